@@ -1,0 +1,96 @@
+"""What can go wrong, and for whom? Either the run stops, or one person is left for the report."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from connector.model import Reason
+
+
+class ExitCode(IntEnum):
+    """Tell a scheduler how the run ended (the contract's table)."""
+
+    OK = 0
+    FAULT = 1
+    SETTINGS = 2
+    SOME_FAILED = 3
+    BRAKE = 4
+    UNREACHABLE = 5
+    LOCKED = 6
+    LIMIT = 7
+    INTERRUPTED = 130
+
+
+class ConnectorError(Exception):
+    """Say what happened and to whom (`message`), and what to do next (`fix`); one sentence each."""
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.fix}".strip()
+
+
+class StopRun(ConnectorError):
+    """End the whole run; nothing more is tried."""
+
+    exit_code = ExitCode.FAULT
+
+
+class SettingsError(StopRun):
+    """Name every problem of the settings at once; raised before anything is contacted."""
+
+    exit_code = ExitCode.SETTINGS
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class UsageError(StopRun):
+    """Refuse a command line that cannot be carried out, e.g. `--only` with a name that fits nobody."""
+
+    exit_code = ExitCode.SETTINGS
+
+
+class StateError(StopRun):
+    """Refuse a state folder or ledger that cannot be used safely."""
+
+    exit_code = ExitCode.SETTINGS
+
+
+class BrakeError(StopRun):
+    """Stop before the first write, with the numbers and the way past."""
+
+    exit_code = ExitCode.BRAKE
+
+
+class Locked(StopRun):
+    """Give way to another run that holds the lock."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class Unreachable(StopRun):
+    """Name the system (`directory`, `token`, `Graph`, `SharePoint`, `folder`) that could not be reached or refused us."""
+
+    exit_code = ExitCode.UNREACHABLE
+
+    def __init__(self, system: str, message: str, fix: str = "") -> None:
+        super().__init__(f"{system}: {message}", fix)
+        self.system = system
+
+
+class PersonError(ConnectorError):
+    """Leave one person for the report, with a reason; the night goes on.
+
+    `skip` says that nothing is wrong that a later night would mend (no mailbox, picture refused);
+    otherwise the person counts as failed and is tried again next night.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, fix: str = "", skip: bool = False) -> None:
+        super().__init__(message, fix)
+        self.reason = reason
+        self.skip = skip

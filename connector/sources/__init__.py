@@ -1,0 +1,102 @@
+"""Where do pictures come from? From a source, which reads people in pages and can read some of them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from connector.model import Person, PersonState, SourcePhoto
+
+
+class Mode(StrEnum):
+    """Say whether a reading covers everybody or only what changed."""
+
+    FULL = "full"
+    CHANGES = "changes"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRead:
+    """Tell that a person is in scope, with every photo value that can be read now.
+
+    `cleared` names attributes that the source *explicitly* reported as emptied. In changes mode an
+    attribute that is neither in `photos` nor in `cleared` may merely be unreadable; in a complete full
+    reading its absence means empty.
+    """
+
+    person: Person
+    photos: tuple[SourcePhoto, ...] = ()
+    cleared: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PersonGone:
+    """Tell that somebody no longer takes part: disabled, deleted, or out of scope. Never a removal."""
+
+    person_id: str
+    state: PersonState
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Carry some events; only the last page of a reading is `complete` and may carry the next `cookie`."""
+
+    events: Sequence[PersonRead | PersonGone] = field(repr=False)
+    complete: bool = False
+    cookie: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Hold one pass over one context; `pages` raises Unreachable when the read was cut short.
+
+    `notice` says why a full reading was needed where changes were hoped for, e.g. a refused cookie;
+    empty when there is nothing to tell. `server` is the DC that answered.
+    """
+
+    mode: Mode
+    pages: Iterator[Page]
+    notice: str = ""
+    server: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """Remember where the last reading of a context ended, and which server gave the bytes."""
+
+    content_bytes: bytes = field(repr=False)
+    server: str = ""
+
+
+class Source(Protocol):
+    """What every source does; `tests/contracts` holds each to it.
+
+    A context is a part that is read, remembered and can fail alone: a naming context, or the folder.
+    All methods may raise Unreachable. Not thread-safe: one thread at a time.
+    """
+
+    def contexts(self) -> Sequence[str]:
+        """Name the contexts; the names are stable from night to night."""
+
+    def shape(self) -> str:
+        """Return a fingerprint of the settings that shaped the reading; another one means a full read."""
+
+    def read(self, context: str, cookie: Cookie | None) -> Reading:
+        """Read what changed since the cookie, or everybody where there is none or it is refused."""
+
+    def roster(self, known_ids: Iterable[str]) -> frozenset[str] | None:
+        """Return the ids of the members of the group in `LDAP_GROUP`, read now; None where no group is set.
+
+        In changes mode the night compares this with the ledger: who is new in it is fetched by id.
+        """
+
+    def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
+        """Read these people again, directly, if they are in scope now; those who are not are left out."""
+
+    def find(self, name: str) -> Sequence[PersonRead]:
+        """Find people in scope by UPN, mail, sAMAccountName or DN; none, one, or several."""
+
+    def close(self) -> None:
+        """Drop every connection; a later call opens them again."""
