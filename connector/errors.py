@@ -74,7 +74,7 @@ class Locked(StopRun):
 
 
 class Unreachable(StopRun):
-    """Name the system (`directory`, `token`, `Graph`, `SharePoint`, `folder`) that could not be reached or refused us."""
+    """Name the system (directory, token, Graph, SharePoint, folder) that could not be reached or refused us."""
 
     exit_code = ExitCode.UNREACHABLE
 

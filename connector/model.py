@@ -251,7 +251,10 @@ class Outcome:
 class Traffic:
     """Count what went over the wires; safe to share between threads."""
 
-    NAMES = ("ldap_searches", "ldap_entries", "http", "http_retries", "bytes_up", "bytes_down", "token_requests", "waits")
+    NAMES = (
+        *("ldap_searches", "ldap_entries", "http", "http_retries"),
+        *("bytes_up", "bytes_down", "token_requests", "waits"),
+    )
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -86,10 +86,11 @@ class Source(Protocol):
     def read(self, context: str, cookie: Cookie | None) -> Reading:
         """Read what changed since the cookie, or everybody where there is none or it is refused."""
 
-    def roster(self, known_ids: Iterable[str]) -> frozenset[str] | None:
-        """Return the ids of the members of the group in `LDAP_GROUP`, read now; None where no group is set.
+    def roster(self, context: str) -> Iterator[str] | None:
+        """Yield the person ids of the members of `LDAP_GROUP` in this context, read now; None where no group is set.
 
-        In changes mode the night compares this with the ledger: who is new in it is fetched by id.
+        After a reading of changes the night compares them with the ledger: who is new is fetched by id,
+        who left is out of scope.
         """
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
