@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -246,6 +246,31 @@ class Outcome:
     source_sha256: str | None = None
     person_id: str = ""
     target: str = "graph"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """Hold all that a report tells of one run; outcomes are read as they are told, since there may be 300,000.
+
+    `kind` is `sync` or `restore`; `message` is the sentence of what stopped the run, else empty; `notices` are
+    sentences the administrator should read (a refused cookie, a brake that was passed, backups switched off).
+    `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
+    """
+
+    run: int
+    kind: str
+    started: datetime
+    finished: datetime | None
+    dry_run: bool
+    mode: str
+    exit_code: int | None
+    totals: Mapping[str, int]
+    requests: Mapping[str, int]
+    outcomes: Callable[[], Iterator[Outcome]]
+    pictures: Callable[[Outcome], tuple[bytes | None, bytes | None]]
+    message: str = ""
+    notices: tuple[str, ...] = ()
+    pace: Mapping[str, float] = field(default_factory=dict)
 
 
 class Traffic:
