@@ -148,6 +148,9 @@ class SourcePhoto:
     content_bytes: bytes = field(repr=False)
 
 
+SAME_PICTURE_CELLS = 14
+
+
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
     """Describe what a picture shows: 24 × 24 luma cells (576 bytes, row by row), and its size in pixels."""
@@ -155,6 +158,27 @@ class Fingerprint:
     cells: bytes = field(repr=False)
     width: int
     height: int
+
+    @property
+    def edge(self) -> int:
+        """Return the longest edge in pixels."""
+        return max(self.width, self.height)
+
+    def distance(self, other: Fingerprint) -> int:
+        """Return the largest difference of any cell, 0 to 255; 255 where the grids cannot be compared."""
+        if not self.cells or len(self.cells) != len(other.cells):
+            return 255
+        return max(abs(mine - theirs) for mine, theirs in zip(self.cells, other.cells, strict=True))
+
+    def shows_same(self, other: Fingerprint) -> bool:
+        """Say whether both show one picture: no cell differs by more than 14 and the aspect by under 2 %.
+
+        Re-encoding and rescaling stay within 8; another shot of the same person does not stay within 14.
+        """
+        mine, theirs = self.width * other.height, other.width * self.height
+        if abs(mine - theirs) * 50 >= min(mine, theirs):
+            return False
+        return self.distance(other) <= SAME_PICTURE_CELLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
