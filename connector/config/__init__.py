@@ -1,0 +1,36 @@
+"""What did the administrator decide? Typed settings, every problem at once, and secrets that never print."""
+
+from __future__ import annotations
+
+from connector.config.clouds import CloudUrls, cloud_urls
+from connector.config.load import Loaded, load_settings
+from connector.config.render import render_configuration_md, render_env_example
+from connector.config.settings import Settings
+from connector.config.values import (
+    Cloud,
+    Conflict,
+    Crop,
+    LdapAuth,
+    MailWhen,
+    Pictures,
+    Removed,
+    SourceKind,
+)
+
+__all__ = [
+    "Cloud",
+    "CloudUrls",
+    "Conflict",
+    "Crop",
+    "LdapAuth",
+    "Loaded",
+    "MailWhen",
+    "Pictures",
+    "Removed",
+    "Settings",
+    "SourceKind",
+    "cloud_urls",
+    "load_settings",
+    "render_configuration_md",
+    "render_env_example",
+]

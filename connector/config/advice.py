@@ -1,0 +1,75 @@
+"""What is allowed but should be known? Unknown names, weak choices, an env file that others can read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from connector.config.raw import Given
+from connector.config.settings import NAMES, SECRETS, TWINS, Settings
+
+OURS = ("LDAP_", "FOLDER_", "MATCH_", "GRAPH_", "SHAREPOINT_", "SYNC_", "PHOTO_", "REPORT_", "PLACEHOLDER_")
+OURS_IN_FILE = (
+    *OURS,
+    *("AZURE_", "HTTP_", "HTTPS_", "NO_", "GUEST_", "STATE_", "LEDGER_", "BACKUP_", "METRICS_", "SMTP_"),
+)
+NOT_OURS = ("PHOTO_CONNECTOR_",)
+# Names of other tools that are near enough to ours to look like a slip of the pen.
+OTHER_TOOLS = frozenset({"HTTP_PROXY", "ALL_PROXY", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"})
+KNOWN = (*NAMES, *TWINS)
+NEAR = 0.9
+
+
+def advice(settings: Settings, given: Given, *, environ: Mapping[str, str]) -> list[str]:
+    """List what is allowed but should be known, one sentence each."""
+    return [
+        *_unknown_in_file(given.in_file),
+        *_unknown_in_environment(environ),
+        *_weak_choices(settings),
+        *_open_file(given),
+    ]
+
+
+def _unknown_in_file(names: tuple[str, ...]) -> Iterator[str]:
+    for name in names:
+        if name not in KNOWN and (name.upper().startswith(OURS_IN_FILE) or _near(name, NEAR)):
+            yield _unknown(name)
+
+
+def _unknown_in_environment(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield unknown names; AZURE_ and HTTP_ belong to other tools too, so of those only near misses."""
+    for name in environ:
+        if name in KNOWN or name in OTHER_TOOLS or name.startswith(NOT_OURS):
+            continue
+        if name.startswith(OURS) or (name.startswith("AZURE_") and _near(name, NEAR)):
+            yield _unknown(name)
+
+
+def _unknown(name: str) -> str:
+    near = _near(name, 0.6)
+    return f"{name}: unknown, so it has no effect" + (f"; did you mean {near}?" if near else "; remove it")
+
+
+def _near(name: str, cutoff: float) -> str:
+    return next(iter(get_close_matches(name.upper(), KNOWN, n=1, cutoff=cutoff)), "")
+
+
+def _weak_choices(settings: Settings) -> Iterator[str]:
+    if settings.azure_client_secret is not None:
+        yield "AZURE_CLIENT_SECRET: a certificate is safer, since its key never travels; docs/permissions.md shows how"
+    if settings.backup_days == 0:
+        yield "BACKUP_DAYS: 0 keeps no replaced photo, so no run can be undone; set some days"
+
+
+def _open_file(given: Given) -> Iterator[str]:
+    if given.path is None or not _others_can_read(given.path):
+        return
+    if any(name in SECRETS for name in given.in_file):
+        yield f"{given.path}: holds a secret and others can read it; run: chmod 600 {given.path}"
+
+
+def _others_can_read(path: Path) -> bool:
+    """Say whether group or others may read the file; on Windows its ACL tells, which `check` looks at."""
+    return os.name == "posix" and path.is_file() and bool(path.stat().st_mode & 0o044)

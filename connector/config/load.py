@@ -1,0 +1,79 @@
+"""Are the settings right? All of them are read and checked at once, before anything is contacted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from connector.config.advice import advice
+from connector.config.raw import Given, gather
+from connector.config.rules import broken_rules
+from connector.config.settings import TWINS, Settings
+from connector.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Hold the settings, and warnings that do not stop a run (each begins with a setting's name or a file)."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+def load_settings(env_file: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read the env file and the environment (`os.environ` where None), which wins.
+
+    Raises SettingsError with every problem, each beginning with its setting's name.
+    """
+    surroundings = os.environ if environ is None else environ
+    given = gather(env_file, surroundings)
+    settings, problems = _check(given)
+    warnings = advice(settings, given, environ=surroundings)
+    if problems:
+        raise SettingsError([*problems, *(line for line in warnings if line.partition(":")[2].startswith(" unknown"))])
+    return Loaded(settings, tuple(warnings))
+
+
+def _check(given: Given) -> tuple[Settings, list[str]]:
+    """Check each value alone, then what hangs together, without blaming a setting twice."""
+    problems = list(given.problems)
+    raw = {name.lower(): value for name, value in given.values.items()}
+    try:
+        settings = Settings(**raw)  # type: ignore[arg-type]  # texts; the fields' own types read them
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        problems += [f"{str(detail['loc'][0]).upper()}: {_sentence(detail)}" for detail in details]
+        bad = {detail["loc"][0] for detail in details}
+        settings = Settings(**{name: value for name, value in raw.items() if name not in bad})  # type: ignore[arg-type]
+    blamed = {_blamed(problem) for problem in problems}
+    problems += [f"{name}: {text}" for name, text in broken_rules(settings) if name not in blamed]
+    return settings, list(dict.fromkeys(problems))
+
+
+def _blamed(problem: str) -> str:
+    name = problem.partition(":")[0]
+    return TWINS.get(name, name)
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """Say in our words what pydantic found; the value itself is not repeated, it may be a secret."""
+    context = detail.get("ctx", {})
+    kind = detail["type"]
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "enum":
+        return f"must be {context['expected'].replace(chr(39), '')}"
+    if kind.startswith("bool"):
+        return "must be true or false"
+    if kind.startswith("int"):
+        return "must be a whole number"
+    if kind == "greater_than_equal":
+        return f"must be at least {context['ge']}"
+    if kind == "less_than_equal":
+        return f"must be at most {context['le']}"
+    return detail["msg"][:1].lower() + detail["msg"][1:]

@@ -1,0 +1,141 @@
+"""What must hold between settings? Each rule yields problems that begin with a setting's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from connector.config.settings import Settings
+from connector.config.values import LdapAuth, SourceKind
+
+Problems = Iterator[tuple[str, str]]
+
+
+def broken_rules(settings: Settings) -> Problems:
+    """Yield (setting's name, what is wrong and what to do) for all that does not fit together."""
+    for rule in RULES:
+        yield from rule(settings)
+
+
+def _source(settings: Settings) -> Problems:
+    if settings.source is SourceKind.FOLDER:
+        if settings.folder_path is None:
+            yield "FOLDER_PATH", "is needed with SOURCE=folder; name the folder of pictures"
+        return
+    yield from _servers(settings)
+    yield from _transport(settings)
+    yield from _sign_in(settings)
+
+
+def _servers(settings: Settings) -> Problems:
+    if settings.ldap_uri and settings.ldap_domain:
+        yield "LDAP_DOMAIN", "cannot stand beside LDAP_URI; set one of the two"
+    if not settings.ldap_uri and not settings.ldap_domain:
+        yield "LDAP_URI", "is needed, e.g. ldaps://dc1.contoso.com; or set LDAP_DOMAIN to find servers by DNS"
+    if settings.ldap_site and not settings.ldap_domain:
+        yield "LDAP_SITE", "works only with LDAP_DOMAIN; set that instead of LDAP_URI, or leave out LDAP_SITE"
+
+
+def _transport(settings: Settings) -> Problems:
+    schemes = {uri.partition(":")[0].lower() for uri in settings.ldap_uri}
+    if settings.ldap_start_tls and "ldaps" in schemes:
+        yield "LDAP_START_TLS", "does not go with ldaps://, which is encrypted already; set it to false"
+    plain = "ldap" in schemes and not settings.ldap_start_tls
+    if plain and settings.ldap_auth is LdapAuth.SIMPLE:
+        yield (
+            "LDAP_URI",
+            "would send the password unencrypted; use ldaps://, or LDAP_START_TLS=true, or LDAP_AUTH=kerberos",
+        )
+
+
+def _sign_in(settings: Settings) -> Problems:
+    if settings.ldap_auth is LdapAuth.KERBEROS:
+        return
+    if not settings.ldap_user:
+        yield "LDAP_USER", "is needed with LDAP_AUTH=simple: the reading account's UPN or DN"
+    if settings.ldap_password is None:
+        yield "LDAP_PASSWORD", "is needed with LDAP_AUTH=simple; set it, or LDAP_PASSWORD_FILE"
+
+
+def _application(settings: Settings) -> Problems:
+    if not settings.azure_tenant_id:
+        yield "AZURE_TENANT_ID", "is needed; copy the directory (tenant) ID from the app registration"
+    if not settings.azure_client_id and not settings.azure_managed_identity:
+        yield "AZURE_CLIENT_ID", "is needed; copy the application (client) ID from the app registration"
+
+
+def _credential(settings: Settings) -> Problems:
+    given = [
+        name
+        for name, value in {
+            "AZURE_CLIENT_CERTIFICATE_PATH": settings.azure_client_certificate_path,
+            "AZURE_CLIENT_SECRET": settings.azure_client_secret,
+            "AZURE_FEDERATED_TOKEN_FILE": settings.azure_federated_token_file,
+            "AZURE_MANAGED_IDENTITY": settings.azure_managed_identity,
+        }.items()
+        if value
+    ]
+    if not given:
+        yield (
+            "AZURE_CLIENT_CERTIFICATE_PATH",
+            "is needed; or one of AZURE_CLIENT_SECRET, AZURE_FEDERATED_TOKEN_FILE, AZURE_MANAGED_IDENTITY",
+        )
+    if len(given) > 1:
+        yield given[0], f"cannot stand beside {' and '.join(given[1:])}; keep exactly one way to sign in"
+    if settings.azure_client_certificate_password and not settings.azure_client_certificate_path:
+        yield "AZURE_CLIENT_CERTIFICATE_PASSWORD", "belongs to AZURE_CLIENT_CERTIFICATE_PATH, which is not set"
+
+
+def _sharepoint(settings: Settings) -> Problems:
+    if "sharepoint" not in settings.targets:
+        return
+    if not settings.sharepoint_my_site_url:
+        yield "SHAREPOINT_MY_SITE_URL", "is needed for that target, e.g. https://contoso-my.sharepoint.com"
+    if not settings.sharepoint_admin_url:
+        yield "SHAREPOINT_ADMIN_URL", "is needed for that target, e.g. https://contoso-admin.sharepoint.com"
+    if settings.azure_client_secret is not None:
+        yield (
+            "AZURE_CLIENT_SECRET",
+            "does not work with SharePoint, which wants a certificate for app-only access; use one instead",
+        )
+
+
+def _files(settings: Settings) -> Problems:
+    for name, path in {
+        "LDAP_CA_FILE": settings.ldap_ca_file,
+        "HTTP_CA_FILE": settings.http_ca_file,
+        "AZURE_CLIENT_CERTIFICATE_PATH": settings.azure_client_certificate_path,
+        "AZURE_FEDERATED_TOKEN_FILE": settings.azure_federated_token_file,
+        "GUEST_PHOTO": settings.guest_photo,
+    }.items():
+        if path is not None and not path.is_file():
+            yield name, f"names {path}, which is not a file that this account can see"
+    if settings.metrics_file is not None and not settings.metrics_file.parent.is_dir():
+        yield "METRICS_FILE", f"lies in {settings.metrics_file.parent}, which is not a folder; create it"
+
+
+def _mail(settings: Settings) -> Problems:
+    parts = {
+        "REPORT_MAIL_TO": settings.report_mail_to,
+        "REPORT_MAIL_FROM": settings.report_mail_from,
+        "SMTP_URL": settings.smtp_url,
+    }
+    given = [name for name, value in parts.items() if value]
+    for name, value in parts.items():
+        if given and not value:
+            yield name, f"is needed beside {' and '.join(given)}"
+    if settings.smtp_url is not None and not _is_smtp(settings.smtp_url.get_secret_value()):
+        # the value may hold a password, so it is not repeated
+        yield "SMTP_URL", "is not a mail server's address; write it like smtp://host:587 or smtps://host"
+
+
+def _is_smtp(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises when it is no port
+    except ValueError:
+        return False
+    return parts.scheme.lower() in ("smtp", "smtps") and bool(parts.hostname)
+
+
+RULES: tuple[Callable[[Settings], Problems], ...] = (_source, _application, _credential, _sharepoint, _files, _mail)

@@ -1,0 +1,271 @@
+"""Which values may a setting have? Closed sets, lists with their separators, and checks of one value alone."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from ldap3.core.exceptions import LDAPExceptionError
+from ldap3.utils.dn import parse_dn
+from pydantic import AfterValidator, BeforeValidator
+
+from connector.model import MatchRule
+
+
+class SourceKind(StrEnum):
+    """Name the kinds of source."""
+
+    LDAP = "ldap"
+    FOLDER = "folder"
+
+
+class LdapAuth(StrEnum):
+    """Name the ways to sign in to the directory."""
+
+    SIMPLE = "simple"
+    KERBEROS = "kerberos"
+
+
+class Cloud(StrEnum):
+    """Name Microsoft's clouds."""
+
+    GLOBAL = "global"
+    USGOV = "usgov"
+    USGOV_DOD = "usgov-dod"
+    CHINA = "china"
+
+
+class Conflict(StrEnum):
+    """Say who wins when the cloud photo is somebody else's doing."""
+
+    SOURCE = "source"
+    CLOUD = "cloud"
+    REPORT = "report"
+
+
+class Removed(StrEnum):
+    """Say what becomes of our cloud photo when the source photo was cleared."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
+class Crop(StrEnum):
+    """Say how a picture is cropped before it is sent."""
+
+    SQUARE = "square"
+    NONE = "none"
+
+
+class Pictures(StrEnum):
+    """Say which thumbnails the HTML report may show."""
+
+    NONE = "none"
+    CONFLICTS = "conflicts"
+    CHANGES = "changes"
+
+
+class MailWhen(StrEnum):
+    """Say after which runs the report is mailed."""
+
+    ALWAYS = "always"
+    CHANGES = "changes"
+    PROBLEMS = "problems"
+
+
+FALLBACK_RULES = (MatchRule.SID, MatchRule.UPN, MatchRule.MAIL)
+FOLDER_KEYS = (MatchRule.UPN, MatchRule.MAIL, MatchRule.EMPLOYEE_ID, MatchRule.SAM_ACCOUNT_NAME)
+TARGETS = ("graph", "sharepoint")
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+DNS_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+", re.IGNORECASE)
+ATTRIBUTE = re.compile(r"[a-z][a-z0-9-]*", re.IGNORECASE)
+
+
+def _split_words(value: Any) -> Any:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+def _split_commas(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _split_dns(value: Any) -> Any:
+    """Split at `;`, but not at an escaped one, which belongs to a DN (RFC 4514, section 2.4)."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in re.findall(r"(?:\\.|[^;\\])+", value) if part.strip())
+
+
+def _split_rules(value: Any) -> Any:
+    return () if value == "none" else _split_commas(value)
+
+
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("names something twice; name each once")
+    return values
+
+
+def _distinguished_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            parse_dn(value)
+        except LDAPExceptionError:
+            raise ValueError(f"{value!r} is not a DN; write it like DC=contoso,DC=com") from None
+    return values
+
+
+def _attributes(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        _attribute(value)
+    if not values:
+        raise ValueError("names no attribute; name at least one, e.g. thumbnailPhoto")
+    return values
+
+
+def _attribute(value: str) -> str:
+    if not ATTRIBUTE.fullmatch(value):
+        raise ValueError(f"{value!r} is not the name of an attribute; write it like thumbnailPhoto")
+    return value
+
+
+def _fallback(values: tuple[MatchRule, ...]) -> tuple[MatchRule, ...]:
+    if any(value not in FALLBACK_RULES for value in values):
+        raise ValueError("may name sid, upn and mail, separated by commas, or be none")
+    return values
+
+
+def _folder_key(value: MatchRule) -> MatchRule:
+    if value not in FOLDER_KEYS:
+        raise ValueError(f"{value.value!r} is not one of {', '.join(FOLDER_KEYS)}")
+    return value
+
+
+def _targets(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values or any(value not in TARGETS for value in values):
+        raise ValueError("must be graph, or sharepoint, or graph,sharepoint")
+    return tuple(sorted(values))
+
+
+def _widths(values: tuple[int, int, int]) -> tuple[int, int, int]:
+    if not 0 < values[0] < values[1] < values[2] <= 2048:
+        raise ValueError("must be three growing widths in pixels, e.g. 48,72,200")
+    return values
+
+
+def _directory_uris(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parts = _parts(value)
+        if parts.scheme.lower() not in ("ldap", "ldaps") or not parts.hostname:
+            raise ValueError(f"{value!r} is not a directory's address; write it like ldaps://dc1.contoso.com")
+        if "@" in parts.netloc or parts.path.strip("/") or parts.query:
+            raise ValueError("holds more than scheme, host and port; user and base DN have settings of their own")
+    return values
+
+
+def _https_url(value: str) -> str:
+    parts = _parts(value)
+    if parts.scheme.lower() != "https" or not parts.hostname:
+        raise ValueError(f"{value!r} is not an https address; write it like https://host.contoso.com")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("may hold host, port and path only")
+    return value.rstrip("/")
+
+
+def _without_version(value: str) -> str:
+    if value.endswith(("/v1.0", "/beta")):
+        raise ValueError("stands without the version; leave out /v1.0 or /beta")
+    return value
+
+
+def _parts(value: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises when it is no port
+    except ValueError:
+        raise ValueError("is not an address, or its port is not between 0 and 65535") from None
+    return parts
+
+
+def _balanced(value: str) -> str:
+    """Check a filter's brackets; those within a value are written as \\28 and \\29 (RFC 4515, section 3)."""
+    depth = 0
+    for place, character in enumerate(value):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth <= 0 and place < len(value) - 1:
+            break
+    else:
+        if depth == 0 and value.endswith(")") and "=" in value:
+            return value
+    raise ValueError("is not an RFC 4515 filter; it stands in one pair of brackets, e.g. (department=Sales)")
+
+
+def _guid(value: str) -> str:
+    if not GUID.fullmatch(value):
+        raise ValueError(f"{value!r} is not an application (client) ID; copy the GUID from the app registration")
+    return value
+
+
+def _tenant(value: str) -> str:
+    if not GUID.fullmatch(value) and not DNS_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not a tenant; write the directory (tenant) ID, or contoso.onmicrosoft.com")
+    return value
+
+
+def _dns_name(value: str) -> str:
+    if not DNS_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not a DNS name; write it like ad.contoso.com")
+    return value
+
+
+def _addresses(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not re.fullmatch(r"[^@\s]+@[^@\s]+", value):
+            raise ValueError(f"{value!r} is not a mail address")
+    return values
+
+
+def _address(value: str) -> str:
+    return _addresses((value,))[0]
+
+
+def _people(value: int) -> int:
+    if value == 1:
+        raise ValueError("1 would make every picture a placeholder; use 0 for off, or 2 and more")
+    return value
+
+
+def kinds(annotation: object) -> tuple[object, ...]:
+    """Name the kinds of value that an annotation allows: the members of a union, else itself."""
+    return get_args(annotation) or (annotation,)
+
+
+File = Annotated[Path, AfterValidator(Path.expanduser)]
+GraphRoot = Annotated[str, AfterValidator(_https_url), AfterValidator(_without_version)]
+Url = Annotated[str, AfterValidator(_https_url)]
+Uris = Annotated[tuple[str, ...], BeforeValidator(_split_words), AfterValidator(_directory_uris)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_dns), AfterValidator(_distinguished_names)]
+Attributes = Annotated[
+    tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_attributes), AfterValidator(_each_once)
+]
+Attribute = Annotated[str, AfterValidator(_attribute)]
+Rules = Annotated[
+    tuple[MatchRule, ...], BeforeValidator(_split_rules), AfterValidator(_fallback), AfterValidator(_each_once)
+]
+FolderKey = Annotated[MatchRule, AfterValidator(_folder_key)]
+Targets = Annotated[
+    tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_targets), AfterValidator(_each_once)
+]
+Widths = Annotated[tuple[int, int, int], BeforeValidator(_split_commas), AfterValidator(_widths)]
+Filter = Annotated[str, AfterValidator(_balanced)]
+ClientId = Annotated[str, AfterValidator(_guid)]
+Tenant = Annotated[str, AfterValidator(_tenant)]
+DnsName = Annotated[str, AfterValidator(_dns_name)]
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_addresses)]
+Address = Annotated[str, AfterValidator(_address)]
+PlaceholderPeople = Annotated[int, AfterValidator(_people)]
