@@ -1,0 +1,45 @@
+"""Which worlds do the tests share? One domain controller a process, and for each test an OU of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import loopback, samba
+from tests.lab.directory import Directory
+from tests.lab.samba import DomainController
+
+_ou_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DomainController]:
+    """Give the process's domain controller; without root it is skipped, but never where CI is set."""
+    reason = samba.why_not()
+    if reason and os.environ.get("CI"):
+        pytest.fail(f"The lab must run here, but {reason}.")
+    if reason:
+        pytest.skip(reason)
+    address = loopback.claim()
+    with DomainController(tmp_path_factory.mktemp("domain"), address=address.ip) as controller:
+        yield controller
+    address.release()
+
+
+@pytest.fixture(scope="session")
+def directory(domain: DomainController) -> Iterator[Directory]:
+    """Give the hands that change the domain."""
+    hands = Directory(domain)
+    yield hands
+    hands.close()
+
+
+@pytest.fixture
+def ou(directory: Directory) -> Iterator[str]:
+    """Give the DN of a fresh OU, deleted with all its people afterwards: no test sees another's."""
+    dn = directory.add_ou(f"Test {next(_ou_numbers)}")
+    yield dn
+    directory.delete(dn)

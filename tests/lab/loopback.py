@@ -1,0 +1,63 @@
+"""Where does a lab listen? On a loopback address of its own, under a host name that certificates can carry."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+HOSTS_FILE = Path("/etc/hosts")
+_LOCKS = Path(tempfile.gettempdir()) / "photo-connector-lab"
+_MARK = "# photo connector lab"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Hold a claim on one loopback address; no other lab on this machine takes it until it is released."""
+
+    number: int
+    _lock: FileLock = field(repr=False)
+
+    @property
+    def ip(self) -> str:
+        """Return the address as text, 127.0.0.2 and up."""
+        return f"127.0.0.{self.number}"
+
+    def release(self) -> None:
+        """Give the address back; the end of the process does it, too."""
+        self._lock.release()
+
+
+def claim() -> Address:
+    """Claim the first free loopback address, so that labs run side by side on the standard ports.
+
+    Raises RuntimeError when all 253 are taken. Linux answers on the whole of 127.0.0.0/8 unasked.
+    """
+    _LOCKS.mkdir(mode=0o700, exist_ok=True)
+    for number in range(2, 255):
+        lock = FileLock(_LOCKS / f"127.0.0.{number}.lock", thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        return Address(number, lock)
+    raise RuntimeError("Every loopback address is taken by another lab; end one of them.")
+
+
+def announce(host: str, ip: str) -> None:
+    """Make the host name resolve to the address by a line in /etc/hosts; a second call changes nothing.
+
+    Certificates are checked against DNS names (ldap3 no longer matches IP addresses from Python 3.12 on), and
+    glibc knows no per-process hosts file: the one edit that a lab makes outside its folder. Names hold the
+    address's number, so a line left behind is right for every later lab.
+    """
+    line = f"{ip} {host} {_MARK}"
+    _LOCKS.mkdir(mode=0o700, exist_ok=True)
+    with FileLock(_LOCKS / "hosts.lock"):
+        text = HOSTS_FILE.read_text(encoding="utf-8")
+        if line in text.splitlines():
+            return
+        with HOSTS_FILE.open("a", encoding="utf-8") as hosts:
+            hosts.write(("" if text.endswith("\n") or not text else "\n") + line + "\n")

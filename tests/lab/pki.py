@@ -1,0 +1,50 @@
+"""Who vouches for the lab's servers? A throwaway authority, and the bad certificates that faults need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trustme
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """Name the PEM files of a server: its chain, its private key (0600), and the authority that vouches for it."""
+
+    certificate_file: Path
+    key_file: Path
+    ca_file: Path
+
+
+class Authority:
+    """Issue certificates under one folder; clients trust them by `ca_file`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.ca_file = folder / "ca.pem"
+        self._ca = trustme.CA(organization_name="Photo connector lab")
+        self._ca.cert_pem.write_to_path(str(self.ca_file))
+
+    def issue(self, *names: str) -> ServerCertificate:
+        """Return a good certificate for these host names and IP addresses; the first name is its common name."""
+        return self._issue(names, f"{names[0]}-good", not_after=None)
+
+    def expired(self, *names: str) -> ServerCertificate:
+        """Return a certificate for the right names whose time ended yesterday."""
+        return self._issue(names, f"{names[0]}-expired", not_after=datetime.now(UTC) - timedelta(days=1))
+
+    def wrong_name(self) -> ServerCertificate:
+        """Return a valid certificate that belongs to a host nobody asked for."""
+        return self._issue(("somebody-else.invalid",), "wrong-name", not_after=None)
+
+    def _issue(self, names: tuple[str, ...], stem: str, *, not_after: datetime | None) -> ServerCertificate:
+        issued = self._ca.issue_cert(*names, common_name=names[0], not_after=not_after)
+        certificate_file, key_file = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
+        certificate_file.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
+        # Samba refuses to start with a key that others may read.
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(issued.private_key_pem.bytes())
+        return ServerCertificate(certificate_file, key_file, self.ca_file)
