@@ -1,0 +1,121 @@
+"""Which account is whose? A join of people and accounts, rule by rule; what is ambiguous is never guessed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from connector.model import MatchRule
+
+# What must be equal. Anchors are case-sensitive (base64); names are folded.
+_EQUAL = {
+    MatchRule.ANCHOR: "a.immutable_id = p.anchor AND p.anchor <> ''",
+    MatchRule.SID: "a.sid = p.sid AND p.sid <> ''",
+    MatchRule.UPN: "a.upn_key = p.upn_key AND p.upn_key <> ''",
+    MatchRule.MAIL: "a.mail_key = p.mail_key AND p.mail_key <> ''",
+    MatchRule.EMPLOYEE_ID: "a.employee_id = p.employee_id AND p.employee_id <> ''",
+    MatchRule.SAM_ACCOUNT_NAME: "a.sam_key = p.sam_key AND p.sam_key <> ''",
+}
+_UNCLAIMED = """NOT EXISTS (SELECT 1 FROM people q WHERE q.anchor = a.immutable_id AND q.anchor <> ''
+                AND q.id <> p.id AND q.state <> 'deleted')"""
+# What a fallback may take, beside being synced: an account that nobody else's anchor claims, or one without anchor.
+_FALLBACK = {
+    MatchRule.SID: f"a.is_synced AND {_UNCLAIMED}",
+    MatchRule.UPN: "a.is_synced AND a.immutable_id = ''",
+    MatchRule.MAIL: "a.is_synced AND a.immutable_id = ''",
+}
+
+
+def match_people(db: sqlite3.Connection, rules: Sequence[MatchRule], *, from_folder: bool = False) -> None:
+    """Give each person in scope the account that the first fitting rule finds, or the problem that there is.
+
+    From a folder any account may be taken; from LDAP only what the contract's MATCH_FALLBACK allows.
+    Contacts are matched to guests, by mail.
+    """
+    db.execute("DROP TABLE IF EXISTS temp.matched")
+    db.execute("CREATE TEMP TABLE matched (person_id TEXT PRIMARY KEY, account_id TEXT, rule TEXT, problem TEXT)")
+    db.execute("CREATE INDEX temp.matched_account ON matched (account_id)")
+    _refuse_shared_anchors(db, rules)
+    for rule in rules:
+        extra = "1" if from_folder else _FALLBACK.get(rule, "1")
+        _apply_rule(db, rule, f"NOT p.is_contact AND {extra}")
+    _apply_rule(db, MatchRule.MAIL, "p.is_contact AND a.is_guest")
+    _store(db)
+
+
+def _refuse_shared_anchors(db: sqlite3.Connection, rules: Sequence[MatchRule]) -> None:
+    """Two people with one anchor: neither is matched, by no rule."""
+    if MatchRule.ANCHOR not in rules:
+        return
+    shared = "SELECT anchor FROM people WHERE state = 'in-scope' AND anchor <> '' GROUP BY anchor HAVING COUNT(*) > 1"
+    db.execute(
+        "INSERT INTO matched SELECT id, '', 'anchor', 'ambiguous-match' FROM people "
+        f"WHERE state = 'in-scope' AND anchor IN ({shared})"
+    )
+
+
+def _apply_rule(db: sqlite3.Connection, rule: MatchRule, condition: str) -> None:
+    db.execute("DROP TABLE IF EXISTS temp.pairs")
+    db.execute(
+        f"""CREATE TEMP TABLE pairs AS
+        SELECT p.id AS person_id, a.id AS account_id FROM people p JOIN accounts a ON {_EQUAL[rule]}
+        WHERE p.state = 'in-scope' AND {condition}
+          AND p.id NOT IN (SELECT person_id FROM matched)
+          AND a.id NOT IN (SELECT account_id FROM matched WHERE account_id <> '')"""
+    )
+    db.execute("CREATE INDEX temp.pairs_person ON pairs (person_id)")
+    db.execute("CREATE INDEX temp.pairs_account ON pairs (account_id)")
+    db.execute(
+        """INSERT INTO matched
+        SELECT person_id, CASE WHEN lone THEN account_id ELSE '' END, ?,
+               CASE WHEN lone THEN '' ELSE 'ambiguous-match' END
+        FROM (SELECT person_id, account_id, COUNT(*) = 1 AND MAX(
+                (SELECT COUNT(*) FROM pairs other WHERE other.account_id = pairs.account_id)) = 1 AS lone
+              FROM pairs GROUP BY person_id)""",
+        (rule,),
+    )
+
+
+def _store(db: sqlite3.Connection) -> None:
+    db.execute(
+        """UPDATE people SET account_id = m.account_id, match_rule = m.rule, match_problem = m.problem
+        FROM (SELECT p.id, COALESCE(t.account_id, '') AS account_id, COALESCE(t.rule, '') AS rule,
+                     COALESCE(t.problem, 'no-account') AS problem
+              FROM people p LEFT JOIN matched t ON t.person_id = p.id WHERE p.state = 'in-scope') AS m
+        WHERE people.id = m.id
+          AND (people.account_id, people.match_rule, people.match_problem) IS NOT (m.account_id, m.rule, m.problem)"""
+    )
+
+
+def rematches(db: sqlite3.Connection) -> list[str]:
+    """Return the ids of people in scope whose account changed or was lost since the last night that passed."""
+    query = """
+        SELECT p.id FROM people p WHERE p.state = 'in-scope' AND (
+          (p.settled_account_id <> '' AND p.account_id <> p.settled_account_id)
+          OR (p.account_id <> '' AND EXISTS (
+              SELECT 1 FROM memory m WHERE m.account_id = p.account_id AND m.person_id <> p.id)))"""
+    return [row["id"] for row in db.execute(query)]
+
+
+def count_matched(db: sqlite3.Connection) -> tuple[int, int]:
+    """Count the people in scope, and those of them who have an account."""
+    query = "SELECT COUNT(*), COALESCE(SUM(account_id <> ''), 0) FROM people WHERE state = 'in-scope'"
+    people, matched = db.execute(query).fetchone()
+    return people, matched
+
+
+def settle_matches(db: sqlite3.Connection) -> None:
+    """Take tonight's accounts as the ones to compare with next night: the brakes were passed."""
+    db.execute(
+        "UPDATE people SET settled_account_id = account_id "
+        "WHERE state = 'in-scope' AND settled_account_id <> account_id"
+    )
+
+
+def unmatched_accounts(db: sqlite3.Connection) -> int:
+    """Count synced accounts that are nobody's in scope."""
+    query = """
+        SELECT COUNT(*) FROM accounts a WHERE a.is_synced
+          AND NOT EXISTS (SELECT 1 FROM people p WHERE p.account_id = a.id AND p.state = 'in-scope')"""
+    count: int = db.execute(query).fetchone()[0]
+    return count

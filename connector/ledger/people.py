@@ -1,0 +1,233 @@
+"""Who is in the source, and which pictures do they have there? Rows refreshed by full readings or by changes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from connector.ledger.codec import key, pack_print, unpack_print
+from connector.model import Fingerprint, Person, PersonState, Reason
+
+_COLUMNS = "id, context, name, upn, upn_key, mail, mail_key, sam_account_name, sam_key, employee_id, sid, anchor, is_contact"
+
+
+class PictureRow(NamedTuple):
+    """Hold what is known of a source picture: refused for a reason, or what it shows."""
+
+    refused: str
+    detail: str
+    sent: Fingerprint | None
+    whole: Fingerprint | None
+
+
+class PhotoRow(NamedTuple):
+    """Hold one photo value of one person with what is known of its picture."""
+
+    attribute: str
+    source_sha256: str
+    refused: str
+    width: int
+    height: int
+
+
+def save_person(db: sqlite3.Connection, person: Person, *, context: str, run: int) -> None:
+    """Insert or refresh a person who is in scope, as read in this run."""
+    values = (
+        *(person.id, context, person.name, person.upn, key(person.upn), person.mail, key(person.mail)),
+        *(person.sam_account_name, key(person.sam_account_name), person.employee_id, person.sid, person.anchor),
+        *(person.is_contact, PersonState.IN_SCOPE, run, run),
+    )
+    updates = ", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS.split(", ")[1:], "state", "seen_run"))
+    known = db.execute(f"SELECT {_COLUMNS}, state FROM people WHERE id = ?", (person.id,)).fetchone()
+    changed = ", changed_run = excluded.changed_run" if known is None or tuple(known) != values[:-2] else ""
+    marks = ", ".join("?" * len(values))
+    db.execute(
+        f"INSERT INTO people ({_COLUMNS}, state, seen_run, changed_run) VALUES ({marks}) "
+        f"ON CONFLICT (id) DO UPDATE SET {updates}{changed}",
+        values,
+    )
+
+
+def save_photos(
+    db: sqlite3.Connection, person_id: str, found: Iterable[tuple[str, str]], *, keep: Collection[str], run: int
+) -> None:
+    """Make (attribute, sha256) pairs the person's photos; those of attributes in `keep` stay as they were."""
+    now = set(found)
+    old = {
+        (row["attribute"], row["source_sha256"]): row["gone_run"]
+        for row in db.execute("SELECT attribute, source_sha256, gone_run FROM photos WHERE person_id = ?", (person_id,))
+    }
+    gone = [pair for pair, gone_run in old.items() if pair not in now and pair[0] not in keep and gone_run is None]
+    back = [pair for pair in now if pair not in old or old[pair] is not None]
+    if not gone and not back:
+        return
+    mark = "UPDATE photos SET gone_run = ? WHERE person_id = ? AND attribute = ? AND source_sha256 = ?"
+    db.executemany(mark, [(run, person_id, *pair) for pair in gone])
+    db.executemany("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, NULL)", [(person_id, *pair) for pair in back])
+    db.execute("UPDATE people SET changed_run = ? WHERE id = ?", (run, person_id))
+
+
+def mark_gone(db: sqlite3.Connection, person_id: str, state: PersonState, *, run: int) -> bool:
+    """Note that a person no longer takes part; True when that is news. Photos and memory stay as they are."""
+    change = "UPDATE people SET state = ?, seen_run = ?, changed_run = ? WHERE id = ? AND state = 'in-scope'"
+    return db.execute(change, (state, run, run, person_id)).rowcount > 0
+
+
+def mark_unseen(db: sqlite3.Connection, context: str, *, run: int) -> int:
+    """Put out of scope whoever a complete full reading of the context did not show; returns how many."""
+    change = (
+        "UPDATE people SET state = 'out-of-scope', changed_run = ? "
+        "WHERE context = ? AND seen_run < ? AND state = 'in-scope'"
+    )
+    return db.execute(change, (run, context, run)).rowcount
+
+
+def mark_seen(db: sqlite3.Connection, person_id: str, *, run: int) -> None:
+    """Note that this run's reading met the person."""
+    db.execute("UPDATE people SET seen_run = ? WHERE id = ?", (run, person_id))
+
+
+def set_source_reason(db: sqlite3.Connection, person_id: str, reason: Reason, *, run: int) -> None:
+    """Leave a person's chosen picture undecided for a reason, e.g. an attribute that could not be read."""
+    change = "UPDATE people SET source_sha256 = '', source_reason = ?, changed_run = ? WHERE id = ?"
+    db.execute(change, (reason, run, person_id))
+
+
+def known_attributes(db: sqlite3.Connection, person_id: str) -> set[str]:
+    """Name the photo attributes in which this person had a value when last read."""
+    query = "SELECT DISTINCT attribute FROM photos WHERE person_id = ? AND gone_run IS NULL"
+    return {row["attribute"] for row in db.execute(query, (person_id,))}
+
+
+def save_picture(db: sqlite3.Connection, source_sha256: str, row: PictureRow) -> None:
+    """Remember what a source picture shows, or why it is refused."""
+    db.execute(
+        "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?)",
+        (source_sha256, row.refused, row.detail, pack_print(row.sent), pack_print(row.whole)),
+    )
+
+
+def find_picture(db: sqlite3.Connection, source_sha256: str) -> PictureRow | None:
+    """Return what is known of a source picture; None when it was never looked at."""
+    row = db.execute("SELECT * FROM pictures WHERE source_sha256 = ?", (source_sha256,)).fetchone()
+    if row is None:
+        return None
+    return PictureRow(row["refused"], row["detail"], unpack_print(row["sent_print"]), unpack_print(row["whole_print"]))
+
+
+def photos_of(db: sqlite3.Connection, person_id: str) -> list[PhotoRow]:
+    """Return all photo values of one person, with what is known of them."""
+    return [photo for _, photos in _photo_groups(db, "photos.person_id = ?", (person_id,)) for photo in photos]
+
+
+def photos_to_choose_from(db: sqlite3.Connection, *, run: int) -> Iterator[tuple[str, list[PhotoRow]]]:
+    """Yield every person whose row or photos changed in this run, with the values to choose from."""
+    yield from _photo_groups(db, "people.changed_run = ? AND people.state = 'in-scope'", (run,))
+
+
+def _photo_groups(
+    db: sqlite3.Connection, where: str, values: tuple[object, ...]
+) -> Iterator[tuple[str, list[PhotoRow]]]:
+    query = f"""
+        SELECT people.id, photos.attribute, photos.source_sha256,
+               CASE WHEN placeholders.source_sha256 IS NOT NULL THEN 'placeholder' ELSE pictures.refused END AS refused,
+               pictures.whole_print
+        FROM people
+        LEFT JOIN photos ON photos.person_id = people.id AND photos.gone_run IS NULL
+        LEFT JOIN pictures ON pictures.source_sha256 = photos.source_sha256
+        LEFT JOIN placeholders ON placeholders.source_sha256 = photos.source_sha256
+        WHERE {where} ORDER BY people.id"""
+    for person_id, rows in groupby(db.execute(query, values), key=lambda row: row["id"]):
+        yield person_id, [_photo(row) for row in rows if row["attribute"] is not None]
+
+
+def _photo(row: sqlite3.Row) -> PhotoRow:
+    shows = unpack_print(row["whole_print"])
+    width, height = (shows.width, shows.height) if shows else (0, 0)
+    return PhotoRow(row["attribute"], row["source_sha256"], row["refused"] or "", width, height)
+
+
+def set_chosen(db: sqlite3.Connection, chosen: Sequence[tuple[str, str, str]]) -> None:
+    """Store the choice: rows of (source sha256 or empty, reason or empty, person id)."""
+    change = "UPDATE people SET source_sha256 = ?, source_reason = ? WHERE id = ? AND source_reason <> 'source-unread'"
+    db.executemany(change, chosen)
+
+
+def find_placeholders(db: sqlite3.Connection, *, people: int, run: int) -> int:
+    """Find the pictures that at least `people` people share (0: none); returns how many are new or gone.
+
+    Whoever has one that changed sides is marked as changed, so that the choice is made again.
+    """
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS now_shared (source_sha256 TEXT PRIMARY KEY)")
+    db.execute("DELETE FROM now_shared")
+    if people:
+        db.execute(
+            "INSERT INTO now_shared SELECT source_sha256 FROM photos WHERE gone_run IS NULL "
+            "GROUP BY source_sha256 HAVING COUNT(DISTINCT person_id) >= ?",
+            (people,),
+        )
+    differ = (
+        "SELECT source_sha256 FROM now_shared WHERE source_sha256 NOT IN placeholders "
+        "UNION SELECT source_sha256 FROM placeholders WHERE source_sha256 NOT IN now_shared"
+    )
+    count: int = db.execute(f"SELECT COUNT(*) FROM ({differ})").fetchone()[0]
+    db.execute(
+        "UPDATE people SET changed_run = ? WHERE id IN "
+        f"(SELECT person_id FROM photos WHERE source_sha256 IN ({differ}))",
+        (run,),
+    )
+    db.execute("DELETE FROM placeholders WHERE source_sha256 NOT IN now_shared")
+    db.execute("INSERT OR IGNORE INTO placeholders SELECT source_sha256 FROM now_shared")
+    return count
+
+
+def vanished(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    """Count by attribute: people in scope who had a value until the last night that passed, and who lost it."""
+    query = """
+        SELECT attribute, COUNT(*) AS had, SUM(live = 0) AS lost FROM (
+          SELECT photos.person_id, attribute, SUM(gone_run IS NULL) AS live
+          FROM photos JOIN people ON people.id = photos.person_id AND people.state = 'in-scope'
+          GROUP BY photos.person_id, attribute)
+        GROUP BY attribute"""
+    if db.execute("SELECT 1 FROM photos WHERE gone_run IS NOT NULL LIMIT 1").fetchone() is None:
+        return {}
+    return {row["attribute"]: (row["had"], row["lost"]) for row in db.execute(query)}
+
+
+def settle_vanished(db: sqlite3.Connection) -> None:
+    """Forget the values that are gone, and the pictures nobody has: the brakes were passed."""
+    if db.execute("DELETE FROM photos WHERE gone_run IS NOT NULL").rowcount:
+        db.execute(
+            "DELETE FROM pictures WHERE NOT EXISTS "
+            "(SELECT 1 FROM photos WHERE photos.source_sha256 = pictures.source_sha256)"
+        )
+
+
+def find_person(db: sqlite3.Connection, person_id: str) -> Person | None:
+    """Return the person with this id, as last read."""
+    row = db.execute("SELECT * FROM people WHERE id = ?", (person_id,)).fetchone()
+    return None if row is None else to_person(row)
+
+
+def to_person(row: sqlite3.Row) -> Person:
+    """Make a person of a row of `people`."""
+    return Person(
+        id=row["id"],
+        name=row["name"],
+        upn=row["upn"],
+        mail=row["mail"],
+        sam_account_name=row["sam_account_name"],
+        employee_id=row["employee_id"],
+        sid=row["sid"],
+        anchor=row["anchor"],
+        is_contact=bool(row["is_contact"]),
+    )
+
+
+def search_people(db: sqlite3.Connection, name: str) -> list[Person]:
+    """Find people, in scope or not, by UPN, mail, sAMAccountName, name in the source, or id."""
+    query = "SELECT * FROM people WHERE upn_key = ? OR mail_key = ? OR sam_key = ? OR name = ? OR id = ? LIMIT 10"
+    folded = key(name)
+    return [to_person(row) for row in db.execute(query, (folded, folded, folded, name, name))]

@@ -1,0 +1,205 @@
+"""What does the ledger hold? One SQLite file: people, accounts, memory, intents, runs and what was written."""
+
+from __future__ import annotations
+
+VERSION = 1
+
+# Texts are never NULL: empty means unknown or none. Times are ISO 8601 with zone. `*_run` is a runs.id.
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE people (
+  id TEXT PRIMARY KEY,
+  context TEXT NOT NULL,
+  name TEXT NOT NULL,
+  upn TEXT NOT NULL, upn_key TEXT NOT NULL,
+  mail TEXT NOT NULL, mail_key TEXT NOT NULL,
+  sam_account_name TEXT NOT NULL, sam_key TEXT NOT NULL,
+  employee_id TEXT NOT NULL,
+  sid TEXT NOT NULL,
+  anchor TEXT NOT NULL,
+  is_contact INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  seen_run INTEGER NOT NULL,
+  changed_run INTEGER NOT NULL,
+  source_sha256 TEXT NOT NULL DEFAULT '',
+  source_reason TEXT NOT NULL DEFAULT '',
+  account_id TEXT NOT NULL DEFAULT '',
+  match_rule TEXT NOT NULL DEFAULT '',
+  match_problem TEXT NOT NULL DEFAULT '',
+  settled_account_id TEXT NOT NULL DEFAULT '',
+  retry INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX people_anchor ON people (anchor) WHERE anchor <> '';
+CREATE INDEX people_sid ON people (sid) WHERE sid <> '';
+CREATE INDEX people_upn ON people (upn_key) WHERE upn_key <> '';
+CREATE INDEX people_mail ON people (mail_key) WHERE mail_key <> '';
+CREATE INDEX people_account ON people (account_id) WHERE account_id <> '';
+CREATE INDEX people_context ON people (context, seen_run);
+CREATE INDEX people_changed ON people (changed_run);
+
+-- A value that is gone keeps its row (gone_run) until a night has passed its brakes: they count what vanished.
+CREATE TABLE photos (
+  person_id TEXT NOT NULL,
+  attribute TEXT NOT NULL,
+  source_sha256 TEXT NOT NULL,
+  gone_run INTEGER,
+  PRIMARY KEY (person_id, attribute, source_sha256)
+) WITHOUT ROWID;
+CREATE INDEX photos_source ON photos (source_sha256);
+CREATE INDEX photos_gone ON photos (gone_run) WHERE gone_run IS NOT NULL;
+
+CREATE TABLE pictures (
+  source_sha256 TEXT PRIMARY KEY,
+  refused TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  sent_print BLOB,
+  whole_print BLOB
+) WITHOUT ROWID;
+CREATE TABLE placeholders (source_sha256 TEXT PRIMARY KEY) WITHOUT ROWID;
+
+CREATE TABLE accounts (
+  id TEXT PRIMARY KEY,
+  upn TEXT NOT NULL, upn_key TEXT NOT NULL,
+  mail TEXT NOT NULL, mail_key TEXT NOT NULL,
+  sam_account_name TEXT NOT NULL, sam_key TEXT NOT NULL,
+  employee_id TEXT NOT NULL,
+  immutable_id TEXT NOT NULL,
+  sid TEXT NOT NULL,
+  is_guest INTEGER NOT NULL,
+  is_enabled INTEGER NOT NULL,
+  is_synced INTEGER NOT NULL,
+  has_exchange INTEGER NOT NULL,
+  seen_run INTEGER NOT NULL,
+  changed_run INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX accounts_immutable ON accounts (immutable_id) WHERE immutable_id <> '';
+CREATE INDEX accounts_sid ON accounts (sid) WHERE sid <> '';
+CREATE INDEX accounts_upn ON accounts (upn_key) WHERE upn_key <> '';
+CREATE INDEX accounts_mail ON accounts (mail_key) WHERE mail_key <> '';
+
+CREATE TABLE memory (
+  target TEXT NOT NULL,
+  account_id TEXT NOT NULL,
+  person_id TEXT NOT NULL,
+  presence TEXT NOT NULL,
+  source_sha256 TEXT NOT NULL,
+  recipe TEXT NOT NULL,
+  sent_sha256 TEXT NOT NULL,
+  sent_print BLOB,
+  read_sha256 TEXT NOT NULL,
+  read_print BLOB,
+  tag TEXT NOT NULL,
+  policy TEXT NOT NULL,
+  restored INTEGER NOT NULL,
+  improved_at TEXT NOT NULL,
+  looked_at TEXT NOT NULL,
+  run INTEGER NOT NULL,
+  PRIMARY KEY (target, account_id)
+) WITHOUT ROWID;
+CREATE INDEX memory_looked ON memory (target, looked_at);
+
+CREATE TABLE intents (
+  target TEXT NOT NULL,
+  account_id TEXT NOT NULL,
+  person_id TEXT NOT NULL,
+  source_sha256 TEXT NOT NULL,
+  sent_sha256 TEXT NOT NULL,
+  sent_print BLOB,
+  tag_before TEXT NOT NULL,
+  started_at TEXT NOT NULL,
+  accepted_at TEXT NOT NULL,
+  restores INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  recipe TEXT NOT NULL,
+  run INTEGER NOT NULL,
+  PRIMARY KEY (target, account_id)
+) WITHOUT ROWID;
+
+-- The service refused this person's photo for a reason that trying again does not mend (no mailbox, …).
+CREATE TABLE refusals (
+  target TEXT NOT NULL,
+  account_id TEXT NOT NULL,
+  source_sha256 TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  looked_at TEXT NOT NULL,
+  PRIMARY KEY (target, account_id)
+) WITHOUT ROWID;
+
+CREATE TABLE cookies (
+  context TEXT PRIMARY KEY,
+  cookie BLOB NOT NULL,
+  server TEXT NOT NULL,
+  shape TEXT NOT NULL,
+  run INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL,
+  started TEXT NOT NULL,
+  finished TEXT NOT NULL DEFAULT '',
+  dry_run INTEGER NOT NULL,
+  mode TEXT NOT NULL DEFAULT '',
+  chosen INTEGER NOT NULL DEFAULT 0,
+  exit_code INTEGER,
+  message TEXT NOT NULL DEFAULT '',
+  totals TEXT NOT NULL DEFAULT '{}',
+  requests TEXT NOT NULL DEFAULT '{}',
+  pace TEXT NOT NULL DEFAULT '{}',
+  notices TEXT NOT NULL DEFAULT '[]'
+);
+
+CREATE TABLE outcomes (
+  run INTEGER NOT NULL,
+  target TEXT NOT NULL,
+  person_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  upn TEXT NOT NULL,
+  account_id TEXT NOT NULL,
+  action TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  source_sha256 TEXT NOT NULL,
+  conflict INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (run, target, person_id)
+) WITHOUT ROWID;
+CREATE INDEX outcomes_person ON outcomes (person_id, run);
+
+-- What stays true night after night is written once: it stands from one run until before another.
+CREATE TABLE standing (
+  person_id TEXT NOT NULL,
+  target TEXT NOT NULL,
+  from_run INTEGER NOT NULL,
+  until_run INTEGER,
+  action TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  conflict INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (person_id, target, from_run)
+) WITHOUT ROWID;
+CREATE INDEX standing_open ON standing (until_run);
+
+-- Every write to the cloud, with what it took the place of and what it left: enough to undo it.
+CREATE TABLE writes (
+  run INTEGER NOT NULL,
+  target TEXT NOT NULL,
+  account_id TEXT NOT NULL,
+  person_id TEXT NOT NULL,
+  action TEXT NOT NULL,
+  written_at TEXT NOT NULL,
+  before_sha256 TEXT NOT NULL,
+  before_presence TEXT NOT NULL,
+  sent_sha256 TEXT NOT NULL,
+  sent_print BLOB,
+  left_tag TEXT NOT NULL DEFAULT '',
+  left_sha256 TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (run, target, account_id)
+) WITHOUT ROWID;
+CREATE INDEX writes_person ON writes (person_id, run);
+CREATE INDEX writes_before ON writes (before_sha256) WHERE before_sha256 <> '';
+"""
+
+# MIGRATIONS[n] brings a ledger of version n to n + 1.
+MIGRATIONS: dict[int, str] = {}

@@ -1,0 +1,185 @@
+"""Where does the ledger live, and is it safe to use? A SQLite file in the state folder, one run at a time."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from connector.errors import Locked, StateError
+from connector.ledger.schema import MIGRATIONS, SCHEMA, VERSION
+
+LEDGER_NAME = "ledger.sqlite3"
+_NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "ncpfs"})
+_DRIVE_REMOTE = 4  # GetDriveTypeW, https://learn.microsoft.com/windows/win32/api/fileapi/nf-fileapi-getdrivetypew
+
+
+def make_state_folder(folder: Path) -> Path:
+    """Make the state folder, for its owner only; StateError when it cannot be used.
+
+    On Windows the folder inherits the profile's ACL; docs/security.md says what to set elsewhere.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("backups", "spool", "logs", "reports"):
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        fix = "Give the account that runs the night Modify rights there, or set STATE_DIR to another folder."
+        raise StateError(f"STATE_DIR: {folder} cannot be written: {error.strerror or error}.", fix) from error
+    if is_network_share(folder):
+        fix = "Set STATE_DIR to a folder on a local disk: SQLite's locks do not hold over a network."
+        raise StateError(f"STATE_DIR: {folder} is on a network share.", fix)
+    return folder
+
+
+def is_network_share(folder: Path) -> bool:
+    """Say whether the folder is on a network share (drive type on Windows, /proc/mounts on Linux)."""
+    resolved = str(folder.resolve())
+    if sys.platform == "win32":
+        import ctypes
+
+        drive = os.path.splitdrive(resolved)[0]
+        return drive.startswith("\\\\") or ctypes.windll.kernel32.GetDriveTypeW(drive + "\\") == _DRIVE_REMOTE
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+    except OSError:
+        return False
+    return file_system_of(resolved, mounts) in _NETWORK_FILE_SYSTEMS
+
+
+def file_system_of(path: str, mounts: list[list[str]]) -> str:
+    """Return the type of the file system that holds `path`, by the longest mount point above it."""
+    best_point, best_type = "", ""
+    for point, kind in mounts:
+        inside = path == point or path.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best_point):
+            best_point, best_type = point, kind
+    return best_type
+
+
+@contextmanager
+def hold_lock(folder: Path) -> Iterator[None]:
+    """Hold the one lock of a state folder; Locked when another run has it. The system frees it if we die."""
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        fix = "Wait for it to end; two runs would send the same photos twice."
+        raise Locked(f"Another run works in {folder}.", fix) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def open_ledger(folder: Path) -> tuple[sqlite3.Connection, str]:
+    """Open the ledger of a state folder, made or brought forward where needed; with a notice for the report.
+
+    A corrupt ledger is kept aside and a new one begun: the first night then adopts what the cloud shows.
+    StateError for a ledger of a newer version.
+    """
+    path = folder / LEDGER_NAME
+    try:
+        return _open_checked(path), ""
+    except sqlite3.DatabaseError as error:
+        if not path.exists() or isinstance(error, sqlite3.OperationalError):
+            fix = "Check the disk and the rights on the state folder."
+            raise StateError(f"The ledger {path} cannot be opened: {error}.", fix) from error
+        aside = _set_aside(path)
+        notice = (
+            f"The ledger was damaged ({error}); it is kept as {aside.name} and a new one was begun. "
+            "Photos that already show the source's picture are adopted, not sent again; "
+            "conflicts that you had settled are judged anew."
+        )
+        return _open_checked(path), notice
+
+
+def _open_checked(path: Path) -> sqlite3.Connection:
+    is_new = not path.exists()
+    if is_new:
+        _make(path)
+    db = connect(path)
+    try:
+        if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("its integrity check failed")
+        _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a SQLite file the way the ledger needs it: WAL, full durability, a small cache, explicit transactions."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=30)
+    db.row_factory = sqlite3.Row
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA cache_size = -16384")
+    db.execute("PRAGMA temp_store = FILE")
+    return db
+
+
+def _make(path: Path) -> None:
+    """Make the file under another name first: a crash leaves no half ledger."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    with closing(sqlite3.connect(draft)) as db:
+        db.executescript(SCHEMA)
+        db.execute(f"PRAGMA user_version = {VERSION}")
+        db.commit()
+    os.replace(draft, path)
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        fix = "Use the newer photo-connector that made it, or another STATE_DIR."
+        raise StateError(f"The ledger {path} is of version {version}; this program knows {VERSION}.", fix)
+    for step in range(version, VERSION):
+        if step not in MIGRATIONS:
+            raise sqlite3.DatabaseError(f"it is no ledger (version {version})")
+        db.executescript(f"BEGIN; {MIGRATIONS[step]}; PRAGMA user_version = {step + 1}; COMMIT;")
+
+
+def _set_aside(path: Path) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    aside = path.with_name(f"{path.stem}-damaged-{stamp}{path.suffix}")
+    os.replace(path, aside)
+    for ending in ("-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+    return aside
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Make what happens inside one transaction; inside another one, a part of that."""
+    if db.in_transaction:
+        yield
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def copy_ledger(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """Copy the ledger to another file and open that: a dry run works there, and cannot touch the real one."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    with closing(sqlite3.connect(path)) as copy:
+        db.backup(copy)
+    return connect(path)
