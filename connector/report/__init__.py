@@ -1,1 +1,90 @@
-"""TBD."""
+"""How is a finished run told? As text, JSON, CSV or one HTML file; outcomes are read as they are written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TextIO
+
+from connector.errors import ConnectorError, UsageError
+from connector.model import RunReport
+from connector.report.advice import ADVICE, CONFLICTS, Advice, is_conflict, needs_attention, render_reasons_md
+from connector.report.story import headline
+from connector.report.structured import write_csv, write_json
+from connector.report.text import write_text
+
+__all__ = [
+    "ADVICE",
+    "CONFLICTS",
+    "FORMATS",
+    "Advice",
+    "format_of",
+    "headline",
+    "is_conflict",
+    "needs_attention",
+    "render_reasons_md",
+    "save_report",
+    "write_report",
+]
+
+FORMATS = ("text", "json", "csv", "html")
+_ENDINGS = {".txt": "text", ".json": "json", ".csv": "csv", ".html": "html"}
+
+
+def format_of(path: str | Path) -> str:
+    """Return the format that a file's ending chooses; another ending raises UsageError."""
+    ending = Path(path).suffix.lower()
+    if ending not in _ENDINGS:
+        raise UsageError(
+            f"The report file {str(path)!r} has no ending that names a format.",
+            "Use .html, .csv, .json or .txt.",
+        )
+    return _ENDINGS[ending]
+
+
+def write_report(report: RunReport, form: str, stream: TextIO, *, limit: int | None = None) -> None:
+    """Write the run to a UTF-8 text stream that does not translate newlines.
+
+    `limit` caps each list of people in text. An unknown format raises UsageError.
+    """
+    if form == "text":
+        write_text(report, stream, limit=limit)
+    elif form == "json":
+        write_json(report, stream)
+    elif form == "csv":
+        write_csv(report, stream)
+    else:
+        raise UsageError(f"There is no report format {form!r}.", f"Use one of: {', '.join(FORMATS)}.")
+
+
+def save_report(report: RunReport, path: str | Path, *, form: str = "") -> None:
+    """Write the run to a file, whole or not at all; the ending chooses the format unless one is given.
+
+    Raises UsageError for an unknown ending and ConnectorError where the file cannot be written.
+    """
+    chosen, target = form or format_of(path), Path(path)
+    try:
+        if target.exists() and not target.is_file():
+            _write(report, target, chosen)
+        else:
+            _write_whole(report, target, chosen)
+    except OSError as error:
+        raise ConnectorError(
+            f"The report {str(target)!r} could not be written: {error.strerror or error}.",
+            "Name a file in a folder that this account may write, then run `photo-connector report`.",
+        ) from error
+
+
+def _write_whole(report: RunReport, target: Path, form: str) -> None:
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        _write(report, part, form)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(report: RunReport, path: Path, form: str) -> None:
+    newline = "" if form == "csv" else "\n"
+    with path.open("w", encoding="utf-8", errors="replace", newline=newline) as stream:
+        write_report(report, form, stream)

@@ -1,0 +1,244 @@
+"""What does a reason mean, and what cures it? Every reason has its title and advice, told alike in all formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connector.model import Action, Outcome, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Hold what a reason means (`title`, a clause without a full stop) and what to do (`cure`, sentences)."""
+
+    title: str
+    cure: str
+
+
+CONFLICTS = frozenset(
+    {
+        Reason.CLOUD_DIFFERS,
+        Reason.CLOUD_REMOVED,
+        Reason.CLOUD_CHANGED,
+        Reason.BOTH_CHANGED,
+        Reason.CONFLICT_STANDING,
+        Reason.SOURCE_REMOVED_CLOUD_DIFFERS,
+        Reason.COMPETING_WRITER,
+    }
+)
+
+_R = Reason
+_NOTHING = "Nothing to do."
+_CHOOSE = (
+    "Ask the person which photo is right. `SYNC_CONFLICT` decides for everybody; "
+    "`sync --only PERSON --overwrite` sends the source's photo for one person, after a backup."
+)
+
+_PERSON: Mapping[Reason, Advice] = {
+    _R.OUT_OF_SCOPE: Advice(
+        "Outside the scope of this tool",
+        "If the person should take part, look at `LDAP_BASE_DN`, `LDAP_FILTER`, `LDAP_GROUP` and `LDAP_EXCLUDE_DN`. "
+        "The cloud photo stays as it is.",
+    ),
+    _R.DISABLED: Advice(
+        "The source account is disabled",
+        "Nothing to do; the cloud photo stays. Set `LDAP_INCLUDE_DISABLED=true` where disabled people, "
+        "such as shared mailboxes, should have photos too.",
+    ),
+    _R.DELETED: Advice("Deleted in the source", "Nothing to do; the cloud photo goes when the cloud account goes."),
+    _R.SOURCE_UNREAD: Advice(
+        "The source could not be read for this person",
+        "The person was left untouched. Run `check`, mend what it names; the next run catches up.",
+    ),
+    _R.NO_PHOTO: Advice(
+        "No photo in the source",
+        "Put a picture into one of the attributes of `LDAP_PHOTO_ATTRIBUTES` (or into the folder). "
+        "If there is one, the service account may not read it: `check` shows how many photos it can read.",
+    ),
+}
+
+_PICTURE: Mapping[Reason, Advice] = {
+    _R.NOT_AN_IMAGE: Advice(
+        "The source value is not a readable picture",
+        "Store the photo again in the source as JPEG or PNG; the value is damaged or of another kind.",
+    ),
+    _R.TOO_SMALL: Advice(
+        "The source picture is too small",
+        "Store a larger picture in the source; 48 pixels an edge is the least, 648 looks best.",
+    ),
+    _R.TOO_LARGE: Advice(
+        "The source picture is too large to open safely",
+        "Store a smaller picture in the source; a few thousand pixels an edge are plenty.",
+    ),
+    _R.PLACEHOLDER: Advice(
+        "A placeholder: many people share this very picture",
+        "Give the person a photo of their own, or raise `PLACEHOLDER_PEOPLE` (0 is off) if the picture is meant.",
+    ),
+}
+
+_MATCH: Mapping[Reason, Advice] = {
+    _R.NO_ACCOUNT: Advice(
+        "No cloud account belongs to this person",
+        "A new person appears after the next Entra Connect cycle. Otherwise the person is not synchronised, "
+        "or the anchor differs: see `LDAP_ANCHOR` and `MATCH_FALLBACK`.",
+    ),
+    _R.AMBIGUOUS_MATCH: Advice(
+        "More than one person or account would match",
+        "Nobody is guessed. Make the anchor, UPN or mail unique on both sides; the detail names what is shared.",
+    ),
+}
+
+_DECISION: Mapping[Reason, Advice] = {
+    _R.FIRST_UPLOAD: Advice("The cloud had no photo and got the source's", _NOTHING),
+    _R.ADOPTED: Advice(
+        "The cloud already shows the source's picture", "Nothing to do; it is looked after from now on."
+    ),
+    _R.BETTER_QUALITY: Advice("The cloud showed a smaller copy of the same picture", _NOTHING),
+    _R.UNCHANGED: Advice("Nothing changed on either side", _NOTHING),
+    _R.SOURCE_CHANGED: Advice("The source has a new photo", _NOTHING),
+    _R.SOURCE_REMOVED: Advice(
+        "The photo was cleared in the source",
+        "`SYNC_REMOVED` decides: `keep` leaves the cloud photo, `remove` takes it away if it is still ours.",
+    ),
+    _R.AWAITING_CLOUD: Advice(
+        "Sent and accepted, but not yet shown by the cloud",
+        "Nothing to do; Microsoft 365 takes minutes to hours. The next run looks again.",
+    ),
+    _R.GUEST_DEFAULT: Advice("A guest account without a photo, for the guests' default picture", _NOTHING),
+}
+
+_CONFLICT: Mapping[Reason, Advice] = {
+    _R.CLOUD_DIFFERS: Advice("The cloud has another photo that this tool did not send", _CHOOSE),
+    _R.CLOUD_CHANGED: Advice("Somebody changed the cloud photo that this tool had sent", _CHOOSE),
+    _R.CLOUD_REMOVED: Advice("Somebody removed the cloud photo that this tool had sent", _CHOOSE),
+    _R.BOTH_CHANGED: Advice("The photo changed in the source and in the cloud", _CHOOSE),
+    _R.CONFLICT_STANDING: Advice("A conflict that was left as it is; the cloud photo stays", _CHOOSE),
+    _R.SOURCE_REMOVED_CLOUD_DIFFERS: Advice(
+        "Cleared in the source, but the cloud photo is somebody else's doing",
+        "Nothing was removed. If the cloud photo should go, remove it in the Microsoft 365 admin centre or Entra.",
+    ),
+    _R.COMPETING_WRITER: Advice(
+        "Another program writes a smaller copy, most likely Entra Connect from thumbnailPhoto",
+        "Take thumbnailPhoto out of Entra Connect (attribute filtering), or set the tenant's photo source to cloud. "
+        "Until then the copy is not fought every night.",
+    ),
+}
+
+_ADMIN: Mapping[Reason, Advice] = {
+    _R.RESENT: Advice("Sent again because of `--resend`", _NOTHING),
+    _R.OVERWRITTEN: Advice(
+        "Overwritten because of `--overwrite`", "Nothing to do; `restore --person PERSON` undoes it."
+    ),
+    _R.CLEARED_BY_ADMIN: Advice(
+        "Removed because of `--clear`", "Nothing to do; the person is left alone until the source changes."
+    ),
+    _R.RESTORED: Advice("Put back by `restore`", "Nothing to do; the photo is left alone until the source changes."),
+    _R.CHANGED_SINCE: Advice(
+        "Not restored: the cloud photo changed after that run",
+        "The present photo is somebody else's doing and stays. Ask the person before changing it by hand.",
+    ),
+    _R.NO_BACKUP: Advice(
+        "Cannot be restored: the backup is gone",
+        "Backups live `BACKUP_DAYS` days. Set the photo by hand, or let the next `sync` send the source's.",
+    ),
+}
+
+_RUN: Mapping[Reason, Advice] = {
+    _R.POSTPONED: Advice(
+        "Left for the next run by a limit",
+        "Nothing to do; the next run goes on. Raise `SYNC_MAX_UPLOADS` or `SYNC_MAX_MINUTES` to finish sooner.",
+    ),
+    _R.INTERRUPTED: Advice("The run was interrupted before this person", "Start `sync` again; it goes on from here."),
+    _R.SOURCE_CHANGED_MEANWHILE: Advice(
+        "The source photo changed during the run", "Nothing to do; the next run sends the new one."
+    ),
+    _R.REMOVAL_NOT_CONFIRMED: Advice(
+        "Not removed: a second look could not confirm that the source photo is gone",
+        "The cloud photo stays. Check that the service account may still read the photo attributes (`check`).",
+    ),
+}
+
+_CLOUD: Mapping[Reason, Advice] = {
+    _R.ACCOUNT_GONE: Advice(
+        "The cloud account was deleted meanwhile",
+        "Nothing to do if the person left; otherwise restore the account in Entra.",
+    ),
+    _R.ACCOUNT_PENDING: Advice("The cloud account is too new for a photo", "Nothing to do; the next run tries again."),
+    _R.NO_MAILBOX: Advice(
+        "Microsoft 365 refuses a photo without a mailbox",
+        "Assign an Exchange Online licence, or leave the person out by `LDAP_FILTER` or `LDAP_GROUP`.",
+    ),
+    _R.MAILBOX_ON_PREMISES: Advice(
+        "The mailbox is still on-premises",
+        "Nothing to do until the mailbox moves to Exchange Online; the photo is sent then.",
+    ),
+    _R.GUEST_NOT_ALLOWED: Advice(
+        "The tenant refuses photos for this guest", "Set it in the Entra portal, or leave the guest without a photo."
+    ),
+    _R.PERSONAL_ACCOUNT: Advice(
+        "A personal Microsoft account, whose photo cannot be set", "Only the owner can change this photo."
+    ),
+    _R.PICTURE_REFUSED: Advice(
+        "Microsoft 365 refused the picture", "Store another picture in the source, at least 48 pixels an edge."
+    ),
+    _R.ACCESS_DENIED: Advice(
+        "Microsoft 365 denied the write",
+        "Grant ProfilePhoto.ReadWrite.All with admin consent, and see that photoUpdateSettings does not say "
+        "onPremises; `check` tells which.",
+    ),
+    _R.THROTTLED: Advice(
+        "Throttled until the tries were used up",
+        "Nothing to do; the next run tries again. If it happens nightly, lower `SYNC_CONCURRENCY`.",
+    ),
+    _R.CLOUD_ERROR: Advice(
+        "The service answered with an error",
+        "The next run tries again. If it lasts, give Microsoft support the request-id of the detail.",
+    ),
+    _R.UNREADABLE_ANSWER: Advice(
+        "The answer could not be understood",
+        "The next run tries again. If it lasts, look for a proxy that rewrites answers; `check` tries the way.",
+    ),
+    _R.NO_PROFILE: Advice(
+        "SharePoint has no profile of this person",
+        "SharePoint makes one when a licensed person is imported, within a day or so; the next run tries again.",
+    ),
+    _R.NAME_NOT_ALLOWED: Advice(
+        "The account's name holds characters that SharePoint forbids in file names",
+        "Change the account's UPN, or do without the SharePoint thumbnails for this person.",
+    ),
+}
+
+# The headings of the documentation, in the order in which a night meets them.
+GROUPS: Mapping[str, Mapping[Reason, Advice]] = {
+    "The person": _PERSON,
+    "The source picture": _PICTURE,
+    "The match": _MATCH,
+    "The decision": _DECISION,
+    "Conflicts": _CONFLICT,
+    "Asked for by an administrator": _ADMIN,
+    "The run": _RUN,
+    "The cloud": _CLOUD,
+}
+
+ADVICE: Mapping[Reason, Advice] = {reason: advice for group in GROUPS.values() for reason, advice in group.items()}
+
+
+def is_conflict(outcome: Outcome) -> bool:
+    """Say whether two sides disagreed about this person's photo, whoever won."""
+    return outcome.reason in CONFLICTS and outcome.action is not Action.FAIL
+
+
+def needs_attention(outcome: Outcome) -> bool:
+    """Say whether the outcome belongs on top of a report: a failure or a conflict."""
+    return outcome.action is Action.FAIL or is_conflict(outcome)
+
+
+def render_reasons_md() -> str:
+    """Return the tables of every reason with its cure, in Markdown, as docs/operations.md shows them."""
+    parts: list[str] = []
+    for heading, reasons in GROUPS.items():
+        parts += [f"### {heading}", "", "| reason | what it means | what to do |", "|---|---|---|"]
+        parts += [f"| `{reason}` | {advice.title} | {advice.cure} |" for reason, advice in reasons.items()]
+        parts.append("")
+    return "\n".join(parts)

@@ -1,0 +1,183 @@
+"""What happened, in one sentence? The words that every format shares: the headline, the counts, names and times."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from connector.errors import ExitCode
+from connector.model import Action, Outcome, Reason, RunReport
+from connector.report.advice import ADVICE, Advice, needs_attention
+
+TOTALS: Mapping[str, str] = {
+    "people": "People in scope",
+    "created": "Created",
+    "replaced": "Replaced",
+    "removed": "Removed",
+    "unchanged": "Unchanged",
+    "skipped": "Skipped",
+    "failed": "Failed",
+    "conflicts": "Conflicts",
+    "postponed": "Postponed",
+    "open_intents": "Accepted, not yet seen",
+    "unmatched_accounts": "Accounts without a person",
+}
+
+_OPENINGS: Mapping[int | None, str] = {
+    ExitCode.OK: "{Run} finished",
+    ExitCode.FAULT: "{Run} stopped by a fault of the program",
+    ExitCode.SETTINGS: "{Run} did not start, because of its settings",
+    ExitCode.SOME_FAILED: "{Run} finished, but {failed} failed",
+    ExitCode.BRAKE: "{Run} was stopped by a brake before its first write",
+    ExitCode.UNREACHABLE: "{Run} is incomplete, because a system could not be reached or refused us",
+    ExitCode.LOCKED: "{Run} gave way to another one that was still going on",
+    ExitCode.LIMIT: "{Run} finished at its limit, with the rest left for the next one",
+    ExitCode.INTERRUPTED: "{Run} was interrupted and goes on next time",
+    None: "{Run} has not finished",
+}
+
+_RUN_NAMES: Mapping[tuple[str, bool], str] = {
+    ("sync", False): "The run",
+    ("sync", True): "The dry run",
+    ("restore", False): "The restore",
+    ("restore", True): "The dry run of a restore",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """Name a group of people who need attention for one reason, and how many they are."""
+
+    action: Action
+    reason: Reason
+    count: int
+
+    @property
+    def advice(self) -> Advice:
+        """Return what the reason means and what cures it."""
+        return ADVICE[self.reason]
+
+    @property
+    def is_failure(self) -> bool:
+        """Say whether these people failed; otherwise they are in conflict."""
+        return self.action is Action.FAIL
+
+    def holds(self, outcome: Outcome) -> bool:
+        """Say whether the outcome is one of this group."""
+        return outcome.action is self.action and outcome.reason is self.reason
+
+
+def headline(report: RunReport) -> str:
+    """Return one sentence of what happened in this run."""
+    name = _RUN_NAMES.get((report.kind, report.dry_run), "The run")
+    opening = _OPENINGS.get(report.exit_code, "{Run} ended with code " + str(report.exit_code))
+    told = opening.format(Run=name, failed=people(report.totals.get("failed", 0)))
+    if not _was_decided(report):
+        return f"{told}. Nothing was written."
+    return f"{told}: {_changes(report)}; {_rest(report)}."
+
+
+def people(count: int) -> str:
+    """Return "1 person" or "2,000 people"."""
+    return "1 person" if count == 1 else f"{count:,} people"
+
+
+def duration(report: RunReport) -> str:
+    """Return how long the run took, such as "1 h 4 min" or "12 s"; empty while it has not finished."""
+    if report.finished is None:
+        return ""
+    seconds = max(0, round((report.finished - report.started).total_seconds()))
+    hours, minutes, rest = seconds // 3600, seconds // 60 % 60, seconds % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def moment(when: datetime | None) -> str:
+    """Return a time for people, in UTC, such as "2026-11-24 02:00 UTC"."""
+    return "" if when is None else when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def stamp(when: datetime | None) -> str | None:
+    """Return a time for programs: ISO 8601 in UTC with a Z; None stays None."""
+    if when is None:
+        return None
+    return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+_FIRST_NAME = re.compile(r"(?:cn|uid|ou)=((?:\\.|[^,+\\])*)", re.IGNORECASE | re.DOTALL)
+_ESCAPED = re.compile(r"((?:\\[0-9a-f]{2})+)|\\(.)", re.IGNORECASE | re.DOTALL)
+
+
+def short_name(person: str) -> str:
+    """Return the name that people use from a DN (RFC 4514, escapes undone); anything else is returned as it is."""
+    found = _FIRST_NAME.match(person)
+    if not found or not found[1]:
+        return person
+    return _ESCAPED.sub(_unescape, found[1])
+
+
+def plain(text: str) -> str:
+    """Return the text on one line, safe for a terminal: control and direction characters become U+FFFD."""
+    folded = re.sub(r"[\t\r\n\v\f\x85\u2028\u2029]+", " ", text)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", folded)
+
+
+def concerns(report: RunReport) -> list[Concern]:
+    """Count the people who need attention, by reason: failures first, then conflicts, the most frequent first."""
+    counts: Counter[tuple[Action, Reason]] = Counter()
+    for outcome in report.outcomes():
+        if needs_attention(outcome):
+            counts[outcome.action, outcome.reason] += 1
+    found = [Concern(action, reason, count) for (action, reason), count in counts.items()]
+    return sorted(found, key=lambda concern: (not concern.is_failure, -concern.count, concern.reason))
+
+
+def in_order(report: RunReport, found: list[Concern]) -> Iterator[Outcome]:
+    """Yield every outcome, those who need attention first and by reason; a pass over the outcomes for each reason."""
+    for concern in found:
+        yield from (outcome for outcome in report.outcomes() if concern.holds(outcome))
+    yield from (outcome for outcome in report.outcomes() if not needs_attention(outcome))
+
+
+def _was_decided(report: RunReport) -> bool:
+    early = (ExitCode.SETTINGS, ExitCode.LOCKED)
+    return report.exit_code not in early and any(report.totals.get(name) for name in TOTALS)
+
+
+def _changes(report: RunReport) -> str:
+    only_planned = report.dry_run or report.exit_code == ExitCode.BRAKE
+    would = "would be " if only_planned else ""
+    parts = [(report.totals.get(name, 0), name) for name in ("created", "replaced", "removed")]
+    told = [f"{count:,} {name}" for count, name in parts if count]
+    if not told:
+        return "no photo would be changed" if only_planned else "no photo had to be changed"
+    first, *others = told
+    count, name = first.split(" ")
+    photos = "photo" if count == "1" else "photos"
+    return _list([f"{count} {photos} {would}{name}", *others]) + (" (nothing was written)" if only_planned else "")
+
+
+def _rest(report: RunReport) -> str:
+    totals = report.totals
+    told = [f"{totals.get('unchanged', 0):,} already right", f"{totals.get('skipped', 0):,} skipped"]
+    if totals.get("failed") and report.exit_code != ExitCode.SOME_FAILED:
+        told.append(f"{totals['failed']:,} failed")
+    if totals.get("conflicts"):
+        told.append(f"{totals['conflicts']:,} in conflict")
+    return _list(told)
+
+
+def _list(parts: list[str]) -> str:
+    if len(parts) < 2:
+        return "".join(parts)
+    return ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def _unescape(found: re.Match[str]) -> str:
+    if found[1]:
+        return bytes.fromhex(found[1].replace("\\", "")).decode("utf-8", "replace")
+    return found[2]

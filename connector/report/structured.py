@@ -1,0 +1,90 @@
+"""How is a run told to programs? As JSON in the contract's shape, or as a table for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from typing import TextIO
+
+from connector.model import Outcome, RunReport
+from connector.report.advice import ADVICE, is_conflict
+from connector.report.story import plain, short_name, stamp
+
+COLUMNS = (
+    *("name", "upn", "action", "reason", "meaning", "detail", "what_to_do", "conflict"),
+    *("person", "person_id", "account_id", "target", "source_sha256"),
+)
+
+
+def write_json(report: RunReport, stream: TextIO) -> None:
+    """Write the run as one JSON object in ASCII; keys may be added to the contract's, never taken away."""
+    head = json.dumps(_head(report), indent=1)
+    stream.write(head.removesuffix("\n}") + ',\n "outcomes": [')
+    comma = "\n  "
+    for outcome in report.outcomes():
+        stream.write(comma + json.dumps(as_json(outcome)))
+        comma = ",\n  "
+    stream.write("\n ]\n}\n")
+
+
+def as_json(outcome: Outcome) -> dict[str, str | bool | None]:
+    """Return one outcome as the contract spells it, with what was added since."""
+    return {
+        "person": outcome.person,
+        "upn": outcome.upn,
+        "account_id": outcome.account_id,
+        "action": outcome.action.value,
+        "reason": outcome.reason.value,
+        "detail": outcome.detail,
+        "source_sha256": outcome.source_sha256,
+        "person_id": outcome.person_id,
+        "target": outcome.target,
+        "conflict": is_conflict(outcome),
+    }
+
+
+def write_csv(report: RunReport, stream: TextIO) -> None:
+    """Write the outcomes as CSV (RFC 4180) for a spreadsheet, with a byte order mark so that it is read as UTF-8.
+
+    The stream must not translate newlines. A cell that a spreadsheet would take for a formula gets an apostrophe.
+    """
+    stream.write("\ufeff")
+    table = csv.writer(stream, lineterminator="\r\n")
+    table.writerow(COLUMNS)
+    table.writerows(_rows(report))
+
+
+def _head(report: RunReport) -> dict[str, object]:
+    return {
+        "run": report.run,
+        "kind": report.kind,
+        "started": stamp(report.started),
+        "finished": stamp(report.finished),
+        "dry_run": report.dry_run,
+        "mode": report.mode,
+        "exit_code": report.exit_code,
+        "message": report.message,
+        "notices": list(report.notices),
+        "totals": dict(report.totals),
+        "requests": dict(report.requests),
+        "pace": dict(report.pace),
+    }
+
+
+def _rows(report: RunReport) -> Iterator[list[str]]:
+    for outcome in report.outcomes():
+        advice = ADVICE[outcome.reason]
+        cells = (
+            *(short_name(outcome.person), outcome.upn, outcome.action, outcome.reason, advice.title),
+            *(outcome.detail, advice.cure, "yes" if is_conflict(outcome) else ""),
+            *(outcome.person, outcome.person_id, outcome.account_id or "", outcome.target, outcome.source_sha256 or ""),
+        )
+        yield [_cell(text) for text in cells]
+
+
+def _cell(text: str) -> str:
+    # Spreadsheets strip blanks and know the full-width signs of East Asian input too.
+    starts = text.lstrip()[:1]
+    formula = text[:1] in ("\t", "\r", "\n") or starts in tuple("=+-@＝＋－＠")
+    return ("'" if formula else "") + plain(text)

@@ -1,0 +1,91 @@
+"""How is a run told in plain lines? What happened, the counts, who needs attention and why, then the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TextIO
+
+from connector.model import Outcome, RunReport
+from connector.report.advice import ADVICE, needs_attention
+from connector.report.story import TOTALS, Concern, concerns, duration, headline, moment, people, plain, short_name
+
+
+def write_text(report: RunReport, stream: TextIO, *, limit: int | None = None) -> None:
+    """Write the run for people; `limit` caps each list of people, None lists everybody. Memory stays flat."""
+    for line in _lines(report, limit):
+        stream.write(line + "\n")
+
+
+def _lines(report: RunReport, limit: int | None) -> Iterator[str]:
+    yield headline(report)
+    if report.message:
+        yield plain(report.message)
+    yield ""
+    yield from _facts(report)
+    yield ""
+    yield from _totals(report)
+    if report.notices:
+        yield from ("", "Notices", *(f"  ! {plain(notice)}" for notice in report.notices))
+    for concern in concerns(report):
+        yield from _concern(report, concern, limit)
+    yield from _others(report, limit)
+
+
+def _facts(report: RunReport) -> Iterator[str]:
+    took = duration(report)
+    ended = f"took {took}" if took else "not finished"
+    yield f"Run {report.run} ({report.kind}, {report.mode}), started {moment(report.started)}, {ended}."
+
+
+def _totals(report: RunReport) -> Iterator[str]:
+    known = [(label, report.totals[name]) for name, label in TOTALS.items() if name in report.totals]
+    more = [(name, count) for name, count in report.totals.items() if name not in TOTALS]
+    rows = known + more
+    if not rows:
+        return
+    width = max(len(label) for label, _ in rows)
+    digits = max(len(f"{count:,}") for _, count in rows)
+    for label, count in rows:
+        yield f"  {label:<{width}}  {count:>{digits},}"
+
+
+def _concern(report: RunReport, concern: Concern, limit: int | None) -> Iterator[str]:
+    kind = "Failed" if concern.is_failure else "Conflict"
+    yield ""
+    yield f"{kind}: {concern.advice.title} [{concern.reason}], {people(concern.count)}"
+    yield f"  What to do: {concern.advice.cure}"
+    chosen = (outcome for outcome in report.outcomes() if concern.holds(outcome))
+    yield from _listed(chosen, limit)
+
+
+def _others(report: RunReport, limit: int | None) -> Iterator[str]:
+    chosen = (outcome for outcome in report.outcomes() if not needs_attention(outcome))
+    first = next(chosen, None)
+    if first is None:
+        return
+    yield from ("", "Everybody else" if report.mode == "full" else "Everybody else who was looked at")
+    yield from _listed(_again(first, chosen), limit, with_reason=True)
+
+
+def _listed(outcomes: Iterable[Outcome], limit: int | None, *, with_reason: bool = False) -> Iterator[str]:
+    remaining = iter(outcomes)
+    for outcome in islice(remaining, limit):
+        yield _line(outcome, with_reason)
+    left = sum(1 for _ in remaining) if limit is not None else 0
+    if left:
+        yield f"  … and {left:,} more; `report --format csv` lists all."
+
+
+def _line(outcome: Outcome, with_reason: bool) -> str:
+    name = plain(short_name(outcome.person))
+    who = f"{name} <{plain(outcome.upn)}>" if outcome.upn and outcome.upn != name else name
+    told = plain(outcome.detail)
+    if with_reason:
+        told = f"{ADVICE[outcome.reason].title} [{outcome.reason}]" + (f". {told}" if told else "")
+    return f"  {outcome.action:<7} {who}" + (f": {told}" if told else "")
+
+
+def _again(first: Outcome, rest: Iterator[Outcome]) -> Iterator[Outcome]:
+    yield first
+    yield from rest
