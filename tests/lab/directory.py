@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import ldap3
+from ldap3.core.exceptions import LDAPException, LDAPNoSuchObjectResult
 from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
 
@@ -62,7 +63,7 @@ class Directory:
         return self._add(Record(f"CN={escape_rdn(name)},{ou}", {"objectClass": "user", **attributes}))
 
     def add_contact(self, ou: str, name: str, /, **attributes: Value) -> Entry:
-        """Add a contact: a person of another house, who cannot log on."""
+        """Add a contact: a person of another house, who cannot log on and whose class has no jpegPhoto."""
         return self._add(Record(f"CN={escape_rdn(name)},{ou}", {"objectClass": "contact", **attributes}))
 
     def add_group(self, ou: str, name: str, members: Iterable[str] = ()) -> Entry:
@@ -125,9 +126,12 @@ class Directory:
 
     def entry(self, dn: str) -> Entry:
         """Read back an object's identity; raises LookupError when there is none."""
-        raw = self.read(dn, "objectGUID", "objectSid")
+        rows = self.search(dn, "(objectClass=*)", "objectGUID", "objectSid", scope=ldap3.BASE)
+        if not rows:
+            raise LookupError(f"{dn} is not in the directory.")
+        told_dn, raw = rows[0]
         sid = raw.get("objectSid", [])
-        return Entry(dn, str(uuid.UUID(bytes_le=raw["objectGUID"][0])), _sid(sid[0]) if sid else "")
+        return Entry(told_dn, str(uuid.UUID(bytes_le=raw["objectGUID"][0])), _sid(sid[0]) if sid else "")
 
     def read(self, dn: str, *attributes: str) -> dict[str, list[bytes]]:
         """Return an object's attributes as bytes, those without a value left out; LookupError when it is gone."""
@@ -145,7 +149,7 @@ class Directory:
         )
         try:
             found = [item for item in pages if item["type"] == "searchResEntry"]
-        except ldap3.core.exceptions.LDAPNoSuchObjectResult:
+        except LDAPNoSuchObjectResult:
             return []
         return [(item["dn"], {k: v for k, v in item["raw_attributes"].items() if v}) for item in found]
 
@@ -171,7 +175,7 @@ class Directory:
         getattr(self._connected(), verb)(*arguments, **options)
 
     def _connected(self) -> ldap3.Connection:
-        if self._connection is not None and not self._connection.closed:
+        if self._connection is not None and _answers(self._connection):
             return self._connection
         controller = self.controller
         tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(controller.ca_file))
@@ -194,6 +198,14 @@ class Directory:
         attribute_id = uuid.UUID(bytes_le=rows[0][1]["schemaIDGUID"][0])
         reader = self.entry(self.controller.reader_dn).sid
         self.controller.tool(command, [json.dumps({"dns": list(dns), "aces": f"(OD;;RP;{attribute_id};;{reader})"})])
+
+
+def _answers(connection: ldap3.Connection) -> bool:
+    # Changes are not safe to repeat, so a connection that a restart has cut is found out before, not after.
+    try:
+        return bool(connection.search("", "(objectClass=*)", ldap3.BASE, attributes=["1.1"]))
+    except LDAPException:
+        return False
 
 
 def _values(value: Value) -> list[bytes]:
