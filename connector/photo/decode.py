@@ -1,0 +1,210 @@
+"""How do hostile bytes become a picture? Measured first, then decoded small, upright, and in plain colours."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+# The plugins are named here so that opening one of their pictures does not import all others of Pillow.
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from connector.photo.jpeg import Jpeg, take_apart
+from connector.photo.refusal import MAX_CMYK_PIXELS, PictureRefused, check_pixels, not_an_image, too_large
+from connector.photo.unwrap import unwrap
+
+# What Pillow finds odd in a picture (a bent EXIF block, many pixels) is judged below, and is no news for an
+# administrator. A filter of the process, since a filter for a moment is not safe between threads.
+for _category in (UserWarning, RuntimeWarning):
+    warnings.filterwarnings("ignore", category=_category, module=r"PIL\.")
+
+_PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+_LARGE = 8_000_000
+_ONE_AT_A_TIME = threading.Lock()
+_BAND_PIXELS = 1_000_000
+_MAX_PROFILE = 4_000_000
+_ORIENTATION = 0x0112
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")
+_BENT_EXIF = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, Warning)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Hold a picture whose header was read and found acceptable; nothing is decoded yet.
+
+    `width` and `height` are upright. `fit_bytes` is a JPEG without metadata that could be sent as it
+    stands, empty where turning, colours or coding forbid that.
+    """
+
+    image: Image.Image = field(repr=False)
+    width: int
+    height: int
+    orientation: int
+    fit_bytes: bytes = field(repr=False)
+
+
+def open_picture(content_bytes: bytes) -> Opened:
+    """Read the header of a picture of any supported kind; raise PictureRefused and nothing else."""
+    with _refusing():
+        kind, picture_bytes = unwrap(content_bytes)
+        jpeg = take_apart(picture_bytes) if kind == "JPEG" else None
+        if kind == "WEBP":
+            check_pixels(kind, *_webp_size(picture_bytes))
+        image = Image.open(io.BytesIO(jpeg.clean_bytes if jpeg else picture_bytes), formats=(kind,))
+        check_pixels(kind, *image.size, limit=MAX_CMYK_PIXELS if image.mode == "CMYK" else 0)
+        orientation = _orientation(image, jpeg)
+        width, height = image.size if orientation < 5 else image.size[::-1]
+        fit = jpeg is not None and jpeg.plain and not jpeg.has_profile and orientation == 1
+        return Opened(image, width, height, orientation, jpeg.clean_bytes if jpeg and fit else b"")
+
+
+def decode(opened: Opened, shortest: int) -> Image.Image:
+    """Decode the whole picture once: upright, sRGB or grey, its shorter edge at least `shortest` pixels if it was.
+
+    Raises PictureRefused when anything of it is missing or broken.
+    """
+    with _refusing(), _turn_for(opened.image):
+        excess = max(1, min(opened.image.size) // max(1, shortest))
+        image = _flattened(opened.image, excess)
+        image = _in_srgb(image, opened.image.info.get("icc_profile"))
+        if opened.orientation > 1:
+            image = image.transpose(_TURNS[opened.orientation])
+        image.info = {}
+        return image
+
+
+def decode_luma(opened: Opened, shortest: int) -> tuple[Image.Image, Box]:
+    """Decode the whole picture as cheaply as its luma allows; return it upright with the part that is picture."""
+    image = opened.image
+    if image.format != "JPEG" or image.mode != "RGB" or opened.orientation > 1 or image.info.get("icc_profile"):
+        upright = decode(opened, shortest)
+        return upright.convert("L"), (0.0, 0.0, float(upright.width), float(upright.height))
+    with _refusing(), _turn_for(image):
+        excess = max(1, min(image.size) // shortest)
+        drafted = image.draft("L", (image.width // excess, image.height // excess))
+        box = drafted[1] if drafted else (0, 0, *image.size)
+        image.load()
+        return image.convert("L"), box
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn whatever the decoders raise about hostile bytes into a refusal."""
+    try:
+        yield
+    except PictureRefused:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+        raise too_large("The picture would take too much memory to decode.") from error
+    # Decoders fail on bent bytes in every way there is: OSError, SyntaxError, struct.error, IndexError and so on.
+    except Exception as error:
+        raise not_an_image(f"The picture cannot be decoded ({type(error).__name__}).") from error
+
+
+def _turn_for(image: Image.Image) -> AbstractContextManager[object]:
+    """Let only one picture at a time be decoded that needs a lot of memory."""
+    drafts = image.format == "JPEG" and not image.info.get("progressive")
+    return nullcontext() if drafts or image.width * image.height <= _LARGE else _ONE_AT_A_TIME
+
+
+def _webp_size(content_bytes: bytes) -> tuple[int, int]:
+    """Return the canvas of a WebP, which its decoder would allocate on opening (RFC 9649)."""
+    little = int.from_bytes
+    if content_bytes[12:16] == b"VP8X":
+        return little(content_bytes[24:27], "little") + 1, little(content_bytes[27:30], "little") + 1
+    if content_bytes[12:16] == b"VP8L":
+        bits = little(content_bytes[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return little(content_bytes[26:28], "little") & 0x3FFF, little(content_bytes[28:30], "little") & 0x3FFF
+
+
+def _orientation(image: Image.Image, jpeg: Jpeg | None) -> int:
+    """Return the EXIF orientation, 1 to 8; what cannot be read is upright."""
+    try:
+        exif = Image.Exif() if jpeg else image.getexif()
+        if jpeg:
+            exif.load(jpeg.exif_bytes)
+        value = exif.get(_ORIENTATION)
+    except _BENT_EXIF:  # no reason to refuse the picture around it
+        value = None
+    if value is None and jpeg and (found := _XMP_ORIENTATION.search(jpeg.xmp_bytes)):
+        value = int(found[1])
+    return value if isinstance(value, int) and value in _TURNS else 1
+
+
+def _flattened(image: Image.Image, excess: int) -> Image.Image:
+    """Decode into L, RGB or CMYK, `excess` times smaller or a little less; in bands, so that memory stays flat."""
+    if image.format == "JPEG" and excess > 1:
+        full = min(image.size)
+        image.draft(None, (image.width // excess, image.height // excess))
+        excess = max(1, excess * min(image.size) // full)
+    image.load()
+    if excess == 1:
+        return _flat(image)
+    rows = max(1, _BAND_PIXELS // image.width // excess) * excess
+    small: Image.Image | None = None
+    for top in range(0, image.height, rows):
+        band = _flat(image.crop((0, top, image.width, min(top + rows, image.height)))).reduce(excess)
+        small = small or Image.new(band.mode, (band.width, -(-image.height // excess)))
+        small.paste(band, (0, top // excess))
+    return small or _flat(image)
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """Return an L, RGB or CMYK picture: alpha on white, palettes looked up, 16 bits cut to 8."""
+    if image.mode in ("LA", "La", "PA", "RGBa", "RGBA") or image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    if image.mode in ("L", "RGB", "CMYK"):
+        return image
+    if image.mode.startswith("I"):
+        return image.convert("I").point(lambda value: value / 257).convert("L")
+    if image.mode == "LAB":
+        return _converted(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
+    if image.mode == "F":
+        raise not_an_image("The picture has floating-point samples.")
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _in_srgb(image: Image.Image, profile_bytes: bytes | None) -> Image.Image:
+    """Convert to sRGB by the embedded profile; a profile that is broken or of other colours is ignored."""
+    if profile_bytes and len(profile_bytes) <= _MAX_PROFILE:
+        try:
+            return _converted(image, ImageCms.ImageCmsProfile(io.BytesIO(profile_bytes)))
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass
+    return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def _converted(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+    if converted is None:
+        raise ValueError("the profile gave no picture")
+    return converted

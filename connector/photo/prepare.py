@@ -1,0 +1,118 @@
+"""How is a picture made ready? Turned upright, cropped, made smaller and freed of all but its pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+
+from PIL import Image
+
+from connector.model import Prepared, Reason
+from connector.photo.decode import Opened, decode, decode_luma, open_picture
+from connector.photo.fingerprint import fingerprint
+from connector.photo.recipe import SMALLEST_EDGE, Recipe, crop_box, sent_size
+from connector.photo.refusal import PictureRefused, too_large
+
+MAX_SENT_BYTES = 4_000_000
+_QUALITIES = (90, 80, 65, 50)
+
+
+def inspect(content_bytes: bytes, recipe: Recipe) -> tuple[int, int]:
+    """Return the upright width and height of a picture from its header alone; raise PictureRefused."""
+    opened = open_picture(content_bytes)
+    _check_size(opened, recipe)
+    return opened.width, opened.height
+
+
+def prepare(content_bytes: bytes, recipe: Recipe) -> Prepared:
+    """Make a picture ready to be sent: a JPEG of at most 4 MB without metadata, and what it shows.
+
+    Hostile bytes raise PictureRefused and nothing else. A JPEG that is already fit is sent as it stands.
+    Thread-safe.
+    """
+    opened = open_picture(content_bytes)
+    _check_size(opened, recipe)
+    source_sha256 = hashlib.sha256(content_bytes).hexdigest()
+    if _is_fit(opened, recipe):
+        return _as_it_stands(opened, source_sha256)
+    return _made(opened, source_sha256, recipe)
+
+
+def shrink(jpeg_bytes: bytes, limit_bytes: int) -> bytes:
+    """Return a JPEG of at most `limit_bytes`, as large and as good as they allow; raise PictureRefused."""
+    if len(jpeg_bytes) <= limit_bytes:
+        return jpeg_bytes
+    return _encoded(_whole(jpeg_bytes), limit_bytes)[0]
+
+
+def thumbnails(jpeg_bytes: bytes, widths: Sequence[int]) -> list[bytes]:
+    """Return the picture as JPEGs of these widths in pixels, in their order; never enlarged."""
+    image = _whole(jpeg_bytes)
+    return [_encoded(_at_most(image, width), MAX_SENT_BYTES)[0] for width in widths]
+
+
+def _check_size(opened: Opened, recipe: Recipe) -> None:
+    if min(sent_size(opened.width, opened.height, recipe)) < SMALLEST_EDGE:
+        raise PictureRefused(
+            Reason.TOO_SMALL,
+            f"The picture has {opened.width} × {opened.height} pixels, of which too few are left "
+            f"(at least {SMALLEST_EDGE} × {SMALLEST_EDGE}).",
+        )
+
+
+def _is_fit(opened: Opened, recipe: Recipe) -> bool:
+    size = (opened.width, opened.height)
+    return 0 < len(opened.fit_bytes) <= MAX_SENT_BYTES and sent_size(*size, recipe) == size
+
+
+def _as_it_stands(opened: Opened, source_sha256: str) -> Prepared:
+    luma, box = decode_luma(opened, 192)
+    seen = fingerprint(luma, size=(opened.width, opened.height), box=box)
+    return Prepared(
+        source_sha256=source_sha256,
+        sent_sha256=hashlib.sha256(opened.fit_bytes).hexdigest(),
+        sent_bytes=opened.fit_bytes,
+        sent=seen,
+        whole=seen,
+    )
+
+
+def _made(opened: Opened, source_sha256: str, recipe: Recipe) -> Prepared:
+    size = sent_size(opened.width, opened.height, recipe)
+    # Twice the size sent leaves the fine filter enough to work on.
+    upright = decode(opened, 2 * min(size))
+    sent = upright.resize(size, Image.Resampling.LANCZOS, box=crop_box(*upright.size, recipe))
+    sent_bytes, sent = _encoded(sent, MAX_SENT_BYTES)
+    return Prepared(
+        source_sha256=source_sha256,
+        sent_sha256=hashlib.sha256(sent_bytes).hexdigest(),
+        sent_bytes=sent_bytes,
+        sent=fingerprint(sent),
+        whole=fingerprint(upright, size=(opened.width, opened.height)),
+    )
+
+
+def _encoded(image: Image.Image, limit_bytes: int) -> tuple[bytes, Image.Image]:
+    """Encode within the limit: lower quality first, then half the edge, and so on; also return what was encoded."""
+    image.info = {}  # Pillow would write a comment that it finds here
+    while True:
+        for quality in _QUALITIES:
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=quality, optimize=True)
+            if buffer.tell() <= limit_bytes:
+                return buffer.getvalue(), image
+        if min(image.size) < 2 * SMALLEST_EDGE:
+            raise too_large(f"The picture cannot be encoded in {limit_bytes:,} bytes.")
+        image = image.reduce(2)
+
+
+def _whole(jpeg_bytes: bytes) -> Image.Image:
+    opened = open_picture(jpeg_bytes)
+    return decode(opened, min(opened.width, opened.height))
+
+
+def _at_most(image: Image.Image, width: int) -> Image.Image:
+    if width >= image.width:
+        return image
+    return image.resize((width, max(1, round(image.height * width / image.width))), Image.Resampling.LANCZOS)

@@ -1,0 +1,60 @@
+"""When is a picture no use? When it is no image, too small, or more than we are willing to decode."""
+
+from __future__ import annotations
+
+from connector.errors import PersonError
+from connector.model import Reason
+
+MAX_BYTES = 20_000_000
+# Decoded memory stays under 400 MB: four bytes a pixel, and what each decoder needs beside them (a progressive
+# JPEG keeps two bytes for every coefficient, WebP three canvases, TIFF a whole strip).
+MAX_PIXELS = {
+    "JPEG": 50_000_000,
+    "PNG": 50_000_000,
+    "BMP": 50_000_000,
+    "GIF": 50_000_000,
+    "TIFF": 24_000_000,
+    "WEBP": 16_000_000,
+}
+MAX_CMYK_PIXELS = 36_000_000
+
+
+class PictureRefused(PersonError):
+    """Leave a person alone because the picture cannot be used; `reason` is a word of the contract."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail, fix=_FIXES[reason], skip=True)
+
+
+_FIXES = {
+    Reason.NOT_AN_IMAGE: "Replace it in the source with a JPEG or PNG.",
+    Reason.TOO_SMALL: "Put a picture of at least 48 by 48 pixels in the source.",
+    Reason.TOO_LARGE: "Put a smaller copy in the source.",
+}
+
+
+def not_an_image(detail: str) -> PictureRefused:
+    """Make the refusal of bytes that cannot be decoded whole."""
+    return PictureRefused(Reason.NOT_AN_IMAGE, detail)
+
+
+def too_large(detail: str) -> PictureRefused:
+    """Make the refusal of a picture that would take too many bytes, too much memory or too much time."""
+    return PictureRefused(Reason.TOO_LARGE, detail)
+
+
+def check_bytes(content_bytes: bytes) -> None:
+    """Refuse more than 20 MB, and nothing at all, before anything is decoded."""
+    if not content_bytes:
+        raise not_an_image("The value is empty.")
+    if len(content_bytes) > MAX_BYTES:
+        raise PictureRefused(
+            Reason.TOO_LARGE, f"The value has {len(content_bytes):,} bytes; the limit is {MAX_BYTES:,}."
+        )
+
+
+def check_pixels(kind: str, width: int, height: int, *, limit: int = 0) -> None:
+    """Refuse more pixels than this kind of picture may have, before they are decoded."""
+    limit = limit or MAX_PIXELS[kind]
+    if width * height > limit:
+        raise too_large(f"The {kind} has {width} × {height} pixels; the limit is {limit // 1_000_000} million.")
