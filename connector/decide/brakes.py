@@ -1,0 +1,176 @@
+"""May the whole plan happen? Only while its numbers look like a night's work, not like a broken read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+CHANGES_FROM = 20
+REMOVALS_PERCENT = 10
+REMOVALS_AT_LEAST = 5
+REMATCHES_PERCENT = 1
+VANISHED_FROM = 3
+VANISHED_PERCENT = 10
+VANISHED_MORE_THAN = 20
+
+
+class Brake(StrEnum):
+    """Name what was stopped."""
+
+    CHANGES = "changes"
+    OVERWRITES = "overwrites"
+    REMOVALS = "removals"
+    REMATCHES = "rematches"
+    VANISHED_ATTRIBUTE = "vanished-attribute"
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """Count the people who had a photo attribute, and those of them who were read tonight without it."""
+
+    had: int
+    vanished: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanCounts:
+    """Hold the numbers of a plan.
+
+    `with_photo`: matched people who have a cloud photo. `known`: people known. `rematches`: people whose account
+    changed or was lost since last night, of `matched_before` who had one. `attributes`: by photo attribute.
+    """
+
+    replacements: int = 0
+    with_photo: int = 0
+    overwrites: int = 0
+    removals: int = 0
+    known: int = 0
+    rematches: int = 0
+    matched_before: int = 0
+    attributes: Mapping[str, Vanished] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Hold the settings of the brakes; `only` is a run for named people, where no percentage applies."""
+
+    changes_percent: float = 10
+    overwrites: int = 500
+    removals: int = 500
+    rematches: int = 20
+    only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BrakeTrip:
+    """Say which brake holds the plan, with the numbers (`message`) and the way past (`fix`)."""
+
+    brake: Brake
+    count: int
+    allowed: int
+    message: str
+    fix: str
+
+
+def check_brakes(plan: PlanCounts, limits: Limits) -> list[BrakeTrip]:
+    """Return every brake that the plan trips, in the order of the settings; empty when it may happen."""
+    trips = [
+        _changes(plan, limits),
+        _overwrites(plan, limits),
+        _removals(plan, limits),
+        _rematches(plan, limits),
+        *(_vanished(name, counts, limits) for name, counts in sorted(plan.attributes.items())),
+    ]
+    return [trip for trip in trips if trip is not None]
+
+
+def _changes(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
+    allowed = int(plan.with_photo * limits.changes_percent / 100)
+    is_within = plan.replacements * 100 <= plan.with_photo * limits.changes_percent
+    if limits.only or plan.replacements < CHANGES_FROM or is_within:
+        return None
+    return BrakeTrip(
+        Brake.CHANGES,
+        plan.replacements,
+        max(allowed, CHANGES_FROM - 1),
+        f"{plan.replacements} photos would be replaced, {_percent(plan.replacements, plan.with_photo)} of the "
+        f"{plan.with_photo} matched people who have a cloud photo; from {CHANGES_FROM} on, "
+        f"SYNC_MAX_CHANGES_PERCENT allows {limits.changes_percent:g} %.",
+        _way_past("raise SYNC_MAX_CHANGES_PERCENT"),
+    )
+
+
+def _overwrites(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
+    if plan.overwrites <= limits.overwrites:
+        return None
+    return BrakeTrip(
+        Brake.OVERWRITES,
+        plan.overwrites,
+        limits.overwrites,
+        f"{plan.overwrites} cloud photos that this tool did not make would be replaced or made again; "
+        f"SYNC_MAX_OVERWRITES allows {limits.overwrites}.",
+        _way_past("raise SYNC_MAX_OVERWRITES, or set SYNC_CONFLICT=cloud to leave them"),
+    )
+
+
+def _removals(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
+    share = max(REMOVALS_AT_LEAST, plan.known * REMOVALS_PERCENT // 100)
+    allowed = limits.removals if limits.only else min(limits.removals, share)
+    if plan.removals <= allowed:
+        return None
+    is_setting = allowed == limits.removals
+    limit = f"SYNC_MAX_REMOVALS allows {allowed}" if is_setting else _removals_share(plan, share)
+    return BrakeTrip(
+        Brake.REMOVALS,
+        plan.removals,
+        allowed,
+        f"{plan.removals} photos would be removed, of {plan.known} people known; {limit}.",
+        _way_past("raise SYNC_MAX_REMOVALS" if is_setting else "set SYNC_REMOVED=keep to leave them"),
+    )
+
+
+def _removals_share(plan: PlanCounts, share: int) -> str:
+    return f"{REMOVALS_PERCENT} % of them, at least {REMOVALS_AT_LEAST}, may be: {share}"
+
+
+def _rematches(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
+    over_share = plan.rematches * 100 > plan.matched_before * REMATCHES_PERCENT
+    if plan.rematches <= limits.rematches or not over_share:
+        return None
+    return BrakeTrip(
+        Brake.REMATCHES,
+        plan.rematches,
+        max(limits.rematches, plan.matched_before * REMATCHES_PERCENT // 100),
+        f"{plan.rematches} people changed or lost their account since last night, "
+        f"{_percent(plan.rematches, plan.matched_before)} of the {plan.matched_before} who had one; "
+        f"SYNC_MAX_REMATCHES allows {limits.rematches}, or {REMATCHES_PERCENT} %.",
+        _way_past("raise SYNC_MAX_REMATCHES; look first at LDAP_ANCHOR and MATCH_FALLBACK"),
+    )
+
+
+def _vanished(name: str, counts: Vanished, limits: Limits) -> BrakeTrip | None:
+    is_all = counts.had >= VANISHED_FROM and counts.vanished >= counts.had
+    over_share = counts.vanished * 100 > counts.had * VANISHED_PERCENT
+    is_many = counts.vanished > VANISHED_MORE_THAN and over_share and not limits.only
+    if not (is_all or is_many):
+        return None
+    return BrakeTrip(
+        Brake.VANISHED_ATTRIBUTE,
+        counts.vanished,
+        min(counts.had - 1, max(VANISHED_MORE_THAN, counts.had * VANISHED_PERCENT // 100)),
+        f"{name} vanished for {counts.vanished} of the {counts.had} people who had it: "
+        "perhaps it can no longer be read.",
+        f"Check that the reading account may read {name}; no setting passes this brake. "
+        "Look at the plan with `photo-connector sync --dry-run`; if it is meant, run once with --force.",
+    )
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{part * 100 / whole:.1f} %" if whole else "more than all"
+
+
+def _way_past(setting: str) -> str:
+    return (
+        f"Look at the plan with `photo-connector sync --dry-run`; if it is meant, run once with --force, or {setting}."
+    )

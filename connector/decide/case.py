@@ -1,0 +1,144 @@
+"""What does one decision depend on, and what can it say? The words of the decision table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from connector.decide.compare import CloudView, ViewKind
+from connector.decide.settle import Settled
+from connector.model import Action, Memory, Reason
+
+LEFT_OUT_REASONS = frozenset(
+    {
+        *(Reason.OUT_OF_SCOPE, Reason.DISABLED, Reason.DELETED, Reason.SOURCE_UNREAD),
+        *(Reason.NOT_AN_IMAGE, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.PLACEHOLDER),
+    }
+)
+
+
+UNSEEN = CloudView(ViewKind.NOT_ASKED)
+
+
+class Conflict(StrEnum):
+    """Say who wins where the cloud photo is somebody else's doing (SYNC_CONFLICT)."""
+
+    SOURCE = "source"
+    CLOUD = "cloud"
+    REPORT = "report"
+
+
+class Removed(StrEnum):
+    """Say what follows a cleared source photo (SYNC_REMOVED)."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
+class MatchState(StrEnum):
+    """Say whether exactly one account was found."""
+
+    OK = "ok"
+    NONE = "none"
+    AMBIGUOUS = "ambiguous"
+
+
+class Becomes(StrEnum):
+    """Say what the memory becomes, for a write: after its success."""
+
+    UNTOUCHED = "untouched"
+    OURS_SENT = "ours-sent"
+    OURS_ADOPTED = "ours-adopted"
+    REFRESHED = "refreshed"
+    THEIRS = "theirs"
+    CLEARED = "cleared"
+    FORGET = "forget"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Say what the source holds for a person: a photo (its sha256), a cleared photo, or why it is left out."""
+
+    sha256: str = ""
+    left_out: Reason | None = None
+
+    @classmethod
+    def photo(cls, sha256: str) -> Source:
+        """Hold a usable photo; raises ValueError without its sha256."""
+        if not sha256:
+            raise ValueError("A photo needs its sha256.")
+        return cls(sha256=sha256)
+
+    @classmethod
+    def cleared(cls) -> Source:
+        """Say that the person was read and has no photo in any readable attribute."""
+        return cls()
+
+    @classmethod
+    def leave_out(cls, reason: Reason) -> Source:
+        """Say why the person, or the picture, takes no part; raises ValueError for a reason of another kind."""
+        if reason not in LEFT_OUT_REASONS:
+            raise ValueError(f"{reason} does not leave a source out.")
+        return cls(left_out=reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Hold all that one decision depends on.
+
+    `memory`, `settled` and `view` are those of `judge`. `failed` is the reason of a look that failed.
+    `sent_sha256` is that of the prepared picture, empty when unknown. `other_attribute_shown`: the cloud
+    photo equals another photo attribute of the same person.
+    """
+
+    person_id: str
+    source: Source
+    match: MatchState = MatchState.OK
+    memory: Memory | None = None
+    view: CloudView = UNSEEN
+    settled: Settled | None = None
+    failed: Reason | None = None
+    sent_sha256: str = ""
+    other_attribute_shown: bool = False
+
+    @property
+    def is_changed(self) -> bool:
+        """Say whether the source is another one than remembered; another person is another source."""
+        memory = self.memory
+        return memory is None or (memory.person_id, memory.source_sha256) != (self.person_id, self.source.sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Hold what the administrator decided, by settings or, for some people, by an option of this run."""
+
+    conflict: Conflict = Conflict.SOURCE
+    removed: Removed = Removed.KEEP
+    resend: bool = False
+    overwrite: bool = False
+    clear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Say what to do and why, and what is remembered after.
+
+    `conflict` counts and lists it; `over_foreign` counts for SYNC_MAX_OVERWRITES: the write goes over a cloud
+    state that we did not make.
+    """
+
+    action: Action
+    reason: Reason
+    becomes: Becomes = Becomes.UNTOUCHED
+    conflict: bool = False
+    over_foreign: bool = False
+
+    @property
+    def writes(self) -> bool:
+        """Say whether something is written to the cloud."""
+        return self.action in (Action.CREATE, Action.REPLACE, Action.REMOVE)
+
+    @property
+    def needs_backup(self) -> bool:
+        """Say whether a cloud photo is lost by the write, so that it must be kept first."""
+        return self.action in (Action.REPLACE, Action.REMOVE)

@@ -1,0 +1,163 @@
+"""What does the cloud show: nothing, our photo, the source's picture, or another one?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from connector.model import CloudTag, Fingerprint, Memory, Prepared, Presence
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Hold what was seen of one cloud photo: nothing asked, no photo, its tag, or its tag and what its bytes show.
+
+    `read_sha256` is empty while no bytes were fetched; `read_print` is None then, and where they are no picture.
+    """
+
+    asked: bool
+    present: bool = False
+    tag: str = ""
+    width: int = 0
+    height: int = 0
+    read_sha256: str = ""
+    read_print: Fingerprint | None = None
+
+    @classmethod
+    def not_asked(cls) -> Look:
+        """Say that nobody asked the cloud."""
+        return cls(asked=False)
+
+    @classmethod
+    def at(cls, tag: CloudTag | None) -> Look:
+        """Hold the answer to a cheap look; None is no photo."""
+        if tag is None:
+            return cls(asked=True)
+        return cls(asked=True, present=True, tag=tag.tag, width=tag.width, height=tag.height)
+
+    def with_bytes(self, read_sha256: str, read_print: Fingerprint | None, *, tag: str = "") -> Look:
+        """Add what the fetched bytes show; a tag that came beside them stands in where none was seen before."""
+        return Look(
+            asked=True,
+            present=True,
+            tag=self.tag or tag,
+            width=read_print.width if read_print else self.width,
+            height=read_print.height if read_print else self.height,
+            read_sha256=read_sha256,
+            read_print=read_print,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePicture:
+    """Describe the source's picture: as it would be sent, and whole, as it was before cropping."""
+
+    source_sha256: str
+    sent: Fingerprint
+    whole: Fingerprint
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> SourcePicture:
+        """Take what comparing needs from a prepared picture."""
+        return cls(prepared.source_sha256, prepared.sent, prepared.whole)
+
+    def is_shown_by(self, shown: Fingerprint) -> bool:
+        """Say whether a picture is this one, cropped or whole."""
+        return shown.shows_same(self.sent) or shown.shows_same(self.whole)
+
+
+class ViewKind(StrEnum):
+    """Name what the cloud shows, seen from one person's source and memory."""
+
+    NOT_ASKED = "not-asked"
+    NONE = "none"
+    OURS = "ours"
+    SOURCES_PICTURE = "sources-picture"
+    ANOTHER = "another"
+
+
+class How(StrEnum):
+    """Name the level on which the cloud photo was recognised, cheapest first."""
+
+    TAG = "tag"
+    BYTES = "bytes"
+    PICTURE = "picture"
+
+
+@dataclass(frozen=True, slots=True)
+class CloudView:
+    """Say what the cloud shows, how that is known, and whether it is a clearly smaller copy.
+
+    `how` beside ANOTHER means that it is still the photo which the memory holds as theirs.
+    `smaller`: the edge is under 75 % of what we read back, or, where the memory holds no photo of ours
+    made from this source, of what we would send.
+    """
+
+    kind: ViewKind
+    how: How | None = None
+    smaller: bool = False
+
+
+def view(look: Look, *, source: SourcePicture | None, memory: Memory | None) -> CloudView:
+    """Compare a look with memory and source: by tag, then by bytes, then as a picture.
+
+    `source` is None where the person has no photo. A photo with an unknown tag and unfetched bytes is NOT_ASKED,
+    never ANOTHER: a tag alone is no edit.
+    """
+    if not look.asked:
+        return CloudView(ViewKind.NOT_ASKED)
+    if not look.present:
+        return CloudView(ViewKind.NONE)
+    known = known_by(look, memory)
+    if known is None and not look.read_sha256:
+        return CloudView(ViewKind.NOT_ASKED)
+    if memory is not None and memory.presence is Presence.OURS:
+        return _beside_ours(look, known, source=source, memory=memory)
+    shown = look.read_print or (memory.read_print if memory and known else None)
+    if source is not None and shown is not None and source.is_shown_by(shown):
+        return CloudView(ViewKind.SOURCES_PICTURE, How.PICTURE, is_smaller(shown, source.sent))
+    return CloudView(ViewKind.ANOTHER, known)
+
+
+def _beside_ours(look: Look, known: How | None, *, source: SourcePicture | None, memory: Memory) -> CloudView:
+    if known is not None:
+        return CloudView(ViewKind.OURS, known)
+    shown = look.read_print
+    if shown is None:
+        return CloudView(ViewKind.ANOTHER)
+    is_same = source is not None and source.source_sha256 == memory.source_sha256
+    is_sources = source is not None and source.is_shown_by(shown)
+    if _is_remembered(shown, memory) or (is_same and is_sources):
+        return CloudView(ViewKind.OURS, How.PICTURE, is_smaller(shown, memory.read_print or memory.sent_print))
+    if source is not None and is_sources:
+        return CloudView(ViewKind.SOURCES_PICTURE, How.PICTURE, is_smaller(shown, source.sent))
+    return CloudView(ViewKind.ANOTHER)
+
+
+def known_by(look: Look, memory: Memory | None) -> How | None:
+    """Say how the photo is known to be exactly the one that the memory holds; None when it is not."""
+    if memory is None or not look.present:
+        return None
+    if look.tag and look.tag == memory.tag:
+        return How.TAG
+    if look.read_sha256 and look.read_sha256 == memory.read_sha256:
+        return How.BYTES
+    return None
+
+
+def _is_remembered(shown: Fingerprint, memory: Memory) -> bool:
+    """Compare with what was read back and what was sent: after a source change the old picture is not at hand."""
+    prints = (memory.read_print, memory.sent_print)
+    return any(known is not None and shown.shows_same(known) for known in prints)
+
+
+def is_smaller(shown: Fingerprint, than: Fingerprint | None) -> bool:
+    """Say whether the longest edge is under 75 % of the other's."""
+    return than is not None and shown.edge * 4 < than.edge * 3
+
+
+def shows_one_of(look: Look, prints: Iterable[Fingerprint]) -> bool:
+    """Say whether the cloud shows one of these pictures, e.g. those of the person's other photo attributes."""
+    shown = look.read_print
+    return shown is not None and any(shown.shows_same(other) for other in prints)

@@ -1,0 +1,145 @@
+"""What became of a write that was begun? The cloud shows it, does not show it yet, or shows something else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from connector.decide.compare import CloudView, Look, SourcePicture, is_smaller, view
+from connector.model import CloudTag, Intent, Memory, Presence, Reason
+
+PATIENCE = timedelta(hours=24)
+# a standing memory that was made under this policy is not lifted by it (the table's "set to `source` since")
+STANDS_UNDER_SOURCE = "source"
+
+
+class Settled(StrEnum):
+    """Say how an open intent ends: as ours, not yet, or dropped (then the old memory decides)."""
+
+    OURS = "ours"
+    WAIT = "wait"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Hold what a look means: how the intent ended, the memory that holds now, and what the cloud shows beside it."""
+
+    settled: Settled | None
+    memory: Memory | None
+    view: CloudView
+
+
+def settle(intent: Intent, look: Look, now: datetime) -> Settled:
+    """Settle an open intent by what the cloud shows.
+
+    An accepted write may stay invisible for a while, as the old photo or as none (docs: no promise of reading
+    one's own write), so within 24 hours neither is an edit. What was not seen well enough waits too.
+    """
+    if not look.asked:
+        return Settled.WAIT
+    if _shows_what_was_sent(intent, look):
+        return Settled.OURS
+    if _is_as_before(intent, look):
+        return Settled.WAIT if is_patient(intent, now) else Settled.DROPPED
+    if look.present and not look.read_sha256 and intent.sent_sha256:
+        return Settled.WAIT
+    return Settled.DROPPED
+
+
+def is_patient(intent: Intent, now: datetime) -> bool:
+    """Say whether the cloud said yes less than 24 hours ago; a clock set back by more does not wait."""
+    return intent.accepted_at is not None and abs(now - intent.accepted_at) < PATIENCE
+
+
+def _shows_what_was_sent(intent: Intent, look: Look) -> bool:
+    if not intent.sent_sha256:
+        return not look.present
+    if not look.present or (look.tag and look.tag == intent.tag_before):
+        return False
+    if look.read_sha256 and look.read_sha256 == intent.sent_sha256:
+        return True
+    known, shown = intent.sent_print, look.read_print
+    return known is not None and shown is not None and shown.shows_same(known)
+
+
+def _is_as_before(intent: Intent, look: Look) -> bool:
+    """Count "no photo" as before an upload, whatever was there: a fresh upload may answer 404 for a while."""
+    if look.present:
+        return bool(look.tag) and look.tag == intent.tag_before
+    return bool(intent.sent_sha256)
+
+
+def needs_bytes(
+    tag: CloudTag | None, *, memory: Memory | None, intent: Intent | None = None, now: datetime | None = None
+) -> bool:
+    """Say whether the tag leaves open what the cloud shows, so that the bytes must be fetched.
+
+    Never for no photo. With `now`, an intent that merely waits costs no bytes either.
+    """
+    if tag is None:
+        return False
+    if intent is not None and now is not None and tag.tag == intent.tag_before and is_patient(intent, now):
+        return False
+    return memory is None or not tag.tag or tag.tag != memory.tag
+
+
+def judge(
+    look: Look, *, source: SourcePicture | None, memory: Memory | None, intent: Intent | None, now: datetime
+) -> Judged:
+    """Settle the intent, if one is open, then view the cloud beside the memory that holds after that.
+
+    For the start of a night. The read-back right after a write asks `settle` and `memory_of_write` alone:
+    what the service answers then is its size, while a night later a small copy may be another writer's.
+    """
+    if intent is None:
+        return Judged(None, memory, view(look, source=source, memory=memory))
+    settled = settle(intent, look, now)
+    if settled is Settled.OURS:
+        memory = memory_of_write(intent, look=look, memory=memory)
+        if memory is not None and look.read_print is not None and is_smaller(look.read_print, intent.sent_print):
+            memory = replace(memory, tag="", read_sha256="", read_print=None)
+    return Judged(settled, memory, view(look, source=source, memory=memory))
+
+
+def memory_of_write(intent: Intent, *, look: Look, memory: Memory | None) -> Memory | None:
+    """Return what is remembered once the cloud shows a write; None when the memory ends with it.
+
+    What `restore` put back or took away is the person's own. What `--clear` removed stays away until the source
+    changes. After any other removal nothing is left to remember.
+    """
+    if not intent.sent_sha256:
+        return _memory_of_removal(intent)
+    return Memory(
+        person_id=intent.person_id,
+        presence=Presence.THEIRS if intent.restores else Presence.OURS,
+        source_sha256=intent.source_sha256,
+        recipe=intent.recipe,
+        sent_sha256=intent.sent_sha256,
+        sent_print=intent.sent_print,
+        read_sha256=look.read_sha256,
+        read_print=look.read_print,
+        tag=look.tag,
+        restored=intent.restores,
+        improved_at=_improved_at(intent, memory),
+    )
+
+
+def _memory_of_removal(intent: Intent) -> Memory | None:
+    by_admin = intent.reason == Reason.CLEARED_BY_ADMIN and bool(intent.source_sha256)
+    if not (intent.restores or by_admin):
+        return None
+    return Memory(
+        person_id=intent.person_id,
+        presence=Presence.CLEARED,
+        source_sha256=intent.source_sha256,
+        policy=STANDS_UNDER_SOURCE,
+        restored=intent.restores,
+    )
+
+
+def _improved_at(intent: Intent, memory: Memory | None) -> datetime | None:
+    if intent.reason == Reason.BETTER_QUALITY:
+        return intent.started_at
+    return memory.improved_at if memory is not None else None

@@ -1,0 +1,236 @@
+"""What should happen to one person's photo? The decision table, as a pure function."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from connector.decide.case import Becomes, Case, Conflict, Decision, MatchState, Policy, Removed, Source
+from connector.decide.compare import How, ViewKind
+from connector.decide.settle import Settled
+from connector.model import Action, Memory, Presence, Reason
+
+IMPROVE_AGAIN = timedelta(days=30)
+
+
+def decide(case: Case, policy: Policy, now: datetime) -> Decision:
+    """Decide one case by the rows of docs/decision-table.md, the first that fits."""
+    early = _before_the_rows(case)
+    if early is not None:
+        return early
+    if policy.clear:
+        return _clear(case, now)
+    decision = _by_rows(case, policy, now)
+    if policy.overwrite and decision.writes and not _by_rows(case, replace(policy, overwrite=False), now).writes:
+        return replace(decision, reason=Reason.OVERWRITTEN)
+    return decision
+
+
+def needs_look(case: Case, policy: Policy) -> bool:
+    """Say whether the cloud must be asked before this case can be decided; an open intent is the caller's to know.
+
+    A quiet person needs no look; who has the turn of SYNC_VERIFY_PERCENT, or `--full`, is looked at all the same.
+    """
+    memory = case.memory
+    if case.source.left_out is not None or case.match is not MatchState.OK:
+        return False
+    if policy.clear or policy.overwrite:
+        return True
+    if case.source == Source.cleared():
+        return _is_of_person(case) and policy.removed is Removed.REMOVE
+    if memory is None or case.is_changed:
+        return True
+    if memory.presence is Presence.OURS:
+        return policy.resend
+    return _is_lifted(memory, policy)
+
+
+def _before_the_rows(case: Case) -> Decision | None:
+    if case.source.left_out is not None:
+        return Decision(Action.SKIP, case.source.left_out)
+    if case.match is MatchState.NONE:
+        return Decision(Action.SKIP, Reason.NO_ACCOUNT)
+    if case.match is MatchState.AMBIGUOUS:
+        return Decision(Action.SKIP, Reason.AMBIGUOUS_MATCH)
+    if case.failed is not None:
+        return Decision(Action.FAIL, case.failed)
+    if case.settled is Settled.WAIT:
+        return Decision(Action.KEEP, Reason.AWAITING_CLOUD)
+    return None
+
+
+def _by_rows(case: Case, policy: Policy, now: datetime) -> Decision:
+    if case.source == Source.cleared():
+        return _source_cleared(case, policy)
+    if case.memory is None:
+        return _no_memory(case, policy)
+    if case.is_changed:
+        return _changed(case, case.memory, policy=policy)
+    if case.memory.presence is Presence.OURS:
+        return _same_ours(case, case.memory, policy=policy, now=now)
+    return _same_standing(case, case.memory, policy=policy)
+
+
+def _no_memory(case: Case, policy: Policy) -> Decision:
+    """Meet a cloud photo for the first time, or anew where a standing conflict was lifted."""
+    kind = case.view.kind
+    if kind is ViewKind.NONE:
+        again = case.memory is not None
+        return Decision(Action.CREATE, Reason.FIRST_UPLOAD, Becomes.OURS_SENT, over_foreign=again)
+    if kind is ViewKind.SOURCES_PICTURE:
+        return _better_quality() if case.view.smaller else _adopted()
+    if kind is ViewKind.ANOTHER:
+        return _conflict(case, policy, reason=Reason.CLOUD_DIFFERS)
+    return _postponed()
+
+
+def _same_ours(case: Case, memory: Memory, *, policy: Policy, now: datetime) -> Decision:
+    kind = case.view.kind
+    if kind is ViewKind.NOT_ASKED:
+        return _postponed() if policy.resend else Decision(Action.KEEP, Reason.UNCHANGED)
+    if kind is ViewKind.NONE:
+        return _conflict(case, policy, reason=Reason.CLOUD_REMOVED)
+    if kind is ViewKind.ANOTHER and case.other_attribute_shown and not policy.overwrite:
+        return Decision(Action.KEEP, Reason.COMPETING_WRITER)
+    if kind is ViewKind.ANOTHER:
+        return _conflict(case, policy, reason=Reason.CLOUD_CHANGED)
+    if policy.resend:
+        return Decision(Action.REPLACE, Reason.RESENT, Becomes.OURS_SENT, over_foreign=case.view.smaller)
+    if case.view.smaller:
+        return _same_but_smaller(memory, policy, now=now)
+    is_tag = case.view.how is How.TAG
+    return Decision(Action.KEEP, Reason.UNCHANGED, Becomes.UNTOUCHED if is_tag else Becomes.REFRESHED)
+
+
+def _same_but_smaller(memory: Memory, policy: Policy, *, now: datetime) -> Decision:
+    """Improve a picture that another writer made small, but never in a fight of every night."""
+    improved_at = memory.improved_at
+    if improved_at is not None and abs(now - improved_at) < IMPROVE_AGAIN and not policy.overwrite:
+        return Decision(Action.KEEP, Reason.COMPETING_WRITER)
+    return _better_quality()
+
+
+def _same_standing(case: Case, memory: Memory, *, policy: Policy) -> Decision:
+    kind = case.view.kind
+    if kind is ViewKind.SOURCES_PICTURE:
+        return _adopted()
+    if _is_lifted(memory, policy) and kind is not ViewKind.NOT_ASKED:
+        return _no_memory(case, policy)
+    if memory.restored:
+        is_refreshed = kind is ViewKind.ANOTHER and case.view.how is How.BYTES
+        return Decision(Action.KEEP, Reason.RESTORED, Becomes.REFRESHED if is_refreshed else Becomes.UNTOUCHED)
+    listed = policy.conflict is Conflict.REPORT
+    return Decision(Action.KEEP, Reason.CONFLICT_STANDING, _still_standing(case, memory), conflict=listed)
+
+
+def _still_standing(case: Case, memory: Memory) -> Becomes:
+    kind, how = case.view.kind, case.view.how
+    if kind is ViewKind.NONE:
+        return Becomes.UNTOUCHED if memory.presence is Presence.CLEARED else Becomes.CLEARED
+    if kind is ViewKind.ANOTHER and how is not How.TAG:
+        return Becomes.REFRESHED if how is How.BYTES else Becomes.THEIRS
+    return Becomes.UNTOUCHED
+
+
+def _is_lifted(memory: Memory, policy: Policy) -> bool:
+    """Say whether the policy was set to `source` since the conflict was left standing."""
+    if memory.presence is Presence.OURS or memory.restored:
+        return False
+    if policy.overwrite:
+        return True
+    return policy.conflict is Conflict.SOURCE and memory.policy not in ("", Conflict.SOURCE)
+
+
+def _changed(case: Case, memory: Memory, *, policy: Policy) -> Decision:
+    kind, is_ours = case.view.kind, memory.presence is Presence.OURS
+    if kind is ViewKind.OURS:
+        return _changed_over_ours(case, memory, policy=policy)
+    if kind is ViewKind.SOURCES_PICTURE:
+        # a second writer that was faster with a small copy must not make it small for good
+        return _better_quality() if is_ours and case.view.smaller else _adopted()
+    if kind is ViewKind.NOT_ASKED:
+        return _postponed()
+    if is_ours:
+        return _conflict(case, policy, reason=Reason.CLOUD_REMOVED if kind is ViewKind.NONE else Reason.BOTH_CHANGED)
+    if memory.restored and _is_as_restored(case, memory):
+        action = Action.CREATE if kind is ViewKind.NONE else Action.REPLACE
+        return Decision(action, Reason.SOURCE_CHANGED, Becomes.OURS_SENT, over_foreign=True)
+    return _conflict(case, policy, reason=Reason.BOTH_CHANGED)
+
+
+def _changed_over_ours(case: Case, memory: Memory, *, policy: Policy) -> Decision:
+    """Replace our own photo, unless the very bytes that would be sent are there already."""
+    is_sent = bool(case.sent_sha256) and case.sent_sha256 == memory.sent_sha256
+    if is_sent and case.view.how is not How.PICTURE and not policy.resend:
+        return _adopted()
+    return Decision(Action.REPLACE, Reason.SOURCE_CHANGED, Becomes.OURS_SENT)
+
+
+def _is_as_restored(case: Case, memory: Memory) -> bool:
+    if memory.presence is Presence.CLEARED:
+        return case.view.kind is ViewKind.NONE
+    return case.view.kind is ViewKind.ANOTHER and case.view.how in (How.TAG, How.BYTES)
+
+
+def _source_cleared(case: Case, policy: Policy) -> Decision:
+    """Remove only what this very person's cleared photo put there, and only where the cloud was seen to show it."""
+    kind = case.view.kind
+    if not _is_of_person(case):
+        return Decision(Action.SKIP, Reason.NO_PHOTO)
+    if kind is ViewKind.NONE:
+        return Decision(Action.KEEP, Reason.SOURCE_REMOVED, Becomes.FORGET)
+    if kind in (ViewKind.ANOTHER, ViewKind.SOURCES_PICTURE):
+        return Decision(Action.KEEP, Reason.SOURCE_REMOVED_CLOUD_DIFFERS, Becomes.THEIRS)
+    if policy.removed is Removed.KEEP:
+        is_refreshed = kind is ViewKind.OURS and case.view.how is not How.TAG
+        return Decision(Action.KEEP, Reason.SOURCE_REMOVED, Becomes.REFRESHED if is_refreshed else Becomes.UNTOUCHED)
+    if kind is not ViewKind.OURS:
+        return _postponed()
+    return Decision(Action.REMOVE, Reason.SOURCE_REMOVED, Becomes.FORGET)
+
+
+def _is_of_person(case: Case) -> bool:
+    """Say whether we remember a photo of ours that came from this very person."""
+    memory = case.memory
+    return memory is not None and memory.presence is Presence.OURS and memory.person_id == case.person_id
+
+
+def _clear(case: Case, now: datetime) -> Decision:
+    """Remove the photo if it is ours, and leave the person alone until the source changes; what is not ours stays."""
+    memory, kind = case.memory, case.view.kind
+    after = Becomes.CLEARED if case.source.sha256 else Becomes.FORGET
+    if kind is ViewKind.NOT_ASKED:
+        return _postponed()
+    if kind is ViewKind.OURS:
+        return Decision(Action.REMOVE, Reason.CLEARED_BY_ADMIN, after)
+    if kind is ViewKind.NONE:
+        return Decision(Action.KEEP, Reason.CLEARED_BY_ADMIN, after)
+    left_alone = Policy(conflict=Conflict.CLOUD)
+    is_standing = memory is not None and memory.presence is not Presence.OURS and not case.is_changed
+    if is_standing or not case.source.sha256:
+        return _by_rows(case, left_alone, now)
+    if kind is ViewKind.SOURCES_PICTURE:
+        return _adopted()
+    return _conflict(case, left_alone, reason=Reason.CLOUD_DIFFERS)
+
+
+def _conflict(case: Case, policy: Policy, *, reason: Reason) -> Decision:
+    """Let SYNC_CONFLICT decide over a cloud state that is somebody else's doing."""
+    is_gone = case.view.kind is ViewKind.NONE
+    if policy.conflict is Conflict.SOURCE or policy.overwrite:
+        action = Action.CREATE if is_gone else Action.REPLACE
+        return Decision(action, reason, Becomes.OURS_SENT, conflict=True, over_foreign=True)
+    return Decision(Action.KEEP, reason, Becomes.CLEARED if is_gone else Becomes.THEIRS, conflict=True)
+
+
+def _adopted() -> Decision:
+    return Decision(Action.KEEP, Reason.ADOPTED, Becomes.OURS_ADOPTED)
+
+
+def _better_quality() -> Decision:
+    return Decision(Action.REPLACE, Reason.BETTER_QUALITY, Becomes.OURS_SENT, over_foreign=True)
+
+
+def _postponed() -> Decision:
+    """Leave a case that was not looked at for the next night: never a write unseen."""
+    return Decision(Action.SKIP, Reason.POSTPONED)
