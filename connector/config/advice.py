@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,21 +21,22 @@ NOT_OURS = ("PHOTO_CONNECTOR_",)
 OTHER_TOOLS = frozenset({"HTTP_PROXY", "ALL_PROXY", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"})
 KNOWN = (*NAMES, *TWINS)
 NEAR = 0.9
+NEAR_IN_FILE = 0.8  # the file is ours, so a guess may be bolder
 
 
-def advice(settings: Settings, given: Given, *, environ: Mapping[str, str]) -> list[str]:
-    """List what is allowed but should be known, one sentence each."""
-    return [
-        *_unknown_in_file(given.in_file),
-        *_unknown_in_environment(environ),
-        *_weak_choices(settings),
-        *_open_file(given),
-    ]
+def unknown_names(given: Given, environ: Mapping[str, str]) -> list[str]:
+    """List names that look like ours and are not, each with the name that was probably meant."""
+    return [*_unknown_in_file(given.in_file), *_unknown_in_environment(environ)]
+
+
+def advice(settings: Settings, given: Given) -> list[str]:
+    """List choices that are allowed but weak, one sentence each."""
+    return [*_weak_choices(settings), *_open_file(given)]
 
 
 def _unknown_in_file(names: tuple[str, ...]) -> Iterator[str]:
     for name in names:
-        if name not in KNOWN and (name.upper().startswith(OURS_IN_FILE) or _near(name, NEAR)):
+        if name not in KNOWN and (name.upper().startswith(OURS_IN_FILE) or _near(name, NEAR_IN_FILE)):
             yield _unknown(name)
 
 
@@ -48,7 +50,7 @@ def _unknown_in_environment(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _unknown(name: str) -> str:
-    near = _near(name, 0.6)
+    near = _near(name, 0.7)
     return f"{name}: unknown, so it has no effect" + (f"; did you mean {near}?" if near else "; remove it")
 
 
@@ -71,5 +73,5 @@ def _open_file(given: Given) -> Iterator[str]:
 
 
 def _others_can_read(path: Path) -> bool:
-    """Say whether group or others may read the file; on Windows its ACL tells, which `check` looks at."""
-    return os.name == "posix" and path.is_file() and bool(path.stat().st_mode & 0o044)
+    """Say whether everybody on this machine may read the file; a group may be meant to. POSIX only."""
+    return os.name == "posix" and path.is_file() and bool(path.stat().st_mode & stat.S_IROTH)

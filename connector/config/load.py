@@ -10,10 +10,10 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from connector.config.advice import advice
+from connector.config.advice import advice, unknown_names
 from connector.config.raw import Given, gather
 from connector.config.rules import broken_rules
-from connector.config.settings import TWINS, Settings
+from connector.config.settings import SECRETS, TWINS, Settings
 from connector.errors import SettingsError
 
 
@@ -33,23 +33,25 @@ def load_settings(env_file: Path | None, environ: Mapping[str, str] | None = Non
     surroundings = os.environ if environ is None else environ
     given = gather(env_file, surroundings)
     settings, problems = _check(given)
-    warnings = advice(settings, given, environ=surroundings)
+    unknown = unknown_names(given, surroundings)
     if problems:
-        raise SettingsError([*problems, *(line for line in warnings if line.partition(":")[2].startswith(" unknown"))])
-    return Loaded(settings, tuple(warnings))
+        # a misspelt name is often why another one is missing
+        raise SettingsError([*problems, *unknown])
+    return Loaded(settings, (*unknown, *advice(settings, given)))
 
 
 def _check(given: Given) -> tuple[Settings, list[str]]:
     """Check each value alone, then what hangs together, without blaming a setting twice."""
     problems = list(given.problems)
-    raw = {name.lower(): value for name, value in given.values.items()}
+    # spaces at the ends are slips of the pen, but in a secret they may be meant
+    raw = {name.lower(): value if name in SECRETS else value.strip() for name, value in given.values.items()}
     try:
-        settings = Settings(**raw)  # type: ignore[arg-type]  # texts; the fields' own types read them
+        settings = Settings.model_validate(raw)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         problems += [f"{str(detail['loc'][0]).upper()}: {_sentence(detail)}" for detail in details]
         bad = {detail["loc"][0] for detail in details}
-        settings = Settings(**{name: value for name, value in raw.items() if name not in bad})  # type: ignore[arg-type]
+        settings = Settings.model_validate({name: value for name, value in raw.items() if name not in bad})
     blamed = {_blamed(problem) for problem in problems}
     problems += [f"{name}: {text}" for name, text in broken_rules(settings) if name not in blamed]
     return settings, list(dict.fromkeys(problems))

@@ -19,7 +19,7 @@ def default_state_dir() -> Path:
 class Settings(BaseModel):
     """Hold every setting of the contract; `load_settings` fills it and checks what hangs together."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     source: v.SourceKind = Field(v.SourceKind.LDAP, description="Where the pictures come from: `ldap` or `folder`.")
     ldap_uri: v.Uris = Field(

@@ -102,7 +102,17 @@ def _split_dns(value: Any) -> Any:
 
 
 def _split_rules(value: Any) -> Any:
-    return () if value == "none" else _split_commas(value)
+    rules = () if value == "none" else _split_commas(value)
+    if any(rule not in FALLBACK_RULES for rule in rules):
+        raise ValueError("may name sid, upn and mail, separated by commas, or be none")
+    return rules
+
+
+def _split_widths(value: Any) -> Any:
+    widths = _split_commas(value)
+    if len(widths) != 3 or not all(str(width).isdecimal() for width in widths):
+        raise ValueError("must be three growing widths in pixels, e.g. 48,72,200")
+    return widths
 
 
 def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,12 +142,6 @@ def _attribute(value: str) -> str:
     if not ATTRIBUTE.fullmatch(value):
         raise ValueError(f"{value!r} is not the name of an attribute; write it like thumbnailPhoto")
     return value
-
-
-def _fallback(values: tuple[MatchRule, ...]) -> tuple[MatchRule, ...]:
-    if any(value not in FALLBACK_RULES for value in values):
-        raise ValueError("may name sid, upn and mail, separated by commas, or be none")
-    return values
 
 
 def _folder_key(value: MatchRule) -> MatchRule:
@@ -193,7 +197,7 @@ def _parts(value: str) -> SplitResult:
 
 
 def _balanced(value: str) -> str:
-    """Check a filter's brackets; those within a value are written as \\28 and \\29 (RFC 4515, section 3)."""
+    """Check a filter's brackets; within a value they are written as hex escapes (RFC 4515, section 3)."""
     depth = 0
     for place, character in enumerate(value):
         depth += {"(": 1, ")": -1}.get(character, 0)
@@ -254,14 +258,12 @@ Attributes = Annotated[
     tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_attributes), AfterValidator(_each_once)
 ]
 Attribute = Annotated[str, AfterValidator(_attribute)]
-Rules = Annotated[
-    tuple[MatchRule, ...], BeforeValidator(_split_rules), AfterValidator(_fallback), AfterValidator(_each_once)
-]
+Rules = Annotated[tuple[MatchRule, ...], BeforeValidator(_split_rules), AfterValidator(_each_once)]
 FolderKey = Annotated[MatchRule, AfterValidator(_folder_key)]
 Targets = Annotated[
     tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_targets), AfterValidator(_each_once)
 ]
-Widths = Annotated[tuple[int, int, int], BeforeValidator(_split_commas), AfterValidator(_widths)]
+Widths = Annotated[tuple[int, int, int], BeforeValidator(_split_widths), AfterValidator(_widths)]
 Filter = Annotated[str, AfterValidator(_balanced)]
 ClientId = Annotated[str, AfterValidator(_guid)]
 Tenant = Annotated[str, AfterValidator(_tenant)]
