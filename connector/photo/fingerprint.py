@@ -10,10 +10,8 @@ from connector.photo.decode import Box, decode_luma, open_picture
 CELLS = 24
 THRESHOLD = 14
 ASPECT_TOLERANCE = 0.02
-# A decoded edge of so many pixels is enough for 24 cells.
-_ENOUGH = 192
-# From so many pixels a cell on, the box filter's whole pixels are as good as their exact shares.
-_EXACT_BELOW = CELLS * 16
+# A shorter edge of so many pixels is enough for 24 cells: more is averaged down to it first.
+ENOUGH = 288
 
 
 def fingerprint(image: Image.Image, *, size: tuple[int, int] | None = None, box: Box | None = None) -> Fingerprint:
@@ -22,23 +20,27 @@ def fingerprint(image: Image.Image, *, size: tuple[int, int] | None = None, box:
     `box` is the part of it that is picture (JPEG decodes whole blocks).
     """
     luma = image.convert("L")
-    width, height = size or image.size
-    left, top, right, bottom = box or (0.0, 0.0, float(luma.width), float(luma.height))
-    if luma.width < _EXACT_BELOW:
-        luma = luma.resize((luma.width * CELLS, luma.height), Image.Resampling.NEAREST)
-        left, right = left * CELLS, right * CELLS
-    luma = luma.resize((CELLS, luma.height), Image.Resampling.BOX, box=(left, 0, right, luma.height))
-    if luma.height < _EXACT_BELOW:
-        luma = luma.resize((CELLS, luma.height * CELLS), Image.Resampling.NEAREST)
-        top, bottom = top * CELLS, bottom * CELLS
-    cells = luma.resize((CELLS, CELLS), Image.Resampling.BOX, box=(0, top, CELLS, bottom))
-    return Fingerprint(cells.tobytes(), width, height)
+    fewer = max(1, min(luma.size) // ENOUGH)
+    left, top, right, bottom = (edge / fewer for edge in box or (0, 0, *luma.size))
+    luma = luma.reduce(fewer)
+    parts = _parts(luma.width)
+    luma = luma.resize((luma.width * parts, luma.height), Image.Resampling.NEAREST)
+    luma = luma.resize((CELLS, luma.height), Image.Resampling.BOX, box=(left * parts, 0, right * parts, luma.height))
+    parts = _parts(luma.height)
+    luma = luma.resize((CELLS, luma.height * parts), Image.Resampling.NEAREST)
+    luma = luma.resize((CELLS, CELLS), Image.Resampling.BOX, box=(0, top * parts, CELLS, bottom * parts))
+    return Fingerprint(luma.tobytes(), *(size or image.size))
+
+
+def _parts(pixels: int) -> int:
+    """Return in how many parts to cut each pixel, since the box filter takes whole ones: at least 72 to a cell."""
+    return 24 if pixels < ENOUGH // 2 else 12 if pixels < ENOUGH else 6
 
 
 def read_print(content_bytes: bytes) -> Fingerprint:
     """Return what these bytes show, e.g. a cloud photo's; raise PictureRefused when they are no whole picture."""
     opened = open_picture(content_bytes)
-    luma, box = decode_luma(opened, _ENOUGH)
+    luma, box = decode_luma(opened, ENOUGH)
     return fingerprint(luma, size=(opened.width, opened.height), box=box)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from connector.model import Prepared, Reason
 from connector.photo.decode import Opened, decode, decode_luma, open_picture
-from connector.photo.fingerprint import fingerprint
+from connector.photo.fingerprint import ENOUGH, fingerprint
 from connector.photo.recipe import SMALLEST_EDGE, Recipe, crop_box, sent_size
 from connector.photo.refusal import PictureRefused, too_large
 
@@ -67,7 +67,7 @@ def _is_fit(opened: Opened, recipe: Recipe) -> bool:
 
 
 def _as_it_stands(opened: Opened, source_sha256: str) -> Prepared:
-    luma, box = decode_luma(opened, 192)
+    luma, box = decode_luma(opened, ENOUGH)
     seen = fingerprint(luma, size=(opened.width, opened.height), box=box)
     return Prepared(
         source_sha256=source_sha256,
@@ -99,7 +99,7 @@ def _encoded(image: Image.Image, limit_bytes: int) -> tuple[bytes, Image.Image]:
     while True:
         for quality in _QUALITIES:
             buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=quality, optimize=True)
+            image.save(buffer, "JPEG", quality=quality)
             if buffer.tell() <= limit_bytes:
                 return buffer.getvalue(), image
         if min(image.size) < 2 * SMALLEST_EDGE:
