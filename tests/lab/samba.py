@@ -187,7 +187,11 @@ class DomainController:
             raise RuntimeError(f"{command}: {words.read_text(encoding='utf-8')[-2000:]}")
 
     def _network(self) -> list[str]:
-        return ["bind interfaces only=yes", f"interfaces={self.address}/8", f"posix:eadb={self.folder}/private/eadb.tdb"]
+        return [
+            "bind interfaces only=yes",
+            f"interfaces={self.address}/8",
+            f"posix:eadb={self.folder}/private/eadb.tdb",
+        ]
 
     def _configure(self) -> None:
         folders = {
