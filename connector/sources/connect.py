@@ -1,0 +1,173 @@
+"""How do we get in? Server after server, verified TLS, then one sign-in; a refused one is not repeated elsewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ldap3
+
+from connector.config import LdapAuth, Settings
+from connector.errors import SettingsError, Unreachable
+from connector.model import Traffic
+from connector.sources import trouble
+from connector.sources.endpoints import Endpoint, Line, endpoints, preferred_first
+from connector.sources.session import Session, hang_up
+from connector.sources.tls import VerifiedTls, verifying_context
+
+# Getting in is quick or hopeless; a first page may take AD's whole MaxQueryDuration (120 s).
+_CONNECT_SECONDS, _SIGN_IN_SECONDS, _ALL_SERVERS_SECONDS, _READ_SECONDS = 5, 8, 20.0, 150
+# ldap3 copies what it holds at each recv: 4 KiB, the default, is quadratic on entries with photos.
+_SOCKET_BYTES = 256 * 1024
+
+_INSTALL = "run: pip install --pre 'photo-connector[kerberos]'"
+_KERBEROS_MISSING = f"LDAP_AUTH: kerberos needs a Kerberos library, which is not installed; {_INSTALL}"
+_SEALING_MISSING = (
+    "LDAP_AUTH: kerberos on ldap:// needs an ldap3 that can encrypt the session, and this one cannot;"
+    f" {_INSTALL}, or use ldaps:// or LDAP_START_TLS=true"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Say which server will do: one that holds the context with these bases, and which to try first."""
+
+    context: str = ""
+    bases: Sequence[str] = ()
+    prefer: str = ""
+
+
+def kerberos_problem(settings: Settings) -> str:
+    """Return why Kerberos cannot work with what is installed, or empty text."""
+    if settings.ldap_auth is not LdapAuth.KERBEROS:
+        return ""
+    if not any(importlib.util.find_spec(library) for library in ("gssapi", "winkerberos")):
+        return _KERBEROS_MISSING
+    plain = any(endpoint.line is Line.PLAIN for endpoint in endpoints(settings)) if settings.ldap_uri else False
+    return _SEALING_MISSING if plain and not can_seal() else ""
+
+
+def can_seal() -> bool:
+    """Tell whether the installed ldap3 can encrypt a Kerberos session (2.10 and later)."""
+    return hasattr(ldap3, "ENCRYPT")
+
+
+def open_session(settings: Settings, traffic: Traffic, where: Where) -> Session:
+    """Open a session with the first server that will do; one error names each server and why it did not."""
+    deadline = time.monotonic() + _ALL_SERVERS_SECONDS
+    failures: list[Unreachable] = []
+    for endpoint in preferred_first(endpoints(settings, where.context), where.prefer):
+        if time.monotonic() > deadline:
+            failures.append(
+                Unreachable(trouble.SYSTEM, f"{endpoint.name} and those after it: not tried for want of time.")
+            )
+            break
+        try:
+            return _fitting(_signed_in(settings, traffic, endpoint), where)
+        except trouble.Refused:
+            raise
+        except Unreachable as failure:
+            failures.append(failure)
+    raise _all_failed(failures)
+
+
+def _fitting(session: Session, where: Where) -> Session:
+    if not where.context or session.holds(where.context, where.bases):
+        return session
+    session.close()
+    raise Unreachable(
+        trouble.SYSTEM,
+        f"{session.server}: it does not hold {where.context}.",
+        "Name a server of that domain in LDAP_URI, too, or correct LDAP_BASE_DN.",
+    )
+
+
+def _all_failed(failures: Sequence[Unreachable]) -> Unreachable:
+    if len(failures) == 1:
+        return failures[0]
+    causes = " ".join(failure.message.removeprefix(f"{trouble.SYSTEM}: ") for failure in failures)
+    fixes = dict.fromkeys(failure.fix for failure in failures if failure.fix)
+    return Unreachable(trouble.SYSTEM, f"none of {len(failures)} servers will do. {causes}", " ".join(fixes))
+
+
+def _signed_in(settings: Settings, traffic: Traffic, endpoint: Endpoint) -> Session:
+    connection = _connection(settings, endpoint)
+    try:
+        _open(connection, endpoint)
+        _bind(connection, endpoint)
+        # ldap3 sets the time limit once; from here on the server may take as long as a search may.
+        connection.socket.settimeout(_READ_SECONDS)
+        return Session(connection, server=endpoint.name, traffic=traffic)
+    except BaseException:
+        hang_up(connection)
+        raise
+
+
+def _open(connection: ldap3.Connection, endpoint: Endpoint) -> None:
+    try:
+        connection.open(read_server_info=False)
+        if endpoint.line is Line.START_TLS:
+            connection.start_tls(read_server_info=False)
+    except Exception as error:
+        raise trouble.of_exception(endpoint.name, "connecting", error) from error
+
+
+def _bind(connection: ldap3.Connection, endpoint: Endpoint) -> None:
+    try:
+        accepted = connection.bind(read_server_info=False)
+    except Exception as error:
+        raise trouble.of_exception(endpoint.name, "signing in", error) from error
+    if not accepted:
+        raise trouble.of_bind(endpoint.name, connection.result or {})
+
+
+def _connection(settings: Settings, endpoint: Endpoint) -> ldap3.Connection:
+    ldap3.set_config_parameter("SOCKET_SIZE", _SOCKET_BYTES)
+    server = ldap3.Server(
+        endpoint.host,
+        endpoint.port,
+        use_ssl=endpoint.line is Line.LDAPS,
+        get_info=ldap3.NONE,
+        connect_timeout=_CONNECT_SECONDS,
+        allowed_referral_hosts=[],
+    )
+    if endpoint.line is not Line.PLAIN:
+        server.tls = VerifiedTls(verifying_context(settings.ldap_ca_file))
+    return ldap3.Connection(
+        server,
+        client_strategy=ldap3.SYNC,
+        auto_bind=ldap3.AUTO_BIND_NONE,
+        auto_referrals=False,
+        auto_range=False,
+        check_names=False,
+        raise_exceptions=False,
+        fast_decoder=True,
+        return_empty_attributes=False,
+        receive_timeout=_SIGN_IN_SECONDS,
+        **_credentials(settings, endpoint),
+    )
+
+
+def _credentials(settings: Settings, endpoint: Endpoint) -> dict[str, object]:
+    if settings.ldap_auth is LdapAuth.KERBEROS:
+        return _kerberos(settings, endpoint)
+    if endpoint.line is Line.PLAIN:
+        raise SettingsError(["LDAP_URI: would send the password unencrypted; use ldaps:// or LDAP_START_TLS=true."])
+    password = settings.ldap_password.get_secret_value() if settings.ldap_password else ""
+    return {"authentication": ldap3.SIMPLE, "user": settings.ldap_user, "password": password}
+
+
+def _kerberos(settings: Settings, endpoint: Endpoint) -> dict[str, object]:
+    """Sign in with the ticket cache, the client keytab, or the Windows logon; over TLS ldap3 binds to the channel."""
+    problem = kerberos_problem(settings)
+    if problem:
+        raise SettingsError([problem])
+    chosen: dict[str, object] = {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.KERBEROS}
+    if settings.ldap_user:
+        account, _, realm = settings.ldap_user.partition("@")
+        chosen["user"] = f"{account}@{realm.upper()}" if realm else account
+    if endpoint.line is Line.PLAIN:
+        chosen["session_security"] = ldap3.ENCRYPT
+    return chosen

@@ -1,0 +1,177 @@
+"""How is a directory a source? It is read in full or by its changes, one naming context at a time, over LDAP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+import ldap3
+
+from connector.config import Settings
+from connector.errors import SettingsError, Unreachable
+from connector.model import Traffic
+from connector.sources import Cookie, Mode, PersonRead, Reading, dirsync, names
+from connector.sources.connect import Where, kerberos_problem, open_session
+from connector.sources.entries import Reader, person_id
+from connector.sources.groups import members, roster
+from connector.sources.reading import LOOKUP, Pass, changed, everybody, look_up, watching
+from connector.sources.scope import Scope, bases_in, both, context_of, filter_can_be_followed, named
+from connector.sources.session import Kind, RawEntry
+from connector.sources.trouble import Dropped
+
+# Another number means that the same settings now read something else: everybody is read anew.
+_SHAPE = 1
+_SHAPING = (
+    *("ldap_base_dn", "ldap_filter", "ldap_include_disabled", "ldap_group", "ldap_exclude_dn"),
+    *("ldap_photo_attributes", "ldap_anchor", "ldap_include_contacts"),
+)
+_Result = TypeVar("_Result")
+
+
+class LdapSource:
+    """Read people from Active Directory, or another LDAP directory; see `Source`.
+
+    Raises SettingsError, before anything is contacted, when Kerberos is wanted and not installed.
+    """
+
+    def __init__(self, settings: Settings, traffic: Traffic) -> None:
+        problem = kerberos_problem(settings)
+        if problem:
+            raise SettingsError([problem])
+        self._settings, self._traffic = settings, traffic
+        self._reader = Reader.of(settings)
+        self._passes: dict[str, Pass] = {}
+
+    def contexts(self) -> Sequence[str]:
+        """Name the naming contexts of the base DNs; without one, the root of the domain that answers."""
+        if self._settings.ldap_base_dn:
+            return tuple(dict.fromkeys(context_of(base) for base in self._settings.ldap_base_dn))
+        if self._settings.ldap_domain:
+            return (names.root_of_domain(self._settings.ldap_domain),)
+        session = open_session(self._settings, self._traffic, Where())
+        try:
+            return (context_of(session.root.default_context),)
+        finally:
+            session.close()
+
+    def shape(self) -> str:
+        """Return a fingerprint of the settings that shape a reading."""
+        shaping = {name: getattr(self._settings, name) for name in _SHAPING}
+        return hashlib.sha256(json.dumps([_SHAPE, shaping], sort_keys=True).encode()).hexdigest()
+
+    def read(self, context: str, cookie: Cookie | None) -> Reading:
+        """Read what changed since the cookie, or everybody; the connection is new, the cookie's server the first."""
+        self._drop(context)
+        on = self._pass(context, prefer=cookie.server if cookie else "")
+        obstacle = self._obstacle(on)
+        if obstacle:
+            return Reading(Mode.FULL, everybody(on, None), obstacle, on.session.server)
+        question = watching(on, self._settings)
+        first = dirsync.first_round(on.session, question, cookie.content_bytes) if cookie else None
+        if first is not None:
+            return Reading(Mode.CHANGES, changed(on, question, first), "", on.session.server)
+        fresh = dirsync.fresh_cookie(on.session, question)
+        notice = f"{on.session.server} refused the cookie of the last reading; everybody was read." if cookie else ""
+        if fresh is None:
+            notice = f"{on.session.server} refuses DirSync, so changes cannot be followed; everybody was read."
+        return Reading(Mode.FULL, everybody(on, fresh), notice, on.session.server)
+
+    def roster(self, context: str) -> Iterator[str] | None:
+        """Yield the ids of the group's members in scope, or return None where no group is set."""
+        if not self._settings.ldap_group:
+            return None
+        return self._roster(context)
+
+    def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
+        """Read these people again, in whichever context they are; a lost connection is opened once again.
+
+        A context that cannot be reached is raised only after those found elsewhere, and only if somebody is missing.
+        """
+        waiting = iter(dict.fromkeys(person_ids))
+        while some := list(islice(waiting, LOOKUP)):
+            yield from self._fetch(set(some))
+
+    def find(self, name: str) -> Sequence[PersonRead]:
+        """Find people in scope by UPN, mail, sAMAccountName or DN."""
+        found: dict[str, PersonRead] = {}
+        for context in self.contexts():
+            for entry in self._asked(context, lambda on: _found(on, name)):
+                found[person_id(entry)] = self._reader.read(entry)
+        return list(found.values())
+
+    def close(self) -> None:
+        """Drop every connection."""
+        for context in list(self._passes):
+            self._drop(context)
+
+    def _fetch(self, wanted: set[str]) -> Iterator[PersonRead]:
+        failure: Unreachable | None = None
+        for context in self.contexts():
+            if not wanted:
+                return
+            try:
+                entries = self._asked(context, lambda on: list(look_up(on, sorted(wanted))))
+            except Unreachable as error:
+                failure = error
+                continue
+            for entry in entries:
+                wanted.discard(person_id(entry))
+                yield self._reader.read(entry)
+        if failure and wanted:
+            raise failure
+
+    def _roster(self, context: str) -> Iterator[str]:
+        on = self._pass(context)
+        for page in roster(on.session, on.scope, on.members):
+            yield from page
+
+    def _asked(self, context: str, ask: Callable[[Pass], _Result]) -> _Result:
+        """Ask, and once more on a new connection when an old one turns out to be dead: DCs drop idle ones."""
+        was_open = context in self._passes
+        try:
+            return ask(self._pass(context))
+        except Dropped:
+            self._drop(context)
+            if not was_open:
+                raise
+            return ask(self._pass(context))
+
+    def _pass(self, context: str, *, prefer: str = "") -> Pass:
+        if context not in self._passes:
+            where = Where(context, bases_in(self._settings, context), prefer)
+            session = open_session(self._settings, self._traffic, where)
+            try:
+                scope = Scope.of(self._settings, context, kind=session.root.kind)
+                found = members(session, self._settings.ldap_group, context)
+            except BaseException:
+                session.close()
+                raise
+            self._passes[context] = Pass(session, context, scope, self._reader, found)
+        return self._passes[context]
+
+    def _drop(self, context: str) -> None:
+        on = self._passes.pop(context, None)
+        if on is not None:
+            on.session.close()
+
+    def _obstacle(self, on: Pass) -> str:
+        """Say why changes cannot be followed here at all, or nothing."""
+        if on.session.root.kind is Kind.OTHER or not dirsync.is_offered(on.session):
+            return f"{on.session.server} does not offer DirSync, so everybody was read."
+        reason = filter_can_be_followed(self._settings.ldap_filter)
+        return f"LDAP_FILTER: {reason}, so everybody was read." if reason else ""
+
+
+def _found(on: Pass, name: str) -> Sequence[RawEntry]:
+    people = on.members.narrowed(on.scope.people)
+    doing = "looking for a person"
+    found: list[RawEntry] = []
+    if "=" in name and on.scope.reaches(name):
+        answer = on.session.search(name, people, attributes=on.reader.attributes, doing=doing, scope=ldap3.BASE)
+        found.extend(answer.entries)
+    for base in on.scope.bases:
+        found.extend(on.session.entries(base, both(named(name), people), attributes=on.reader.attributes, doing=doing))
+    return [entry for entry in found if on.scope.takes(entry.dn) and on.members.has(entry)]

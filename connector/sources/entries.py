@@ -1,0 +1,123 @@
+"""Who is this entry? A person with an id, an anchor and photo values, as the directory gave them."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from dataclasses import dataclass
+
+from ldap3.protocol.formatters.formatters import format_sid
+
+from connector.config import Settings
+from connector.errors import Unreachable
+from connector.model import Person, SourcePhoto
+from connector.sources import PersonRead
+from connector.sources.session import RawEntry
+from connector.sources.trouble import SYSTEM
+
+AUTO = "auto"
+CONSISTENCY_GUID = "mS-DS-ConsistencyGuid"
+_OCTETS = frozenset(("objectguid", "ms-ds-consistencyguid", "objectsid"))
+_DISABLED = 0x2
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Turn entries into people, by the settings that name photos and anchor."""
+
+    photos: tuple[str, ...]
+    anchor: str
+    contacts: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> Reader:
+        """Take what concerns people from the settings."""
+        return cls(settings.ldap_photo_attributes, settings.ldap_anchor, settings.ldap_include_contacts)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Name what a search must ask for; entryUUID is the id where there is no objectGUID."""
+        anchor = CONSISTENCY_GUID if self.anchor == AUTO else self.anchor
+        plain = ("objectGUID", "entryUUID", "objectSid", "userPrincipalName", "mail", "sAMAccountName", "uid")
+        kind = ("objectClass",) if self.contacts else ()
+        return tuple(dict.fromkeys((*plain, *kind, anchor, *self.photos)))
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Name what counts as a change of a person; name and isDeleted tell of moves and deletions."""
+        own = tuple(name for name in self.attributes if name not in ("entryUUID", "uid"))
+        return (*own, "userAccountControl", "name", "isDeleted")
+
+    def person(self, entry: RawEntry) -> Person:
+        """Describe the person of an entry; raises Unreachable when the entry's id cannot be read."""
+        classes = {value.lower() for value in entry.values.get("objectclass", ())}
+        return Person(
+            id=person_id(entry),
+            name=entry.dn,
+            upn=entry.text("userPrincipalName"),
+            mail=entry.text("mail"),
+            sam_account_name=entry.text("sAMAccountName") or entry.text("uid"),
+            sid=_sid(entry.first("objectSid")),
+            anchor=self._anchor(entry),
+            is_contact=b"contact" in classes,
+        )
+
+    def read(self, entry: RawEntry, *, cleared: frozenset[str] = frozenset()) -> PersonRead:
+        """Return the person with all photo values; `cleared` keeps only attributes that are empty now."""
+        photos = tuple(
+            SourcePhoto(name, value) for name in self.photos for value in entry.values.get(name.casefold(), ()) if value
+        )
+        filled = {photo.attribute for photo in photos}
+        return PersonRead(self.person(entry), photos, frozenset(cleared - filled))
+
+    def cleared(self, change: RawEntry) -> frozenset[str]:
+        """Name the photo attributes that a change reports as emptied, i.e. present without a value."""
+        return frozenset(name for name in self.photos if change.values.get(name.casefold(), (b"",)) == ())
+
+    def _anchor(self, entry: RawEntry) -> str:
+        if self.anchor != AUTO:
+            return _as_text(self.anchor, entry.first(self.anchor))
+        consistency = entry.first(CONSISTENCY_GUID)
+        return _base64(consistency if len(consistency) == 16 else entry.first("objectGUID"))
+
+
+def person_id(entry: RawEntry) -> str:
+    """Return objectGUID (mixed-endian on the wire) or entryUUID as lower-case text."""
+    guid = entry.first("objectGUID")
+    if len(guid) == 16:
+        return str(uuid.UUID(bytes_le=guid))
+    if entry.text("entryUUID"):
+        return entry.text("entryUUID").lower()
+    raise Unreachable(
+        SYSTEM,
+        f"neither objectGUID nor entryUUID of {entry.dn} can be read.",
+        "Let the service account read it; without it nobody can be recognised next night.",
+    )
+
+
+def is_deleted(change: RawEntry) -> bool:
+    """Tell whether a change reports a tombstone."""
+    return change.first("isDeleted").upper() == b"TRUE"
+
+
+def is_disabled(entry: RawEntry) -> bool | None:
+    """Tell whether an entry's account is disabled; None when the entry does not say."""
+    flags = entry.text("userAccountControl")
+    return bool(int(flags) & _DISABLED) if flags.lstrip("-").isdigit() else None
+
+
+def _sid(value: bytes) -> str:
+    return str(format_sid(value)) if value else ""
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _as_text(name: str, value: bytes) -> str:
+    """Return text as it stands and bytes as base64; without a schema the bytes themselves must tell."""
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        return _base64(value)
+    return text if text.isprintable() and name.casefold() not in _OCTETS else _base64(value)

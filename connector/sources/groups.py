@@ -1,0 +1,121 @@
+"""Who is a member of LDAP_GROUP? Nested members count, and those who have the group as their primary group."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import ldap3
+from ldap3.utils.conv import escape_filter_chars
+
+from connector.errors import Unreachable
+from connector.sources import names
+from connector.sources.entries import person_id
+from connector.sources.names import Parts
+from connector.sources.pages import Query, walk
+from connector.sources.scope import Scope, both
+from connector.sources.session import Kind, RawEntry, Session
+from connector.sources.trouble import SYSTEM
+
+_IN_CHAIN = "1.2.840.113556.1.4.1941"
+_OTHER_GROUPS = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))"
+_FINDING = "looking for LDAP_GROUP"
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Tell members apart: by a filter term where the server can (AD), else by their DNs."""
+
+    term: str
+    dns: frozenset[Parts] | None
+
+    def narrowed(self, filter_text: str) -> str:
+        """Return the filter, narrowed to members where the server can tell them."""
+        return both(filter_text, self.term) if self.term else filter_text
+
+    def has(self, entry: RawEntry) -> bool:
+        """Tell whether an entry that the filter let through is a member."""
+        return self.dns is None or names.parts(entry.dn) in self.dns
+
+
+EVERYBODY = Members("", None)
+
+
+def members(session: Session, group: str | None, context: str) -> Members:
+    """Find out how to recognise members of a group; raises Unreachable when there is no such group."""
+    if not group:
+        return EVERYBODY
+    if session.root.kind is Kind.OTHER:
+        return Members("", _listed(session, group, context))
+    top = _group(session, group, context)
+    chain = f"(memberOf:{_IN_CHAIN}:={escape_filter_chars(top.dn)})"
+    nested = session.entries(
+        context, both("(objectCategory=group)", chain), attributes=["objectSid"], doing="reading nested groups"
+    )
+    primary = "".join(f"(primaryGroupID={rid})" for rid in filter(None, map(_rid, (top, *nested))))
+    return Members(f"(|{chain}{primary})", None)
+
+
+def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[str]]:
+    """Yield pages of the ids of all members who are in scope; no photos are moved."""
+    for base in scope.bases:
+        for entries in walk(session, Query(base, found.narrowed(scope.people), ["objectGUID", "entryUUID"])):
+            yield [person_id(entry) for entry in entries if scope.takes(entry.dn) and found.has(entry)]
+
+
+def _group(session: Session, group: str, context: str) -> RawEntry:
+    """Read the group by its DN, or by its sAMAccountName; a group of another domain is taken at its word."""
+    if "=" in group:
+        if names.domain_root(group) not in ("", context):
+            return RawEntry(group, {})
+        answer = session.search(
+            group, "(objectClass=group)", attributes=["objectSid"], doing=_FINDING, scope=ldap3.BASE
+        )
+        found = answer.entries if answer.code == 0 else ()
+    else:
+        by_name = f"(&(objectCategory=group)(sAMAccountName={escape_filter_chars(group)}))"
+        found = session.entries(context, by_name, attributes=["objectSid"], doing=_FINDING)
+    if not found:
+        raise _no_group(session, group)
+    return found[0]
+
+
+def _no_group(session: Session, group: str) -> Unreachable:
+    text = f"{session.server}: there is no group {group!r}, or the service account may not see it."
+    return Unreachable(SYSTEM, text, "Correct LDAP_GROUP; nobody is read, so that nobody leaves the scope by mistake.")
+
+
+def _rid(group: RawEntry) -> int:
+    """Return the last part of the group's SID, which is what primaryGroupID holds; 0 when it cannot be read."""
+    sid = group.first("objectSid")
+    return int(struct.unpack("<I", sid[-4:])[0]) if len(sid) >= 12 else 0
+
+
+def _listed(session: Session, group: str, context: str) -> frozenset[Parts]:
+    """Gather the members of groupOfNames entries, nested ones too, by following the lists from the top."""
+    lists: dict[Parts, list[Parts]] = {}
+    for entries in walk(session, Query(context, _OTHER_GROUPS, ["cn", "member", "uniqueMember"])):
+        for entry in entries:
+            told = (*entry.values.get("member", ()), *entry.values.get("uniquemember", ()))
+            lists[names.parts(entry.dn)] = [names.parts(dn.decode("utf-8", "replace")) for dn in told]
+    top = _top(lists, group)
+    if top is None:
+        raise _no_group(session, group)
+    return _reached(top, lambda name: lists.get(name, []))
+
+
+def _top(lists: dict[Parts, list[Parts]], group: str) -> Parts | None:
+    wanted = names.parts(group) if "=" in group else (f"cn={group.casefold()}",)
+    return next((name for name in lists if name == wanted or name[:1] == wanted), None)
+
+
+def _reached(top: Parts, below: Callable[[Parts], Sequence[Parts]]) -> frozenset[Parts]:
+    seen: set[Parts] = set()
+    waiting = [top]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(below(name))
+    return frozenset(seen)

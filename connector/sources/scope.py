@@ -1,0 +1,143 @@
+"""Who takes part? The built-in filter and LDAP_FILTER, below the base DNs, outside the excluded subtrees."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ldap3.utils.conv import escape_bytes, escape_filter_chars
+
+from connector.config import Settings
+from connector.sources import names
+from connector.sources.names import Parts
+from connector.sources.session import Kind
+
+_BIT_AND = "1.2.840.113556.1.4.803"
+_USERS = "(sAMAccountType=805306368)"
+_ENABLED = f"(!(userAccountControl:{_BIT_AND}:=2))"
+_DISABLED = f"(userAccountControl:{_BIT_AND}:=2)"
+_CONTACTS = "(&(objectCategory=person)(objectClass=contact)(mail=*))"
+_OTHER_PEOPLE = "(objectClass=inetOrgPerson)"
+_LEAF = re.compile(r"\(([^()&|!][^()]*)\)")
+_ATTRIBUTE = re.compile(r"\s*([^:=<>~\s]+)")
+
+# AD computes these, keeps them on one DC, or derives them from somebody else's entry: no change of theirs is told.
+# [MS-ADTS] 3.1.1.4.5 (constructed), 3.1.1.1.7 (not replicated)
+_UNTOLD = frozenset(
+    name.casefold()
+    for name in (
+        *("memberOf", "directReports", "managedObjects", "distinguishedName", "canonicalName", "tokenGroups"),
+        *("tokenGroupsGlobalAndUniversal", "tokenGroupsNoGCAcceptable", "primaryGroupToken", "parentGUID"),
+        *("createTimeStamp", "modifyTimeStamp", "whenChanged", "uSNChanged", "uSNCreated", "fromEntry"),
+        *("lastLogon", "lastLogoff", "logonCount", "badPwdCount", "badPasswordTime", "structuralObjectClass"),
+        *("msDS-PrincipalName", "msDS-User-Account-Control-Computed", "msDS-UserPasswordExpiryTimeComputed"),
+        *("msDS-ResultantPSO", "msDS-memberOfTransitive", "msDS-memberTransitive", "msDS-KeyVersionNumber"),
+        *("msDS-ReplAttributeMetaData", "msDS-ReplValueMetaData", "msDS-SiteName", "sDRightsEffective"),
+        *("msDS-TokenGroupNames", "msDS-TokenGroupNamesGlobalAndUniversal", "msDS-TokenGroupNamesNoGCAcceptable"),
+        *("msDS-Approx-Immed-Subordinates", "msDS-parentdistname", "allowedAttributes", "allowedChildClasses"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Hold who is in scope in one context of one kind of directory; `disabled` is empty where that plays no part."""
+
+    kind: Kind
+    bases: tuple[str, ...]
+    excluded: tuple[Parts, ...]
+    people: str
+    disabled: str
+
+    @classmethod
+    def of(cls, settings: Settings, context: str, *, kind: Kind) -> Scope:
+        """Work out the scope of one context from the settings."""
+        return cls(
+            kind,
+            bases_in(settings, context),
+            tuple(names.parts(dn) for dn in settings.ldap_exclude_dn),
+            _people(settings, kind),
+            _disabled(settings, kind),
+        )
+
+    def takes(self, dn: str) -> bool:
+        """Tell whether a DN stands outside every excluded subtree."""
+        return not self.excluded or not names.is_below(names.parts(dn), self.excluded)
+
+    def reaches(self, dn: str) -> bool:
+        """Tell whether a DN stands below a base and outside every excluded subtree."""
+        return names.is_below(names.parts(dn), [names.parts(base) for base in self.bases]) and self.takes(dn)
+
+    def by_id(self, person_ids: Iterable[str]) -> str:
+        """Return the filter of these people, whether in scope or not."""
+        return f"(|{''.join(self._one(person_id) for person_id in person_ids)})"
+
+    def _one(self, person_id: str) -> str:
+        if self.kind is Kind.ACTIVE_DIRECTORY:
+            return f"(objectGUID={escape_bytes(uuid.UUID(person_id).bytes_le)})"
+        return f"(entryUUID={escape_filter_chars(person_id)})"
+
+
+def bases_in(settings: Settings, context: str) -> tuple[str, ...]:
+    """Return the base DNs of a context, without those below another; the context itself where none is set."""
+    if not settings.ldap_base_dn:
+        return (context,)
+    return names.outermost([base for base in settings.ldap_base_dn if context_of(base) == context])
+
+
+def context_of(base: str) -> str:
+    """Return the naming context of a base DN, in one spelling: its DC= tail, else the whole of it."""
+    return names.domain_root(base) or ",".join(names.parts(base))
+
+
+def named(name: str) -> str:
+    """Return the filter for a person by UPN, mail or sAMAccountName (uid elsewhere)."""
+    value = escape_filter_chars(name)
+    return f"(|(userPrincipalName={value})(mail={value})(sAMAccountName={value})(uid={value}))"
+
+
+def both(first: str, second: str) -> str:
+    """Return the filter that asks for both."""
+    return _all_of(first, second)
+
+
+def filter_attributes(filter_text: str) -> tuple[str, ...]:
+    """Name the attributes that an RFC 4515 filter looks at, without options, each once."""
+    found = (_ATTRIBUTE.match(leaf) for leaf in _LEAF.findall(filter_text))
+    plain = (match.group(1).partition(";")[0] for match in found if match)
+    return tuple({name.casefold(): name for name in plain}.values())
+
+
+def filter_can_be_followed(filter_text: str | None) -> str | None:
+    """Return why changes cannot be followed with this LDAP_FILTER, or None when they can.
+
+    DirSync tells of changed attributes; a term that hangs on anything else may change without a word.
+    """
+    for leaf in _LEAF.findall(filter_text or ""):
+        if leaf.partition("=")[0].endswith(":"):
+            return f"the extensible term ({leaf}) cannot be followed"
+    untold = [name for name in filter_attributes(filter_text or "") if name.casefold() in _UNTOLD]
+    if untold:
+        return f"the directory does not report changes of {', '.join(untold)}"
+    return None
+
+
+def _people(settings: Settings, kind: Kind) -> str:
+    if kind is Kind.OTHER:
+        return _all_of(_OTHER_PEOPLE, settings.ldap_filter)
+    users = _USERS if settings.ldap_include_disabled else _all_of(_USERS, _ENABLED)
+    everybody = f"(|{users}{_CONTACTS})" if settings.ldap_include_contacts else users
+    return _all_of(everybody, settings.ldap_filter)
+
+
+def _disabled(settings: Settings, kind: Kind) -> str:
+    if kind is Kind.OTHER or settings.ldap_include_disabled:
+        return ""
+    return _all_of(_USERS, _DISABLED, settings.ldap_filter)
+
+
+def _all_of(*terms: str | None) -> str:
+    given: Sequence[str] = [term for term in terms if term]
+    return given[0] if len(given) == 1 else f"(&{''.join(given)})"

@@ -1,0 +1,200 @@
+"""How do we ask a directory? One connection, one question at a time, every answer counted and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import ldap3
+from ldap3.protocol.rfc2696 import paged_search_control
+
+from connector.errors import Unreachable
+from connector.model import Traffic
+from connector.sources import names, trouble
+
+DIRSYNC = "1.2.840.113556.1.4.841"
+_PAGED = "1.2.840.113556.1.4.319"
+_ACTIVE_DIRECTORY = "1.2.840.113556.1.4.800"
+
+
+class Kind(Enum):
+    """Say what sort of directory answers: Active Directory (or Samba), or another LDAP server."""
+
+    ACTIVE_DIRECTORY = "ad"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class RawEntry:
+    """Hold an entry as the wire gave it: lower-case attribute names without options, untouched values.
+
+    An attribute with no values was reported as emptied; one that is missing was not reported.
+    """
+
+    dn: str
+    values: Mapping[str, tuple[bytes, ...]] = field(repr=False)
+
+    def first(self, name: str) -> bytes:
+        """Return the first value of an attribute, empty when there is none."""
+        found = self.values.get(name.casefold(), ())
+        return found[0] if found else b""
+
+    def text(self, name: str) -> str:
+        """Return the first value of an attribute as text."""
+        return self.first(name).decode("utf-8", "replace")
+
+    def size(self) -> int:
+        """Return how many bytes the values take."""
+        return sum(len(value) for values in self.values.values() for value in values)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold what a search brought; `cookie` is None where the server did not answer the control that was sent."""
+
+    entries: Sequence[RawEntry]
+    result: Mapping[str, Any]
+    cookie: bytes | None = None
+    more: bool = False
+
+    @property
+    def code(self) -> int:
+        """Return the LDAP result code."""
+        return int(self.result["result"])
+
+
+@dataclass(frozen=True, slots=True)
+class RootDse:
+    """Hold what a server says about itself."""
+
+    kind: Kind
+    default_context: str
+    contexts: tuple[str, ...]
+    controls: frozenset[str]
+
+
+class Session:
+    """Ask one server over one signed-in connection. Not thread-safe; a failure closes it."""
+
+    def __init__(self, connection: ldap3.Connection, *, server: str, traffic: Traffic) -> None:
+        self._connection = connection
+        self._traffic = traffic
+        self.server = server
+        self.root = self._root_dse()
+
+    def search(
+        self,
+        base: str,
+        filter_text: str,
+        *,
+        attributes: Sequence[str],
+        doing: str,
+        scope: str = ldap3.SUBTREE,
+        controls: Sequence[Any] = (),
+    ) -> Answer:
+        """Return all entries of one search with its result, whatever that is; raises Dropped and Unreachable."""
+        return self._ask(base, filter_text, attributes=attributes, doing=doing, scope=scope, controls=list(controls))
+
+    def page(self, base: str, filter_text: str, *, attributes: Sequence[str], size: int, cookie: bytes) -> Answer:
+        """Return one page of a paged search (RFC 2696) with the cookie of the next; empty means the last."""
+        control = paged_search_control(True, size, cookie or None)
+        return self._ask(base, filter_text, attributes=attributes, doing="reading a page", controls=[control])
+
+    def entries(self, base: str, filter_text: str, *, attributes: Sequence[str], doing: str) -> Sequence[RawEntry]:
+        """Return the entries of one search; any result but success is raised."""
+        answer = self.search(base, filter_text, attributes=attributes, doing=doing)
+        if answer.code != 0:
+            raise self.trouble(answer, doing)
+        return answer.entries
+
+    def trouble(self, answer: Answer, doing: str) -> Unreachable:
+        """Explain a result that is not success."""
+        return trouble.of_result(self.server, doing, dict(answer.result))
+
+    def holds(self, context: str, bases: Sequence[str]) -> bool:
+        """Tell whether this server keeps the whole of a context (AD), or at least these bases (others)."""
+        if self.root.kind is Kind.ACTIVE_DIRECTORY:
+            return names.parts(self.root.default_context) == names.parts(context)
+        tops = [names.parts(dn) for dn in self.root.contexts]
+        return any(names.is_below(names.parts(base), tops) for base in (*bases, context))
+
+    def close(self) -> None:
+        """Drop the connection; a dead one is fine."""
+        hang_up(self._connection)
+
+    def _root_dse(self) -> RootDse:
+        wanted = ["defaultNamingContext", "namingContexts", "supportedCapabilities", "supportedControl"]
+        answer = self._ask("", "(objectClass=*)", attributes=wanted, doing="reading the rootDSE", scope=ldap3.BASE)
+        if answer.code != 0 or not answer.entries:
+            raise self.trouble(answer, "reading the rootDSE")
+        own = {name: [value.decode() for value in values] for name, values in answer.entries[0].values.items()}
+        contexts = own.get("namingcontexts", [])
+        is_ad = _ACTIVE_DIRECTORY in own.get("supportedcapabilities", [])
+        return RootDse(
+            Kind.ACTIVE_DIRECTORY if is_ad else Kind.OTHER,
+            (own.get("defaultnamingcontext") or contexts or [""])[0],
+            tuple(contexts),
+            frozenset(own.get("supportedcontrol", [])),
+        )
+
+    def _ask(
+        self,
+        base: str,
+        filter_text: str,
+        *,
+        attributes: Sequence[str],
+        doing: str,
+        scope: str = ldap3.SUBTREE,
+        controls: Sequence[Any] = (),
+    ) -> Answer:
+        self._traffic.add("ldap_searches")
+        try:
+            self._connection.search(
+                base,
+                filter_text,
+                scope,
+                ldap3.DEREF_NEVER,
+                attributes=list(attributes),
+                controls=list(controls) or None,
+            )
+            answer = _answer(self._connection.response or [], self._connection.result)
+        except Exception as error:  # ldap3 also lets struct.error, IndexError and the like through
+            self.close()
+            raise trouble.of_exception(self.server, doing, error) from error
+        finally:
+            self._connection.response = None  # a page of photos is not kept until the next one
+        self._traffic.add("ldap_entries", len(answer.entries) if base or scope != ldap3.BASE else 0)
+        return answer
+
+
+def hang_up(connection: ldap3.Connection) -> None:
+    """Close a connection and its socket without a word; ldap3 2.9 forgets the socket when an opening fails."""
+    line = connection.socket
+    try:
+        if not connection.closed:
+            connection.unbind()
+    except Exception:  # noqa: S110, BLE001 - it is gone already, which is what we want
+        pass
+    if line is not None:
+        line.close()
+
+
+def _answer(response: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> Answer:
+    entries = [_raw_entry(item) for item in response if item["type"] == "searchResEntry"]
+    controls = result.get("controls") or {}
+    for oid in (_PAGED, DIRSYNC):
+        if oid in controls:
+            value = controls[oid]["value"]
+            return Answer(entries, result, bytes(value["cookie"]), bool(value.get("more_results")))
+    return Answer(entries, result)
+
+
+def _raw_entry(item: Mapping[str, Any]) -> RawEntry:
+    """Merge `jpegPhoto;binary` into jpegphoto; ldap3 gives None where AD reports an emptied attribute."""
+    values: dict[str, tuple[bytes, ...]] = {}
+    for name, found in item["raw_attributes"].items():
+        plain = str(name).partition(";")[0].casefold()
+        values[plain] = values.get(plain, ()) + tuple(found or ())
+    return RawEntry(str(item["dn"]), values)
