@@ -1,0 +1,42 @@
+"""What makes up the cloud of the lab? One tenant, its token issuer, the switches, the faults and the log."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass, field
+
+from tests.lab.graph.faults import FaultBook
+from tests.lab.graph.log import RequestLog
+from tests.lab.graph.switches import Switches
+from tests.lab.graph.tenant import Tenant
+from tests.lab.graph.tokens import Issuer
+
+
+@dataclass(slots=True)
+class World:
+    """Hold everything a request may touch; `lock` guards all of it."""
+
+    base_url: str
+    lock: threading.RLock
+    switches: Switches
+    tenant: Tenant
+    issuer: Issuer
+    log: RequestLog
+    faults: FaultBook
+    dice: random.Random = field(default_factory=lambda: random.Random(1))
+
+
+def new_world(base_url: str, *, tenant_id: str = "", seed: int = 1) -> World:
+    """Return a fresh cloud with an empty tenant."""
+    lock, switches = threading.RLock(), Switches()
+    return World(
+        base_url=base_url,
+        lock=lock,
+        switches=switches,
+        tenant=Tenant(switches, lock, seed=seed),
+        issuer=Issuer(base_url, switches, tenant_id=tenant_id),
+        log=RequestLog(switches, lock),
+        faults=FaultBook(switches, lock, seed=seed),
+        dice=random.Random(seed),
+    )
