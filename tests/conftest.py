@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab import loopback, samba
 from tests.lab.directory import Directory
+from tests.lab.fixtures_cloud import cloud, cloud_server  # noqa: F401 - fixtures
 from tests.lab.samba import DomainController
 
 _ou_numbers = itertools.count(1)

@@ -1,5 +1,6 @@
 """What is the cloud of the lab? Microsoft's token issuer and Graph photos, as far as they are known."""
 
+from tests.lab.graph.credentials import AppCertificate, app_certificate
 from tests.lab.graph.faults import Fault
 from tests.lab.graph.log import Item, Record, Violation
 from tests.lab.graph.pictures import Photo
@@ -8,4 +9,17 @@ from tests.lab.graph.server import Emulator
 from tests.lab.graph.switches import Switches
 from tests.lab.graph.tenant import Write
 
-__all__ = ["DeskError", "Emulator", "Fault", "Item", "Photo", "Record", "Switches", "Violation", "Write", "remote"]
+__all__ = [
+    "AppCertificate",
+    "DeskError",
+    "Emulator",
+    "Fault",
+    "Item",
+    "Photo",
+    "Record",
+    "Switches",
+    "Violation",
+    "Write",
+    "app_certificate",
+    "remote",
+]

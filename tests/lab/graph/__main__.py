@@ -15,7 +15,9 @@ def main() -> None:
     """Serve until told to stop; the first line of output is JSON with all that a client needs."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab.graph", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="HTTPS: token issuer and Graph (0: any free)")
-    parser.add_argument("--side-port", type=int, default=0, help="HTTP: managed identity and control desk (0: any free)")
+    parser.add_argument(
+        "--side-port", type=int, default=0, help="HTTP: managed identity and control desk (0: any free)"
+    )
     parser.add_argument("--folder", type=Path, default=None, help="where the CA and the server's key are written")
     parser.add_argument("--tenant-id", default="", help="keep this tenant id over resets")
     parser.add_argument("--host", default="127.0.0.1")

@@ -53,7 +53,13 @@ class Refused(Exception):
     """End a request with an error; `bare` errors carry no innerError detail of their own."""
 
     def __init__(
-        self, status: int, code: str, message: str = "", *, nested: bool = False, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str = "",
+        *,
+        nested: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{status} {code}")
         self.status = status

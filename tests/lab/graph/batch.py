@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
-from tests.lab.graph.answers import Answer, Ask, Refused, common_headers, refusal, told
-from tests.lab.graph.faults import Fault
+from tests.lab.graph.answers import Answer, Ask, Refused, refusal, told
 from tests.lab.graph.routes import answer, split_target
 from tests.lab.graph.world import World
 
@@ -45,7 +44,8 @@ def _read(world: World, ask: Ask) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError) as broken:
         raise Refused(400, "BadRequest", "Invalid batch payload format.") from broken
     if len(requests) > LIMIT:
-        raise Refused(400, world.switches.batch_limit_code, f"Number of batch request steps exceeds the maximum value of {LIMIT}.")
+        text = f"Number of batch request steps exceeds the maximum value of {LIMIT}."
+        raise Refused(400, world.switches.batch_limit_code, text)
     if len(set(ids)) < len(ids):
         raise Refused(400, "BadRequest", "Request Id values must be unique within a batch.")
     return list(requests)
@@ -77,8 +77,8 @@ def _check_parents(request: Mapping[str, Any], answers: Mapping[str, Answer]) ->
 
 def _check_item(world: World, inner: Ask, request: Mapping[str, Any], *, per_mailbox: dict[str, int]) -> None:
     """Refuse an item for its form, a planned fault, a storm, or too many at once for one mailbox."""
-    route = f"{inner.method} {unquote(inner.path)}"
-    world.log.check_item(*route.split(" ", 1))
+    route = f"{inner.method} {inner.path}"
+    world.log.check_item(inner.method, inner.path)
     if inner.segments == ("$batch",):
         raise Refused(400, "BadRequest", "A batch cannot hold a batch.")
     if request.get("body") is not None and "content-type" not in inner.headers:
@@ -89,13 +89,9 @@ def _check_item(world: World, inner: Ask, request: Mapping[str, Any], *, per_mai
     if fault is None and _too_many(inner, per_mailbox):
         fault = world.faults.throttled()
     if fault is not None:
-        _refuse_item(world, route, fault)
-
-
-def _refuse_item(world: World, route: str, fault: Fault) -> None:
-    if fault.retry_after:
-        world.log.item_refused(*route.split(" ", 1), fault.retry_after)
-    raise fault.refusal()
+        if fault.retry_after:
+            world.log.item_refused(inner.method, inner.path, fault.retry_after)
+        raise fault.refusal()
 
 
 def _too_many(inner: Ask, per_mailbox: dict[str, int]) -> bool:
@@ -107,7 +103,7 @@ def _too_many(inner: Ask, per_mailbox: dict[str, int]) -> bool:
 
 
 def _path(ask: Ask, request: Mapping[str, Any]) -> str:
-    return f"/{ask.version}/{str(request['url']).lstrip('/')}".partition("?")[0]
+    return unquote(f"/{ask.version}/{str(request['url']).lstrip('/')}".partition("?")[0])
 
 
 def _inner(ask: Ask, request: Mapping[str, Any]) -> Ask:
@@ -139,7 +135,7 @@ def _body(body: object, headers: Mapping[str, str]) -> bytes:
 
 
 def _told(world: World, item_id: object, done: Answer) -> dict[str, Any]:
-    headers = {name: value for name, value in done.headers.items()}
+    headers = dict(done.headers)
     item: dict[str, Any] = {"id": item_id, "status": done.status, "headers": _cased(world, headers)}
     if done.payload is not None:
         item["body"] = done.payload

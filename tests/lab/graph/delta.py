@@ -78,9 +78,7 @@ def _concerns(account: CloudAccount, state: dict[str, Any]) -> bool:
     return any(account.changed.get(name, 0) > state["since"] for name in state["select"])
 
 
-def _page(
-    world: World, ask: Ask, *, state: dict[str, Any], found: list[CloudAccount], more: bool = False
-) -> Answer:
+def _page(world: World, ask: Ask, *, state: dict[str, Any], found: list[CloudAccount], more: bool = False) -> Answer:
     root = f"{world.base_url}/{ask.version}"
     body: dict[str, Any] = {"@odata.context": f"{root}/$metadata#users"}
     value = [_told(account, state, minimal=_is_minimal(ask)) for account in found]

@@ -47,9 +47,7 @@ class Fault:
         """Return the error a `status` fault answers with."""
         code, message = TEXTS.get(self.status, ("UnknownError", ""))
         headers = {"Retry-After": self.retry_after} if self.retry_after else {}
-        return Refused(
-            self.status, self.code or code, self.message or message, nested=self.nested, headers=headers
-        )
+        return Refused(self.status, self.code or code, self.message or message, nested=self.nested, headers=headers)
 
 
 @dataclass(slots=True)

@@ -89,7 +89,7 @@ class _Reader:
             inner = self.either()
             self._expect(")")
             return inner
-        kind, word = self._next()
+        word = self._next()[1]
         if word.casefold() == "startswith":
             return self._starts()
         return self._comparison(word)

@@ -13,7 +13,10 @@ from tests.lab.graph.users import count_users, list_users, one_user
 from tests.lab.graph.world import World
 
 DIRECTORY_ROLES = {"User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
-POLICY_READ, POLICY_WRITE = {"PeopleSettings.Read.All", "PeopleSettings.ReadWrite.All"}, {"PeopleSettings.ReadWrite.All"}
+POLICY_READ, POLICY_WRITE = (
+    {"PeopleSettings.Read.All", "PeopleSettings.ReadWrite.All"},
+    {"PeopleSettings.ReadWrite.All"},
+)
 INSUFFICIENT = "Insufficient privileges to complete the operation."
 CHALLENGE = (
     'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
@@ -69,7 +72,11 @@ def _routed(world: World, ask: Ask) -> Answer:
             return photo_at_size(world, _only(ask, "GET"), key, size=size, value=False)
         case ("users", key, "photos", size, "$value"):
             return photo_at_size(world, _only(ask, "GET"), key, size=size, value=True)
-    if ask.version == "beta" and [part.casefold() for part in ask.segments] == ["admin", "people", "photoupdatesettings"]:
+    if ask.version == "beta" and [part.casefold() for part in ask.segments] == [
+        "admin",
+        "people",
+        "photoupdatesettings",
+    ]:
         return _policy(world, _only(ask, "GET", "PATCH", "DELETE"))
     strange = next((part for part in ask.segments if part != "users"), "")
     raise Refused(400, "BadRequest", f"Resource not found for the segment '{strange}'.")

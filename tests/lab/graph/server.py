@@ -37,7 +37,13 @@ class Emulator:
     """
 
     def __init__(
-        self, *, port: int = 0, side_port: int = 0, tenant_id: str = "", folder: Path | None = None, host: str = HOSTS[0]
+        self,
+        *,
+        port: int = 0,
+        side_port: int = 0,
+        tenant_id: str = "",
+        folder: Path | None = None,
+        host: str = HOSTS[0],
     ) -> None:
         self._host, self._given_tenant = host, tenant_id
         self._folder = folder or Path(tempfile.mkdtemp(prefix="lab-cloud-"))
@@ -144,8 +150,12 @@ class Emulator:
 
     def drop_connections(self) -> None:
         """Cut every open connection."""
-        loop = self._loop
-        loop.call_soon_threadsafe(lambda: [transport.abort() for transport in list(self._transports)])
+
+        def cut() -> None:
+            for transport in list(self._transports):
+                transport.abort()
+
+        self._loop.call_soon_threadsafe(cut)
 
     def change_certificate(self) -> None:
         """Show a certificate of another authority from now on, and cut what is connected."""

@@ -51,13 +51,16 @@ def _identity(world: World, request: Arrived) -> Answer:
     return as_json(token | expires)
 
 
-async def serve_desk(call: Callable[[str, list[Any], dict[str, Any]], Any], scope: Scope, receive: Receive, send: Send) -> None:
-    """Carry out POST /_lab/call {"name", "args", "named"}; errors of the called method come back as 400 with a text."""
+Call = Callable[[str, list[Any], dict[str, Any]], Any]
+
+
+async def serve_desk(call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+    """Carry out POST /_lab/call {"name", "args", "named"}; what the method raises comes back as 400 with a text."""
     request = await arrived(scope, receive)
     try:
         wanted = json.loads(request.body_bytes)
         result = call(wanted["name"], unpacked(wanted.get("args", [])), unpacked(wanted.get("named", {})))
         done = as_json({"result": packed(result)})
-    except Exception as wrong:
+    except Exception as wrong:  # noqa: BLE001 - told to the caller in the other process
         done = as_json({"error": f"{type(wrong).__name__}: {wrong}"}, 400)
     await deliver(Broken.of(done), scope=scope, send=send)

@@ -12,7 +12,7 @@ from typing import Any
 
 import jwt
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.lab.graph.switches import Switches
@@ -40,12 +40,13 @@ class TokenRefused(Exception):
         """Return the documented body."""
         now = datetime.now(UTC)
         trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
-        described = f"{self}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {now:%Y-%m-%d %H:%M:%SZ}"
+        stamp = f"{now:%Y-%m-%d %H:%M:%SZ}"
+        described = f"{self}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {stamp}"
         return {
             "error": self.error,
             "error_description": described,
             "error_codes": [self.number],
-            "timestamp": f"{now:%Y-%m-%d %H:%M:%SZ}",
+            "timestamp": stamp,
             "trace_id": trace,
             "correlation_id": correlation,
             "error_uri": f"https://login.microsoftonline.com/error?code={self.number}",
@@ -118,7 +119,7 @@ class Issuer:
         self._check_credential(tenant, form)
         scope = form.get("scope", "")
         if not scope.endswith("/.default"):
-            raise TokenRefused(70011, f"The provided value for the input parameter 'scope' ({scope}) is not valid.", "invalid_scope")
+            raise TokenRefused(70011, f"The input parameter 'scope' ({scope}) is not valid.", "invalid_scope")
         return self.issued(scope.removesuffix("/.default"))
 
     def issued(self, audience: str) -> dict[str, Any]:
@@ -204,8 +205,3 @@ class Issuer:
 def _thumbprint(certificate: x509.Certificate, algorithm: Callable[[bytes], Any]) -> str:
     der = certificate.public_bytes(serialization.Encoding.DER)
     return base64.urlsafe_b64encode(algorithm(der).digest()).decode().rstrip("=")
-
-
-def thumbprint_sha1(pem: str) -> str:
-    """Return the SHA-1 thumbprint of a certificate as the portal shows it."""
-    return x509.load_pem_x509_certificate(pem.encode()).fingerprint(hashes.SHA1()).hex().upper()

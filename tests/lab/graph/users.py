@@ -103,7 +103,7 @@ def open_token(token: str) -> dict[str, Any] | None:
 
 
 def _refuse_token() -> dict[str, Any]:
-    raise Refused(400, "Directory_ExpiredPageToken", "The specified page token value has expired and can no longer be used.")
+    raise Refused(400, "Directory_ExpiredPageToken", "The specified page token value has expired.")
 
 
 def _check_options(ask: Ask) -> None:

@@ -223,4 +223,5 @@ def _issued(world: World, request: Arrived, fault: Fault | None) -> Answer:
 
 def as_json(payload: object, status: int = 200) -> Answer:
     """Return a plain JSON answer of the lab's own."""
-    return Answer(status=status, headers={"Content-Type": "application/json"}, content_bytes=json.dumps(payload).encode())
+    body = json.dumps(payload).encode()
+    return Answer(status=status, headers={"Content-Type": "application/json"}, content_bytes=body)
