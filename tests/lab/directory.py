@@ -131,7 +131,7 @@ class Directory:
             raise LookupError(f"{dn} is not in the directory.")
         told_dn, raw = rows[0]
         sid = raw.get("objectSid", [])
-        return Entry(told_dn, str(uuid.UUID(bytes_le=raw["objectGUID"][0])), _sid(sid[0]) if sid else "")
+        return Entry(told_dn, str(uuid.UUID(bytes_le=raw["objectGUID"][0])), sid_text(sid[0]) if sid else "")
 
     def read(self, dn: str, *attributes: str) -> dict[str, list[bytes]]:
         """Return an object's attributes as bytes, those without a value left out; LookupError when it is gone."""
@@ -200,6 +200,15 @@ class Directory:
         self.controller.tool(command, [json.dumps({"dns": list(dns), "aces": f"(OD;;RP;{attribute_id};;{reader})"})])
 
 
+def sid_text(raw: bytes) -> str:
+    """Return an objectSid as S-1-…; MS-DTYP 2.4.2.2.
+
+    The bytes are revision, count, a 6-byte big-endian authority, then 4-byte little-endian parts.
+    """
+    parts = [int.from_bytes(raw[at : at + 4], "little") for at in range(8, 8 + 4 * raw[1], 4)]
+    return "-".join(["S", str(raw[0]), str(int.from_bytes(raw[2:8], "big")), *map(str, parts)])
+
+
 def _answers(connection: ldap3.Connection) -> bool:
     # Changes are not safe to repeat, so a connection that a restart has cut is found out before, not after.
     try:
@@ -231,9 +240,3 @@ def _parent(dn: str) -> str:
         if letter == "," and (len(dn[:place]) - len(dn[:place].rstrip("\\"))) % 2 == 0:
             return dn[place + 1 :]
     raise ValueError(f"{dn} has no parent.")
-
-
-def _sid(raw: bytes) -> str:
-    # MS-DTYP 2.4.2.2: revision, count, a 6-byte big-endian authority, then 4-byte little-endian parts.
-    parts = [int.from_bytes(raw[at : at + 4], "little") for at in range(8, 8 + 4 * raw[1], 4)]
-    return "-".join(["S", str(raw[0]), str(int.from_bytes(raw[2:8], "big")), *map(str, parts)])

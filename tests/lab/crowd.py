@@ -1,0 +1,65 @@
+"""Where do thousands of people come from? Numbered, with a face each, loaded beside the server in one go."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Iterator
+
+from connector.model import Account, Person
+from tests.lab.directory import Directory, Record, sid_text
+from tests.lab.pictures import jpeg
+
+
+def face(number: int, edge: int = 240) -> bytes:
+    """Return the portrait of one of the crowd: a JPEG of `edge` × `edge` pixels (240: about 12 kB, 2 ms)."""
+    return jpeg(f"crowd {number}", (edge, edge))
+
+
+def load_crowd(
+    directory: Directory, ou: str, count: int, *, edge: int = 240, first: int = 1, attribute: str = "jpegPhoto"
+) -> list[Person]:
+    """Add so many people with a photo each below `ou`; return them as the directory made them, by number.
+
+    sAMAccountNames are unique in a domain: a second crowd starts at another `first`.
+    """
+    suffix = directory.controller.realm.lower()
+    numbers = range(first, first + count)
+    directory.load(_record(number, ou, suffix, attribute=attribute, edge=edge) for number in numbers)
+    return sorted(_read_back(directory, ou), key=lambda person: person.sam_account_name)
+
+
+def account_of(person: Person) -> Account:
+    """Return the account that Entra Connect makes of a person."""
+    return Account(
+        id=str(uuid.uuid5(uuid.NAMESPACE_DNS, f"account {person.upn}")),
+        upn=person.upn,
+        mail=person.mail,
+        sam_account_name=person.sam_account_name,
+        immutable_id=person.anchor,
+        sid=person.sid,
+        is_synced=True,
+        has_exchange=True,
+    )
+
+
+def _record(number: int, ou: str, suffix: str, *, attribute: str, edge: int) -> Record:
+    name = f"crowd-{number:06}"
+    address = f"{name}@{suffix}"
+    attributes = {"objectClass": "user", "sAMAccountName": name, "userPrincipalName": address, "mail": address}
+    return Record(f"CN=Crowd {number:06},{ou}", {**attributes, attribute: face(number, edge)})
+
+
+def _read_back(directory: Directory, ou: str) -> Iterator[Person]:
+    names = ("objectGUID", "objectSid", "sAMAccountName", "userPrincipalName")
+    for dn, raw in directory.search(ou, "(&(objectClass=user)(sAMAccountName=crowd-*))", *names):
+        address = raw["userPrincipalName"][0].decode()
+        yield Person(
+            id=str(uuid.UUID(bytes_le=raw["objectGUID"][0])),
+            name=dn,
+            upn=address,
+            mail=address,
+            sam_account_name=raw["sAMAccountName"][0].decode(),
+            sid=sid_text(raw["objectSid"][0]),
+            anchor=base64.b64encode(raw["objectGUID"][0]).decode(),
+        )
