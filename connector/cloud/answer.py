@@ -1,0 +1,99 @@
+"""What did the cloud say? One answer, whether it came alone, inside a batch, or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Long enough for every message Microsoft documents, short enough for one line of a report.
+LONGEST_TEXT = 300
+SUCCESS = frozenset({200, 201, 202, 204})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold an answer; status 0 means that none came, `note` says in words why, `sent` whether the request went out.
+
+    `headers` are by lower-case name. `body` is the raw bytes, or inside a batch the JSON value of the item.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = field(default=b"", repr=False)
+    note: str = ""
+    sent: bool = True
+
+    @property
+    def ok(self) -> bool:
+        """Say whether the request was carried out."""
+        return self.status in SUCCESS
+
+    def json(self) -> Any:
+        """Return the body as a JSON value; None where it is none."""
+        if not isinstance(self.body, bytes):
+            return self.body
+        try:
+            return json.loads(self.body)
+        except ValueError:  # UnicodeDecodeError is one, too
+            return None
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the body as a JSON object; an empty one where it is something else."""
+        value = self.json()
+        return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Hold what an error answer says of itself: Graph's code and message, and the id support asks for."""
+
+    status: int
+    code: str
+    message: str
+    request_id: str
+
+    def __str__(self) -> str:
+        """Say all of it in one line, fit for a report."""
+        said = ": ".join(part for part in (self.code, self.message) if part)
+        number = f"HTTP {self.status}" if self.status else "no answer"
+        trail = f" (request-id {self.request_id})" if self.request_id else ""
+        return f"{number}{', ' + said if said else ''}{trail}"
+
+
+def read_refusal(answer: Answer) -> Refusal:
+    """Read the error envelope, also where the real error hides as JSON text in the message of an UnknownError.
+
+    Source: https://learn.microsoft.com/graph/errors
+    """
+    error = answer.json_object().get("error")
+    error = error if isinstance(error, dict) else {}
+    code, message = _text(error.get("code")), _text(error.get("message"))
+    inner = error.get("innerError") or error.get("innererror")
+    request_id = answer.headers.get("request-id") or _text(inner.get("request-id") if isinstance(inner, dict) else "")
+    nested = _nested(message)
+    if nested:
+        code = _text(nested.get("errorCode")) or _text(nested.get("code")) or code
+        message = _text(nested.get("message"))
+    return Refusal(answer.status, code, one_line(message or answer.note), request_id)
+
+
+def one_line(text: str) -> str:
+    """Fold text of foreign origin into one short line of printable characters."""
+    folded = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return folded if len(folded) <= LONGEST_TEXT else folded[: LONGEST_TEXT - 1] + "…"
+
+
+def _nested(message: str) -> dict[str, Any]:
+    if not message.lstrip().startswith("{"):
+        return {}
+    try:
+        value = json.loads(message)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,46 @@
+"""How is the cloud opened? One wire, one token source and one transport, made from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connector.cloud.auth import TokenSource
+from connector.cloud.proxies import Proxies, tls_context
+from connector.cloud.token_http import TokenHttp
+from connector.cloud.transport import Transport
+from connector.cloud.wire import Wire
+from connector.config import Settings, cloud_urls
+from connector.model import Traffic
+
+VERSION = "/v1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Hold what talks to Microsoft; use as `with open_cloud(...) as cloud`."""
+
+    wire: Wire
+    token_source: TokenSource
+    transport: Transport
+
+    def __enter__(self) -> Cloud:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Turn away all who wait, and close every connection."""
+        self.transport.close()
+
+
+def open_cloud(settings: Settings, traffic: Traffic) -> Cloud:
+    """Make ready, without contacting anybody yet; raises SettingsError for a certificate or bundle of no use."""
+    urls = cloud_urls(settings)
+    lanes = settings.sync_concurrency
+    wire = Wire(tls_context(settings.http_ca_file), Proxies(settings.https_proxy, settings.no_proxy), lanes=lanes)
+    tokens = TokenSource(settings, traffic, TokenHttp(wire, traffic))
+    transport = Transport(wire, tokens, traffic, root=urls.graph_url, version=VERSION, scope=urls.scope, lanes=lanes)
+    return Cloud(wire, tokens, transport)

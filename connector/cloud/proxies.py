@@ -1,0 +1,64 @@
+"""Which way out, and whom do we trust on it? Proxies and certificate authorities, as everywhere."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
+
+import truststore
+from pydantic import SecretStr
+from requests.utils import select_proxy, should_bypass_proxies
+from urllib3.util import make_headers
+
+from connector.errors import SettingsError
+
+BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Choose the proxy of an address; where no setting names one, what the system has (Windows: its own settings)."""
+
+    https_proxy: SecretStr | None = None
+    no_proxy: str | None = None
+
+    def proxy_for(self, url: str) -> str:
+        """Return the proxy's URL, empty where the way is direct; machine-local addresses never take one."""
+        host = urlsplit(url).hostname or ""
+        if host.startswith("169.254.") or should_bypass_proxies(url, no_proxy=self.no_proxy):
+            return ""
+        proxy = self.https_proxy.get_secret_value() if self.https_proxy else select_proxy(url, getproxies())
+        if not proxy:
+            return ""
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+    def headers(self, proxy: str) -> dict[str, str]:
+        """Return the login of a proxy's URL as headers."""
+        parts = urlsplit(proxy)
+        if not parts.username:
+            return {}
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        return dict(make_headers(proxy_basic_auth=login))
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Verify against `HTTP_CA_FILE`, else the bundle that the environment names, else the system's store.
+
+    Raises SettingsError naming the bundle that cannot be read. Nothing skips verification.
+    """
+    named = [("HTTP_CA_FILE", str(ca_file))] if ca_file else []
+    named += [(name, os.environ[name]) for name in BUNDLE_VARIABLES if os.environ.get(name)]
+    if not named:
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    name, path = named[0]
+    try:
+        if Path(path).is_dir():
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror if not isinstance(error, ssl.SSLError) and error.strerror else "it is no PEM bundle"
+        raise SettingsError([f"{name}: {path} cannot be used: {why}; name a readable PEM file"]) from error

@@ -1,0 +1,106 @@
+"""Shall it be tried again, and when? A pure choice from the answer, the number of tries, and what may be repeated."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+from connector.cloud.answer import Answer, read_refusal
+
+TRIES = 8
+TRIES_AFTER = {500: 6}
+# Some mailboxes (Bookings) answer so for ever; others should not wait long for them.
+STUBBORN_CODES = frozenset({"ErrorStoreInternalServerError"})
+TRIES_AFTER_STUBBORN = 3
+# These tell of load; a plain 500 or 502 does not.
+LOAD = frozenset({0, 408, 429, 503, 504, 509})
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 60.0
+# Constant "Retry-After: 1" was seen while nothing got better; from this try on our own backoff counts, too.
+DISTRUST_FROM = 3
+REFUSED_FOR_NOW = frozenset({429, 503, 509})
+BROKE_ON_THE_WAY = frozenset({0, 408, 500, 502, 504})
+NUMBER = re.compile(r"\s*\d+(\.\d+)?\s*", re.ASCII)
+
+
+class Who(Enum):
+    """Say who has to wait: everybody (the service said so), or only the request that met trouble."""
+
+    ALL = "all"
+    ONE = "one"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Tell how long to wait before the next try, and who."""
+
+    seconds: float
+    who: Who
+
+
+def is_trouble(answer: Answer) -> bool:
+    """Say whether the answer tells of the service's state and not of this request."""
+    return answer.status in REFUSED_FOR_NOW or answer.status in BROKE_ON_THE_WAY
+
+
+def maybe_done(answer: Answer) -> bool:
+    """Say whether the request may have been carried out although no success was told."""
+    return answer.sent and answer.status in BROKE_ON_THE_WAY
+
+
+def tells_of_load(answer: Answer) -> bool:
+    """Say whether fewer requests at a time would help."""
+    return answer.status in LOAD
+
+
+def tries_allowed(answer: Answer) -> int:
+    """Return how often a request that met this trouble may be sent in all."""
+    if answer.status == 500 and read_refusal(answer).code in STUBBORN_CODES:
+        return TRIES_AFTER_STUBBORN
+    return TRIES_AFTER.get(answer.status, TRIES)
+
+
+def wait_after(answer: Answer, tries: int, *, now: datetime | None = None) -> Wait:
+    """Choose the wait after a trouble; `tries` counts those already made."""
+    told = retry_after(answer.headers, now=now)
+    own = backoff(tries)
+    if told is None:
+        return Wait(own, Who.ALL if answer.status in REFUSED_FOR_NOW else Who.ONE)
+    return Wait(max(told, own) if tries >= DISTRUST_FROM else told, Who.ALL)
+
+
+def backoff(tries: int) -> float:
+    """Return seconds: doubled at each try, capped, and drawn from the upper half so that workers part."""
+    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (tries - 1))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  # no secret depends on it
+
+
+def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
+    """Read Retry-After in seconds: whole, decimal, or an HTTP date; None where absent or nonsense.
+
+    `headers` are by lower-case name. A date is measured from the answer's own Date, since clocks differ.
+    Source: RFC 9110, section 10.2.3; decimals: Graph's own documentation.
+    """
+    text = headers.get("retry-after", "")
+    if NUMBER.fullmatch(text):
+        seconds = float(text)
+        return seconds if math.isfinite(seconds) and seconds > 0 else None
+    until = _date(text)
+    if until is None:
+        return None
+    seconds = (until - (_date(headers.get("date", "")) or now or datetime.now(UTC))).total_seconds()
+    return seconds if seconds > 0 else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        value = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -1,0 +1,91 @@
+"""How does MSAL reach the token issuer? Over our wire: same trust, same proxies, with timeouts and a few tries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from connector.cloud.answer import Answer, one_line
+from connector.cloud.faults import LASTING, Fault, WireError
+from connector.cloud.retry import backoff, is_trouble, retry_after
+from connector.cloud.wire import Wire
+from connector.errors import Unreachable
+from connector.model import Traffic
+
+TRIES = 4
+TRIES_WHEN_SILENT = 2
+READ_SECONDS = 12.0
+LONGEST_WAIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAnswer:
+    """Hold an answer in the shape that MSAL reads."""
+
+    status_code: int
+    text: str = field(repr=False)
+    headers: Mapping[str, str]
+
+    def raise_for_status(self) -> None:
+        """Stop the run on an error that MSAL makes nothing of."""
+        if self.status_code >= 400:
+            raise _broken(Answer(self.status_code, self.headers, self.text.encode()))
+
+
+class TokenHttp:
+    """Serve as MSAL's `http_client`; each request is safe to repeat, since a token asked for twice harms nobody."""
+
+    def __init__(self, wire: Wire, traffic: Traffic) -> None:
+        self._wire = wire
+        self._traffic = traffic
+
+    def get(
+        self, url: str, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None, **_: Any
+    ) -> TokenAnswer:
+        """Ask, with `params` as the query."""
+        asked = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
+        return self._bring("GET", asked, None, headers=dict(headers or {}))
+
+    def post(self, url: str, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> TokenAnswer:
+        """Send `data` as a form."""
+        body = urlencode(data).encode() if isinstance(data, Mapping) else str(data or "").encode()
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._bring("POST", url, body, headers={**form, **(headers or {})})
+
+    def close(self) -> None:
+        """Leave the wire open; it belongs to its maker."""
+
+    def _bring(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str]) -> TokenAnswer:
+        for tries in range(1, TRIES + 1):
+            answer = self._try(method, url, body, headers=headers, tries=tries)
+            if not is_trouble(answer):
+                return TokenAnswer(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
+            if tries < TRIES:
+                told = retry_after(answer.headers)
+                time.sleep(min(LONGEST_WAIT_SECONDS, told or backoff(tries)))
+        raise _broken(answer)
+
+    def _try(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str], tries: int) -> Answer:
+        try:
+            self._wire.reach(url)
+            self._traffic.add("token_requests")
+            return self._wire.send(method, url, headers=headers, body=body, read_seconds=READ_SECONDS)
+        except WireError as error:
+            if error.fault in LASTING or (tries >= TRIES_WHEN_SILENT and error.fault is not Fault.DROPPED):
+                raise _unreachable(error, url) from error
+            return Answer(0, note=error.message)
+
+
+def _unreachable(error: WireError, url: str) -> Unreachable:
+    if (urlsplit(url).hostname or "").startswith("169.254."):
+        fix = "AZURE_MANAGED_IDENTITY works only on a machine in Azure, or one joined to Azure Arc; use a certificate."
+        return Unreachable("token", "this machine has no managed identity: nobody answers for it", fix)
+    return Unreachable("token", error.message, error.fix)
+
+
+def _broken(answer: Answer) -> Unreachable:
+    said = answer.note or f"HTTP {answer.status}: {one_line(answer.body.decode('utf-8', 'replace'))}"
+    return Unreachable("token", f"the token issuer gives no answer of use: {said}", "Start again later.")

@@ -1,0 +1,238 @@
+"""How is one request brought to its end? Signed, let through the gate, sent, and tried again where that is safe."""
+
+from __future__ import annotations
+
+import json as json_text
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from connector import __version__
+from connector.cloud.answer import Answer, read_refusal
+from connector.cloud.auth import TokenSource
+from connector.cloud.faults import CHECK_WAY_OUT, LASTING, MAYBE_DONE, Fault, WireError
+from connector.cloud.gate import PATIENCE_SECONDS, Gate, TooLong
+from connector.cloud.retry import Who, is_trouble, maybe_done, tells_of_load, tries_allowed, wait_after
+from connector.cloud.wire import READ_SECONDS, Wire
+from connector.errors import Unreachable
+from connector.model import Traffic
+
+log = logging.getLogger("connector.cloud")
+
+# https://learn.microsoft.com/sharepoint/dev/general-development/how-to-avoid-getting-throttled-or-blocked-in-sharepoint-online
+USER_AGENT = f"NONISV|photo-connector|photo-connector/{__version__}"
+HEADERS = {
+    "User-Agent": USER_AGENT,
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "Cache-Control": "no-cache",
+    "x-ms-throttle-priority": "low",
+}
+# Before the first answer of all, a system that is silent is more likely unreachable than busy.
+FIRST_READ_SECONDS = 12.0
+TRIES_AT_FIRST = {Fault.NAME: 2, Fault.CONNECT: 2, Fault.TIMEOUT: 2, Fault.DROPPED: 5}
+TRIES_AFTER_TIMEOUT = 4
+# How often a write may be sent again after an end that leaves open whether it was carried out.
+REPEATS = 3
+FRUITLESS_IN_A_ROW = 10
+COME_BACK = "Start again later; what was done is remembered."
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Hold what is to be asked; `repeats` is None where asking again changes nothing."""
+
+    method: str
+    url: str
+    body: bytes | None = field(repr=False)
+    headers: Mapping[str, str]
+    repeats: int | None
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of an address, in lower case."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+class Transport:
+    """Bring requests to one system to their end; safe to share between threads.
+
+    `root` is the system's address without a closing slash, `version` what stands before our relative paths.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        tokens: TokenSource,
+        traffic: Traffic,
+        *,
+        root: str,
+        scope: str,
+        lanes: int,
+        version: str = "",
+        system: str = "Graph",
+    ) -> None:
+        self.root = root
+        self.origin = origin_of(root)
+        self._below = root + version
+        self.system = system
+        self.gate = Gate(lanes)
+        self._wire = wire
+        self._tokens = tokens
+        self._traffic = traffic
+        self._scope = scope
+        self._answered = False
+        self._lock = threading.Lock()
+        self._fruitless = 0
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        json: object = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        safe: bool | None = None,
+        repeats: int = REPEATS,
+    ) -> Answer:
+        """Ask, and return the last answer: any status, or 0 when none came after all tries.
+
+        `url` begins with a slash (below the root) or is one that the same system gave us. `safe` says that asking
+        twice changes nothing (GET by default); else a request that may have been carried out is sent again at most
+        `repeats` times. Raises Unreachable for what concerns everybody.
+        """
+        own = dict(headers or {})
+        if json is not None:
+            body = json_text.dumps(json, separators=(",", ":")).encode()
+            own["Content-Type"] = "application/json"
+        is_safe = method == "GET" if safe is None else safe
+        return self._bring(Call(method, self._absolute(url), body, own, None if is_safe else repeats))
+
+    def hold(self, seconds: float) -> None:
+        """Let no worker send for so long, because the service said so; raises Unreachable beyond all patience."""
+        self._traffic.add("waits")
+        try:
+            self.gate.hold(seconds)
+        except TooLong as error:
+            message = f"we were told to wait {error.seconds:.0f} seconds more"
+            raise Unreachable(self.system, message, COME_BACK) from error
+
+    def pace(self) -> dict[str, float]:
+        """Tell how the service let us go."""
+        return self.gate.pace()
+
+    def close(self) -> None:
+        """Turn away all who wait, and close idle connections."""
+        self.gate.close()
+        self._wire.close()
+
+    def _bring(self, call: Call) -> Answer:
+        unsure = renewals = tries = 0
+        while True:
+            tries += 1
+            token = self._tokens.token(self._scope)
+            answer, pause = self._try(call, token, tries=tries)
+            if answer.status == 401:
+                renewals += 1
+                self._renew(answer, token, renewals=renewals)
+                continue
+            if not is_trouble(answer):
+                self._fruitless = 0
+                return answer
+            unsure += maybe_done(answer)
+            if tries >= self._most_tries(answer) or (call.repeats is not None and unsure > call.repeats):
+                return self._give_up(answer)
+            self.gate.pause(pause)
+
+    def _try(self, call: Call, token: str, *, tries: int) -> tuple[Answer, float]:
+        """Send once; tell the gate how it went before the lane is free again, so that no worker slips through."""
+        with self.gate.lane() as ticket:
+            answer = self._send(call, token, again=tries > 1)
+            if not is_trouble(answer):
+                self.gate.well(ticket)
+                return answer, 0.0
+            if tells_of_load(answer):
+                self.gate.slow(ticket)
+            wait = wait_after(answer, tries)
+            if wait.who is Who.ONE:
+                return answer, wait.seconds
+            self.hold(wait.seconds)
+            return answer, 0.0
+
+    def _send(self, call: Call, token: str, *, again: bool) -> Answer:
+        request_id = str(uuid.uuid4())
+        headers = {**HEADERS, **call.headers, "Authorization": f"Bearer {token}", "client-request-id": request_id}
+        began = time.monotonic()
+        answer = self._over_the_wire(call, headers)
+        if answer.sent:
+            self._count(call, answer, again=again)
+        log.debug(
+            "%s %s %s -> %s in %d ms, request-id %s %s",
+            *(self.system, call.method, urlsplit(call.url).path, answer.status or "no answer"),
+            *(1000 * (time.monotonic() - began), answer.headers.get("request-id", request_id), answer.note),
+        )
+        return answer
+
+    def _over_the_wire(self, call: Call, headers: Mapping[str, str]) -> Answer:
+        seconds = READ_SECONDS if self._answered else FIRST_READ_SECONDS
+        try:
+            if not self._answered:
+                self._wire.reach(call.url)
+            answer = self._wire.send(call.method, call.url, headers=headers, body=call.body, read_seconds=seconds)
+        except WireError as error:
+            return self._silence(error)
+        self._answered = True
+        return answer
+
+    def _silence(self, error: WireError) -> Answer:
+        if error.fault in LASTING:
+            raise Unreachable(self.system, error.message, error.fix) from error
+        headers = {"fault": error.fault.value}
+        return Answer(0, headers, note=error.message, sent=error.fault in MAYBE_DONE)
+
+    def _count(self, call: Call, answer: Answer, *, again: bool) -> None:
+        self._traffic.add("http")
+        if again:
+            self._traffic.add("http_retries")
+        self._traffic.add("bytes_up", len(call.body or b""))
+        self._traffic.add("bytes_down", len(answer.body))
+
+    def _most_tries(self, answer: Answer) -> int:
+        fault = answer.headers.get("fault", "")
+        if fault and not self._answered:
+            return TRIES_AT_FIRST[Fault(fault)]
+        return TRIES_AFTER_TIMEOUT if fault == Fault.TIMEOUT else tries_allowed(answer)
+
+    def _renew(self, answer: Answer, token: str, *, renewals: int) -> None:
+        if renewals > 1:
+            message = f"our token was refused, also after it was renewed: {read_refusal(answer)}"
+            fix = "Check GRAPH_CLOUD, GRAPH_URL and AZURE_TENANT_ID: the token must be of the tenant's own cloud."
+            raise Unreachable(self.system, message, fix)
+        self._tokens.renew(token, scope=self._scope)
+
+    def _give_up(self, answer: Answer) -> Answer:
+        """Return the last answer; raise instead when there is nothing to hope for in the next request either."""
+        if not answer.sent or not self._answered:
+            raise Unreachable(self.system, answer.note, CHECK_WAY_OUT)
+        with self._lock:
+            self._fruitless += 1
+            enough = self._fruitless >= FRUITLESS_IN_A_ROW
+        if enough or self.gate.unwell_seconds() > PATIENCE_SECONDS:
+            message = f"nothing but trouble for a while; the last was: {read_refusal(answer)}"
+            raise Unreachable(self.system, message, COME_BACK)
+        return answer
+
+    def _absolute(self, url: str) -> str:
+        """Return the full address; refuse another origin, where our token has no business."""
+        if url.startswith("/"):
+            return self._below + url
+        if origin_of(url) != self.origin:
+            message = f"it gave a link to another host ({urlsplit(url).hostname}), where our token must not go"
+            raise Unreachable(self.system, message, "Check GRAPH_URL, and what stands between this machine and Graph.")
+        return url
