@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import struct
 import threading
@@ -24,11 +25,20 @@ from PIL import (
 )
 
 from connector.photo.jpeg import Jpeg, take_apart
-from connector.photo.refusal import MAX_CMYK_PIXELS, PictureRefused, check_pixels, not_an_image, too_large
+from connector.photo.refusal import (
+    MAX_CMYK_PIXELS,
+    MAX_GIF_BYTES,
+    PictureRefused,
+    check_bytes,
+    check_pixels,
+    not_an_image,
+    too_large,
+)
 from connector.photo.unwrap import unwrap
 
 # What Pillow finds odd in a picture (a bent EXIF block, many pixels) is judged below, and is no news for an
-# administrator. A filter of the process, since a filter for a moment is not safe between threads.
+# administrator; its debug log quotes metadata. Silenced for the process, since a moment's filter is not thread-safe.
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 for _category in (UserWarning, RuntimeWarning):
     warnings.filterwarnings("ignore", category=_category, module=r"PIL\.")
 
@@ -73,11 +83,14 @@ def open_picture(content_bytes: bytes) -> Opened:
     with _refusing():
         kind, picture_bytes = unwrap(content_bytes)
         jpeg = take_apart(picture_bytes) if kind == "JPEG" else None
+        if kind == "GIF":
+            check_bytes(picture_bytes, limit=MAX_GIF_BYTES)
         if kind == "WEBP":
             check_pixels(kind, *_webp_size(picture_bytes))
         image = Image.open(io.BytesIO(jpeg.clean_bytes if jpeg else picture_bytes), formats=(kind,))
         check_pixels(kind, *image.size, limit=MAX_CMYK_PIXELS if image.mode == "CMYK" else 0)
-        orientation = _orientation(image, jpeg)
+        with _turn_for(image):  # a PNG is decoded for it: its EXIF may follow the pixels
+            orientation = _orientation(image, jpeg)
         width, height = image.size if orientation < 5 else image.size[::-1]
         fit = jpeg is not None and jpeg.plain and not jpeg.has_profile and orientation == 1
         return Opened(image, width, height, orientation, jpeg.clean_bytes if jpeg and fit else b"")

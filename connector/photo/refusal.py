@@ -6,6 +6,8 @@ from connector.errors import PersonError
 from connector.model import Reason
 
 MAX_BYTES = 20_000_000
+# Pillow keeps every comment of a GIF as an object of its own.
+MAX_GIF_BYTES = 8_000_000
 # Decoded memory stays under 400 MB: four bytes a pixel, and what each decoder needs beside them (a progressive
 # JPEG keeps two bytes for every coefficient, WebP three canvases, TIFF a whole strip).
 MAX_PIXELS = {
@@ -43,14 +45,12 @@ def too_large(detail: str) -> PictureRefused:
     return PictureRefused(Reason.TOO_LARGE, detail)
 
 
-def check_bytes(content_bytes: bytes) -> None:
-    """Refuse more than 20 MB, and nothing at all, before anything is decoded."""
+def check_bytes(content_bytes: bytes, *, limit: int = MAX_BYTES) -> None:
+    """Refuse an empty value, or one of more bytes than the limit, before anything is decoded."""
     if not content_bytes:
         raise not_an_image("The value is empty.")
-    if len(content_bytes) > MAX_BYTES:
-        raise PictureRefused(
-            Reason.TOO_LARGE, f"The value has {len(content_bytes):,} bytes; the limit is {MAX_BYTES:,}."
-        )
+    if len(content_bytes) > limit:
+        raise too_large(f"The value has {len(content_bytes):,} bytes; the limit is {limit:,}.")
 
 
 def check_pixels(kind: str, width: int, height: int, *, limit: int = 0) -> None:
