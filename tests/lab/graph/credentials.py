@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppCertificate:
-    """Name the files; `public_pem` is what `issuer.register_certificate` takes, both thumbprints as the portal shows."""
+    """Name the files; `issuer.register_certificate` takes `public_pem`, the thumbprints are as the portal shows."""
 
     pem_file: Path
     pfx_file: Path

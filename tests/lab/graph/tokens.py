@@ -23,6 +23,7 @@ GRAPH_ROOTS = (
     *("https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us"),
     "https://microsoftgraph.chinacloudapi.cn",
 )
+WORKLOAD = "lab-workload"
 LEAST_ROLES = ("User.Read.All", "ProfilePhoto.ReadWrite.All")
 _LAB_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -89,7 +90,7 @@ class Issuer:
     def federated_assertion(self, *, audience: str = EXCHANGE_AUDIENCE, subject: str = "") -> str:
         """Return the token a workload's platform would put into AZURE_FEDERATED_TOKEN_FILE."""
         now = int(time.time())
-        claims = {"iss": "https://platform.lab", "sub": subject or "lab-workload", "aud": audience}
+        claims = {"iss": "https://platform.lab", "sub": subject or WORKLOAD, "aud": audience}
         return jwt.encode(claims | {"iat": now, "exp": now + 3600}, _LAB_KEY, algorithm="RS256")
 
     # -- for the wire
@@ -173,7 +174,9 @@ class Issuer:
         except jwt.InvalidTokenError as broken:
             raise TokenRefused(50027, "JWT token is invalid or malformed.", "invalid_request") from broken
         if "x5t" not in head and "x5t#S256" not in head:
-            self._verified(assertion, _LAB_KEY.public_key(), alg="RS256", audience=EXCHANGE_AUDIENCE)
+            claims = self._verified(assertion, _LAB_KEY.public_key(), alg="RS256", audience=EXCHANGE_AUDIENCE)
+            if claims["sub"] != WORKLOAD:
+                raise TokenRefused(700021, "No matching federated identity record found for presented subject.")
             return
         certificate = self._certificate_of(head)
         alg = "PS256" if "x5t#S256" in head else "RS256"
@@ -184,9 +187,9 @@ class Issuer:
 
     def _certificate_of(self, head: Mapping[str, Any]) -> x509.Certificate:
         for certificate in self._certificates:
-            if head.get("x5t#S256") == _thumbprint(certificate, hashlib.sha256):
+            if _unpadded(head, "x5t#S256") == _thumbprint(certificate, hashlib.sha256):
                 return certificate
-            if "x5t#S256" not in head and head.get("x5t") == _thumbprint(certificate, hashlib.sha1):
+            if "x5t#S256" not in head and _unpadded(head, "x5t") == _thumbprint(certificate, hashlib.sha1):
                 return certificate
         text = "The certificate with identifier used to sign the client assertion is not registered on application."
         raise TokenRefused(700027, text)
@@ -200,6 +203,10 @@ class Issuer:
             raise TokenRefused(700024, "Client assertion is not within its valid time range.") from late
         except jwt.InvalidTokenError as forged:
             raise TokenRefused(700027, "Client assertion failed signature validation.") from forged
+
+
+def _unpadded(head: Mapping[str, Any], name: str) -> str:
+    return str(head.get(name, "")).rstrip("=")  # MSAL leaves the padding on, which JWS does not
 
 
 def _thumbprint(certificate: x509.Certificate, algorithm: Callable[[bytes], Any]) -> str:
