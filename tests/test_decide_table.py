@@ -1,0 +1,358 @@
+"""Does the decision function say what docs/decision-table.md says, cell by cell?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from connector.decide.case import Becomes, Case, Conflict, Decision, MatchState, Policy, Removed, Source
+from connector.decide.compare import Look, SourcePicture
+from connector.decide.remember import memory_after
+from connector.decide.settle import Settled, judge, settle
+from connector.decide.table import decide, needs_look
+from connector.model import Action, CloudTag, Fingerprint, Intent, Memory, Presence, Reason
+
+PAGE = (Path(__file__).parent.parent / "docs" / "decision-table.md").read_text(encoding="utf-8")
+NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
+SIZE = 648
+
+AFTER = {
+    "": Becomes.UNTOUCHED,
+    "sent": Becomes.OURS_SENT,
+    "adopted": Becomes.OURS_ADOPTED,
+    "refreshed": Becomes.REFRESHED,
+    "theirs": Becomes.THEIRS,
+    "cleared": Becomes.CLEARED,
+    "nothing": Becomes.FORGET,
+}
+
+
+@cache
+def portrait(name: str, *, width: int = SIZE, height: int = SIZE, wear: int = 0) -> Fingerprint:
+    """Draw cells that differ from every other name's; `wear` is what re-encoding does to them, at most."""
+    drawn, worn = random.Random(name), random.Random(f"{name} {width} {wear}")
+    cells = bytes(drawn.randrange(20, 236) + worn.randint(-wear, wear) for _ in range(576))
+    return Fingerprint(cells, width, height)
+
+
+def picture(name: str) -> SourcePicture:
+    return SourcePicture(f"sha of {name}", portrait(name), portrait(f"{name}, whole", width=SIZE, height=864))
+
+
+def ours(name: str = "ann, old", **changes: object) -> Memory:
+    memory = Memory(
+        person_id="ann",
+        presence=Presence.OURS,
+        source_sha256=f"sha of {name}",
+        sent_sha256=f"sent of {name}",
+        sent_print=portrait(name),
+        read_sha256=f"read of {name}",
+        read_print=portrait(name, wear=4),
+        tag="tag of ours",
+        policy="source",
+    )
+    return replace(memory, **changes)  # type: ignore[arg-type]
+
+
+def theirs(policy: str, *, restored: bool = False) -> Memory:
+    return Memory(
+        person_id="ann",
+        presence=Presence.THEIRS,
+        source_sha256="sha of ann, old",
+        read_sha256="read of theirs",
+        read_print=portrait("on the beach"),
+        tag="tag of theirs",
+        policy=policy,
+        restored=restored,
+    )
+
+
+def cleared(policy: str, *, restored: bool = False) -> Memory:
+    return Memory(
+        person_id="ann",
+        presence=Presence.CLEARED,
+        source_sha256="sha of ann, old",
+        policy=policy,
+        restored=restored,
+    )
+
+
+MEMORIES: dict[str, Memory | None] = {
+    "nothing": None,
+    "ours": ours(),
+    "ours, improved 29 days ago": ours(improved_at=NOW - timedelta(days=29)),
+    "ours, improved 30 days ago": ours(improved_at=NOW - timedelta(days=30)),
+    "ours, of another person": ours(person_id="bob"),
+    "theirs, by source": theirs("source"),
+    "theirs, by cloud": theirs("cloud"),
+    "cleared, by source": cleared("source"),
+    "cleared, by cloud": cleared("report"),
+    "restored": theirs("cloud", restored=True),
+    "restored to none": cleared("cloud", restored=True),
+}
+
+
+def seen(tag: str, shown: Fingerprint, sha256: str = "read tonight") -> Look:
+    return Look.at(CloudTag(tag)).with_bytes(sha256, shown)
+
+
+def looks(name: str) -> dict[str, Look]:
+    """Return what the cloud may show somebody whose source holds this picture tonight."""
+    return {
+        "not asked": Look.not_asked(),
+        "none": Look.at(None),
+        "our photo, same tag": Look.at(CloudTag("tag of ours", SIZE, SIZE)),
+        "our photo, same bytes": seen("new", portrait("ann, old", wear=4), "read of ann, old"),
+        "our photo, same picture": seen("new", portrait("ann, old", width=504, height=504, wear=5)),
+        "our photo, small": seen("new", portrait("ann, old", width=96, height=96, wear=5)),
+        "their photo, same tag": Look.at(CloudTag("tag of theirs")),
+        "their photo, same bytes": seen("new", portrait("on the beach"), "read of theirs"),
+        "the source's picture": seen("new", portrait(name, width=504, height=504, wear=5)),
+        "the source's picture, uncropped": seen("new", portrait(f"{name}, whole", width=600, height=800, wear=5)),
+        "the source's picture, small": seen("new", portrait(name, width=96, height=96, wear=5)),
+        "another": seen("new", portrait("somebody else")),
+        "another, held by another attribute": seen("new", portrait("ann's thumbnail")),
+    }
+
+
+NAMES = {"photo": "ann, old", "same": "ann, old", "same photo of another person": "ann, old", "changed": "ann, new"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the page, taken apart."""
+
+    source: str
+    memory: str
+    cloud: str
+    policy: Policy
+    expected: str
+
+    def decide(self) -> Decision:
+        name = NAMES.get(self.source, "")
+        look = looks(name)[self.cloud]
+        memory = MEMORIES[self.memory]
+        judged = judge(look, source=picture(name) if name else None, memory=memory, intent=None, now=NOW)
+        case = Case(
+            person_id="carl" if self.source == "same photo of another person" else "ann",
+            source=Source.photo(f"sha of {name}") if name else Source.cleared(),
+            memory=judged.memory,
+            view=judged.view,
+            sent_sha256=f"sent of {name}",
+            other_attribute_shown="attribute" in self.cloud,
+        )
+        return decide(case, self.policy, NOW)
+
+
+def rows(heading: str) -> Iterator[list[str]]:
+    """Yield the rows of the table under a heading of the page, as lists of cells."""
+    part = PAGE.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")]
+    for line in lines[2:]:
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def spoken(expected: str, policy: Policy) -> Decision:
+    """Read a cell: action, reason, what is remembered, and what it counts for."""
+    sentence, *flags = expected.split("; ")
+    said, _, after = sentence.partition(" → ")
+    action, reason = said.split(" ")
+    is_listed = "listed" in flags or ("listed by `report`" in flags and policy.conflict is Conflict.REPORT)
+    assert set(flags) <= {"listed", "listed by `report`", "foreign"}, expected
+    return Decision(Action(action), Reason(reason.strip("`")), AFTER[after], is_listed, "foreign" in flags)
+
+
+def with_photo() -> Iterator[Cell]:
+    for source, memory, cloud, wins, loses in rows("The source has a photo"):
+        yield from cells(Policy(), source, memory, cloud, by_conflict=(wins, loses))
+
+
+def asked_for() -> Iterator[Cell]:
+    for option, source, memory, cloud, wins, loses in rows("Asked for by an administrator"):
+        policy = replace(Policy(), **{option.strip("-"): True})  # type: ignore[arg-type]
+        yield from cells(policy, source, memory, cloud, by_conflict=(wins, loses))
+
+
+def cells(policy: Policy, *columns: str, by_conflict: tuple[str, str]) -> Iterator[Cell]:
+    wins, loses = by_conflict
+    alternatives = product(*(column.split(" / ") for column in columns))
+    for (source, memory, cloud), conflict, removed in product(alternatives, Conflict, Removed):
+        expected = wins if conflict is Conflict.SOURCE or loses == "as left" else loses
+        yield Cell(source, memory, cloud, replace(policy, conflict=conflict, removed=removed), expected)
+
+
+def without_photo() -> Iterator[Cell]:
+    for memories, clouds, kept, removed in rows("The source photo was cleared"):
+        for memory, cloud, conflict, policy in product(memories.split(" / "), clouds.split(" / "), Conflict, Removed):
+            expected = kept if policy is Removed.KEEP or removed == "as left" else removed
+            yield Cell("cleared", memory, cloud, Policy(conflict=conflict, removed=policy), expected)
+
+
+def name_of(cell: Cell) -> str:
+    options = [f"--{name}" for name in ("resend", "overwrite", "clear") if getattr(cell.policy, name)]
+    settings = [f"SYNC_CONFLICT={cell.policy.conflict}", f"SYNC_REMOVED={cell.policy.removed}"]
+    return " ".join([*options, f"source {cell.source}; memory {cell.memory}; cloud {cell.cloud};", *settings])
+
+
+ALL = [*with_photo(), *without_photo(), *asked_for()]
+
+
+@pytest.mark.parametrize("cell", ALL, ids=name_of)
+def test_the_cell_is_decided_as_the_page_says(cell: Cell) -> None:
+    assert cell.decide() == spoken(cell.expected, cell.policy)
+
+
+def test_the_page_covers_every_state_of_memory_and_cloud() -> None:
+    tried = {(cell.source, cell.memory, cell.cloud) for cell in ALL if cell.source in ("same", "changed")}
+    memories = [name for name in MEMORIES if name.startswith(("ours", "theirs", "cleared", "restored"))]
+    assert {name for _, name, _ in tried} == set(memories)
+    assert {cloud for _, _, cloud in tried} == set(looks("ann, old"))
+    for source, presence in product(("same", "changed"), ("ours", "theirs, by cloud", "cleared, by cloud")):
+        assert {"not asked", "none", "another", "the source's picture"} <= {
+            cloud for s, m, cloud in tried if (s, m) == (source, presence)
+        }
+
+
+# ------------------------------------------------------------------------------------- left out before the table
+
+LEFT_OUT = {
+    "out of scope": [Reason.OUT_OF_SCOPE],
+    "disabled": [Reason.DISABLED],
+    "deleted": [Reason.DELETED],
+    "not read": [Reason.SOURCE_UNREAD],
+    "unusable": [Reason.NOT_AN_IMAGE, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.PLACEHOLDER],
+}
+PHOTO = Source.photo("sha of ann, new")
+EVERY_POLICY = [
+    Policy(conflict=conflict, removed=removed, **{option: True} if option else {})
+    for conflict, removed, option in product(Conflict, Removed, ("", "resend", "overwrite", "clear"))
+]
+
+
+def left_out() -> Iterator[object]:
+    for state, result in rows("Left out before the table"):
+        for reason in LEFT_OUT.get(state, []):
+            case = Case(person_id="ann", source=Source.leave_out(reason))
+            yield pytest.param(case, Decision(Action.SKIP, reason), id=f"{state}: {reason}")
+            assert f"`{reason}`" in result
+    unmatched = {MatchState.NONE: Reason.NO_ACCOUNT, MatchState.AMBIGUOUS: Reason.AMBIGUOUS_MATCH}
+    for match, reason in unmatched.items():
+        for source in (PHOTO, Source.cleared()):
+            case = Case(person_id="ann", source=source, match=match)
+            yield pytest.param(case, Decision(Action.SKIP, reason), id=f"account {match}, {source}")
+    waits = Case(person_id="ann", source=PHOTO, settled=Settled.WAIT)
+    yield pytest.param(waits, Decision(Action.KEEP, Reason.AWAITING_CLOUD), id="a write is not visible yet")
+    failed = Case(person_id="ann", source=PHOTO, failed=Reason.THROTTLED)
+    yield pytest.param(failed, Decision(Action.FAIL, Reason.THROTTLED), id="the look failed")
+
+
+@pytest.mark.parametrize("case, expected", [*left_out()])
+@pytest.mark.parametrize("memory", MEMORIES.values(), ids=MEMORIES)
+def test_who_is_left_out_stays_untouched_whatever_is_remembered_shown_or_asked_for(
+    case: Case, expected: Decision, memory: Memory | None
+) -> None:
+    for look, policy in product(looks("ann, new").values(), EVERY_POLICY):
+        view = judge(look, source=picture("ann, new"), memory=memory, intent=None, now=NOW).view
+        met = replace(case, memory=memory, view=view)
+        assert decide(met, policy, NOW) == expected
+        assert memory_after(expected, case=met, look=look, picture=None, policy=policy) is memory
+
+
+def test_the_page_names_every_way_to_be_left_out() -> None:
+    assert [row[0] for row in rows("Left out before the table")][:5] == list(LEFT_OUT)
+
+
+# ------------------------------------------------------------------------------------------ a write that was begun
+
+UPLOAD = Intent(
+    person_id="ann",
+    source_sha256="sha of ann, new",
+    sent_sha256="sent of ann, new",
+    sent_print=portrait("ann, new"),
+    tag_before="tag before",
+    started_at=NOW - timedelta(hours=30),
+)
+WRITES = {
+    "upload over a photo": UPLOAD,
+    "upload over none": replace(UPLOAD, tag_before=""),
+    "removal": replace(UPLOAD, sent_sha256="", sent_print=None),
+}
+ACCEPTED = {
+    "accepted under 24 h ago": NOW - timedelta(hours=24) + timedelta(seconds=1),
+    "accepted earlier": NOW - timedelta(hours=24),
+    "not accepted": None,
+}
+SETTLING = {
+    "what was sent, new tag": seen("new", portrait("ann, new", wear=6)),
+    "the tag before": Look.at(CloudTag("tag before")),
+    "none": Look.at(None),
+    "a third picture": seen("new", portrait("somebody else")),
+    "a new tag, not read": Look.at(CloudTag("new")),
+    "not asked": Look.not_asked(),
+}
+
+
+def begun() -> Iterator[object]:
+    for write, clouds, *results in rows("A write that was begun"):
+        for cloud, (when, expected) in product(clouds.split(" / "), zip(ACCEPTED, results, strict=True)):
+            intent = replace(WRITES[write], accepted_at=ACCEPTED[when])
+            yield pytest.param(intent, SETTLING[cloud], Settled(expected), id=f"{write}, {when}, cloud shows {cloud}")
+
+
+@pytest.mark.parametrize("intent, look, expected", [*begun()])
+def test_a_write_that_was_begun_ends_as_the_page_says(intent: Intent, look: Look, expected: Settled) -> None:
+    assert settle(intent, look, NOW) is expected
+
+
+# --------------------------------------------------------------------------------------------- who must be looked at
+
+
+def test_whoever_is_postponed_unseen_was_said_to_need_a_look() -> None:
+    postponed = set()
+    for cell in ALL:
+        name = NAMES.get(cell.source, "")
+        source = Source.photo(f"sha of {name}") if name else Source.cleared()
+        case = Case(person_id="ann", source=source, memory=MEMORIES[cell.memory])
+        unseen = decide(case, cell.policy, NOW)
+        assert not unseen.writes, name_of(cell)
+        if unseen.reason is Reason.POSTPONED:
+            assert needs_look(case, cell.policy), name_of(cell)
+            postponed.add(cell.source)
+    assert {"photo", "changed", "cleared"} <= postponed
+
+
+def test_a_quiet_person_needs_no_look_and_one_who_may_change_does() -> None:
+    def needs(source: Source, memory: str, **policy: object) -> bool:
+        case = Case(person_id="ann", source=source, memory=MEMORIES[memory])
+        return needs_look(case, replace(Policy(), **policy))  # type: ignore[arg-type]
+
+    same = Source.photo("sha of ann, old")
+    assert not needs(same, "ours")
+    assert not needs(same, "theirs, by source")
+    assert not needs(same, "restored")
+    assert not needs(Source.cleared(), "nothing")
+    assert not needs(Source.cleared(), "ours")
+    assert not needs(Source.cleared(), "ours, of another person", removed=Removed.REMOVE)
+    assert not needs(Source.leave_out(Reason.DISABLED), "ours", clear=True)
+    assert needs(same, "nothing")
+    assert needs(PHOTO, "ours")
+    assert needs(same, "ours", resend=True)
+    assert needs(same, "theirs, by source", overwrite=True)
+    assert needs(same, "theirs, by cloud")
+    assert not needs(same, "theirs, by cloud", conflict=Conflict.CLOUD)
+    assert needs(Source.cleared(), "ours", removed=Removed.REMOVE)
+    assert needs(Source.cleared(), "nothing", clear=True)
+
+
+def test_a_source_that_is_no_source_is_refused() -> None:
+    with pytest.raises(ValueError, match="sha256"):
+        Source.photo("")
+    with pytest.raises(ValueError, match="no-account"):
+        Source.leave_out(Reason.NO_ACCOUNT)
