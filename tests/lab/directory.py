@@ -177,6 +177,7 @@ class Directory:
     def _connected(self) -> ldap3.Connection:
         if self._connection is not None and _answers(self._connection):
             return self._connection
+        self.close()
         controller = self.controller
         tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(controller.ca_file))
         server = ldap3.Server(controller.uri, tls=tls, get_info=ldap3.NONE, connect_timeout=20)
