@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -183,6 +187,37 @@ def test_nothing_inherits_but_exceptions(house: list[Module]) -> None:
 
 def test_no_module_has_a_name_that_says_nothing(house: list[Module]) -> None:
     assert [module.name for module in house if VAGUE & set(module.name.split("/"))] == []
+
+
+def declared(section: str, key: str) -> set[str]:
+    """Return the names of the libraries that setup.cfg lists there."""
+    setup = ConfigParser()
+    setup.read(PACKAGE.parent / "setup.cfg", encoding="utf-8")
+    lines = setup[section][key].split("\n")
+    return {match.group().lower() for line in lines if (match := re.match(r"[\w-]+", line))}
+
+
+def libraries(modules: list[Module]) -> set[str]:
+    """Return the distributions whose modules are imported, by the names they are installed under."""
+    tops = {name.partition(".")[0] for module in modules for name in imported(module)}
+    outside = tops - set(sys.stdlib_module_names) - {"connector"}
+    known = packages_distributions()
+    return {known[top][0].lower() for top in outside if top in known}
+
+
+def test_every_library_that_the_program_imports_is_declared(house: list[Module]) -> None:
+    optional = declared("options.extras_require", "kerberos")
+    assert libraries(house) <= declared("options", "install_requires") | optional
+
+
+@pytest.mark.parametrize("extra", ["program", "kerberos", "lab", "test"])
+def test_every_library_has_its_line_among_the_decisions(extra: str) -> None:
+    page = (PACKAGE.parent / "docs" / "decisions.md").read_text(encoding="utf-8")
+    told = {name.lower() for line in page.splitlines() for name in re.findall(r"[\w-]+", line.partition(" | ")[0])}
+    names = declared("options", "install_requires")
+    if extra != "program":
+        names = declared("options.extras_require", extra)
+    assert names - told == set()
 
 
 class TestTheSurveyorHimself:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from connector.config.advice import advice, unknown_names
 from connector.config.raw import Given, gather
@@ -49,7 +49,9 @@ def _check(given: Given) -> tuple[Settings, list[str]]:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        problems += [f"{str(detail['loc'][0]).upper()}: {_sentence(detail)}" for detail in details]
+        for detail in details:
+            sentence = _sentence(detail["type"], detail["msg"], context=detail.get("ctx", {}))
+            problems.append(f"{str(detail['loc'][0]).upper()}: {sentence}")
         bad = {detail["loc"][0] for detail in details}
         settings = Settings.model_validate({name: value for name, value in raw.items() if name not in bad})
     blamed = {_blamed(problem) for problem in problems}
@@ -62,10 +64,8 @@ def _blamed(problem: str) -> str:
     return TWINS.get(name, name)
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(kind: str, message: str, *, context: Mapping[str, Any]) -> str:
     """Say in our words what pydantic found; the value itself is not repeated, it may be a secret."""
-    context = detail.get("ctx", {})
-    kind = detail["type"]
     if kind == "value_error":
         return str(context["error"])
     if kind == "enum":
@@ -78,4 +78,4 @@ def _sentence(detail: ErrorDetails) -> str:
         return f"must be at least {context['ge']}"
     if kind == "less_than_equal":
         return f"must be at most {context['le']}"
-    return detail["msg"][:1].lower() + detail["msg"][1:]
+    return message[:1].lower() + message[1:]
