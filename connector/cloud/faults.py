@@ -65,7 +65,7 @@ def translate(error: BaseException, url: str) -> WireError:
     if not parts.scheme or any(isinstance(cause, ConnectTimeoutError | NewConnectionError) for cause in causes):
         return _connect(host, causes)
     if any(isinstance(cause, ReadTimeoutError | TimeoutError) for cause in causes):
-        return WireError(Fault.TIMEOUT, f"{host} took the request and did not answer in time")
+        return WireError(Fault.TIMEOUT, f"{host} was reached and did not answer in time")
     return WireError(Fault.DROPPED, f"{host} ended the connection before its answer was complete")
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 from connector.cloud.answer import Answer, one_line
 from connector.cloud.faults import LASTING, Fault, WireError
 from connector.cloud.retry import backoff, is_trouble, retry_after
+from connector.cloud.token_words import token_refused
 from connector.cloud.wire import Wire
 from connector.errors import Unreachable
 from connector.model import Traffic
@@ -19,6 +20,7 @@ TRIES = 4
 TRIES_WHEN_SILENT = 2
 READ_SECONDS = 12.0
 LONGEST_WAIT_SECONDS = 60.0
+DISCOVERY = "/.well-known/openid-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,11 @@ class TokenHttp:
     ) -> TokenAnswer:
         """Ask, with `params` as the query."""
         asked = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
-        return self._bring("GET", asked, None, headers=dict(headers or {}))
+        answer = self._bring("GET", asked, None, headers=dict(headers or {}))
+        if answer.status_code >= 400 and url.endswith(DISCOVERY):
+            # MSAL would put words of its own in place of the issuer's
+            raise token_refused(_description(answer.text))
+        return answer
 
     def post(self, url: str, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> TokenAnswer:
         """Send `data` as a form."""
@@ -77,6 +83,12 @@ class TokenHttp:
             if error.fault in LASTING or (tries >= TRIES_WHEN_SILENT and error.fault is not Fault.DROPPED):
                 raise _unreachable(error, url) from error
             return Answer(0, note=error.message)
+
+
+def _description(text: str) -> str:
+    """Return the issuer's own words out of its JSON, else the text as it stands."""
+    said = Answer(0, body=text.encode()).json_object().get("error_description")
+    return said if isinstance(said, str) else text
 
 
 def _unreachable(error: WireError, url: str) -> Unreachable:

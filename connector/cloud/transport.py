@@ -76,6 +76,7 @@ class Transport:
         lanes: int,
         version: str = "",
         system: str = "Graph",
+        read_seconds: float = READ_SECONDS,
     ) -> None:
         self.root = root
         self.origin = origin_of(root)
@@ -86,6 +87,7 @@ class Transport:
         self._tokens = tokens
         self._traffic = traffic
         self._scope = scope
+        self._read_seconds = read_seconds
         self._answered = False
         self._lock = threading.Lock()
         self._fruitless = 0
@@ -136,8 +138,7 @@ class Transport:
         unsure = renewals = tries = 0
         while True:
             tries += 1
-            token = self._tokens.token(self._scope)
-            answer, pause = self._try(call, token, tries=tries)
+            answer, pause, token = self._try(call, tries=tries)
             if answer.status == 401:
                 renewals += 1
                 self._renew(answer, token, renewals=renewals)
@@ -150,20 +151,25 @@ class Transport:
                 return self._give_up(answer)
             self.gate.pause(pause)
 
-    def _try(self, call: Call, token: str, *, tries: int) -> tuple[Answer, float]:
-        """Send once; tell the gate how it went before the lane is free again, so that no worker slips through."""
+    def _try(self, call: Call, *, tries: int) -> tuple[Answer, float, str]:
+        """Send once; return the answer, the seconds this request should rest, and the token it was sent with.
+
+        The gate is told how it went before the lane is free again, so that no worker slips through.
+        """
+        self._tokens.token(self._scope)  # acquired, if need be, outside the lanes
         with self.gate.lane() as ticket:
+            token = self._tokens.token(self._scope)  # again, since it may have been renewed while we waited
             answer = self._send(call, token, again=tries > 1)
             if not is_trouble(answer):
                 self.gate.well(ticket)
-                return answer, 0.0
+                return answer, 0.0, token
             if tells_of_load(answer):
                 self.gate.slow(ticket)
             wait = wait_after(answer, tries)
             if wait.who is Who.ONE:
-                return answer, wait.seconds
+                return answer, wait.seconds, token
             self.hold(wait.seconds)
-            return answer, 0.0
+            return answer, 0.0, token
 
     def _send(self, call: Call, token: str, *, again: bool) -> Answer:
         request_id = str(uuid.uuid4())
@@ -180,7 +186,7 @@ class Transport:
         return answer
 
     def _over_the_wire(self, call: Call, headers: Mapping[str, str]) -> Answer:
-        seconds = READ_SECONDS if self._answered else FIRST_READ_SECONDS
+        seconds = self._read_seconds if self._answered else min(FIRST_READ_SECONDS, self._read_seconds)
         try:
             if not self._answered:
                 self._wire.reach(call.url)

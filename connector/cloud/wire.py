@@ -17,7 +17,7 @@ from connector.cloud.answer import Answer
 from connector.cloud.faults import Fault, WireError, translate
 from connector.cloud.proxies import Proxies
 
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 8.0
 READ_SECONDS = 60.0
 BODY_SECONDS = 120.0
 # A firewall that drops packets would otherwise cost the timeout of every address that a name resolves to.

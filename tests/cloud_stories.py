@@ -1,0 +1,180 @@
+"""What do the stories about the cloud share? Settings for the lab's cloud, certificates, a proxy, and a silent host."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+from cryptography.x509.oid import NameOID
+from PIL import Image, ImageDraw
+
+from connector.config import Settings, load_settings
+from tests.lab.graph import Emulator
+
+DIRECTORY = {"LDAP_URI": "ldaps://dc.lab", "LDAP_USER": "reader@lab", "LDAP_PASSWORD": "unused"}
+
+
+@pytest.fixture
+def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what this machine's own environment says about proxies and authorities."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def settings_for(cloud: Emulator, **others: str) -> Settings:
+    """Load real settings for the lab's cloud; an empty value takes one away."""
+    values = {**DIRECTORY, **cloud.environ(), **{name.upper(): value for name, value in others.items()}}
+    return load_settings(None, {name: value for name, value in values.items() if value}).settings
+
+
+def picture(number: int = 0, *, edge: int = 240, quality: int = 90) -> bytes:
+    """Draw a JPEG that differs visibly for each number."""
+    image = Image.new("RGB", (edge, edge), ((37 * number) % 256, (91 * number + 40) % 256, (17 * number + 90) % 256))
+    ImageDraw.Draw(image).ellipse((edge // 4, edge // 8, edge // 2 + number % 50, edge // 2), fill=(240, 210, 180))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def noisy_picture(edge: int = 300) -> bytes:
+    """Draw a JPEG well above 100 KB."""
+    image = Image.effect_noise((edge, edge), 120).convert("RGB")
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=98)
+    assert len(out.getvalue()) > 100_000 * (edge / 600)
+    return out.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAndCertificate:
+    """Hold what an administrator makes with one line of PowerShell or openssl."""
+
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @property
+    def certificate_pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    def key_pem(self, password: str = "") -> bytes:
+        locked = BestAvailableEncryption(password.encode()) if password else NoEncryption()
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked)
+
+    def pfx(self, password: str = "") -> bytes:
+        locked = BestAvailableEncryption(password.encode()) if password else NoEncryption()
+        assert isinstance(self.key, rsa.RSAPrivateKey)
+        return pkcs12.serialize_key_and_certificates(b"connector", self.key, self.certificate, None, locked)
+
+
+def new_certificate(*, curve: bool = False, days: int = 30) -> KeyAndCertificate:
+    """Make a self-signed certificate with an RSA key, or with one on a curve."""
+    key = ec.generate_private_key(ec.SECP256R1()) if curve else rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "photo-connector")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=days))
+    return KeyAndCertificate(key, builder.sign(key, hashes.SHA256()))
+
+
+def write(path: Path, content_bytes: bytes) -> str:
+    """Write a file and return its path as a setting."""
+    path.write_bytes(content_bytes)
+    return str(path)
+
+
+def closed_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def silent_host() -> Iterator[str]:
+    """Listen, accept nothing and say nothing, as behind a firewall that swallows answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@dataclass(slots=True)
+class Proxy:
+    """Be a CONNECT proxy on a real port; `tunnels` are the hosts asked for, `login` what it wants of its users."""
+
+    login: str = ""
+    tunnels: list[str] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)
+    _listener: socket.socket = field(default_factory=socket.socket)
+
+    def __enter__(self) -> Proxy:
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(64)
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._tunnel, args=(client,), daemon=True).start()
+
+    def _tunnel(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                piece = client.recv(4096)
+                if not piece:
+                    return
+                head += piece
+            self._answer(client, head.decode("latin-1"))
+
+    def _answer(self, client: socket.socket, head: str) -> None:
+        host, _, port = head.split()[1].partition(":")
+        sent = [line.split()[-1] for line in head.splitlines() if line.lower().startswith("proxy-authorization:")]
+        self.logins += [base64.b64decode(text).decode() for text in sent]
+        if self.login and self.login not in self.logins:
+            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            return
+        self.tunnels.append(f"{host}:{port}")
+        with socket.create_connection((host, int(port)), timeout=10) as server:
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=_pump, args=(server, client), daemon=True)
+            back.start()
+            _pump(client, server)
+            back.join(10)
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(1 << 16):
+            sink.sendall(piece)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
