@@ -143,7 +143,7 @@ def _is_lifted(memory: Memory, policy: Policy) -> bool:
 
 def _changed(case: Case, memory: Memory, *, policy: Policy) -> Decision:
     kind, is_ours = case.view.kind, memory.presence is Presence.OURS
-    if kind is ViewKind.OURS:
+    if kind is ViewKind.OURS and is_ours:
         return _changed_over_ours(case, memory, policy=policy)
     if kind is ViewKind.SOURCES_PICTURE:
         # a second writer that was faster with a small copy must not make it small for good
@@ -201,7 +201,7 @@ def _clear(case: Case, now: datetime) -> Decision:
     after = Becomes.CLEARED if case.source.sha256 else Becomes.FORGET
     if kind is ViewKind.NOT_ASKED:
         return _postponed()
-    if kind is ViewKind.OURS:
+    if kind is ViewKind.OURS and memory is not None and memory.presence is Presence.OURS:
         return Decision(Action.REMOVE, Reason.CLEARED_BY_ADMIN, after)
     if kind is ViewKind.NONE:
         return Decision(Action.KEEP, Reason.CLEARED_BY_ADMIN, after)
