@@ -115,6 +115,23 @@ class TestValues:
         with pytest.raises(ValidationError):
             found.sync_conflict = Conflict.CLOUD
 
+    def test_values_that_are_typed_already_are_taken_as_they_are(self) -> None:
+        made = Settings(
+            ldap_uri=("ldaps://dc1",),
+            ldap_base_dn=("DC=contoso,DC=com",),
+            match_fallback=(MatchRule.MAIL,),
+            sharepoint_widths=(64, 96, 240),
+        )
+        read = Settings.model_validate(
+            {
+                "ldap_uri": "ldaps://dc1",
+                "ldap_base_dn": "DC=contoso,DC=com",
+                "match_fallback": "mail",
+                "sharepoint_widths": "64,96,240",
+            }
+        )
+        assert made == read
+
     def test_targets_have_one_order(self) -> None:
         found = settings(
             TARGETS="sharepoint,graph",
