@@ -89,8 +89,10 @@ def open_picture(content_bytes: bytes) -> Opened:
             check_pixels(kind, *_webp_size(picture_bytes))
         image = Image.open(io.BytesIO(jpeg.clean_bytes if jpeg else picture_bytes), formats=(kind,))
         check_pixels(kind, *image.size, limit=MAX_CMYK_PIXELS if image.mode == "CMYK" else 0)
-        with _turn_for(image):  # a PNG is decoded for it: its EXIF may follow the pixels
-            orientation = _orientation(image, jpeg)
+        if kind == "PNG":  # whose EXIF may follow the pixels
+            with _turn_for(image):
+                image.load()
+        orientation = _orientation(image, jpeg)
         width, height = image.size if orientation < 5 else image.size[::-1]
         fit = jpeg is not None and jpeg.plain and not jpeg.has_profile and orientation == 1
         return Opened(image, width, height, orientation, jpeg.clean_bytes if jpeg and fit else b"")
@@ -158,6 +160,8 @@ def _webp_size(content_bytes: bytes) -> tuple[int, int]:
 
 def _orientation(image: Image.Image, jpeg: Jpeg | None) -> int:
     """Return the EXIF orientation, 1 to 8; what cannot be read is upright."""
+    if image.format == "TIFF":  # Pillow turns these itself, while decoding
+        return 1
     try:
         exif = Image.Exif() if jpeg else image.getexif()
         if jpeg:
@@ -190,14 +194,14 @@ def _flattened(image: Image.Image, excess: int) -> Image.Image:
 
 def _flat(image: Image.Image) -> Image.Image:
     """Return an L, RGB or CMYK picture: alpha on white, palettes looked up, 16 bits cut to 8."""
+    if image.mode.startswith("I"):
+        return image.convert("I").point(lambda value: value / 257).convert("L")
     if image.mode in ("LA", "La", "PA", "RGBa", "RGBA") or image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
     if image.mode in ("L", "RGB", "CMYK"):
         return image
-    if image.mode.startswith("I"):
-        return image.convert("I").point(lambda value: value / 257).convert("L")
     if image.mode == "LAB":
         return _converted(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
     if image.mode == "F":
