@@ -113,7 +113,7 @@ class TestValues:
     def test_settings_cannot_be_changed(self) -> None:
         found = settings()
         with pytest.raises(ValidationError):
-            found.sync_conflict = Conflict.CLOUD
+            found.sync_conflict = Conflict.CLOUD  # type: ignore[misc]
 
     def test_values_that_are_typed_already_are_taken_as_they_are(self) -> None:
         made = Settings(
