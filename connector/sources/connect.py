@@ -18,7 +18,8 @@ from connector.sources.session import Session, hang_up
 from connector.sources.tls import VerifiedTls, verifying_context
 
 # Getting in is quick or hopeless; a first page may take AD's whole MaxQueryDuration (120 s).
-_CONNECT_SECONDS, _SIGN_IN_SECONDS, _ALL_SERVERS_SECONDS, _READ_SECONDS = 5, 8, 20.0, 150
+_CONNECT_SECONDS, _SIGN_IN_SECONDS, _ALL_SERVERS_SECONDS = 5, 8, 20.0
+READ_SECONDS = 150
 # ldap3 copies what it holds at each recv: 4 KiB, the default, is quadratic on entries with photos.
 _SOCKET_BYTES = 256 * 1024
 
@@ -32,11 +33,15 @@ _SEALING_MISSING = (
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Say which server will do: one that holds the context with these bases, and which to try first."""
+    """Say which server will do: one that holds the context with these bases, and which to try first.
+
+    `patience` is how many seconds of silence within an answer end the session.
+    """
 
     context: str = ""
     bases: Sequence[str] = ()
     prefer: str = ""
+    patience: int = READ_SECONDS
 
 
 def kerberos_problem(settings: Settings) -> str:
@@ -65,7 +70,7 @@ def open_session(settings: Settings, traffic: Traffic, where: Where) -> Session:
             )
             break
         try:
-            return _fitting(_signed_in(settings, traffic, endpoint), where)
+            return _fitting(_signed_in(settings, traffic, endpoint, patience=where.patience), where)
         except trouble.Refused:
             raise
         except Unreachable as failure:
@@ -92,13 +97,13 @@ def _all_failed(failures: Sequence[Unreachable]) -> Unreachable:
     return Unreachable(trouble.SYSTEM, f"none of {len(failures)} servers will do. {causes}", " ".join(fixes))
 
 
-def _signed_in(settings: Settings, traffic: Traffic, endpoint: Endpoint) -> Session:
+def _signed_in(settings: Settings, traffic: Traffic, endpoint: Endpoint, *, patience: int) -> Session:
     connection = _connection(settings, endpoint)
     try:
         _open(connection, endpoint)
         _bind(connection, endpoint)
         # ldap3 sets the time limit once; from here on the server may take as long as a search may.
-        connection.socket.settimeout(_READ_SECONDS)
+        connection.socket.settimeout(patience)
         return Session(connection, server=endpoint.name, traffic=traffic)
     except BaseException:
         hang_up(connection)

@@ -14,7 +14,7 @@ from connector.config import Settings
 from connector.errors import SettingsError, Unreachable
 from connector.model import Traffic
 from connector.sources import Cookie, Mode, PersonRead, Reading, dirsync, names
-from connector.sources.connect import Where, kerberos_problem, open_session
+from connector.sources.connect import READ_SECONDS, Where, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
 from connector.sources.groups import members, roster
 from connector.sources.reading import LOOKUP, Pass, changed, everybody, look_up, watching
@@ -34,14 +34,15 @@ _Result = TypeVar("_Result")
 class LdapSource:
     """Read people from Active Directory, or another LDAP directory; see `Source`.
 
-    Raises SettingsError, before anything is contacted, when Kerberos is wanted and not installed.
+    `patience`: seconds of silence within an answer that end a session. Raises SettingsError, before anything is
+    contacted, when Kerberos is wanted and not installed.
     """
 
-    def __init__(self, settings: Settings, traffic: Traffic) -> None:
+    def __init__(self, settings: Settings, traffic: Traffic, *, patience: int = READ_SECONDS) -> None:
         problem = kerberos_problem(settings)
         if problem:
             raise SettingsError([problem])
-        self._settings, self._traffic = settings, traffic
+        self._settings, self._traffic, self._patience = settings, traffic, patience
         self._reader = Reader.of(settings)
         self._passes: dict[str, Pass] = {}
 
@@ -141,7 +142,7 @@ class LdapSource:
 
     def _pass(self, context: str, *, prefer: str = "") -> Pass:
         if context not in self._passes:
-            where = Where(context, bases_in(self._settings, context), prefer)
+            where = Where(context, bases_in(self._settings, context), prefer, self._patience)
             session = open_session(self._settings, self._traffic, where)
             try:
                 scope = Scope.of(self._settings, context, kind=session.root.kind)

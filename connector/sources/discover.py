@@ -25,12 +25,12 @@ class Service:
     port: int
 
 
-def controllers(domain: str, site: str, *, resolver: dns.resolver.Resolver | None = None) -> list[str]:
+def controllers(domain: str, site: str) -> list[str]:
     """Return the host names of a domain's controllers in the order to try them; raises Unreachable for none."""
-    asking = resolver or _resolver()
+    resolver = _resolver()
     hosts: dict[str, None] = {}
     for name in _names(domain, site):
-        hosts.update(dict.fromkeys(service.host for service in ordered(_ask(asking, name))))
+        hosts.update(dict.fromkeys(service.host for service in ordered(_ask(resolver, name))))
     if not hosts:
         raise Unreachable(
             SYSTEM,
@@ -61,7 +61,7 @@ def _names(domain: str, site: str) -> list[str]:
 
 def _resolver() -> dns.resolver.Resolver:
     try:
-        return dns.resolver.Resolver()
+        return dns.resolver.get_default_resolver()
     except dns.exception.DNSException as error:
         raise Unreachable(SYSTEM, "no DNS server is configured on this machine.", "Set LDAP_URI instead.") from error
 

@@ -1,0 +1,279 @@
+"""What is said on one connection of our own LDAP server? Sign-in, searches in pages, DirSync in rounds."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+
+import sansldap
+
+from tests.lab import ldapserver_wire as wire
+from tests.lab.ldapserver_filter import compiled, guids
+from tests.lab.ldapserver_tree import Entry, last, plain
+from tests.lab.ldapserver_world import (
+    ELSEWHERE,
+    NO_RIGHT,
+    NOT_BOUND,
+    STALE_DIRSYNC,
+    STALE_PAGE,
+    Asked,
+    World,
+    logon_refusal,
+)
+
+MAX_PAGE_SIZE = 1000
+START_TLS = "1.3.6.1.4.1.1466.20037"
+_CHUNK = 64 * 1024
+_COOKIE, _MAGIC = struct.Struct("<8sQQQ"), b"dirsync\x00"
+
+
+class Talk:
+    """Hold one connection: its sign-in and its open walks, whose cookies are worth nothing elsewhere."""
+
+    def __init__(self, world: World, line: socket.socket) -> None:
+        self.world, self.line = world, line
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each answer waits 40 ms for an ACK
+        self.protocol = sansldap.LDAPServer()
+        self.bound = False
+        self.walks: dict[bytes, tuple[Iterator[Entry], int]] = {}
+        self.numbers = itertools.count(1)
+        self.rounds = 0
+
+    def run(self) -> None:
+        if self.world.immediate:
+            self.encrypt()
+        while not self.world.closing.is_set():
+            self.line.settimeout(self.world.knobs.idle_seconds)
+            data = self.line.recv(_CHUNK)
+            if not data:
+                return
+            for message in self.protocol.receive(data):
+                self.line.settimeout(None)
+                self.answer(message)
+
+    def encrypt(self) -> None:
+        assert self.world.tls is not None
+        self.line = self.world.tls.wrap_socket(self.line, server_side=True)
+
+    def answer(self, message: sansldap.LDAPMessage) -> None:
+        match message:
+            case sansldap.BindRequest():
+                self.bind(message)
+            case sansldap.SearchRequest():
+                self.search(message)
+            case sansldap.ExtendedRequest(name=name) if name == START_TLS:
+                self.start_tls(message)
+            case sansldap.UnbindRequest():
+                raise ConnectionResetError
+
+    def bind(self, message: sansldap.BindRequest) -> None:
+        code, text = self.world.knobs.refuse_bind or (0, "")
+        self.world.binds.append(message.name)
+        if not code and not isinstance(message.authentication, sansldap.SimpleCredential):
+            code, text = 7, "00002027: LdapErr: auth method not supported"
+        elif not code and not self.knows(message.name, message.authentication):
+            code, text = logon_refusal("52e")
+        self.bound = not code
+        self.protocol.bind_response(message.message_id)
+        self.finish(wire.result(message.message_id, wire.BIND_DONE, code, text))
+
+    def knows(self, name: str, credential: object) -> bool:
+        return isinstance(credential, sansldap.SimpleCredential) and self.world.users.get(name) == credential.password
+
+    def start_tls(self, message: sansldap.ExtendedRequest) -> None:
+        offered = self.world.knobs.offers_start_tls and self.world.tls is not None
+        self.protocol.extended_response(message.message_id)
+        self.finish(wire.result(message.message_id, wire.EXTENDED_DONE, 0 if offered else 52, ""))
+        if offered:
+            self.encrypt()
+
+    def search(self, message: sansldap.SearchRequest) -> None:
+        controls = {control.control_type: control.value or b"" for control in message.controls}
+        size = wire.read_paged(controls[wire.PAGED])[0] if wire.PAGED in controls else 0
+        names = tuple(message.attributes)
+        self.world.asked.append(Asked(message.base_object, str(message.filter), names, frozenset(controls), size))
+        if not message.base_object and message.scope == sansldap.SearchScope.BASE:
+            self.root_dse(message)
+        elif not self.bound:
+            self.done(message, 1, NOT_BOUND)
+        elif not _below(message.base_object, self.world.tree.root):
+            self.done(message, 10, ELSEWHERE)
+        elif wire.DIRSYNC in controls:
+            self.dirsync(message, *wire.read_dirsync(controls[wire.DIRSYNC]))
+        elif wire.PAGED in controls and not self.world.knobs.ignores_paging:
+            self.paged(message, *wire.read_paged(controls[wire.PAGED]))
+        else:
+            self.whole(message)
+
+    def root_dse(self, message: sansldap.SearchRequest) -> None:
+        tree, knobs = self.world.tree, self.world.knobs
+        controls = [wire.PAGED, *([wire.DIRSYNC] if knobs.offers_dirsync and knobs.is_ad else [])]
+        values = {"namingContexts": [tree.root], "supportedControl": controls}
+        if knobs.is_ad:
+            values["defaultNamingContext"] = [tree.root]
+            values["supportedCapabilities"] = ["1.2.840.113556.1.4.800"]
+        listed = [(name, [value.encode() for value in many]) for name, many in values.items()]
+        self.line.sendall(wire.entry(message.message_id, "", listed))
+        self.done(message)
+
+    def whole(self, message: sansldap.SearchRequest) -> None:
+        found = list(itertools.islice(self.matching(message), MAX_PAGE_SIZE + 1))
+        self.send(message, found[:MAX_PAGE_SIZE])
+        self.done(message, 4 if len(found) > MAX_PAGE_SIZE else 0)
+
+    def paged(self, message: sansldap.SearchRequest, size: int, cookie: bytes) -> None:
+        if cookie and cookie not in self.walks:
+            self.done(message, 12, STALE_PAGE)
+            return
+        walk, number = self.walks.pop(cookie) if cookie else (self.walk(message), 1)
+        if number in self.world.knobs.refuse_page:
+            self.done(message, *self.world.knobs.refuse_page[number])
+            return
+        found = list(itertools.islice(walk, min(size, MAX_PAGE_SIZE)))
+        self.misbehave(message, found, number)
+        self.send(message, found)
+        if self.world.knobs.refers:
+            self.line.sendall(
+                wire.reference(message.message_id, "ldap://ForestDnsZones.contoso.test/DC=ForestDnsZones")
+            )
+        following = next(walk, None)
+        after = b"" if following is None else b"page %d" % next(self.numbers)
+        if following is not None:
+            self.walks[after] = (itertools.chain([following], walk), number + 1)
+        self.done(message, controls=[(wire.PAGED, wire.paged_value(after))])
+
+    def misbehave(self, message: sansldap.SearchRequest, found: list[Entry], number: int) -> None:
+        half = found[: len(found) // 2]
+        if number == self.world.knobs.drop_on_page:
+            self.send(message, half)
+            raise ConnectionResetError
+        if number == self.world.knobs.stall_on_page:
+            self.send(message, half)
+            self.world.closing.wait()
+            raise ConnectionResetError
+
+    def walk(self, message: sansldap.SearchRequest) -> Iterator[Entry]:
+        entries = self.matching(message)
+        if not self.world.knobs.repeats_first:
+            return entries
+        first = next(entries, None)
+        return itertools.chain([first], entries, [first]) if first else entries
+
+    def matching(self, message: sansldap.SearchRequest) -> Iterator[Entry]:
+        tree, test = self.world.tree, compiled(message.filter, self.member_of)
+        only = guids(message.filter)
+        known: Iterable[Entry | None] = tree.everyone() if only is None else map(tree.get, only)
+        exact = message.scope == sansldap.SearchScope.BASE
+        for entry in known:
+            if entry is None or entry.get("isDeleted"):
+                continue
+            placed = (
+                entry.dn.casefold() == message.base_object.casefold()
+                if exact
+                else _below(entry.dn, message.base_object)
+            )
+            if placed and test(entry):
+                yield entry
+
+    def member_of(self, dn: str) -> list[bytes]:
+        wanted = dn.casefold()
+        found = (entry.get("memberOf") for entry in self.world.tree.changed_since(1) if entry.dn.casefold() == wanted)
+        return next(found, [])
+
+    def dirsync(self, message: sansldap.SearchRequest, flags: int, budget: int, cookie: bytes) -> None:
+        knobs, tree = self.world.knobs, self.world.tree
+        if knobs.refuse_dirsync or not knobs.offers_dirsync:
+            self.done(message, *(knobs.refuse_dirsync or (12, "")))
+        elif not flags & 1:
+            self.done(message, 50, NO_RIGHT)
+        elif message.base_object.casefold() != tree.root.casefold():
+            self.done(message, 53, "")
+        elif cookie and (knobs.refuse_cookie or len(cookie) != _COOKIE.size or cookie[:8] != _MAGIC):
+            self.done(message, *(knobs.refuse_cookie or (12, STALE_DIRSYNC)))
+        else:
+            since, skip, goal = _COOKIE.unpack(cookie)[1:] if cookie else (0, 0, tree.usn)
+            self.round(message, since=since, skip=skip, goal=goal, budget=budget)
+
+    def round(self, message: sansldap.SearchRequest, *, since: int, skip: int, goal: int, budget: int) -> None:
+        """Send what one round may hold. A start counts entries; later the last change sent says where to go on."""
+        self.rounds += 1
+        if self.rounds in self.world.knobs.refuse_round:
+            self.done(message, *self.world.knobs.refuse_round[self.rounds])
+            return
+        pending = self.candidates(message, since)[skip:]
+        sent = used = 0
+        for entry in pending:
+            if sent and (used >= budget or sent == self.world.knobs.round_entries):
+                break
+            attributes = self.told(entry, tuple(message.attributes), since)
+            used += sum(len(value) for _, values in attributes for value in values)
+            self.line.sendall(wire.entry(message.message_id, entry.dn, attributes))
+            sent += 1
+        self.world.entries_sent += sent
+        more = sent < len(pending)
+        if more:
+            after = (last(pending[sent - 1]), 0, 0) if since else (0, skip + sent, goal)
+        else:
+            after = (max([goal, since, *map(last, pending)]) if since else goal, 0, 0)
+        self.done(message, controls=[(wire.DIRSYNC, wire.dirsync_value(_COOKIE.pack(_MAGIC, *after), more=more))])
+
+    def candidates(self, message: sansldap.SearchRequest, since: int) -> list[Entry]:
+        test, only = compiled(message.filter, self.member_of), guids(message.filter)
+        if only is not None:
+            found = [entry for entry in map(self.world.tree.get, only) if entry and last(entry) > since]
+        else:
+            found = list(self.world.tree.changed_since(since))
+        wanted = {plain(name) for name in message.attributes}
+        return [entry for entry in found if test(entry) and (since == 0 or self.concerns(entry, wanted, since))]
+
+    def concerns(self, entry: Entry, wanted: set[str], since: int) -> bool:
+        return any(usn > since and name in wanted for name, usn in entry.changed.items())
+
+    def told(self, entry: Entry, names: tuple[str, ...], since: int) -> list[wire.Attribute]:
+        known = dict(self.selected(entry, names, with_empty=True))
+        news = {name: values for name, values in known.items() if entry.changed.get(plain(name), 1) > since}
+        return list({**news, "objectGUID": [entry.guid]}.items())
+
+    def send(self, message: sansldap.SearchRequest, entries: Iterable[Entry]) -> None:
+        names, waiting = tuple(message.attributes), bytearray()
+        for entry in entries:
+            self.world.entries_sent += 1
+            waiting += wire.entry(message.message_id, entry.dn, self.selected(entry, names))
+            if len(waiting) > _CHUNK:
+                self.line.sendall(waiting)
+                waiting.clear()
+        self.line.sendall(waiting)
+
+    def selected(self, entry: Entry, names: tuple[str, ...], *, with_empty: bool = False) -> list[wire.Attribute]:
+        wanted = {plain(name) for name in names}
+        everything = not names or "*" in names
+        return [
+            (name, values)
+            for name, values in entry.values.items()
+            if (everything or plain(name) in wanted)
+            and (values or with_empty)
+            and plain(name) not in self.world.knobs.hidden
+        ]
+
+    def done(
+        self,
+        message: sansldap.SearchRequest,
+        code: int = 0,
+        text: str = "",
+        *,
+        controls: Iterable[tuple[str, bytes]] = (),
+    ) -> None:
+        self.protocol.search_result_done(message.message_id)
+        self.finish(wire.result(message.message_id, wire.SEARCH_DONE, code, text, controls=controls))
+
+    def finish(self, encoded: bytes) -> None:
+        # The library keeps track of what is outstanding; its own encoding adds an empty referral that ldap3 trips over.
+        self.protocol.data_to_send()
+        self.line.sendall(encoded)
+
+
+def _below(dn: str, base: str) -> bool:
+    left, right = dn.casefold(), base.casefold()
+    return left == right or left.endswith("," + right)

@@ -1,0 +1,78 @@
+"""What does our own LDAP server share between its connections? The tree, the knobs, and what it was asked."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from dataclasses import dataclass, field
+
+from tests.lab.ldapserver_tree import Tree
+
+READER, PASSWORD = "reader@contoso.test", "correct horse battery staple"
+
+# As AD words them, with the NUL at the end.
+STALE_PAGE = "00000057: LdapErr: DSID-0C090B01, comment: Error processing control, data 0, v4563\x00"
+STALE_DIRSYNC = "0000203D: LdapErr: DSID-0C090E0F, comment: Error processing control, data 0, v4563\x00"
+UNSIGNED = (
+    "00002028: LdapErr: DSID-0C090254, comment: The server requires binds to turn on integrity checking"
+    " if SSL\\TLS are not already active on the connection, data 0, v4563\x00"
+)
+NOT_BOUND = (
+    "000004DC: LdapErr: DSID-0C090A5C, comment: In order to perform this operation a successful bind must be"
+    " completed on the connection., data 0, v4563\x00"
+)
+ELSEWHERE = "0000202B: RefErr: DSID-031007F9, data 0, 1 access points\x00"
+NO_RIGHT = "00002105: SecErr: DSID-0315260D, problem 4003 (INSUFF_ACCESS_RIGHTS), data 0\x00"
+
+
+def logon_refusal(data: str) -> tuple[int, str]:
+    """Return result 49 as AD words it for one of its sub-codes, e.g. 52e."""
+    return 49, f"80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data {data}, v4563\x00"
+
+
+@dataclass(slots=True)
+class Knobs:
+    """Make the server misbehave; each may be turned while it runs. Pages and rounds are counted from 1."""
+
+    refuse_bind: tuple[int, str] | None = None
+    refuse_page: dict[int, tuple[int, str]] = field(default_factory=dict)
+    refuse_dirsync: tuple[int, str] | None = None
+    refuse_cookie: tuple[int, str] | None = None
+    refuse_round: dict[int, tuple[int, str]] = field(default_factory=dict)
+    drop_on_page: int = 0
+    stall_on_page: int = 0
+    idle_seconds: float | None = None
+    round_entries: int = 0
+    offers_dirsync: bool = True
+    offers_start_tls: bool = True
+    is_ad: bool = True
+    ignores_paging: bool = False
+    repeats_first: bool = False
+    refers: bool = False
+    hidden: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Remember one search that came in; `size` is that of the page, 0 without paging."""
+
+    base: str
+    filter: str
+    attributes: tuple[str, ...]
+    controls: frozenset[str]
+    size: int = 0
+
+
+@dataclass(slots=True)
+class World:
+    """Hold what all connections of one server see."""
+
+    tree: Tree
+    tls: ssl.SSLContext | None
+    immediate: bool
+    knobs: Knobs = field(default_factory=Knobs)
+    asked: list[Asked] = field(default_factory=list)
+    binds: list[str] = field(default_factory=list)
+    users: dict[str, str] = field(default_factory=lambda: {READER: PASSWORD})
+    entries_sent: int = 0
+    closing: threading.Event = field(default_factory=threading.Event)
