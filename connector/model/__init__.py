@@ -1,0 +1,55 @@
+"""Which words does this house speak? People, accounts, photos, tags, memory, outcomes."""
+
+from connector.model.telling import (
+    Clock,
+    Outcome,
+    Progress,
+    Quiet,
+    RunReport,
+    Traffic,
+    utc_now,
+)
+from connector.model.values import (
+    SAME_PICTURE_CELLS,
+    Account,
+    CloudPhoto,
+    CloudTag,
+    Fingerprint,
+    Intent,
+    Memory,
+    Person,
+    Prepared,
+    SourcePhoto,
+)
+from connector.model.words import (
+    Action,
+    MatchRule,
+    PersonState,
+    Presence,
+    Reason,
+)
+
+__all__ = [
+    "SAME_PICTURE_CELLS",
+    "Account",
+    "Action",
+    "Clock",
+    "CloudPhoto",
+    "CloudTag",
+    "Fingerprint",
+    "Intent",
+    "MatchRule",
+    "Memory",
+    "Outcome",
+    "Person",
+    "PersonState",
+    "Prepared",
+    "Presence",
+    "Progress",
+    "Quiet",
+    "Reason",
+    "RunReport",
+    "SourcePhoto",
+    "Traffic",
+    "utc_now",
+]
