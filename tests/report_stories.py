@@ -60,14 +60,7 @@ def a_run(outcomes: Iterable[Outcome] | None = None, **changes: Any) -> RunRepor
         mode="full",
         exit_code=3,
         totals=_totals(),
-        requests={
-            "ldap_searches": 9,
-            "ldap_entries": 2002,
-            "http": 240,
-            "http_retries": 3,
-            "bytes_up": 90_000,
-            "bytes_down": 80_000,
-        },
+        requests=_requests(),
         outcomes=lambda: iter(told),
         pictures=lambda _: (None, None),
         notices=("The directory refused the cookie, so everybody was read.", "No backups are kept (BACKUP_DAYS=0)."),
@@ -102,4 +95,15 @@ def _totals() -> dict[str, int]:
         "open_intents": 1,
         "postponed": 0,
         "verified": 297,
+    }
+
+
+def _requests() -> dict[str, int]:
+    return {
+        "ldap_searches": 9,
+        "ldap_entries": 2002,
+        "http": 240,
+        "http_retries": 3,
+        "bytes_up": 90_000,
+        "bytes_down": 80_000,
     }

@@ -143,7 +143,7 @@ def test_text_for_a_terminal_carries_no_escape_sequence_and_no_line_break():
 
 def test_text_tells_failures_then_conflicts_then_the_rest():
     text = told(a_run(), "text")
-    order = ["but 2 people failed", "People in scope", "Notices", "Failed:", "Conflict:", "Everybody else"]
+    order = ["but 2 people failed", "People", "Notices", "Failed:", "Conflict:", "Everybody else"]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
 
@@ -161,7 +161,7 @@ def test_text_names_everybody_and_counts_everything():
     text = told(report, "text")
     for outcome in report.outcomes():
         assert plain(short_name(outcome.person)) in text
-    assert re.search(r"^  People in scope +2,002$", text, re.MULTILINE)
+    assert re.search(r"^  People +2,002$", text, re.MULTILINE)
     assert re.search(r"^  verified +297$", text, re.MULTILINE), "a total unknown here keeps its name"
     assert "Run 12 (sync, full), started 2026-11-24 02:00 UTC, took 4 min 12 s." in text
 

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import TextIO
 
+from connector.config import Pictures
 from connector.errors import ConnectorError, UsageError
 from connector.model import RunReport
 from connector.report.advice import ADVICE, CONFLICTS, Advice, is_conflict, needs_attention, render_reasons_md
+from connector.report.page import write_page
 from connector.report.story import headline
 from connector.report.structured import write_csv, write_json
 from connector.report.text import write_text
@@ -42,10 +44,13 @@ def format_of(path: str | Path) -> str:
     return _ENDINGS[ending]
 
 
-def write_report(report: RunReport, form: str, stream: TextIO, *, limit: int | None = None) -> None:
-    """Write the run to a UTF-8 text stream that does not translate newlines.
+def write_report(
+    report: RunReport, form: str, stream: TextIO, *, pictures: Pictures = Pictures.NONE, limit: int | None = None
+) -> None:
+    """Write the run in one of `FORMATS` to a UTF-8 text stream that does not translate newlines.
 
-    `limit` caps each list of people in text. An unknown format raises UsageError.
+    `pictures` says which thumbnails HTML may show, `limit` caps each list of people in text.
+    An unknown format raises UsageError.
     """
     if form == "text":
         write_text(report, stream, limit=limit)
@@ -53,21 +58,23 @@ def write_report(report: RunReport, form: str, stream: TextIO, *, limit: int | N
         write_json(report, stream)
     elif form == "csv":
         write_csv(report, stream)
+    elif form == "html":
+        write_page(report, stream, pictures=pictures)
     else:
         raise UsageError(f"There is no report format {form!r}.", f"Use one of: {', '.join(FORMATS)}.")
 
 
-def save_report(report: RunReport, path: str | Path, *, form: str = "") -> None:
-    """Write the run to a file, whole or not at all; the ending chooses the format unless one is given.
+def save_report(report: RunReport, path: str | Path, *, form: str = "", pictures: Pictures = Pictures.NONE) -> None:
+    """Write the run to a file, whole or not at all; the ending chooses the format unless `form` names one.
 
     Raises UsageError for an unknown ending and ConnectorError where the file cannot be written.
     """
     chosen, target = form or format_of(path), Path(path)
     try:
         if target.exists() and not target.is_file():
-            _write(report, target, chosen)
+            _write(report, target, chosen, pictures)
         else:
-            _write_whole(report, target, chosen)
+            _write_whole(report, target, chosen, pictures)
     except OSError as error:
         raise ConnectorError(
             f"The report {str(target)!r} could not be written: {error.strerror or error}.",
@@ -75,16 +82,16 @@ def save_report(report: RunReport, path: str | Path, *, form: str = "") -> None:
         ) from error
 
 
-def _write_whole(report: RunReport, target: Path, form: str) -> None:
+def _write_whole(report: RunReport, target: Path, form: str, pictures: Pictures) -> None:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        _write(report, part, form)
+        _write(report, part, form, pictures)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _write(report: RunReport, path: Path, form: str) -> None:
+def _write(report: RunReport, path: Path, form: str, pictures: Pictures) -> None:
     newline = "" if form == "csv" else "\n"
     with path.open("w", encoding="utf-8", errors="replace", newline=newline) as stream:
-        write_report(report, form, stream)
+        write_report(report, form, stream, pictures=pictures)

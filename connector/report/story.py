@@ -13,7 +13,7 @@ from connector.model import Action, Outcome, Reason, RunReport
 from connector.report.advice import ADVICE, Advice, needs_attention
 
 TOTALS: Mapping[str, str] = {
-    "people": "People in scope",
+    "people": "People",
     "created": "Created",
     "replaced": "Replaced",
     "removed": "Removed",
@@ -37,6 +37,15 @@ _OPENINGS: Mapping[int | None, str] = {
     ExitCode.LIMIT: "{Run} finished at its limit, with the rest left for the next one",
     ExitCode.INTERRUPTED: "{Run} was interrupted and goes on next time",
     None: "{Run} has not finished",
+}
+
+_DEEDS = {
+    "create": "Created",
+    "replace": "Replaced",
+    "remove": "Removed",
+    "keep": "Kept",
+    "skip": "Skipped",
+    "fail": "Failed",
 }
 
 _RUN_NAMES: Mapping[tuple[str, bool], str] = {
@@ -78,6 +87,19 @@ def headline(report: RunReport) -> str:
     if not _was_decided(report):
         return f"{told}. Nothing was written."
     return f"{told}: {_changes(report)}; {_rest(report)}."
+
+
+def only_planned(report: RunReport) -> bool:
+    """Say whether the actions are what would have been done: in a dry run, and after a brake."""
+    return report.dry_run or report.exit_code == ExitCode.BRAKE
+
+
+def deeds(report: RunReport) -> dict[str, str]:
+    """Return a word for each action, as a label: "Replaced", or where nothing was written, "Would replace"."""
+    if not only_planned(report):
+        return dict(_DEEDS)
+    changes = (Action.CREATE, Action.REPLACE, Action.REMOVE)
+    return _DEEDS | {action.value: f"Would {action}" for action in changes}
 
 
 def people(count: int) -> str:
@@ -149,16 +171,16 @@ def _was_decided(report: RunReport) -> bool:
 
 
 def _changes(report: RunReport) -> str:
-    only_planned = report.dry_run or report.exit_code == ExitCode.BRAKE
-    would = "would be " if only_planned else ""
+    planned = only_planned(report)
+    would = "would be " if planned else ""
     parts = [(report.totals.get(name, 0), name) for name in ("created", "replaced", "removed")]
     told = [f"{count:,} {name}" for count, name in parts if count]
     if not told:
-        return "no photo would be changed" if only_planned else "no photo had to be changed"
+        return "no photo would be changed" if planned else "no photo had to be changed"
     first, *others = told
     count, name = first.split(" ")
     photos = "photo" if count == "1" else "photos"
-    return _list([f"{count} {photos} {would}{name}", *others]) + (" (nothing was written)" if only_planned else "")
+    return _list([f"{count} {photos} {would}{name}", *others]) + (" (nothing was written)" if planned else "")
 
 
 def _rest(report: RunReport) -> str:

@@ -1,0 +1,99 @@
+"""Which thumbnails may the HTML file show? Those that the settings allow, 96 pixels, of at most 500 people."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps
+
+from connector.config import Pictures
+from connector.model import Action, Outcome, RunReport
+from connector.report.advice import is_conflict
+from connector.report.story import only_planned
+
+EDGE = 96
+MOST_PEOPLE = 500
+MOST_PIXELS = 50_000_000
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_CHANGES = (Action.CREATE, Action.REPLACE, Action.REMOVE)
+
+# What Pillow's decoders raise on broken input, by its own documentation and by experience.
+_BROKEN = (
+    *(OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, OverflowError, MemoryError),
+    *(struct.error, ZeroDivisionError, Image.DecompressionBombError),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Hold the thumbnails of one person as data: addresses; empty where there is no picture.
+
+    `labels` names the two: what was before and after, or where nothing was changed, cloud and source.
+    """
+
+    before: str
+    after: str
+    labels: tuple[str, str]
+
+
+class Album:
+    """Hand out thumbnails as `REPORT_PICTURES` allows, until 500 people have theirs."""
+
+    def __init__(self, report: RunReport, allowed: Pictures) -> None:
+        self._report = report
+        self._allowed = allowed
+        self.left = MOST_PEOPLE
+        self.refused = False
+
+    def pair(self, outcome: Outcome) -> Pair | None:
+        """Return the pictures of one outcome; None where it has none or may not show them."""
+        if not self._may_show(outcome):
+            return None
+        before, after = (thumbnail(photo_bytes) for photo_bytes in self._report.pictures(outcome))
+        if not before and not after:
+            return None
+        if not self.left:
+            self.refused = True
+            return None
+        self.left -= 1
+        return Pair(before, after, self._labels(outcome))
+
+    def _may_show(self, outcome: Outcome) -> bool:
+        # Once the album is full, one look more tells whether somebody missed out; later ones would be in vain.
+        if self._allowed is Pictures.NONE or self.refused:
+            return False
+        return is_conflict(outcome) or (self._allowed is Pictures.CHANGES and outcome.action in _CHANGES)
+
+    def _labels(self, outcome: Outcome) -> tuple[str, str]:
+        if outcome.action not in _CHANGES:
+            return "Cloud", "Source"
+        return ("Now", "Would be") if only_planned(self._report) else ("Before", "After")
+
+
+def thumbnail(photo_bytes: bytes | None) -> str:
+    """Return the picture as a data: address of a JPEG of at most 96 pixels an edge; empty where it cannot be read."""
+    if not photo_bytes:
+        return ""
+    try:
+        small = _scaled(photo_bytes)
+    except _BROKEN:
+        return ""
+    return "data:image/jpeg;base64," + base64.b64encode(small).decode("ascii")
+
+
+def _scaled(photo_bytes: bytes) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(photo_bytes), formats=_FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError("too many pixels for a thumbnail")
+            image.draft("RGB", (EDGE * 2, EDGE * 2))
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright.thumbnail((EDGE, EDGE), Image.Resampling.LANCZOS)
+            stream = io.BytesIO()
+            upright.save(stream, "JPEG", quality=80, optimize=True)
+            return stream.getvalue()

@@ -1,0 +1,214 @@
+"use strict";
+(() => {
+  const CHUNK = 200;
+  const MOST_PRINTED = 2000;
+  const NAME = 0, PERSON = 1, UPN = 2, ACCOUNT = 3, ACTION = 4, REASON = 5, DETAIL = 6, SHA = 7, TARGET = 8, PHOTOS = 9;
+
+  const byId = (id) => document.getElementById(id);
+  const data = JSON.parse(byId("data").textContent);
+  const rows = data.rows;
+  const form = document.querySelector(".filters");
+  const find = byId("find"), byAction = byId("by-action"), byReason = byId("by-reason");
+  const withPhotos = rows.some((row) => row[PHOTOS] !== null);
+  const keys = new Array(rows.length);
+  let chosen = rows.map((_, place) => place);
+  let drawn = 0;
+  let body = null;
+
+  const number = (count) => count.toLocaleString("en");
+  const people = (count) => (count === 1 ? "1 person" : `${number(count)} people`);
+  const folded = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+
+  function element(name, text, className) {
+    const made = document.createElement(name);
+    if (text) made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  }
+
+  /* What can be searched is folded once, when it is first needed. */
+  function key(place) {
+    if (keys[place] === undefined) {
+      const row = rows[place];
+      const parts = [row[NAME], row[PERSON], row[UPN], row[ACCOUNT], row[REASON], data.titles[row[REASON]], row[DETAIL], row[SHA]];
+      keys[place] = folded(parts.join("\n"));
+    }
+    return keys[place];
+  }
+
+  function choose() {
+    const words = folded(find.value).split(/\s+/).filter(Boolean);
+    const action = byAction.value, reason = byReason.value;
+    chosen = [];
+    for (let place = 0; place < rows.length; place += 1) {
+      if (action && rows[place][ACTION] !== action) continue;
+      if (reason && rows[place][REASON] !== reason) continue;
+      if (words.length && !words.every((word) => key(place).includes(word))) continue;
+      chosen.push(place);
+    }
+    redraw();
+  }
+
+  function redraw() {
+    drawn = 0;
+    const place = byId("place");
+    place.replaceChildren();
+    body = null;
+    if (chosen.length) {
+      const table = emptyTable();
+      body = table.tBodies[0];
+      place.append(table);
+    } else {
+      place.append(element("p", rows.length ? "Nobody fits. Try fewer letters, or show everybody." : "This run has nobody to list.", "calm"));
+    }
+    draw(CHUNK);
+  }
+
+  function emptyTable() {
+    const table = element("table", "", "roster");
+    table.setAttribute("role", "table");
+    table.append(element("caption", "People, what was done, why, and their photos", "hidden"));
+    const head = table.createTHead();
+    const line = head.insertRow();
+    head.setAttribute("role", "rowgroup");
+    line.setAttribute("role", "row");
+    for (const title of ["Person", "Action", "Why", ...(withPhotos ? ["Photos"] : [])]) {
+      const cell = element("th", title);
+      cell.scope = "col";
+      cell.setAttribute("role", "columnheader");
+      line.append(cell);
+    }
+    table.createTBody().setAttribute("role", "rowgroup");
+    return table;
+  }
+
+  function draw(amount) {
+    const lines = document.createDocumentFragment();
+    const end = Math.min(chosen.length, drawn + amount);
+    for (; drawn < end; drawn += 1) lines.append(line(rows[chosen[drawn]]));
+    if (body) body.append(lines);
+    tell();
+  }
+
+  function tell() {
+    const narrowed = chosen.length < rows.length ? ` (of ${number(rows.length)})` : "";
+    const partly = drawn < chosen.length ? `, the first ${number(drawn)} shown` : "";
+    const missing = data.leftOut ? ` ${people(data.leftOut)} more are only in the CSV and JSON reports.` : "";
+    const said = `${people(chosen.length)}${narrowed}${partly}.${missing}${data.pictures ? ` ${data.pictures}` : ""}`;
+    if (byId("shown").textContent !== said) byId("shown").textContent = said;
+    const more = byId("more");
+    more.hidden = drawn >= chosen.length;
+    more.textContent = `Show ${number(Math.min(CHUNK, chosen.length - drawn))} more`;
+  }
+
+  /* Cells say their roles, since a phone lays the table out as blocks, which would take them away. */
+  function cell(name, role, className) {
+    const made = element(name, "", className);
+    made.setAttribute("role", role);
+    return made;
+  }
+
+  function line(row) {
+    const made = cell("tr", "row");
+    const who = cell("th", "rowheader", "who");
+    who.scope = "row";
+    who.append(element("strong", row[NAME]));
+    if (row[UPN]) who.append(element("span", row[UPN], "dim"));
+    const what = cell("td", "cell", "what");
+    what.append(element("span", data.deeds[row[ACTION]] || row[ACTION], `badge ${row[ACTION]}`));
+    made.append(who, what, why(row));
+    if (withPhotos) made.append(photos(row));
+    return made;
+  }
+
+  function why(row) {
+    const made = cell("td", "cell", "why");
+    made.append(element("span", data.titles[row[REASON]] || row[REASON]));
+    if (row[DETAIL]) made.append(element("span", row[DETAIL], "detail"));
+    const more = element("details");
+    const summary = element("summary", "Facts");
+    summary.append(element("span", ` of ${row[NAME]}`, "hidden"));
+    more.append(summary);
+    more.addEventListener("toggle", () => more.children.length < 2 && more.append(facts(row)));
+    made.append(more);
+    return made;
+  }
+
+  function facts(row) {
+    const list = element("dl");
+    const known = [
+      ["Reason", row[REASON]], ["In the source", row[PERSON] || row[NAME]], ["Account id", row[ACCOUNT]],
+      ["Target", row[TARGET]], ["SHA-256 of the source", row[SHA]],
+    ];
+    for (const [label, value] of known) {
+      if (value) list.append(element("dt", label), element("dd", value));
+    }
+    return list;
+  }
+
+  function photos(row) {
+    const made = cell("td", "cell", "photos");
+    if (row[PHOTOS] === null) return made;
+    const [before, after, first, second] = Array.isArray(row[PHOTOS]) ? row[PHOTOS] : borrowed(row[PHOTOS]);
+    const pair = element("div", "", "pair");
+    pair.append(shot(before, first, row[NAME]), shot(after, second, row[NAME]));
+    made.append(pair);
+    return made;
+  }
+
+  /* The people on the cards have their pictures there; they are not in the file twice. */
+  function borrowed(place) {
+    const before = byId(`before-${place}`), after = byId(`after-${place}`);
+    return [before.src || "", after.src || "", before.dataset.label, after.dataset.label];
+  }
+
+  function shot(address, label, name) {
+    const made = element("figure", "", "shot");
+    if (address) {
+      const image = element("img");
+      image.src = address;
+      image.alt = `${label}: photo of ${name}`;
+      made.append(image);
+    } else {
+      made.append(element("span", "no photo", "blank"));
+    }
+    made.append(element("figcaption", label));
+    return made;
+  }
+
+  function offer(select, title, column, words) {
+    const counts = new Map();
+    for (const row of rows) counts.set(row[column], (counts.get(row[column]) || 0) + 1);
+    select.append(new Option(`${title} (${number(rows.length)})`, ""));
+    for (const [value, count] of [...counts].sort((one, other) => other[1] - one[1])) {
+      select.append(new Option(`${words[value] || value} (${number(count)})`, value));
+    }
+  }
+
+  function jump(button) {
+    form.reset();
+    byAction.value = button.dataset.action;
+    byReason.value = button.dataset.reason;
+    choose();
+    byId("list").scrollIntoView();
+    byId("list").focus({ preventScroll: true });
+  }
+
+  offer(byAction, "Every action", ACTION, data.deeds);
+  offer(byReason, "Every reason", REASON, data.titles);
+  form.hidden = rows.length === 0;
+  let asked = 0;
+  find.addEventListener("input", () => {
+    clearTimeout(asked);
+    asked = setTimeout(choose, 80);
+  });
+  for (const select of [byAction, byReason]) select.addEventListener("change", choose);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(choose));
+  byId("more").addEventListener("click", () => draw(CHUNK));
+  for (const button of document.querySelectorAll("button[data-reason]")) {
+    button.addEventListener("click", () => jump(button));
+  }
+  window.addEventListener("beforeprint", () => draw(Math.max(0, MOST_PRINTED - drawn)));
+  redraw();
+})();
