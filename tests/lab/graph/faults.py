@@ -45,9 +45,10 @@ class Fault:
 
     def refusal(self) -> Refused:
         """Return the error a `status` fault answers with."""
-        code, message = TEXTS.get(self.status, ("UnknownError", ""))
+        code, usual = TEXTS.get(self.status, ("UnknownError", ""))
+        message = self.message or ("" if self.code else usual)
         headers = {"Retry-After": self.retry_after} if self.retry_after else {}
-        return Refused(self.status, self.code or code, self.message or message, nested=self.nested, headers=headers)
+        return Refused(self.status, self.code or code, message, nested=self.nested, headers=headers)
 
 
 @dataclass(slots=True)

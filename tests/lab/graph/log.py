@@ -32,7 +32,7 @@ class Item:
 class Record:
     """Hold one request on the wire; times are monotonic seconds, `status` 0 means no whole answer.
 
-    `kind`: graph, token or identity. `in_flight` counts the Graph requests under way, this one included.
+    `pause` is how long the lab was told to take. `kind`: graph, token or identity. `in_flight` counts the Graph requests under way, this one included.
     Authorization and bodies are not kept.
     """
 
@@ -50,6 +50,7 @@ class Record:
     status: int = 0
     retry_after: str = ""
     request_id: str = ""
+    pause: float = 0.0
     items: tuple[Item, ...] = ()
 
 
@@ -105,6 +106,11 @@ class RequestLog:
             counts["photo_puts"] = sum(r.method in ("PUT", "PATCH") and "/photo" in r.path for r in graph)
             counts.update(record.kind for record in self._records if record.kind != "graph")
             return dict(counts)
+
+    def in_flight(self) -> int:
+        """Return how many requests are under way at this moment."""
+        with self._lock:
+            return len(self._open)
 
     def most_in_flight(self) -> int:
         """Return the highest number of Graph requests that were under way at once."""

@@ -268,7 +268,8 @@ class Emulator:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    listener = socket.socket()
+    # the protocol is named, since asyncio sends at once (TCP_NODELAY) only where it is
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
     return listener

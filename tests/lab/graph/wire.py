@@ -112,7 +112,7 @@ async def _graph(world: World, request: Arrived, record: Record, *, scope: Scope
     done = replace(done, headers=common_headers(ask) | dict(done.headers))
     broken = Broken.of(done, fault, lengthless=_lengthless(world, done))
     with world.lock:  # before the answer leaves, so that who has it finds it in the record
-        world.log.end(record, **_told(request, ask, done=done, broken=broken))
+        world.log.end(record, **_told(request, ask, done=done, broken=broken), pause=pause)
     await deliver(broken, scope=scope, send=send)
 
 
