@@ -38,7 +38,8 @@ def together(cloud: Emulator, number: int, act: Callable[[Caller, int], Any]) ->
     def one(turn: int) -> Any:
         with Caller(cloud) as calling:
             calling.session.headers["Authorization"] = f"Bearer {token}"
-            calling.get("/users?$top=1")  # the connection stands before the start
+            known = f"{cloud.authority_host}/{cloud.tenant_id}/v2.0/.well-known/openid-configuration"
+            calling.session.get(known, timeout=20)  # the connection stands before the start
             gate.wait()
             return act(calling, turn)
 

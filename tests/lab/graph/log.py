@@ -32,8 +32,8 @@ class Item:
 class Record:
     """Hold one request on the wire; times are monotonic seconds, `status` 0 means no whole answer.
 
-    `pause` is how long the lab was told to take. `kind`: graph, token or identity. `in_flight` counts the Graph requests under way, this one included.
-    Authorization and bodies are not kept.
+    `kind`: graph, token or identity. `in_flight` counts the Graph requests under way, this one included.
+    `pause` is how long the lab was told to take. Authorization and bodies are not kept.
     """
 
     number: int
