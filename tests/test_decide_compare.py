@@ -207,6 +207,10 @@ def test_better_quality_is_remembered_with_its_day_and_the_next_write_keeps_it()
     assert later.improved_at == UPLOAD.started_at
 
 
+def test_an_intent_stays_open_only_where_the_cloud_may_yet_show_it() -> None:
+    assert {settled for settled in Settled if settled.stays_open} == {Settled.WAIT, Settled.DOUBTFUL}
+
+
 def test_what_restore_put_back_is_the_persons_own() -> None:
     memory = memory_of_write(replace(UPLOAD, restores=True), look=seen("new", portrait("ann, new")), memory=ours())
     assert memory is not None

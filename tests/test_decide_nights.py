@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import product
 
@@ -16,7 +16,7 @@ from connector.decide.compare import CloudView, How, Look, ViewKind
 from connector.decide.remember import memory_after
 from connector.decide.settle import Settled, judge, memory_of_write, needs_bytes, settle
 from connector.decide.table import decide, needs_look
-from connector.model import Action, CloudTag, Fingerprint, Intent, Memory, Presence, Reason
+from connector.model import Action, CloudTag, Intent, Memory, Presence, Reason
 from tests.test_decide_table import LEFT_OUT, MEMORIES, NOW, looks, picture, portrait
 
 REASONS = [reason for reasons in LEFT_OUT.values() for reason in reasons]
@@ -203,38 +203,40 @@ FOREIGN = ["on the beach", "with a cat"]
 
 @dataclass
 class Cloud:
-    """One account's photo in memory: re-encodes, gives a new tag at each write, may lag behind."""
+    """One account's photo: encoded again and tagged anew at each write, which may stay unseen for one more night."""
 
     face: str = ""
     tag: str = ""
     edge: int = 648
     writer: str = ""
     shown: tuple[str, str, int] = ("", "", 648)
-    writes: int = field(default=0)
+    writes: int = 0
+    lag: int = 0
 
-    def write(self, face: str, writer: str, *, edge: int = 648, lags: bool = False) -> None:
+    def write(self, face: str, writer: str, *, edge: int = 648, lag: str = "") -> None:
         self.writes += 1
         self.face, self.writer, self.edge = face, writer, edge
         self.tag = f"tag {self.writes}" if face else ""
-        if not lags:
-            self.catch_up()
+        self.lag = 2 if lag else 0
+        if lag == "not found":
+            self.shown = ("", "", 648)
+        self.dawn()
 
-    def catch_up(self) -> None:
-        self.shown = (self.face, self.tag, self.edge)
+    def dawn(self) -> None:
+        """Show the last write, unless it still lags."""
+        self.lag = max(0, self.lag - 1)
+        if not self.lag:
+            self.shown = (self.face, self.tag, self.edge)
 
     def look(self) -> Look:
         face, tag, edge = self.shown
         if not face:
             return Look.at(None)
-        return Look.at(CloudTag(tag)).with_bytes(f"sha of {tag}", encoded(face, edge))
-
-
-def encoded(face: str, edge: int) -> Fingerprint:
-    return portrait(face, width=edge, height=edge, wear=4)
+        return Look.at(CloudTag(tag)).with_bytes(f"sha of {tag}", portrait(face, width=edge, height=edge, wear=4))
 
 
 class Nights(RuleBasedStateMachine):
-    """Live one person's photo through any sequence, with a tool that may crash around each write."""
+    """Live one person's photo through any sequence, with a tool that may be killed around each write."""
 
     @initialize()
     def begin(self) -> None:
@@ -244,7 +246,8 @@ class Nights(RuleBasedStateMachine):
         self.policy = Policy()
         self.memory: Memory | None = None
         self.intent: Intent | None = None
-        self.sent: list[tuple[str, str]] = []
+        self.was_edited = False
+        self.was_killed = False
 
     @rule(face=st.sampled_from([*FACES, ""]))
     def the_directory_changes(self, face: str) -> None:
@@ -253,6 +256,7 @@ class Nights(RuleBasedStateMachine):
     @rule(face=st.sampled_from([*FOREIGN, *FACES, ""]), edge=st.sampled_from([96, 648]))
     def somebody_edits_the_cloud(self, face: str, edge: int) -> None:
         self.cloud.write(face, "user", edge=edge)
+        self.was_edited = True
 
     @rule()
     def the_service_encodes_again(self) -> None:
@@ -266,27 +270,36 @@ class Nights(RuleBasedStateMachine):
     @rule()
     def the_ledger_is_lost(self) -> None:
         self.memory = self.intent = None
+        self.was_killed = self.was_edited = True
 
-    @rule(crash=st.sampled_from(["", "", "before", "after", "unread"]), lags=st.booleans())
-    def a_night(self, crash: str, lags: bool) -> None:
+    @rule(
+        killed=st.sampled_from(["", "", "before the write", "after the write"]),
+        lag=st.sampled_from(["", "", "the old photo", "not found"]),
+        option=st.sampled_from(["", "", "", "resend", "overwrite", "clear"]),
+    )
+    def a_night(self, killed: str, lag: str, option: str) -> None:
         self.now += timedelta(hours=23)
-        look = self.cloud.look()
-        source = picture(self.source) if self.source else None
+        policy = replace(self.policy, **{option: True} if option else {})
+        look, source = self.cloud.look(), picture(self.source) if self.source else None
         judged = judge(look, source=source, memory=self.memory, intent=self.intent, now=self.now)
-        if judged.settled is not Settled.WAIT:
-            self.memory, self.intent = judged.memory, None
+        self.memory = judged.memory
+        if judged.settled is not None and not judged.settled.stays_open:
+            self.intent = None
         held = Source.photo(f"sha of {self.source}") if self.source else Source.cleared()
         case = Case(person_id="ann", source=held, memory=judged.memory, view=judged.view, settled=judged.settled)
-        decision = decide(case, self.policy, self.now)
-        self._judge(decision)
-        if not decision.writes:
-            self.memory = memory_after(decision, case=case, look=look, picture=source, policy=self.policy)
+        decision = decide(case, policy, self.now)
+        self._hold_against_the_truth(decision, policy)
+        self.cloud.dawn()
+        if decision.writes:
+            self._write(decision, look, killed=killed, lag=lag)
         else:
-            self._write(decision, look, crash=crash, lags=lags)
-        self.cloud.catch_up()
+            self.memory = memory_after(decision, case=case, look=look, picture=source, policy=policy)
 
-    def _write(self, decision: Decision, look: Look, *, crash: str, lags: bool) -> None:
+    def _write(self, decision: Decision, look: Look, *, killed: str, lag: str) -> None:
         face = "" if decision.action is Action.REMOVE else self.source
+        if killed and self.intent is not None:
+            # an intent holds one write: a second kill, while the first is still unseen, forgets the first
+            self.was_edited = True
         self.intent = Intent(
             person_id="ann",
             source_sha256=f"sha of {self.source}" if self.source else "",
@@ -296,30 +309,35 @@ class Nights(RuleBasedStateMachine):
             started_at=self.now,
             reason=decision.reason,
         )
-        if crash == "before":
+        self.was_killed = bool(killed)
+        if killed == "before the write":
             return
-        self.cloud.write(face, "tool", lags=lags)
-        if crash == "after":
+        self.cloud.write(face, "tool", lag=lag)
+        if killed:
             return
+        self.was_edited = False
         self.intent = replace(self.intent, accepted_at=self.now)
         seen = self.cloud.look()
-        if crash != "unread" and settle(self.intent, seen, self.now) is Settled.OURS:
+        if settle(self.intent, seen, self.now) is Settled.OURS:
             self.memory, self.intent = memory_of_write(self.intent, look=seen, memory=self.memory), None
 
-    def _judge(self, decision: Decision) -> None:
-        """Hold a decision against what really happened, which the tool cannot see."""
+    def _hold_against_the_truth(self, decision: Decision, policy: Policy) -> None:
+        """Hold a decision against what really is in the cloud and who put it there, which the tool cannot see."""
         cloud = self.cloud
-        if decision.action is Action.REMOVE:
+        if decision.writes:
+            assert cloud.face not in FOREIGN or decision.action is not Action.REMOVE
+            wins = policy.conflict is Conflict.SOURCE or policy.overwrite
+            assert cloud.face not in FOREIGN or wins, "somebody else's photo overwritten against the policy"
+        if decision.action is Action.REMOVE and not policy.clear:
             assert not self.source
-            assert self.policy.removed is Removed.REMOVE
-            assert cloud.face not in FOREIGN
-        if decision.writes and self.policy.conflict is not Conflict.SOURCE:
-            assert cloud.face not in FOREIGN, "somebody else's photo overwritten against the policy"
+            assert policy.removed is Removed.REMOVE
         if decision.action in (Action.CREATE, Action.REPLACE):
             assert self.source
-            assert (cloud.face, cloud.edge) != (self.source, 648), "sent again what is there already"
-        if decision.conflict and decision.writes:
-            assert (cloud.writer, cloud.face) != ("tool", self.source), "our own write taken for an edit"
+            is_there = (cloud.face, cloud.edge) == (self.source, 648)
+            assert not is_there or policy.resend or self.was_killed, "sent again what is there already"
+        is_of_ours = self.memory is not None and self.memory.presence is Presence.OURS
+        if decision.conflict and is_of_ours:
+            assert self.was_edited, "our own write taken for somebody's edit"
 
     @invariant()
     def the_memory_is_whole(self) -> None:

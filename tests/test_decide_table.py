@@ -284,10 +284,12 @@ WRITES = {
     "upload over none": replace(UPLOAD, tag_before=""),
     "removal": replace(UPLOAD, sent_sha256="", sent_print=None),
 }
-ACCEPTED = {
-    "accepted under 24 h ago": NOW - timedelta(hours=24) + timedelta(seconds=1),
-    "accepted earlier": NOW - timedelta(hours=24),
-    "not accepted": None,
+JUST_UNDER, NOT_UNDER = NOW - timedelta(hours=24) + timedelta(seconds=1), NOW - timedelta(hours=24)
+WHEN = {
+    "accepted under 24 h ago": {"accepted_at": JUST_UNDER},
+    "accepted earlier": {"accepted_at": NOT_UNDER},
+    "no yes heard, begun under 24 h ago": {"started_at": JUST_UNDER},
+    "no yes heard, begun earlier": {"started_at": NOT_UNDER},
 }
 SETTLING = {
     "what was sent, new tag": seen("new", portrait("ann, new", wear=6)),
@@ -301,8 +303,8 @@ SETTLING = {
 
 def begun() -> Iterator[object]:
     for write, clouds, *results in rows("A write that was begun"):
-        for cloud, (when, expected) in product(clouds.split(" / "), zip(ACCEPTED, results, strict=True)):
-            intent = replace(WRITES[write], accepted_at=ACCEPTED[when])
+        for cloud, (when, expected) in product(clouds.split(" / "), zip(WHEN, results, strict=True)):
+            intent = replace(WRITES[write], **WHEN[when])
             yield pytest.param(intent, SETTLING[cloud], Settled(expected), id=f"{write}, {when}, cloud shows {cloud}")
 
 

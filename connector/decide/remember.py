@@ -23,7 +23,7 @@ def memory_after(
     match decision.becomes:
         case Becomes.UNTOUCHED:
             return case.memory
-        case Becomes.REFRESHED:
+        case Becomes.REFRESHED if case.memory is not None:
             return _refreshed(case.memory, look)
         case Becomes.OURS_ADOPTED:
             return _adopted(case, look=look, picture=picture)
@@ -33,10 +33,8 @@ def memory_after(
             return None
 
 
-def _refreshed(memory: Memory | None, look: Look) -> Memory | None:
+def _refreshed(memory: Memory, look: Look) -> Memory:
     """Take the new tag; keep the old print, so that copies of copies cannot shrink or drift unseen."""
-    if memory is None:
-        return None
     return replace(
         memory,
         tag=look.tag,

@@ -15,11 +15,21 @@ STANDS_UNDER_SOURCE = "source"
 
 
 class Settled(StrEnum):
-    """Say how an open intent ends: as ours, not yet, or dropped (then the old memory decides)."""
+    """Say how an open intent ends: as ours, not yet (wait), dropped (the old memory decides), or doubtful.
+
+    Doubtful is a write of which no yes was heard and nothing is seen, for 24 hours: the old memory decides, and
+    the intent stays open unless another write takes its place.
+    """
 
     OURS = "ours"
     WAIT = "wait"
+    DOUBTFUL = "doubtful"
     DROPPED = "dropped"
+
+    @property
+    def stays_open(self) -> bool:
+        """Say whether the intent is kept for the next night."""
+        return self in (Settled.WAIT, Settled.DOUBTFUL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +44,36 @@ class Judged:
 def settle(intent: Intent, look: Look, now: datetime) -> Settled:
     """Settle an open intent by what the cloud shows.
 
-    An accepted write may stay invisible for a while, as the old photo or as none (docs: no promise of reading
-    one's own write), so within 24 hours neither is an edit. What was not seen well enough waits too.
+    Nobody promises that one's own write is read at once: an accepted one may show the old photo, or none, for a
+    while, so within 24 hours neither is an edit. What was not seen well enough waits too.
     """
     if not look.asked:
         return Settled.WAIT
     if _shows_what_was_sent(intent, look):
         return Settled.OURS
     if _is_as_before(intent, look):
-        return Settled.WAIT if is_patient(intent, now) else Settled.DROPPED
-    if look.present and not look.read_sha256 and intent.sent_sha256:
+        return _unseen(intent, now, unheard=Settled.DOUBTFUL)
+    if not look.present:
+        # gone instead of the old photo: even a write that was cut short must not look like somebody's removal
+        return _unseen(intent, now, unheard=Settled.WAIT)
+    if not look.read_sha256 and intent.sent_sha256:
         return Settled.WAIT
     return Settled.DROPPED
 
 
+def _unseen(intent: Intent, now: datetime, *, unheard: Settled) -> Settled:
+    if intent.accepted_at is not None:
+        return Settled.WAIT if is_patient(intent, now) else Settled.DROPPED
+    return unheard if _is_recent(intent.started_at, now) else Settled.DROPPED
+
+
 def is_patient(intent: Intent, now: datetime) -> bool:
     """Say whether the cloud said yes less than 24 hours ago; a clock set back by more does not wait."""
-    return intent.accepted_at is not None and abs(now - intent.accepted_at) < PATIENCE
+    return intent.accepted_at is not None and _is_recent(intent.accepted_at, now)
+
+
+def _is_recent(begun_at: datetime, now: datetime) -> bool:
+    return abs(now - begun_at) < PATIENCE
 
 
 def _shows_what_was_sent(intent: Intent, look: Look) -> bool:
@@ -65,10 +88,9 @@ def _shows_what_was_sent(intent: Intent, look: Look) -> bool:
 
 
 def _is_as_before(intent: Intent, look: Look) -> bool:
-    """Count "no photo" as before an upload, whatever was there: a fresh upload may answer 404 for a while."""
     if look.present:
         return bool(look.tag) and look.tag == intent.tag_before
-    return bool(intent.sent_sha256)
+    return not intent.tag_before
 
 
 def needs_bytes(

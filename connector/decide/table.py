@@ -95,7 +95,8 @@ def _same_ours(case: Case, memory: Memory, *, policy: Policy, now: datetime) -> 
     if kind is ViewKind.ANOTHER:
         return _conflict(case, policy, reason=Reason.CLOUD_CHANGED)
     if policy.resend:
-        return Decision(Action.REPLACE, Reason.RESENT, Becomes.OURS_SENT, over_foreign=case.view.smaller)
+        is_foreign = case.view.smaller or kind is ViewKind.SOURCES_PICTURE
+        return Decision(Action.REPLACE, Reason.RESENT, Becomes.OURS_SENT, over_foreign=is_foreign)
     if case.view.smaller:
         return _same_but_smaller(memory, policy, now=now)
     is_tag = case.view.how is How.TAG
