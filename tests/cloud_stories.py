@@ -120,9 +120,13 @@ def silent_host() -> Iterator[str]:
 
 @dataclass(slots=True)
 class Proxy:
-    """Be a CONNECT proxy on a real port; `tunnels` are the hosts asked for, `login` what it wants of its users."""
+    """Be a CONNECT proxy on a real port; `tunnels` are the hosts asked for, `login` what it wants of its users.
+
+    The next `refusals` tunnels are refused with 503.
+    """
 
     login: str = ""
+    refusals: int = 0
     tunnels: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     _listener: socket.socket = field(default_factory=socket.socket)
@@ -162,6 +166,10 @@ class Proxy:
         self.logins += [base64.b64decode(text).decode() for text in sent]
         if self.login and self.login not in self.logins:
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            return
+        if self.refusals:
+            self.refusals -= 1
+            client.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
             return
         self.tunnels.append(f"{host}:{port}")
         with socket.create_connection((host, int(port)), timeout=10) as server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from urllib3.exceptions import (
 from connector.cloud.answer import one_line
 from connector.errors import ConnectorError
 
+TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
 CHECK_WAY_OUT = "Check the network, the firewall (TCP 443 out) and, if this machine goes out by a proxy, HTTPS_PROXY."
 
 
@@ -110,10 +112,14 @@ def _tls(host: str, causes: list[BaseException]) -> WireError:
 
 def _proxy(causes: list[BaseException]) -> WireError:
     said = one_line(" ".join(str(cause) for cause in causes if isinstance(cause, OSError)) or str(causes[0]))
-    if "407" in said:
+    found = TUNNEL_STATUS.search(said)
+    status = int(found.group(1)) if found else 0
+    if status == 407:
         return WireError(
             Fault.PROXY,
             "the proxy wants a login (407)",
             "Set HTTPS_PROXY to http://user:password@proxy:port, or exempt this host in NO_PROXY.",
         )
-    return WireError(Fault.PROXY, f"the proxy did not let us through: {said}", "Check HTTPS_PROXY and NO_PROXY.")
+    # A proxy that is down or overloaded may come back; one that says no will say it again.
+    fault = Fault.PROXY if 400 <= status < 500 else Fault.CONNECT
+    return WireError(fault, f"the proxy did not let us through: {said}", "Check HTTPS_PROXY and NO_PROXY.")

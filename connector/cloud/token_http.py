@@ -19,7 +19,7 @@ from connector.model import Traffic
 TRIES = 4
 TRIES_WHEN_SILENT = 2
 READ_SECONDS = 12.0
-LONGEST_WAIT_SECONDS = 60.0
+LONGEST_WAIT_SECONDS = 30.0
 DISCOVERY = "/.well-known/openid-configuration"
 
 
@@ -69,9 +69,10 @@ class TokenHttp:
             answer = self._try(method, url, body, headers=headers, tries=tries)
             if not is_trouble(answer):
                 return TokenAnswer(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
-            if tries < TRIES:
-                told = retry_after(answer.headers)
-                time.sleep(min(LONGEST_WAIT_SECONDS, told or backoff(tries)))
+            wait = retry_after(answer.headers) or backoff(tries)
+            if tries >= TRIES or wait > LONGEST_WAIT_SECONDS:
+                break
+            time.sleep(wait)
         raise _broken(answer)
 
     def _try(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str], tries: int) -> Answer:
@@ -99,5 +100,7 @@ def _unreachable(error: WireError, url: str) -> Unreachable:
 
 
 def _broken(answer: Answer) -> Unreachable:
+    wait = retry_after(answer.headers)
+    when = f"in {wait:.0f} seconds" if wait else "later"
     said = answer.note or f"HTTP {answer.status}: {one_line(answer.body.decode('utf-8', 'replace'))}"
-    return Unreachable("token", f"the token issuer gives no answer of use: {said}", "Start again later.")
+    return Unreachable("token", f"the token issuer gives no answer of use: {said}", f"Start again {when}.")
