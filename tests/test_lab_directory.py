@@ -9,6 +9,8 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ from connector.photo import PictureRefused, Recipe, distance, prepare, read_prin
 from tests.lab import loopback, pictures
 from tests.lab.awkward import awkward_people
 from tests.lab.cases import Case
-from tests.lab.crowd import face, load_crowd
+from tests.lab.crowd import face, load_crowd, name_of
 from tests.lab.directory import Directory
 from tests.lab.people import load
 from tests.lab.pki import Authority
@@ -52,6 +54,12 @@ def naming_context(domain: DomainController) -> str:
         connection.search("", "(objectClass=*)", ldap3.BASE, attributes=["defaultNamingContext"])
         [value] = connection.response[0]["raw_attributes"]["defaultNamingContext"]
         return str(value.decode())
+
+
+def is_open(ip: str, port: int) -> bool:
+    with socket.socket() as line:
+        line.settimeout(20)
+        return line.connect_ex((ip, port)) == 0
 
 
 def greet(domain: DomainController, ca_file: Path) -> None:
@@ -149,13 +157,46 @@ def test_the_keytab_logs_the_reader_on_unattended(domain: DomainController, tmp_
 
 
 def test_a_second_domain_lives_beside_the_first(domain: DomainController, tmp_path: Path) -> None:
-    address = loopback.claim()
+    address = loopback.claim("FABRIKAM.TEST")
     with DomainController(tmp_path / "fabrikam", address=address.ip, realm="FABRIKAM.TEST") as second:
         assert second.address != domain.address
         assert naming_context(second) == "DC=fabrikam,DC=test"
         assert naming_context(domain) == "DC=contoso,DC=test"
     with pytest.raises(ConnectionRefusedError):
         greet(second, second.ca_file)
+    address.release()
+
+
+def test_one_address_never_has_two_names() -> None:
+    with pytest.raises(RuntimeError, match="has another name"):
+        loopback.announce("dc-of-another-realm.invalid", "127.0.0.1")
+
+
+def test_two_labs_never_share_an_address() -> None:
+    claims = [loopback.claim(), loopback.claim(), loopback.claim("FABRIKAM.TEST")]
+    assert len({claim.ip for claim in claims}) == 3
+    assert len({claim.ip.rpartition(".")[0] for claim in claims}) == 2
+    for claim in claims:
+        claim.release()
+
+
+def test_a_killed_test_run_leaves_no_controller_behind(domain: DomainController, tmp_path: Path) -> None:
+    address = loopback.claim()
+    story = (
+        "import pathlib, sys, time; from tests.lab.samba import DomainController;"
+        "lab = DomainController(pathlib.Path(sys.argv[1]), address=sys.argv[2]);"
+        "lab.provision(); lab.start(); print(lab.host, flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", story, str(tmp_path / "orphan"), address.ip]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as told:
+        assert told.stdout is not None
+        assert told.stdout.readline().startswith("dc")
+        socket.create_connection((address.ip, 636), timeout=20).close()
+        told.kill()
+    ended = time.monotonic() + 30
+    while time.monotonic() < ended and is_open(address.ip, 636):
+        time.sleep(0.1)
+    assert not is_open(address.ip, 636)
     address.release()
 
 
@@ -227,7 +268,7 @@ def test_the_hands_work_on_after_a_restart(domain: DomainController, directory: 
 def test_three_readers_agree_on_a_crowd(domain: DomainController, directory: Directory, ou: str) -> None:
     people = load_crowd(directory, ou, 600, edge=64)
     # 600 is more than two transactions of 250 and leaves a remainder.
-    assert [person.sam_account_name for person in people] == [f"crowd-{n:06}" for n in range(1, 601)]
+    assert [person.sam_account_name for person in people] == [name_of(ou, n) for n in range(1, 601)]
     loaded = {person.id: {hashlib.sha256(face(n, 64)).hexdigest()} for n, person in enumerate(people, start=1)}
     assert by_ldapsearch(domain, ou) == loaded
     assert by_ldbsearch(domain, ou) == loaded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+import zlib
 from collections.abc import Iterator
 
 from connector.model import Account, Person
@@ -21,12 +22,19 @@ def load_crowd(
 ) -> list[Person]:
     """Add so many people with a photo each below `ou`; return them as the directory made them, by number.
 
-    sAMAccountNames are unique in a domain: a second crowd starts at another `first`.
+    About 190 a second with 10,000. A second crowd in the same OU starts at another `first`.
     """
     suffix = directory.controller.realm.lower()
     numbers = range(first, first + count)
     directory.load(_record(number, ou, suffix, attribute=attribute, edge=edge) for number in numbers)
-    return sorted(_read_back(directory, ou), key=lambda person: person.sam_account_name)
+    wanted = {name_of(ou, number) for number in numbers}
+    people = (person for person in _read_back(directory, ou) if person.sam_account_name in wanted)
+    return sorted(people, key=lambda person: person.sam_account_name)
+
+
+def name_of(ou: str, number: int) -> str:
+    """Return the sAMAccountName of one of the crowd; unique in the domain by its OU's mark."""
+    return f"crowd-{zlib.crc32(ou.encode()):08x}-{number:05}"
 
 
 def account_of(person: Person) -> Account:
@@ -44,10 +52,10 @@ def account_of(person: Person) -> Account:
 
 
 def _record(number: int, ou: str, suffix: str, *, attribute: str, edge: int) -> Record:
-    name = f"crowd-{number:06}"
+    name = name_of(ou, number)
     address = f"{name}@{suffix}"
     attributes = {"objectClass": "user", "sAMAccountName": name, "userPrincipalName": address, "mail": address}
-    return Record(f"CN=Crowd {number:06},{ou}", {**attributes, attribute: face(number, edge)})
+    return Record(f"CN=Crowd {number:05},{ou}", {**attributes, attribute: face(number, edge)})
 
 
 def _read_back(directory: Directory, ou: str) -> Iterator[Person]:

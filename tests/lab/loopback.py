@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,32 +18,31 @@ _MARK = "# photo connector lab"
 class Address:
     """Hold a claim on one loopback address; no other lab on this machine takes it until it is released."""
 
-    number: int
+    ip: str
     _lock: FileLock = field(repr=False)
-
-    @property
-    def ip(self) -> str:
-        """Return the address as text, 127.0.0.2 and up."""
-        return f"127.0.0.{self.number}"
 
     def release(self) -> None:
         """Give the address back; the end of the process does it, too."""
         self._lock.release()
 
 
-def claim() -> Address:
+def claim(realm: str = "CONTOSO.TEST") -> Address:
     """Claim the first free loopback address, so that labs run side by side on the standard ports.
 
-    Raises RuntimeError when all 253 are taken. Linux answers on the whole of 127.0.0.0/8 unasked.
+    Each realm has a network of its own (127.0.0.x for CONTOSO.TEST): an address never has names of two realms,
+    which a Kerberos client that asks for the address's name would mistake. Raises RuntimeError when all 253 are
+    taken. Linux answers on the whole of 127.0.0.0/8 unasked.
     """
     _LOCKS.mkdir(mode=0o700, exist_ok=True)
+    network = 0 if realm.upper() == "CONTOSO.TEST" else 1 + zlib.crc32(realm.upper().encode()) % 254
     for number in range(2, 255):
-        lock = FileLock(_LOCKS / f"127.0.0.{number}.lock", thread_local=False)
+        ip = f"127.0.{network}.{number}"
+        lock = FileLock(_LOCKS / f"{ip}.lock", thread_local=False)
         try:
             lock.acquire(blocking=False)
         except Timeout:
             continue
-        return Address(number, lock)
+        return Address(ip, lock)
     raise RuntimeError("Every loopback address is taken by another lab; end one of them.")
 
 
@@ -59,5 +59,7 @@ def announce(host: str, ip: str) -> None:
         text = HOSTS_FILE.read_text(encoding="utf-8")
         if line in text.splitlines():
             return
+        if any(other.startswith(f"{ip} ") for other in text.splitlines()):
+            raise RuntimeError(f"{ip} has another name in {HOSTS_FILE} already; claim an address for this realm.")
         with HOSTS_FILE.open("a", encoding="utf-8") as hosts:
             hosts.write(("" if text.endswith("\n") or not text else "\n") + line + "\n")

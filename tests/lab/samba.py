@@ -1,7 +1,7 @@
 """Which directory do the tests read? A real Samba domain controller, provisioned in a folder of its own.
 
 It listens on one loopback address at the standard ports (389, 636, 3268, 3269, Kerberos 88 and 464), so it needs
-root; several run side by side on several addresses. The recipe and its traps: docs/verified.md.
+root; several run side by side on several addresses (`loopback.claim`).
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ def why_not() -> str:
 class DomainController:
     """Provision, start, stop and restart one domain controller under `folder`; a context manager.
 
-    The host is named dc<last number of the address>.<realm>, so two labs never contend for a name. Two passwords
-    are drawn anew each time. `strong_auth` is Samba's `ldap server require strong auth`.
+    The host is named dc<last number of the address>.<realm>, so two labs never contend for a name; claim the
+    address for the realm. Two passwords are drawn anew each time. `strong_auth` is Samba's
+    `ldap server require strong auth`.
     """
 
     def __init__(
@@ -117,9 +118,9 @@ class DomainController:
         """Start the server as a child and wait until LDAPS and Kerberos answer, at most a minute."""
         self._configure()
         with self.log_file.open("ab") as log:
-            # Samba ends itself when its standard input closes: a killed test run leaves no server behind.
+            # Interactive, Samba ends itself when its standard input closes: a killed test run leaves no server behind.
             self._process = subprocess.Popen(
-                ["samba", f"--configfile={self.smb_conf}", "-F", "--no-process-group", "--debug-stdout"],
+                ["samba", f"--configfile={self.smb_conf}", "-i", "-M", "prefork", "--no-process-group"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
