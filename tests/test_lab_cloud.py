@@ -216,8 +216,11 @@ def _use_from_outside(cloud: Emulator) -> None:
     assert cloud.counts()["PUT"] == 3
     with pytest.raises(DeskError, match="KeyError"):
         cloud.tenant.id_of("nobody")
+    cloud.change_certificate()
     cloud.reset()
     assert cloud.tenant.account_ids() == []
+    with Caller(cloud) as caller:
+        assert caller.sign_in().get("/users").status_code == 200
 
 
 def test_a_reset_leaves_nothing_of_the_test_before(cloud: Emulator, caller: Caller) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -217,6 +219,22 @@ def test_the_record_counts_methods_batches_and_items(cloud: Emulator, caller: Ca
     assert put.headers["content-type"] == "image/jpeg"
     cloud.log.clear()
     assert cloud.requests == []
+
+
+def test_an_upload_that_breaks_off_changes_nothing(cloud: Emulator, ann: str) -> None:
+    token = cloud.issuer.issued(cloud.graph_url)["access_token"]
+    head = f"PUT /v1.0/users/{ann}/photo/$value HTTP/1.1\r\nHost: lab\r\nAuthorization: Bearer {token}\r\n"
+    picture_bytes = colour()
+    cloud.set(reencode="none")
+    trusting = ssl.create_default_context(cafile=cloud.ca_file)
+    plain = socket.create_connection(("127.0.0.1", cloud.port))
+    with trusting.wrap_socket(plain, server_hostname="127.0.0.1") as wire:
+        wire.sendall(f"{head}Content-Length: {len(picture_bytes)}\r\n\r\n".encode() + picture_bytes[:-20])
+    deadline = time.monotonic() + 20
+    while not cloud.requests and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [(record.method, record.status) for record in cloud.requests] == [("PUT", 0)]
+    assert cloud.tenant.writes() == []
 
 
 def test_open_connections_can_be_cut(cloud: Emulator, caller: Caller) -> None:

@@ -342,6 +342,9 @@ def test_the_tenants_policy_is_read_and_may_stop_uploads(cloud: Emulator, caller
     assert (refused.status_code, code_of(refused)) == (412, "ErrorPolicy")
     cloud.set(policy_blocks=False)
     assert caller.put(ann, colour()).status_code == 200
+    cloud.set(policy_roles_block=True)
+    assert caller.put(ann, colour()).status_code == 412
+    cloud.set(policy_roles_block=False)
     assert caller.call("PATCH", path, json={"source": "cloud"}).json()["source"] == "cloud"
     assert caller.call("DELETE", path).status_code == 204
     assert caller.get(path).json()["source"] is None

@@ -17,7 +17,8 @@ def cloud_server() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def cloud(cloud_server: Emulator) -> Emulator:
+def cloud(cloud_server: Emulator) -> Iterator[Emulator]:
     """Give a test an empty tenant, fresh credentials, default switches and an empty record."""
     cloud_server.reset()
-    return cloud_server
+    yield cloud_server
+    assert cloud_server.mishaps == [], "the lab itself failed"

@@ -85,7 +85,8 @@ def _account(world: World, ask: Ask, key: str) -> CloudAccount:
 
 def _check_policy(world: World) -> None:
     switches = world.switches
-    if switches.policy_blocks and (switches.policy_source or "").casefold() == "onpremises":
+    by_source = switches.policy_blocks and (switches.policy_source or "").casefold() == "onpremises"
+    if by_source or (switches.policy_roles_block and switches.policy_allowed_roles):
         raise Refused(switches.policy_status, switches.policy_code, switches.policy_message)
 
 

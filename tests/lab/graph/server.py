@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import tempfile
 import threading
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +12,10 @@ from typing import Any, Self
 
 import trustme
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.types import Receive, Scope, Send
 
 from tests.lab.graph.faults import Fault, FaultBook
+from tests.lab.graph.listeners import HOSTS, bound, server, write_chain
 from tests.lab.graph.log import Record, RequestLog, Violation
 from tests.lab.graph.side import APP_PATH, VM_PATH, serve_desk, serve_identity
 from tests.lab.graph.switches import Switches
@@ -26,7 +24,6 @@ from tests.lab.graph.tokens import Issuer
 from tests.lab.graph.wire import Broken, as_json, deliver, serve_graph, serve_issuer
 from tests.lab.graph.world import World, new_world
 
-HOSTS = ("127.0.0.1", "localhost", "::1")
 ROOMS = ("tenant", "issuer", "faults", "log")
 
 
@@ -47,14 +44,16 @@ class Emulator:
     ) -> None:
         self._host, self._given_tenant = host, tenant_id
         self._folder = folder or Path(tempfile.mkdtemp(prefix="lab-cloud-"))
-        self._socket, self._side_socket = _bound(host, port), _bound(host, side_port)
+        self._socket, self._side_socket = bound(host, port), bound(host, side_port)
         self.port, self.side_port = self._socket.getsockname()[1], self._side_socket.getsockname()[1]
         self.graph_url = self.authority_host = f"https://{host}:{self.port}"
         self.side_url = f"http://{host}:{self.side_port}"
         self.ca_file = str(self._folder / "cloud-ca.pem")
         self._server_file = str(self._folder / "cloud-server.pem")
+        self._shown = Path(self._server_file)
         self._transports: set[asyncio.Transport] = set()
         self._servers: list[uvicorn.Server] = []
+        self.mishaps: list[str] = []
         self._thread: threading.Thread | None = None
         self.world = self._fresh()
 
@@ -125,6 +124,9 @@ class Emulator:
     def reset(self) -> None:
         """Begin anew: an empty tenant, fresh credentials, default switches, no faults, no records."""
         self.world = self._fresh()
+        self.mishaps.clear()
+        if self._shown != Path(self._server_file):
+            self.restore_certificate()
 
     def facts(self) -> dict[str, str]:
         """Return all that a client needs to be told."""
@@ -149,28 +151,29 @@ class Emulator:
         return {"IDENTITY_ENDPOINT": self.side_url + APP_PATH, "IDENTITY_HEADER": self.issuer.identity_header}
 
     def drop_connections(self) -> None:
-        """Cut every open connection."""
+        """Cut every open connection; they are cut when it returns."""
 
-        def cut() -> None:
+        async def cut() -> None:
             for transport in list(self._transports):
                 transport.abort()
 
-        self._loop.call_soon_threadsafe(cut)
+        asyncio.run_coroutine_threadsafe(cut(), self._loop).result(20)
 
     def change_certificate(self) -> None:
-        """Show a certificate of another authority from now on, and cut what is connected."""
-        other = Path(self._folder / "cloud-other.pem")
-        _write_chain(other, trustme.CA())
-        context = self._servers[0].config.ssl
-        assert context is not None
-        context.load_cert_chain(other)
-        self.drop_connections()
+        """Show a certificate of another authority from now on, until a reset, and cut what is connected."""
+        other = self._folder / "cloud-other.pem"
+        write_chain(other, trustme.CA())
+        self._show(other)
 
     def restore_certificate(self) -> None:
         """Show the right certificate again."""
+        self._show(Path(self._server_file))
+
+    def _show(self, chain: Path) -> None:
         context = self._servers[0].config.ssl
         assert context is not None
-        context.load_cert_chain(self._server_file)
+        context.load_cert_chain(chain)
+        self._shown = chain
         self.drop_connections()
 
     def call(self, name: str, args: Iterable[Any], named: dict[str, Any]) -> Any:
@@ -198,7 +201,7 @@ class Emulator:
         """Listen; returns when both ports answer."""
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.ca_file)
-        _write_chain(Path(self._server_file), authority, self._host)
+        write_chain(Path(self._server_file), authority, self._host)
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="lab-cloud", daemon=True)
         self._thread.start()
@@ -207,44 +210,34 @@ class Emulator:
 
     def stop(self) -> None:
         """Stop listening and cut what is connected."""
-        for server in self._servers:
-            server.should_exit = server.force_exit = True
-        if self._thread is not None:
-            self.drop_connections()
-            self._thread.join(20)
+        if self._thread is None:
+            return
+        self.drop_connections()
+        for running in self._servers:
+            running.should_exit = running.force_exit = True
+        self._thread.join(20)
+        self._thread = None
 
     async def _serve(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
-        secure = {"ssl_certfile": self._server_file, "ssl_keyfile": self._server_file}
-        self._servers = [self._server(self._cloud_app, **secure), self._server(self._side_app)]
+        self._servers = [
+            server(
+                self._cloud_app,
+                transports=self._transports,
+                mishaps=self.mishaps,
+                chain_file=self._server_file,
+            ),
+            server(self._side_app, transports=set(), mishaps=self.mishaps),
+        ]
         sockets = [self._socket, self._side_socket]
         tasks = [
-            asyncio.create_task(server.serve(sockets=[listener]))
-            for server, listener in zip(self._servers, sockets, strict=True)
+            asyncio.create_task(running.serve(sockets=[listener]))
+            for running, listener in zip(self._servers, sockets, strict=True)
         ]
-        while not all(server.started for server in self._servers) and not any(task.done() for task in tasks):
+        while not all(running.started for running in self._servers) and not any(task.done() for task in tasks):
             await asyncio.sleep(0.005)
         ready.set()
         await asyncio.gather(*tasks)
-
-    def _server(self, app: ASGIApp, **secure: Any) -> uvicorn.Server:
-        protocol = _protocol(self._transports)
-        config = uvicorn.Config(
-            app,
-            http=protocol,
-            interface="asgi3",
-            proxy_headers=False,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=120,
-            timeout_graceful_shutdown=1,
-            **secure,
-        )
-        return uvicorn.Server(config)
 
     async def _cloud_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -265,42 +258,3 @@ class Emulator:
 
     def _fresh(self) -> World:
         return new_world(self.graph_url, tenant_id=self._given_tenant)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    # the protocol is named, since asyncio sends at once (TCP_NODELAY) only where it is
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    return listener
-
-
-def _write_chain(path: Path, authority: trustme.CA, *hosts: str) -> None:
-    issued = authority.issue_cert(*dict.fromkeys((*HOSTS, *hosts)))
-    issued.private_key_and_cert_chain_pem.write_to_path(path)
-
-
-def _protocol(transports: set[asyncio.Transport]) -> type[H11Protocol]:
-    """Return uvicorn's protocol with the transport in reach, so that a test can have a connection cut."""
-
-    class Reachable(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            transports.add(transport)
-            inner = self.app
-
-            async def app(scope: Scope, receive: Receive, send: Send) -> None:
-                scope["lab.transport"] = transport
-                try:
-                    await inner(scope, receive, send)
-                except Exception:
-                    traceback.print_exc()  # a fault of the lab itself, which no test may overlook
-                    raise
-
-            self.app = app
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            transports.discard(self.transport)
-            super().connection_lost(exc)
-
-    return Reachable

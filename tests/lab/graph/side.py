@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -59,7 +60,8 @@ async def serve_desk(call: Call, scope: Scope, receive: Receive, send: Send) -> 
     request = await arrived(scope, receive)
     try:
         wanted = json.loads(request.body_bytes)
-        result = call(wanted["name"], unpacked(wanted.get("args", [])), unpacked(wanted.get("named", {})))
+        args, named = unpacked(wanted.get("args", [])), unpacked(wanted.get("named", {}))
+        result = await asyncio.to_thread(call, wanted["name"], args, named)  # some calls wait for the loop itself
         done = as_json({"result": packed(result)})
     except Exception as wrong:  # noqa: BLE001 - told to the caller in the other process
         done = as_json({"error": f"{type(wrong).__name__}: {wrong}"}, 400)

@@ -48,6 +48,7 @@ class Switches:
     policy_source: str | None = "cloud"  # cloud, onPremises, None, ""
     policy_allowed_roles: tuple[str, ...] | None = None
     policy_blocks: bool = True  # U: does onPremises stop an app-only PUT?
+    policy_roles_block: bool = False  # U: do allowedRoles stop an app-only PUT?
     policy_status: int = 403  # U
     policy_code: str = "ErrorAccessDenied"  # U
     policy_message: str = "Access is denied. Check credentials and try again."

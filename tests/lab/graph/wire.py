@@ -70,12 +70,18 @@ class Broken:
         return cls(kind, status, headers, body, kind not in ("drop", "drop-mid"))
 
 
+class ClientGone(Exception):
+    """Tell that a client hung up before its request was whole; nothing of it is carried out."""
+
+
 async def arrived(scope: Scope, receive: Receive) -> Arrived:
-    """Read a request to its end."""
+    """Read a request to its end; raises ClientGone."""
     body = bytearray()
     more = True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
         body += message.get("body", b"")
         more = message.get("more_body", False)
     raw = scope.get("raw_path") or scope["path"].encode()
