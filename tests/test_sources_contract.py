@@ -74,7 +74,7 @@ class SambaWorld:
 
     def add(self, name: str, photo: bytes | None = None) -> str:
         # Names are unique in a domain, and other tests use it, too.
-        own = {"mail": name, "jpegPhoto": [photo] if photo else []}
+        own: dict[str, Any] = {"mail": name, "jpegPhoto": [photo] if photo else []}
         entry = self.directory.add_person(self.ou, name, sAMAccountName=f"c{next(_names)}", **own)
         self._people[entry.guid] = entry
         return entry.guid

@@ -18,7 +18,7 @@ from connector.sources.session import Session, hang_up
 from connector.sources.tls import VerifiedTls, verifying_context
 
 # Getting in is quick or hopeless; a first page may take AD's whole MaxQueryDuration (120 s).
-_CONNECT_SECONDS, _SIGN_IN_SECONDS, _ALL_SERVERS_SECONDS = 5, 8, 20.0
+_CONNECT_SECONDS, _SIGN_IN_SECONDS, _ALL_SERVERS_SECONDS = 3, 5, 15.0
 READ_SECONDS = 150
 # ldap3 copies what it holds at each recv: 4 KiB, the default, is quadratic on entries with photos.
 _SOCKET_BYTES = 256 * 1024

@@ -45,6 +45,7 @@ class LdapSource:
         self._settings, self._traffic, self._patience = settings, traffic, patience
         self._reader = Reader.of(settings)
         self._passes: dict[str, Pass] = {}
+        self._default_context = ""
 
     def contexts(self) -> Sequence[str]:
         """Name the naming contexts of the base DNs; without one, the root of the domain that answers."""
@@ -52,11 +53,11 @@ class LdapSource:
             return tuple(dict.fromkeys(context_of(base) for base in self._settings.ldap_base_dn))
         if self._settings.ldap_domain:
             return (names.root_of_domain(self._settings.ldap_domain),)
-        session = open_session(self._settings, self._traffic, Where())
-        try:
-            return (context_of(session.root.default_context),)
-        finally:
+        if not self._default_context:
+            session = open_session(self._settings, self._traffic, Where())
             session.close()
+            self._default_context = context_of(session.root.default_context)
+        return (self._default_context,)
 
     def shape(self) -> str:
         """Return a fingerprint of the settings that shape a reading."""

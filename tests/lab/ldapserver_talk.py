@@ -75,7 +75,7 @@ class Talk:
             code, text = 7, "00002027: LdapErr: auth method not supported"
         elif not code and not self.knows(message.name, message.authentication):
             code, text = logon_refusal("52e")
-        self.bound = not code
+        self.bound = not code and not self.world.knobs.forgets_sign_in
         self.protocol.bind_response(message.message_id)
         self.finish(wire.result(message.message_id, wire.BIND_DONE, code, text))
 
@@ -202,6 +202,9 @@ class Talk:
         if self.rounds in self.world.knobs.refuse_round:
             self.done(message, *self.world.knobs.refuse_round[self.rounds])
             return
+        if self.rounds <= self.world.knobs.empty_rounds:
+            self.done(message, controls=[_answer((since, skip, goal), more=True)])
+            return
         pending = self.candidates(message, since)[skip:]
         sent = used = 0
         for entry in pending:
@@ -217,7 +220,7 @@ class Talk:
             after = (last(pending[sent - 1]), 0, 0) if since else (0, skip + sent, goal)
         else:
             after = (max([goal, since, *map(last, pending)]) if since else goal, 0, 0)
-        self.done(message, controls=[(wire.DIRSYNC, wire.dirsync_value(_COOKIE.pack(_MAGIC, *after), more=more))])
+        self.done(message, controls=[_answer(after, more=more)])
 
     def candidates(self, message: sansldap.SearchRequest, since: int) -> list[Entry]:
         test, only = compiled(message.filter, self.member_of), guids(message.filter)
@@ -272,6 +275,10 @@ class Talk:
         # The library keeps track of what is outstanding; its own encoding adds an empty referral that ldap3 trips over.
         self.protocol.data_to_send()
         self.line.sendall(encoded)
+
+
+def _answer(after: tuple[int, int, int], *, more: bool) -> tuple[str, bytes]:
+    return wire.DIRSYNC, wire.dirsync_value(_COOKIE.pack(_MAGIC, *after), more=more)
 
 
 def _below(dn: str, base: str) -> bool:

@@ -35,6 +35,7 @@ class Knobs:
     """Make the server misbehave; each may be turned while it runs. Pages and rounds are counted from 1."""
 
     refuse_bind: tuple[int, str] | None = None
+    forgets_sign_in: bool = False
     refuse_page: dict[int, tuple[int, str]] = field(default_factory=dict)
     refuse_dirsync: tuple[int, str] | None = None
     refuse_cookie: tuple[int, str] | None = None
@@ -43,6 +44,7 @@ class Knobs:
     stall_on_page: int = 0
     idle_seconds: float | None = None
     round_entries: int = 0
+    empty_rounds: int = 0
     offers_dirsync: bool = True
     offers_start_tls: bool = True
     is_ad: bool = True
