@@ -28,9 +28,11 @@ from tests.lab.awkward import awkward_people
 from tests.lab.cases import Case
 from tests.lab.crowd import face, load_crowd, name_of
 from tests.lab.directory import Directory
+from tests.lab.graph import Emulator
 from tests.lab.people import load
 from tests.lab.pki import Authority
 from tests.lab.samba import DomainController
+from tests.lab.world import fill
 
 PHOTOS = ("jpegPhoto", "thumbnailPhoto")
 Hashes = dict[str, set[str]]
@@ -329,6 +331,34 @@ def test_cases_that_are_kept_or_replaced_start_with_a_cloud_photo() -> None:
         if case.expected.action is Action.CREATE:
             assert not case.accounts[0].photo_bytes, case.case
     assert sum(case.expected.reason is Reason.PLACEHOLDER for case in awkward_people()) == 5
+
+
+REFUSED = {Reason.NOT_AN_IMAGE, Reason.TOO_LARGE, Reason.TOO_SMALL}
+
+
+@pytest.mark.parametrize(
+    "case", [one for one in awkward_people() if one.expected.reason in REFUSED], ids=lambda c: c.case
+)
+def test_an_unusable_picture_is_refused_for_the_reason_that_its_case_names(case: Case) -> None:
+    [content_bytes] = case.photos["jpegPhoto"]
+    with pytest.raises(PictureRefused) as refused:
+        prepare(content_bytes, Recipe())
+    assert refused.value.reason is case.expected.reason
+
+
+def test_the_tenant_holds_the_accounts_and_photos_of_the_awkward_people(
+    directory: Directory, ou: str, cloud: Emulator
+) -> None:
+    populace = load(directory, ou)
+    fill(cloud.tenant, populace.registered())
+    assert set(cloud.tenant.account_ids()) == {one.account.id for one in populace.registered()}
+    for one in populace.registered():
+        told = cloud.tenant.account(one.account.id)
+        assert (told["onPremisesImmutableId"] or "") == one.account.immutable_id
+        photo = cloud.tenant.photo(one.account.id)
+        assert (photo is not None) == bool(one.photo_bytes)
+        if photo is not None:
+            assert same_picture(read_print(photo.content_bytes), read_print(one.photo_bytes))
 
 
 # -- the pictures
