@@ -10,6 +10,8 @@ from connector.config import Pictures
 from connector.errors import ConnectorError, UsageError
 from connector.model import RunReport
 from connector.report.advice import ADVICE, CONFLICTS, Advice, is_conflict, needs_attention, render_reasons_md
+from connector.report.mail import mail_due, mail_report
+from connector.report.metrics import write_metrics
 from connector.report.page import write_page
 from connector.report.story import headline
 from connector.report.structured import write_csv, write_json
@@ -23,9 +25,12 @@ __all__ = [
     "format_of",
     "headline",
     "is_conflict",
+    "mail_due",
+    "mail_report",
     "needs_attention",
     "render_reasons_md",
     "save_report",
+    "write_metrics",
     "write_report",
 ]
 

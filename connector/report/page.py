@@ -17,36 +17,26 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from connector.config import Pictures
-from connector.errors import ExitCode
 from connector.model import Outcome, RunReport
 from connector.report.advice import ADVICE, needs_attention
 from connector.report.pictures import Album, Pair
 from connector.report.story import (
-    TOTALS,
     Concern,
     concerns,
     deeds,
     duration,
     headline,
     in_order,
+    labelled,
     moment,
     plain,
     short_name,
+    state,
 )
 
 CARD_PEOPLE = 12
 MOST_ROWS = 50_000
 PARTS = ("created", "replaced", "removed", "failed", "skipped", "unchanged")
-
-_STATES: Mapping[int | None, tuple[str, str]] = {
-    ExitCode.OK: ("good", "All well"),
-    ExitCode.SOME_FAILED: ("bad", "Some people failed"),
-    ExitCode.BRAKE: ("bad", "Stopped by a brake"),
-    ExitCode.UNREACHABLE: ("bad", "Incomplete"),
-    ExitCode.LIMIT: ("note", "At its limit"),
-    ExitCode.INTERRUPTED: ("note", "Interrupted"),
-    None: ("note", "Not finished"),
-}
 
 _WORDS = {
     "ldap_searches": "Directory searches",
@@ -90,7 +80,7 @@ class Slice:
 def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictures.NONE) -> None:
     """Write the run as one HTML file that needs no network; the people are streamed, memory stays flat."""
     found, album = concerns(report), Album(report, pictures)
-    deck = _cards(report, found, album)
+    deck = cards(report, found, album)
     style, script = _asset("report.css"), _asset("report.js")
     chunks = (
         environment()
@@ -102,10 +92,10 @@ def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictur
             style=style,
             script=script,
             policy=_policy(style, script),
-            totals=_totals(report.totals),
+            totals=labelled(report.totals),
             bar=_bar(report.totals),
             island=_island(report, found, album, deck),
-            state=_STATES.get(report.exit_code, ("bad", "Stopped")),
+            state=state(report),
             spent=[(_WORDS.get(name, name), count) for name, count in report.requests.items()],
         )
     )
@@ -133,7 +123,8 @@ def code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(plain(text)))))  # noqa: S704  escaped just here
 
 
-def _cards(report: RunReport, found: list[Concern], album: Album) -> list[Card]:
+def cards(report: RunReport, found: list[Concern], album: Album) -> list[Card]:
+    """Make a card for each concern, with its first twelve people and their pictures."""
     first: dict[tuple[str, str], list[Outcome]] = {(one.action, one.reason): [] for one in found}
     for outcome in filter(needs_attention, report.outcomes() if found else ()):
         chosen = first[outcome.action, outcome.reason]
@@ -189,11 +180,6 @@ def _harmless(text: str) -> Markup:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)  # noqa: S704  no sign of HTML is left in it
-
-
-def _totals(totals: Mapping[str, int]) -> list[tuple[str, str, int]]:
-    known = [(name, label, totals[name]) for name, label in TOTALS.items() if name in totals]
-    return known + [(name, name, count) for name, count in totals.items() if name not in TOTALS]
 
 
 def _bar(totals: Mapping[str, int]) -> list[Slice]:

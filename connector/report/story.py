@@ -39,6 +39,16 @@ _OPENINGS: Mapping[int | None, str] = {
     None: "{Run} has not finished",
 }
 
+_STATES: Mapping[int | None, tuple[str, str]] = {
+    ExitCode.OK: ("good", "All well"),
+    ExitCode.SOME_FAILED: ("bad", "Some people failed"),
+    ExitCode.BRAKE: ("bad", "Stopped by a brake"),
+    ExitCode.UNREACHABLE: ("bad", "Incomplete"),
+    ExitCode.LIMIT: ("note", "At its limit"),
+    ExitCode.INTERRUPTED: ("note", "Interrupted"),
+    None: ("note", "Not finished"),
+}
+
 _DEEDS = {
     "create": "Created",
     "replace": "Replaced",
@@ -87,6 +97,17 @@ def headline(report: RunReport) -> str:
     if not _was_decided(report):
         return f"{told}. Nothing was written."
     return f"{told}: {_changes(report)}; {_rest(report)}."
+
+
+def state(report: RunReport) -> tuple[str, str]:
+    """Return how the run ended, as a tone (good, note, bad) and a few words."""
+    return _STATES.get(report.exit_code, ("bad", "Stopped"))
+
+
+def labelled(totals: Mapping[str, int]) -> list[tuple[str, str, int]]:
+    """Return the totals as (name, label, count) in the order of the report; one that is new here keeps its name."""
+    known = [(name, label, totals[name]) for name, label in TOTALS.items() if name in totals]
+    return known + [(name, name, count) for name, count in totals.items() if name not in TOTALS]
 
 
 def only_planned(report: RunReport) -> bool:

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from connector.model import Outcome, RunReport
 from connector.report.advice import ADVICE, needs_attention
-from connector.report.story import TOTALS, Concern, concerns, duration, headline, moment, people, plain, short_name
+from connector.report.story import Concern, concerns, duration, headline, labelled, moment, people, plain, short_name
 
 
 def write_text(report: RunReport, stream: TextIO, *, limit: int | None = None) -> None:
@@ -39,14 +39,12 @@ def _facts(report: RunReport) -> Iterator[str]:
 
 
 def _totals(report: RunReport) -> Iterator[str]:
-    known = [(label, report.totals[name]) for name, label in TOTALS.items() if name in report.totals]
-    more = [(name, count) for name, count in report.totals.items() if name not in TOTALS]
-    rows = known + more
+    rows = labelled(report.totals)
     if not rows:
         return
-    width = max(len(label) for label, _ in rows)
-    digits = max(len(f"{count:,}") for _, count in rows)
-    for label, count in rows:
+    width = max(len(label) for _, label, _ in rows)
+    digits = max(len(f"{count:,}") for *_, count in rows)
+    for _, label, count in rows:
         yield f"  {label:<{width}}  {count:>{digits},}"
 
 

@@ -1,0 +1,112 @@
+"""Can monitoring see the night: when it last went well, what it did, and is the file ever half written?"""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from connector.report import write_metrics
+from tests.report_stories import a_run
+
+ENDED = 1_795_485_852  # 2026-11-24 02:04:12 UTC
+
+
+@pytest.fixture
+def textfile(tmp_path):
+    return tmp_path / "photo_connector.prom"
+
+
+def series(path):
+    lines = [line for line in path.read_text("utf-8").splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def test_it_tells_what_the_run_did(textfile):
+    assert write_metrics(a_run(exit_code=0), textfile) == ""
+    told = series(textfile)
+    assert told["photo_connector_last_run_timestamp_seconds"] == ENDED
+    assert told["photo_connector_last_success_timestamp_seconds"] == ENDED
+    assert told["photo_connector_last_exit_code"] == 0
+    assert told["photo_connector_last_run_duration_seconds"] == 252
+    assert told['photo_connector_people{result="created"}'] == 3
+    assert told['photo_connector_people{result="verified"}'] == 297
+    assert told['photo_connector_requests{kind="http"}'] == 240
+    assert told['photo_connector_pace{kind="uploads_per_second"}'] == 3.25
+
+
+def test_each_line_is_in_the_text_format_and_each_family_is_declared_once(textfile):
+    write_metrics(a_run(), textfile, labels={"tenant": "contoso"})
+    text = textfile.read_bytes().decode("ascii")
+    assert "\r" not in text
+    assert text.endswith("\n")
+    sample = re.compile(r'[a-z_]+\{tenant="contoso"(,[a-z]+="[a-z_]+")?\} [0-9.]+')
+    for line in text.splitlines():
+        assert line.startswith(("# HELP photo_connector_", "# TYPE photo_connector_")) or sample.fullmatch(line)
+    declared = re.findall(r"^# TYPE (\S+) gauge$", text, re.MULTILINE)
+    assert len(declared) == len(set(declared))
+    assert {name.split("{")[0] for name in series(textfile)} == set(declared)
+
+
+@pytest.mark.parametrize(
+    "code, success, completion", [(0, 1, 1), (7, 1, 1), (3, 0, 1), (5, 0, 0), (4, 0, 0), (1, 0, 0)]
+)
+@pytest.mark.parametrize("labels", [{}, {"tenant": "contoso"}], ids=["bare", "labelled"])
+def test_the_last_success_outlives_runs_that_fail(textfile, code, success, completion, labels):
+    write_metrics(a_run(exit_code=0), textfile, labels=labels)
+    later = a_run().finished.replace(day=25)
+    write_metrics(a_run(exit_code=code, finished=later), textfile, labels=labels)
+    told = {name.split("{")[0]: value for name, value in series(textfile).items()}
+    day = 86_400
+    assert told["photo_connector_last_run_timestamp_seconds"] == ENDED + day
+    assert told["photo_connector_last_exit_code"] == code
+    assert told["photo_connector_last_success_timestamp_seconds"] == ENDED + day * success
+    assert told["photo_connector_last_completion_timestamp_seconds"] == ENDED + day * completion
+
+
+def test_before_the_first_success_there_is_no_such_series(textfile):
+    write_metrics(a_run(exit_code=5), textfile)
+    assert "success" not in textfile.read_text()
+
+
+def test_a_run_without_an_end_counts_as_a_fault(textfile):
+    write_metrics(a_run(exit_code=None, finished=None), textfile)
+    told = series(textfile)
+    assert told["photo_connector_last_exit_code"] == 1
+    assert told["photo_connector_last_run_duration_seconds"] == 0
+
+
+def test_a_foreign_file_is_replaced(textfile):
+    textfile.write_bytes(b"\xff\xfe something else\n")
+    assert write_metrics(a_run(exit_code=0), textfile) == ""
+    assert series(textfile)["photo_connector_last_exit_code"] == 0
+
+
+@pytest.mark.parametrize("changes", [{"dry_run": True}, {"kind": "restore"}])
+def test_a_dry_run_and_a_restore_tell_nothing(textfile, changes):
+    assert write_metrics(a_run(exit_code=0, **changes), textfile) == ""
+    assert not textfile.exists()
+
+
+def test_labels_are_escaped(textfile):
+    write_metrics(a_run(exit_code=0), textfile, labels={"tenant": 'a"b\\c\nd'})
+    assert r'photo_connector_last_exit_code{tenant="a\"b\\c\nd"} 0' in textfile.read_text()
+
+
+def test_the_exporter_may_read_it_and_finds_nothing_beside_it(textfile):
+    write_metrics(a_run(), textfile)
+    assert [entry.name for entry in textfile.parent.iterdir()] == [textfile.name]
+    if sys.platform != "win32":
+        assert textfile.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_file_that_cannot_be_written_is_a_warning(tmp_path):
+    warning = write_metrics(a_run(), tmp_path / "nowhere" / "photo.prom")
+    assert re.fullmatch(r"The metrics file '.*photo\.prom' could not be written: No such file or directory\.", warning)
+
+
+def test_a_folder_in_its_place_is_a_warning_and_nothing_is_left_beside_it(textfile):
+    textfile.mkdir()
+    assert "could not be written" in write_metrics(a_run(), textfile)
+    assert [entry.name for entry in textfile.parent.iterdir()] == [textfile.name]
