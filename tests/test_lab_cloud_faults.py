@@ -208,6 +208,17 @@ def test_two_writes_at_once_for_one_person_are_seen(cloud: Emulator, ann: str) -
     assert [each.kind for each in cloud.violations()] == ["two-writes-in-flight"]
 
 
+def test_who_hung_up_may_try_again_at_once(cloud: Emulator, caller: Caller, ann: str) -> None:
+    cloud.fail_next("PUT", Fault(kind="slow", seconds=20))
+    url = f"{cloud.graph_url}/v1.0{VALUE.format(ann)}"
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        caller.session.put(url, data=colour(), timeout=0.5)
+    caller.get("/users")
+    assert caller.put(ann, colour()).status_code == 200
+    assert cloud.requests[-1].in_flight == 1
+    assert cloud.violations() == []
+
+
 def test_the_record_counts_methods_batches_and_items(cloud: Emulator, caller: Caller, ann: str) -> None:
     caller.put(ann, colour())
     caller.get("/users")

@@ -78,6 +78,7 @@ class RequestLog:
         self._switches, self._lock = switches, lock
         self._records: list[Record] = []
         self._open: dict[int, Record] = {}
+        self._left: set[int] = set()
         self._writing: Counter[str] = Counter()
         self._violations: list[Violation] = []
         self._waits = _Waits()
@@ -130,7 +131,8 @@ class RequestLog:
         """Note that a request has arrived."""
         now = time.monotonic()
         self._number += 1
-        busy = sum(record.kind == "graph" for record in self._open.values()) + (kind == "graph")
+        waiting = [record for number, record in self._open.items() if number not in self._left]
+        busy = sum(record.kind == "graph" for record in waiting) + (kind == "graph")
         kept = {name: headers[name] for name in KEPT if name in headers}
         record = Record(
             number=self._number,
@@ -157,13 +159,24 @@ class RequestLog:
         if record.number not in self._open:
             return
         done = replace(record, ended=time.monotonic(), **told)  # type: ignore[arg-type]
+        if record.number in self._left:
+            self._left.discard(record.number)
+            done = replace(done, status=0)
+        elif who := _written(done):
+            self._writing[who] -= 1
         del self._open[record.number]
         self._records.append(done)
-        if who := _written(done):
-            self._writing[who] -= 1
         if done.retry_after and done.status in (429, 503):
             self._waits.told_at = done.ended
             self._waits.everything_until = max(self._waits.everything_until, done.ended + seconds(done.retry_after))
+
+    def left(self, record: Record) -> None:
+        """Note that the client hung up: for him the request is over, though the service may still carry it out."""
+        if record.number not in self._open or record.number in self._left:
+            return
+        self._left.add(record.number)
+        if who := _written(record):
+            self._writing[who] -= 1
 
     def item_refused(self, method: str, path: str, retry_after: str) -> None:
         """Note that one item of a batch was told to wait."""

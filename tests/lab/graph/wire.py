@@ -100,10 +100,21 @@ async def serve_graph(world: World, scope: Scope, receive: Receive, send: Send) 
         record = world.log.begin("graph", early.method, path=early.path, query=query, headers=headers)
     try:
         request = await arrived(scope, receive)
-        await _graph(world, request, record, scope=scope, send=send)
+        watching = asyncio.create_task(_watch(world, record, receive))
+        try:
+            await _graph(world, request, record, scope=scope, send=send)
+        finally:
+            watching.cancel()
     finally:
         with world.lock:
             world.log.end(record)  # nothing to do but for a request that failed within the lab
+
+
+async def _watch(world: World, record: Record, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    with world.lock:
+        world.log.left(record)
 
 
 async def _graph(world: World, request: Arrived, record: Record, *, scope: Scope, send: Send) -> None:
