@@ -165,6 +165,8 @@ def short_name(person: str) -> str:
 
 def plain(text: str) -> str:
     """Return the text on one line, safe for a terminal: control and direction characters become U+FFFD."""
+    if text.isprintable():
+        return text
     folded = re.sub(r"[\t\r\n\v\f\x85\u2028\u2029]+", " ", text)
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", folded)
 
