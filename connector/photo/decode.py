@@ -26,10 +26,10 @@ from PIL import (
 
 from connector.photo.jpeg import Jpeg, take_apart
 from connector.photo.refusal import (
-    MAX_CMYK_PIXELS,
     MAX_GIF_BYTES,
     PictureRefused,
     check_bytes,
+    check_memory,
     check_pixels,
     not_an_image,
     too_large,
@@ -43,7 +43,8 @@ for _category in (UserWarning, RuntimeWarning):
     warnings.filterwarnings("ignore", category=_category, module=r"PIL\.")
 
 _PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
-_LARGE = 8_000_000
+_PLAIN = ("L", "RGB", "CMYK")
+_LARGE, _VERY_LARGE = 8_000_000, 16_000_000
 _ONE_AT_A_TIME = threading.Lock()
 _BAND_PIXELS = 1_000_000
 _MAX_PROFILE = 4_000_000
@@ -88,7 +89,7 @@ def open_picture(content_bytes: bytes) -> Opened:
         if kind == "WEBP":
             check_pixels(kind, *_webp_size(picture_bytes))
         image = Image.open(io.BytesIO(jpeg.clean_bytes if jpeg else picture_bytes), formats=(kind,))
-        check_pixels(kind, *image.size, limit=MAX_CMYK_PIXELS if image.mode == "CMYK" else 0)
+        check_pixels(kind, *image.size)
         if kind == "PNG":  # whose EXIF may follow the pixels
             with _turn_for(image):
                 image.load()
@@ -101,11 +102,11 @@ def open_picture(content_bytes: bytes) -> Opened:
 def decode(opened: Opened, shortest: int) -> Image.Image:
     """Decode the whole picture once: upright, sRGB or grey, its shorter edge at least `shortest` pixels if it was.
 
-    Raises PictureRefused when anything of it is missing or broken.
+    Of a picture of more than 16 million pixels half of that is enough. Raises PictureRefused when anything of it is
+    missing or broken.
     """
     with _refusing(), _turn_for(opened.image):
-        excess = max(1, min(opened.image.size) // max(1, shortest))
-        image = _flattened(opened.image, excess)
+        image = _flattened(opened.image, _excess(opened.image, shortest))
         image = _in_srgb(image, opened.image.info.get("icc_profile"))
         if opened.orientation > 1:
             image = image.transpose(_TURNS[opened.orientation])
@@ -120,7 +121,7 @@ def decode_luma(opened: Opened, shortest: int) -> tuple[Image.Image, Box]:
         upright = decode(opened, shortest)
         return upright.convert("L"), (0.0, 0.0, float(upright.width), float(upright.height))
     with _refusing(), _turn_for(image):
-        excess = max(1, min(image.size) // shortest)
+        excess = _excess(image, shortest)
         drafted = image.draft("L", (image.width // excess, image.height // excess))
         box = drafted[1] if drafted else (0, 0, *image.size)
         image.load()
@@ -174,6 +175,16 @@ def _orientation(image: Image.Image, jpeg: Jpeg | None) -> int:
     return value if isinstance(value, int) and value in _TURNS else 1
 
 
+def _excess(image: Image.Image, shortest: int) -> int:
+    """Return how many times smaller a picture may become; refuse it where that is still too much memory."""
+    pixels = image.width * image.height
+    enough = shortest if pixels <= _VERY_LARGE else (shortest + 1) // 2
+    excess = max(1, min(image.size) // max(1, enough))
+    components = len(image.getbands()) if image.info.get("progressive") else 0
+    check_memory(image.format or "", pixels, components=components, smaller=excess)
+    return excess
+
+
 def _flattened(image: Image.Image, excess: int) -> Image.Image:
     """Decode into L, RGB or CMYK, `excess` times smaller or a little less; in bands, so that memory stays flat."""
     if image.format == "JPEG" and excess > 1:
@@ -181,8 +192,8 @@ def _flattened(image: Image.Image, excess: int) -> Image.Image:
         image.draft(None, (image.width // excess, image.height // excess))
         excess = max(1, excess * min(image.size) // full)
     image.load()
-    if excess == 1:
-        return _flat(image)
+    if excess == 1 and image.mode in _PLAIN and not image.has_transparency_data:
+        return image
     rows = max(1, _BAND_PIXELS // image.width // excess) * excess
     small: Image.Image | None = None
     for top in range(0, image.height, rows):
@@ -200,7 +211,7 @@ def _flat(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
-    if image.mode in ("L", "RGB", "CMYK"):
+    if image.mode in _PLAIN:
         return image
     if image.mode == "LAB":
         return _converted(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))

@@ -8,17 +8,18 @@ from connector.model import Reason
 MAX_BYTES = 20_000_000
 # Pillow keeps every comment of a GIF as an object of its own.
 MAX_GIF_BYTES = 8_000_000
-# Decoded memory stays under 400 MB: four bytes a pixel, and what each decoder needs beside them (a progressive
-# JPEG keeps two bytes for every coefficient, WebP three canvases, TIFF a whole strip).
+# Decoded memory stays under 400 MB, of which some 60 are the program and the bytes themselves.
+MAX_MEMORY = 330_000_000
+# What each decoder takes for a pixel: four bytes in Pillow, and beside them WebP's canvases, and TIFF's strip and turning.
+_BYTES_A_PIXEL = {"PNG": 4, "BMP": 4, "GIF": 4, "TIFF": 16, "WEBP": 16}
 MAX_PIXELS = {
     "JPEG": 50_000_000,
     "PNG": 50_000_000,
     "BMP": 50_000_000,
     "GIF": 50_000_000,
-    "TIFF": 24_000_000,
+    "TIFF": 20_000_000,
     "WEBP": 16_000_000,
 }
-MAX_CMYK_PIXELS = 36_000_000
 
 
 class PictureRefused(PersonError):
@@ -53,8 +54,19 @@ def check_bytes(content_bytes: bytes, *, limit: int = MAX_BYTES) -> None:
         raise too_large(f"The value has {len(content_bytes):,} bytes; the limit is {limit:,}.")
 
 
-def check_pixels(kind: str, width: int, height: int, *, limit: int = 0) -> None:
+def check_pixels(kind: str, width: int, height: int) -> None:
     """Refuse more pixels than this kind of picture may have, before they are decoded."""
-    limit = limit or MAX_PIXELS[kind]
+    limit = MAX_PIXELS[kind]
     if width * height > limit:
         raise too_large(f"The {kind} has {width} × {height} pixels; the limit is {limit // 1_000_000} million.")
+
+
+def check_memory(kind: str, pixels: int, *, components: int, smaller: int) -> None:
+    """Refuse what would take too much memory though it is made `smaller` times smaller while it is decoded.
+
+    `components` are those of a progressive JPEG, whose coefficients are all kept, two bytes each; else 0.
+    """
+    # three of the smaller: in its own colours, converted, and turned
+    taken = pixels * (_BYTES_A_PIXEL.get(kind, 2 * components) + 12 / smaller**2)
+    if taken > MAX_MEMORY:
+        raise too_large(f"The {kind} would take {taken / 1_000_000:,.0f} MB to decode.")
