@@ -104,6 +104,13 @@ def count_matched(db: sqlite3.Connection) -> tuple[int, int]:
     return people, matched
 
 
+def count_settled(db: sqlite3.Connection) -> int:
+    """Count the people in scope who had an account in the last night that passed its brakes."""
+    query = "SELECT COUNT(*) FROM people WHERE state = 'in-scope' AND settled_account_id <> ''"
+    count: int = db.execute(query).fetchone()[0]
+    return count
+
+
 def settle_matches(db: sqlite3.Connection) -> None:
     """Take tonight's accounts as the ones to compare with next night: the brakes were passed."""
     db.execute(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from datetime import datetime
 
 from connector.ledger.codec import pack_print, pack_time, unpack_print, unpack_time
@@ -94,21 +93,6 @@ def find_intent(db: sqlite3.Connection, target: str, account_id: str) -> Intent 
     query = "SELECT * FROM intents WHERE target = ? AND account_id = ?"
     row = db.execute(query, (target, account_id)).fetchone()
     return None if row is None else to_intent(row)
-
-
-def accepted_intents(db: sqlite3.Connection, target: str, *, run: int, chunk: int) -> Iterator[list[tuple[str, Intent]]]:
-    """Yield (account id, intent) of this run's accepted writes in chunks; each is yielded once."""
-    last = ""
-    while True:
-        query = (
-            "SELECT * FROM intents WHERE target = ? AND run = ? AND accepted_at <> '' AND account_id > ? "
-            "ORDER BY account_id LIMIT ?"
-        )
-        rows = db.execute(query, (target, run, last, chunk)).fetchall()
-        if not rows:
-            return
-        last = rows[-1]["account_id"]
-        yield [(row["account_id"], to_intent(row)) for row in rows]
 
 
 def to_intent(row: sqlite3.Row, prefix: str = "") -> Intent:

@@ -8,18 +8,22 @@ from itertools import groupby
 from typing import NamedTuple
 
 from connector.ledger.codec import key, pack_print, unpack_print
-from connector.model import Fingerprint, Person, PersonState, Reason
+from connector.model import Fingerprint, Person, PersonState
 
-_COLUMNS = "id, context, name, upn, upn_key, mail, mail_key, sam_account_name, sam_key, employee_id, sid, anchor, is_contact"
+_COLUMNS = (
+    "id, context, name, upn, upn_key, mail, mail_key, sam_account_name, sam_key, employee_id, sid, anchor, is_contact"
+)
 
 
 class PictureRow(NamedTuple):
     """Hold what is known of a source picture: refused for a reason, or what it shows."""
 
-    refused: str
-    detail: str
-    sent: Fingerprint | None
-    whole: Fingerprint | None
+    refused: str = ""
+    detail: str = ""
+    recipe: str = ""
+    sent_sha256: str = ""
+    sent: Fingerprint | None = None
+    whole: Fingerprint | None = None
 
 
 class PhotoRow(NamedTuple):
@@ -75,24 +79,56 @@ def mark_gone(db: sqlite3.Connection, person_id: str, state: PersonState, *, run
     return db.execute(change, (state, run, run, person_id)).rowcount > 0
 
 
-def mark_unseen(db: sqlite3.Connection, context: str, *, run: int) -> int:
-    """Put out of scope whoever a complete full reading of the context did not show; returns how many."""
-    change = (
-        "UPDATE people SET state = 'out-of-scope', changed_run = ? "
-        "WHERE context = ? AND seen_run < ? AND state = 'in-scope'"
-    )
-    return db.execute(change, (run, context, run)).rowcount
+def unseen(db: sqlite3.Connection, context: str, *, run: int) -> Iterator[str]:
+    """Yield who is in scope but was not met by this run's full reading; the caller puts each out of scope."""
+    query = "SELECT id FROM people WHERE context = ? AND seen_run < ? AND state = 'in-scope' LIMIT 500"
+    while ids := [row["id"] for row in db.execute(query, (context, run))]:
+        yield from ids
 
 
-def mark_seen(db: sqlite3.Connection, person_id: str, *, run: int) -> None:
-    """Note that this run's reading met the person."""
-    db.execute("UPDATE people SET seen_run = ? WHERE id = ?", (run, person_id))
+def compare_roster(db: sqlite3.Connection, context: str, roster: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Compare a group's members with who is in scope; returns the ids of who is new and of who left."""
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS roster (id TEXT PRIMARY KEY)")
+    db.execute("DELETE FROM roster")
+    db.executemany("INSERT OR IGNORE INTO roster VALUES (?)", ((member,) for member in roster))
+    new = "SELECT id FROM roster WHERE id NOT IN (SELECT id FROM people WHERE state = 'in-scope')"
+    left = "SELECT id FROM people WHERE context = ? AND state = 'in-scope' AND id NOT IN (SELECT id FROM roster)"
+    return [row["id"] for row in db.execute(new)], [row["id"] for row in db.execute(left, (context,))]
 
 
-def set_source_reason(db: sqlite3.Connection, person_id: str, reason: Reason, *, run: int) -> None:
-    """Leave a person's chosen picture undecided for a reason, e.g. an attribute that could not be read."""
-    change = "UPDATE people SET source_sha256 = '', source_reason = ?, changed_run = ? WHERE id = ?"
-    db.execute(change, (reason, run, person_id))
+def set_unread(db: sqlite3.Connection, person_id: str, *, run: int) -> None:
+    """Leave a person as they were: an attribute could not be read that was not said to be empty."""
+    change = "UPDATE people SET source_sha256 = '', source_reason = 'source-unread', changed_run = ? WHERE id = ?"
+    db.execute(change, (run, person_id))
+
+
+def clear_unread(db: sqlite3.Connection, person_id: str, *, run: int) -> None:
+    """Take back `source-unread`: tonight the person was read whole."""
+    change = "UPDATE people SET source_reason = '', changed_run = ? WHERE id = ? AND source_reason = 'source-unread'"
+    db.execute(change, (run, person_id))
+
+
+def set_retry(db: sqlite3.Connection, person_id: str, retry: int) -> None:
+    """Note whether the person is to be looked at again next night: 0 no, 1 postponed, 2 failed."""
+    db.execute("UPDATE people SET retry = ? WHERE id = ? AND retry <> ?", (retry, person_id, retry))
+
+
+def context_of(db: sqlite3.Connection, person_id: str) -> str:
+    """Return the context in which the person was last read; empty for somebody unknown."""
+    row = db.execute("SELECT context FROM people WHERE id = ?", (person_id,)).fetchone()
+    return "" if row is None else str(row["context"])
+
+
+def account_of(db: sqlite3.Connection, person_id: str) -> str:
+    """Return the id of the account that was last found for the person; empty for none."""
+    row = db.execute("SELECT account_id FROM people WHERE id = ?", (person_id,)).fetchone()
+    return "" if row is None else str(row["account_id"])
+
+
+def drop_other_attributes(db: sqlite3.Connection, attributes: Sequence[str]) -> None:
+    """Forget the values of attributes that are no longer asked for: they did not vanish, nobody looks."""
+    marks = ", ".join("?" * len(attributes))
+    db.execute(f"DELETE FROM photos WHERE attribute NOT IN ({marks})", tuple(attributes))
 
 
 def known_attributes(db: sqlite3.Connection, person_id: str) -> set[str]:
@@ -104,43 +140,57 @@ def known_attributes(db: sqlite3.Connection, person_id: str) -> set[str]:
 def save_picture(db: sqlite3.Connection, source_sha256: str, row: PictureRow) -> None:
     """Remember what a source picture shows, or why it is refused."""
     db.execute(
-        "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?)",
-        (source_sha256, row.refused, row.detail, pack_print(row.sent), pack_print(row.whole)),
+        "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (source_sha256, *row[:4], pack_print(row.sent), pack_print(row.whole)),
     )
 
 
 def find_picture(db: sqlite3.Connection, source_sha256: str) -> PictureRow | None:
     """Return what is known of a source picture; None when it was never looked at."""
     row = db.execute("SELECT * FROM pictures WHERE source_sha256 = ?", (source_sha256,)).fetchone()
-    if row is None:
-        return None
-    return PictureRow(row["refused"], row["detail"], unpack_print(row["sent_print"]), unpack_print(row["whole_print"]))
+    return None if row is None else _picture(row)
 
 
-def photos_of(db: sqlite3.Connection, person_id: str) -> list[PhotoRow]:
-    """Return all photo values of one person, with what is known of them."""
-    return [photo for _, photos in _photo_groups(db, "photos.person_id = ?", (person_id,)) for photo in photos]
+def _picture(row: sqlite3.Row) -> PictureRow:
+    prints = unpack_print(row["sent_print"]), unpack_print(row["whole_print"])
+    return PictureRow(row["refused"], row["detail"], row["recipe"], row["sent_sha256"], *prints)
 
 
-def photos_to_choose_from(db: sqlite3.Connection, *, run: int) -> Iterator[tuple[str, list[PhotoRow]]]:
-    """Yield every person whose row or photos changed in this run, with the values to choose from."""
-    yield from _photo_groups(db, "people.changed_run = ? AND people.state = 'in-scope'", (run,))
+def other_pictures(db: sqlite3.Connection, person_id: str, *, than: str) -> list[PictureRow]:
+    """Return what is known of the person's other photo values, than the one with this sha256."""
+    query = """
+        SELECT pictures.* FROM photos JOIN pictures ON pictures.source_sha256 = photos.source_sha256
+        WHERE photos.person_id = ? AND photos.gone_run IS NULL AND photos.source_sha256 <> ? AND refused = ''"""
+    return [_picture(row) for row in db.execute(query, (person_id, than))]
 
 
-def _photo_groups(
-    db: sqlite3.Connection, where: str, values: tuple[object, ...]
-) -> Iterator[tuple[str, list[PhotoRow]]]:
-    query = f"""
-        SELECT people.id, photos.attribute, photos.source_sha256,
-               CASE WHEN placeholders.source_sha256 IS NOT NULL THEN 'placeholder' ELSE pictures.refused END AS refused,
-               pictures.whole_print
-        FROM people
-        LEFT JOIN photos ON photos.person_id = people.id AND photos.gone_run IS NULL
-        LEFT JOIN pictures ON pictures.source_sha256 = photos.source_sha256
-        LEFT JOIN placeholders ON placeholders.source_sha256 = photos.source_sha256
-        WHERE {where} ORDER BY people.id"""
-    for person_id, rows in groupby(db.execute(query, values), key=lambda row: row["id"]):
-        yield person_id, [_photo(row) for row in rows if row["attribute"] is not None]
+def photos_to_choose_from(db: sqlite3.Connection, *, run: int) -> Iterator[list[tuple[str, list[PhotoRow]]]]:
+    """Yield in chunks who changed in this run, with the values to choose from; chunks may be written meanwhile."""
+    last = ""
+    while True:
+        query = "SELECT id FROM people WHERE changed_run = ? AND state = 'in-scope' AND id > ? ORDER BY id LIMIT 500"
+        ids = [row["id"] for row in db.execute(query, (run, last))]
+        if not ids:
+            return
+        rows = db.execute(_VALUES, (run, last, ids[-1])).fetchall()
+        last = ids[-1]
+        yield [
+            (person_id, [_photo(row) for row in values if row["attribute"] is not None])
+            for person_id, values in groupby(rows, key=lambda row: row["id"])
+        ]
+
+
+_VALUES = """
+    SELECT people.id, photos.attribute, photos.source_sha256,
+           CASE WHEN placeholders.source_sha256 IS NOT NULL AND pictures.refused = '' THEN 'placeholder'
+                ELSE pictures.refused END AS refused,
+           pictures.whole_print
+    FROM people
+    LEFT JOIN photos ON photos.person_id = people.id AND photos.gone_run IS NULL
+    LEFT JOIN pictures ON pictures.source_sha256 = photos.source_sha256
+    LEFT JOIN placeholders ON placeholders.source_sha256 = photos.source_sha256
+    WHERE people.changed_run = ? AND people.state = 'in-scope' AND people.id > ? AND people.id <= ?
+    ORDER BY people.id"""
 
 
 def _photo(row: sqlite3.Row) -> PhotoRow:

@@ -53,6 +53,8 @@ CREATE TABLE pictures (
   source_sha256 TEXT PRIMARY KEY,
   refused TEXT NOT NULL,
   detail TEXT NOT NULL,
+  recipe TEXT NOT NULL,
+  sent_sha256 TEXT NOT NULL,
   sent_print BLOB,
   whole_print BLOB
 ) WITHOUT ROWID;

@@ -138,7 +138,7 @@ def _make(path: Path) -> None:
         db.executescript(SCHEMA)
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.commit()
-    os.replace(draft, path)
+    draft.replace(path)
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -155,7 +155,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 def _set_aside(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     aside = path.with_name(f"{path.stem}-damaged-{stamp}{path.suffix}")
-    os.replace(path, aside)
+    path.replace(aside)
     for ending in ("-wal", "-shm"):
         Path(f"{path}{ending}").unlink(missing_ok=True)
     return aside

@@ -7,18 +7,20 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from connector.ledger.codec import unpack_print
 from connector.ledger.memory import to_intent, to_memory
 from connector.ledger.people import PictureRow, to_person
-from connector.ledger.codec import unpack_print
 from connector.model import Account, Intent, Memory, Person
 
 # A person takes part where the read was whole, the account is certain and the picture can be judged.
 _TAKES_PART = """p.state = 'in-scope' AND p.account_id <> '' AND p.context NOT IN (SELECT name FROM unread)
-    AND (p.source_sha256 <> '' OR p.source_reason = 'no-photo') AND p.account_id IN (SELECT id FROM takers)"""
+    AND (p.source_sha256 <> '' OR p.source_reason = 'no-photo')
+    AND NOT EXISTS (SELECT 1 FROM others o WHERE o.target = :target AND o.account_id = p.account_id)"""
 _JOINED = """people p
     LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id
     LEFT JOIN intents i ON i.target = :target AND i.account_id = p.account_id
     LEFT JOIN refusals r ON r.target = :target AND r.account_id = p.account_id AND r.source_sha256 = p.source_sha256"""
+_ADD = "INSERT OR IGNORE INTO work (target, person_id, due)"
 _DIFFERS = """(
     i.account_id IS NOT NULL
     OR (p.retry AND (m.account_id IS NOT NULL OR p.source_sha256 <> ''))
@@ -41,22 +43,27 @@ class WorkItem(NamedTuple):
     is_due: bool
 
 
-def begin_work(db: sqlite3.Connection, *, unread: Collection[str] = (), without_exchange: bool = False) -> None:
-    """Begin the lists of a target's night: contexts that were not read, and the accounts that may take part."""
-    for name, columns in (("unread", "name TEXT PRIMARY KEY"), ("work", "person_id TEXT PRIMARY KEY, due INTEGER")):
+def begin_work(db: sqlite3.Connection) -> None:
+    """Begin a night: empty work lists, nobody left out."""
+    work = "target TEXT, person_id TEXT, due INTEGER, done INTEGER NOT NULL DEFAULT 0, UNIQUE (target, person_id)"
+    others = "target TEXT, account_id TEXT, PRIMARY KEY (target, account_id)"
+    for name, columns in (("unread", "name TEXT PRIMARY KEY"), ("work", work), ("others", others)):
         db.execute(f"DROP TABLE IF EXISTS temp.{name}")
         db.execute(f"CREATE TEMP TABLE {name} ({columns})")
-    db.executemany("INSERT INTO unread VALUES (?)", [(name,) for name in unread])
-    db.execute("DROP VIEW IF EXISTS temp.takers")
-    condition = "WHERE NOT has_exchange" if without_exchange else ""
-    db.execute(f"CREATE TEMP VIEW takers AS SELECT id FROM accounts {condition}")
+
+
+def leave_out(db: sqlite3.Connection, target: str, *, unread: Collection[str], with_exchange: bool) -> None:
+    """Leave out of a target's list the contexts that were not read and, if asked, accounts with Exchange Online."""
+    db.executemany("INSERT OR IGNORE INTO unread VALUES (?)", [(name,) for name in unread])
+    if with_exchange:
+        db.execute("INSERT INTO others SELECT ?, id FROM accounts WHERE has_exchange", (target,))
 
 
 def list_different(db: sqlite3.Connection, target: str, *, source_wins: bool, removes: bool) -> int:
     """List everybody whose source, account or cloud is not as remembered; those who failed come last."""
     values = {"target": target, "source_wins": source_wins, "removes": removes}
     query = (
-        f"INSERT INTO work SELECT p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} AND {_DIFFERS} "
+        f"{_ADD} SELECT :target, p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} AND {_DIFFERS} "
         "ORDER BY i.account_id IS NULL, p.retry > 1, p.id"
     )
     return db.execute(query, values).rowcount
@@ -65,7 +72,7 @@ def list_different(db: sqlite3.Connection, target: str, *, source_wins: bool, re
 def list_everybody(db: sqlite3.Connection, target: str) -> int:
     """List everybody who takes part and has a photo or a memory (`--full`, `--resend`)."""
     query = (
-        f"INSERT OR IGNORE INTO work SELECT p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} "
+        f"{_ADD} SELECT :target, p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} "
         "AND (p.source_sha256 <> '' OR m.account_id IS NOT NULL) ORDER BY p.id"
     )
     return db.execute(query, {"target": target}).rowcount
@@ -73,44 +80,69 @@ def list_everybody(db: sqlite3.Connection, target: str) -> int:
 
 def list_chosen(db: sqlite3.Connection, target: str, person_ids: Sequence[str]) -> int:
     """List these people, where they take part (`--only`)."""
-    query = f"INSERT OR IGNORE INTO work SELECT p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} AND p.id = :person"
+    chosen = f"SELECT :target, p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} AND p.id = :person"
+    query = f"{_ADD} {chosen}"
     return sum(db.execute(query, {"target": target, "person": one}).rowcount for one in person_ids)
 
 
 def list_share(db: sqlite3.Connection, target: str, percent: float) -> int:
     """Add the share of the quiet people whose last look is the oldest; returns how many are added."""
-    quiet = f"FROM {_JOINED} WHERE {_TAKES_PART} AND m.account_id IS NOT NULL AND p.id NOT IN (SELECT person_id FROM work)"
+    quiet = (
+        f"FROM {_JOINED} WHERE {_TAKES_PART} AND COALESCE(m.account_id, r.account_id) IS NOT NULL "
+        "AND p.id NOT IN (SELECT person_id FROM work WHERE target = :target)"
+    )
     total = db.execute(f"SELECT COUNT(*) {quiet}", {"target": target}).fetchone()[0]
     share = math.ceil(total * percent / 100)
-    query = f"INSERT INTO work SELECT p.id, 0 {quiet} ORDER BY m.looked_at, p.id LIMIT :share"
+    oldest = f"SELECT :target, p.id, 0 {quiet} ORDER BY COALESCE(m.looked_at, r.looked_at), p.id LIMIT :share"
+    query = f"{_ADD} {oldest}"
     return db.execute(query, {"target": target, "share": share}).rowcount if share else 0
 
 
-def count_work(db: sqlite3.Connection) -> int:
-    """Count the people on tonight's list."""
-    count: int = db.execute("SELECT COUNT(*) FROM work").fetchone()[0]
+def count_work(db: sqlite3.Connection, target: str) -> int:
+    """Count the people on a target's list."""
+    count: int = db.execute("SELECT COUNT(*) FROM work WHERE target = ?", (target,)).fetchone()[0]
     return count
 
 
 def work_items(db: sqlite3.Connection, target: str, *, chunk: int = 200) -> Iterator[list[WorkItem]]:
     """Yield the work list in chunks, in its order; what happens to the ledger meanwhile does not disturb it."""
     position = 0
-    while True:
-        rows = db.execute(
-            f"SELECT w.rowid AS position, w.due AS due, {_ITEM_COLUMNS} FROM work w JOIN people p ON p.id = w.person_id "
-            f"{_ITEM_JOINS} WHERE w.rowid > :position ORDER BY w.rowid LIMIT :chunk",
-            {"target": target, "position": position, "chunk": chunk},
-        ).fetchall()
-        if not rows:
-            return
-        position = rows[-1]["position"]
-        yield [_item(row) for row in rows]
+    while items := items_where(db, target, "w.rowid > ?", [position], limit=chunk):
+        position = items[-1].position
+        yield items
+
+
+def items_where(
+    db: sqlite3.Connection, target: str, condition: str, values: Sequence[object], *, limit: int = -1
+) -> list[WorkItem]:
+    """Return the people of the work list whom a condition on `w` chooses, with all that is known of them."""
+    query = f"""SELECT w.rowid AS position, w.due AS due, {_ITEM_COLUMNS}
+        FROM work w JOIN people p ON p.id = w.person_id {_ITEM_JOINS}
+        WHERE w.target = ? AND {condition} ORDER BY w.rowid LIMIT ?"""
+    return [_item(row) for row in db.execute(query, (target, target, target, *values, limit))]
+
+
+def done(db: sqlite3.Connection, target: str, person_id: str) -> None:
+    """Note that it was told what happened to somebody on the list."""
+    db.execute("UPDATE work SET done = 1 WHERE target = ? AND person_id = ?", (target, person_id))
+
+
+def make_due(db: sqlite3.Connection, target: str, person_id: str) -> None:
+    """Note that somebody whose turn it merely was is to be written to: not to be forgotten if the run stops."""
+    db.execute("UPDATE work SET due = 1 WHERE target = ? AND person_id = ?", (target, person_id))
+
+
+def undone(db: sqlite3.Connection, target: str, *, chunk: int = 200) -> Iterator[list[WorkItem]]:
+    """Yield who was due and of whom nothing was told, because the run was stopped; the caller tells of each."""
+    while items := items_where(db, target, "w.due AND NOT w.done", [], limit=chunk):
+        yield items
 
 
 _ITEM_COLUMNS = """p.*,
     a.upn AS a_upn, a.mail AS a_mail, a.sam_account_name AS a_sam, a.employee_id AS a_employee,
     a.immutable_id AS a_immutable, a.sid AS a_sid, a.is_guest, a.is_enabled, a.is_synced, a.has_exchange,
-    k.refused AS k_refused, k.detail AS k_detail, k.sent_print AS k_sent, k.whole_print AS k_whole,
+    k.refused AS k_refused, k.detail AS k_detail, k.recipe AS k_recipe, k.sent_sha256 AS k_sent_sha256,
+    k.sent_print AS k_sent, k.whole_print AS k_whole,
     m.account_id AS m_known, m.person_id AS m_person, m.presence AS m_presence, m.source_sha256 AS m_source,
     m.recipe AS m_recipe, m.sent_sha256 AS m_sent_sha256, m.sent_print AS m_sent, m.read_sha256 AS m_read_sha256,
     m.read_print AS m_read, m.tag AS m_tag, m.policy AS m_policy, m.restored AS m_restored,
@@ -120,15 +152,15 @@ _ITEM_COLUMNS = """p.*,
     i.restores AS i_restores, i.reason AS i_reason, i.recipe AS i_recipe"""
 _ITEM_JOINS = """JOIN accounts a ON a.id = p.account_id
     LEFT JOIN pictures k ON k.source_sha256 = p.source_sha256
-    LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id
-    LEFT JOIN intents i ON i.target = :target AND i.account_id = p.account_id"""
+    LEFT JOIN memory m ON m.target = ? AND m.account_id = p.account_id
+    LEFT JOIN intents i ON i.target = ? AND i.account_id = p.account_id"""
 
 
 def _item(row: sqlite3.Row) -> WorkItem:
     picture = None
     if row["k_refused"] is not None:
         shown = unpack_print(row["k_sent"]), unpack_print(row["k_whole"])
-        picture = PictureRow(row["k_refused"], row["k_detail"], *shown)
+        picture = PictureRow(row["k_refused"], row["k_detail"], row["k_recipe"], row["k_sent_sha256"], *shown)
     return WorkItem(
         position=row["position"],
         person=to_person(row),

@@ -1,0 +1,209 @@
+"""What can be typed? The commands, their options and exit codes; here is the one place that catches everything."""
+
+from __future__ import annotations
+
+import io
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from connector import __version__
+from connector.config import Settings, load_settings
+from connector.errors import ConnectorError, ExitCode, StopRun, UsageError
+from connector.ledger.runs import find_run
+from connector.model import RunReport
+from connector.report import FORMATS, format_of, save_report, write_report
+from connector.sync.night import Options
+from connector.sync.retell import retell
+from connector.sync.run import night
+from connector.sync.state import open_state, view_state
+from connector.terminal import begin_logs, log_to_file, progress
+
+log = logging.getLogger("connector.cli")
+
+LISTED = 20
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EPILOG = """Exit codes: 0 done; 1 a fault of the program; 2 usage or settings; 3 some people failed; 4 a brake stopped
+the run; 5 a system could not be reached; 6 another run holds the lock; 7 finished at its limit; 130 interrupted."""
+
+
+def common(command: Command) -> Command:
+    """Give a command the options of every command."""
+    options = (
+        click.option("--env-file", type=click.Path(path_type=Path), help="Settings file (default: .env here, if any)."),
+        click.option("--verbose", is_flag=True, help="Log each step to standard error."),
+        click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines look."),
+        click.version_option(__version__, prog_name="photo-connector"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["--help"]})
+@click.version_option(__version__, prog_name="photo-connector")
+def commands() -> None:
+    """Keep the photo in Active Directory the photo in Microsoft 365."""
+
+
+@commands.command()
+@common
+@click.option("--dry-run", is_flag=True, help="Do everything up to and including the brakes; write nothing.")
+@click.option("--full", is_flag=True, help="Read everybody and ask the cloud about everybody.")
+@click.option("--resend", is_flag=True, help="Treat every picture as changed; the brakes apply.")
+@click.option("--only", multiple=True, metavar="PERSON", help="Just this person (UPN, mail, sAMAccountName or DN).")
+@click.option("--overwrite", is_flag=True, help="With --only: the source wins over what the cloud shows.")
+@click.option("--clear", is_flag=True, help="With --only: remove the cloud photo, if it is ours.")
+@click.option("--force", is_flag=True, help="Pass the brakes for this run.")
+@click.option("--report", "reports", multiple=True, type=click.Path(path_type=Path), help="Write .html/.csv/.json/.txt")
+def sync(
+    *,
+    env_file: Path | None,
+    verbose: bool,
+    log_format: str,
+    only: tuple[str, ...],
+    reports: tuple[Path, ...],
+    **flags: bool,
+) -> None:
+    """Bring changed photos to Microsoft 365: the nightly run."""
+    _check_usage(only, reports, **flags)
+    settings = _begin(env_file, verbose=verbose, log_format=log_format)
+    options = Options(only=only, **flags)
+    with open_state(settings.state_dir) as state:
+        log_to_file(state.folder / "logs", form=log_format)
+        with progress() as shown, night(state, settings, options, progress=shown) as report:
+            code = _tell(report, settings, reports)
+    sys.exit(code)
+
+
+def _check_usage(only: tuple[str, ...], reports: tuple[Path, ...], **flags: bool) -> None:
+    for name in ("overwrite", "clear"):
+        if flags[name] and not only:
+            raise UsageError(f"--{name} goes with --only PERSON.", "Name the people it is for.")
+    if flags["overwrite"] and flags["clear"]:
+        raise UsageError("--overwrite and --clear exclude each other.", "Use one of them.")
+    for path in reports:
+        format_of(path)
+
+
+def _tell(report: RunReport, settings: Settings, reports: tuple[Path, ...]) -> int:
+    """Show the run, and write the reports that were asked for; one that cannot be written hides no other."""
+    write_report(report, "text", _stdout(), limit=LISTED)
+    for path in reports:
+        try:
+            save_report(report, path, pictures=settings.report_pictures)
+        except ConnectorError as error:
+            _say(f"Warning: {error}")
+    if report.message:
+        _say(report.message)
+    return report.exit_code if report.exit_code is not None else ExitCode.FAULT
+
+
+@commands.command("report")
+@common
+@click.argument("run", type=int, required=False)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="text, json, csv or html (default: by --output).")
+@click.option("--output", type=click.Path(path_type=Path), help="Write to this file instead of standard output.")
+def report_command(
+    *,
+    env_file: Path | None,
+    verbose: bool,
+    log_format: str,
+    run: int | None,
+    form: str | None,
+    output: Path | None,
+) -> None:
+    """Tell a finished run again (the newest, when no RUN is named)."""
+    if output is not None and form is None:
+        form = format_of(output)
+    settings = _begin(env_file, verbose=verbose, log_format=log_format)
+    with view_state(settings.state_dir) as state:
+        row = find_run(state.db, run)
+        if row is None:
+            raise UsageError("There is no such run in the ledger.", "`photo-connector report` tells the newest one.")
+        told = retell(state.db, row, backups=state.backups, spool=state.spool)
+        if output is not None:
+            save_report(told, output, form=form or "text", pictures=settings.report_pictures)
+        else:
+            write_report(told, form or "text", _stdout(), pictures=settings.report_pictures)
+
+
+def _begin(env_file: Path | None, *, verbose: bool, log_format: str) -> Settings:
+    """Read the settings and begin to log; advice goes to standard error."""
+    begin_logs(verbose=verbose, form=log_format)
+    loaded = load_settings(env_file)
+    for warning in loaded.warnings:
+        _say(f"Warning: {warning}")
+    return loaded.settings
+
+
+def _stdout() -> io.TextIOBase:
+    """Return standard output as UTF-8 with unchanged newlines, whatever the console's code page."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="\n")
+    return sys.stdout  # type: ignore[return-value]  # a text stream, also where a test replaced it
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let the scheduler's stop signal end a run as Ctrl+C does: what was done is remembered."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the program and exit with the contract's code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the program and return its exit code; every error becomes a sentence, a fault also a log file."""
+    try:
+        with _interruptible():
+            commands.main(args=arguments, prog_name="photo-connector", standalone_mode=False)
+    except SystemExit as end:
+        return int(end.code or 0)
+    except (KeyboardInterrupt, click.Abort):
+        _say("Interrupted.")
+        return ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.SETTINGS
+    except StopRun as stop:
+        _say(str(stop))
+        return stop.exit_code
+    except ConnectorError as error:
+        _say(str(error))
+        return ExitCode.FAULT
+    except Exception as fault:  # noqa: BLE001 - the one place that catches everything
+        return _fault(fault)
+    return ExitCode.OK
+
+
+def _fault(fault: Exception) -> int:
+    log.error("a fault of the program itself", exc_info=fault)
+    files = [handler for handler in logging.getLogger("connector").handlers if hasattr(handler, "baseFilename")]
+    where = f" The log is {files[0].baseFilename}." if files else ""
+    _say(f"A fault of the program itself: {type(fault).__name__}: {fault}.{where} Please report it.")
+    return ExitCode.FAULT

@@ -1,0 +1,108 @@
+"""Where do pictures lie, since no database holds any? In files named by what they hold: the spool and the backups."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+# So much of the disk is left to others, whatever the spool would like to hold.
+SPARE_BYTES = 512 * 1024 * 1024
+
+
+class Spool:
+    """Hold prepared pictures by the sha256 of their source until the night ends; what finds no room is made again."""
+
+    def __init__(self, folder: Path, *, spare_bytes: int = SPARE_BYTES) -> None:
+        self._folder = folder
+        self._spare_bytes = spare_bytes
+        self._room_bytes = 0
+
+    def begin(self) -> None:
+        """Empty the spool and see how much room there is."""
+        self.empty()
+        self._room_bytes = max(0, shutil.disk_usage(self._folder).free - self._spare_bytes)
+
+    def keep(self, source_sha256: str, sent_bytes: bytes) -> bool:
+        """Keep a prepared picture; False when there is no room, which costs another read later and nothing else."""
+        if len(sent_bytes) > self._room_bytes:
+            return False
+        path = self._path(source_sha256)
+        if not path.exists():
+            write_private(path, sent_bytes, durable=False)
+            self._room_bytes -= len(sent_bytes)
+        return True
+
+    def has(self, source_sha256: str) -> bool:
+        """Say whether the prepared picture is here."""
+        return self._path(source_sha256).exists()
+
+    def load(self, source_sha256: str) -> bytes:
+        """Return the prepared picture; raises FileNotFoundError when it is not here."""
+        return self._path(source_sha256).read_bytes()
+
+    def empty(self) -> None:
+        """Drop everything."""
+        for part in self._folder.iterdir():
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+    def _path(self, source_sha256: str) -> Path:
+        return self._folder / source_sha256[:2] / f"{source_sha256}.jpg"
+
+
+class Backups:
+    """Keep the cloud photos that were replaced or removed, by the sha256 of their bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def keep(self, content_bytes: bytes) -> str:
+        """Keep a photo and return its sha256; raises OSError when the disk will not."""
+        content_sha256 = hashlib.sha256(content_bytes).hexdigest()
+        path = self._path(content_sha256)
+        if not path.exists():
+            write_private(path, content_bytes)
+        return content_sha256
+
+    def has(self, content_sha256: str) -> bool:
+        """Say whether the photo is still kept."""
+        return bool(content_sha256) and self._path(content_sha256).exists()
+
+    def load(self, content_sha256: str) -> bytes | None:
+        """Return the photo; None when it is gone, or is not what its name says."""
+        try:
+            content_bytes = self._path(content_sha256).read_bytes()
+        except FileNotFoundError:
+            return None
+        return content_bytes if hashlib.sha256(content_bytes).hexdigest() == content_sha256 else None
+
+    def drop(self, content_sha256: str) -> None:
+        """Forget one photo."""
+        self._path(content_sha256).unlink(missing_ok=True)
+
+    def sweep(self, *, is_wanted: Callable[[str], bool], before: datetime) -> int:
+        """Drop what nothing refers to and is older than `before`; returns how many files."""
+        old = [path for path in self._folder.glob("*/*.jpg") if path.stat().st_mtime < before.timestamp()]
+        unwanted = [path for path in old if not is_wanted(path.stem)]
+        for path in unwanted:
+            path.unlink(missing_ok=True)
+        return len(unwanted)
+
+    def _path(self, content_sha256: str) -> Path:
+        return self._folder / content_sha256[:2] / f"{content_sha256}.jpg"
+
+
+def write_private(path: Path, content_bytes: bytes, *, durable: bool = True) -> None:
+    """Write a file for its owner only, whole or not at all; durable says that it must outlive a power cut."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    draft = path.with_suffix(".part")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content_bytes)
+        if durable:
+            stream.flush()
+            os.fsync(stream.fileno())
+    draft.replace(path)

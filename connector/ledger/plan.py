@@ -1,0 +1,95 @@
+"""What is going to be written tonight? A plan, row by row, that the brakes see whole before its first write."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from connector.ledger.work import WorkItem, items_where
+from connector.model import Action, Reason
+
+
+class Step(NamedTuple):
+    """Hold one write to come: the cloud's tag when it was decided, and the backup that was taken with that look."""
+
+    item: WorkItem
+    action: Action
+    reason: Reason
+    conflict: bool
+    tag_before: str
+    backup_sha256: str
+
+
+class Counts(NamedTuple):
+    """Count what a plan would do."""
+
+    creations: int
+    replacements: int
+    removals: int
+    overwrites: int
+
+
+def begin_plan(db: sqlite3.Connection) -> None:
+    """Begin an empty plan."""
+    db.execute("DROP TABLE IF EXISTS temp.plan")
+    db.execute(
+        "CREATE TEMP TABLE plan (position INTEGER PRIMARY KEY, target TEXT, person_id TEXT, action TEXT, reason TEXT,"
+        " conflict INTEGER, over_foreign INTEGER, tag_before TEXT, backup_sha256 TEXT)"
+    )
+
+
+def add_step(db: sqlite3.Connection, target: str, step: Step, *, over_foreign: bool) -> None:
+    """Add one write."""
+    values = (
+        *(target, step.item.person.id, step.action, step.reason, int(step.conflict), int(over_foreign)),
+        *(step.tag_before, step.backup_sha256),
+    )
+    db.execute("INSERT INTO plan VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def count_plan(db: sqlite3.Connection) -> Counts:
+    """Count the plan of all targets."""
+    row = db.execute(
+        "SELECT COALESCE(SUM(action = 'create'), 0), COALESCE(SUM(action = 'replace'), 0),"
+        " COALESCE(SUM(action = 'remove'), 0), COALESCE(SUM(over_foreign), 0) FROM plan"
+    ).fetchone()
+    return Counts(*row)
+
+
+def steps(db: sqlite3.Connection, target: str, *, chunk: int) -> Iterator[list[Step]]:
+    """Yield a target's steps in chunks, in the order in which they were decided."""
+    position = 0
+    while True:
+        query = "SELECT * FROM plan WHERE target = ? AND position > ? ORDER BY position LIMIT ?"
+        rows = db.execute(query, (target, position, chunk)).fetchall()
+        if not rows:
+            return
+        position = rows[-1]["position"]
+        marks = ", ".join("?" * len(rows))
+        items = {
+            item.person.id: item
+            for item in items_where(db, target, f"w.person_id IN ({marks})", [row["person_id"] for row in rows])
+        }
+        yield [_step(row, items[row["person_id"]]) for row in rows]
+
+
+def _step(row: sqlite3.Row, item: WorkItem) -> Step:
+    return Step(
+        item=item,
+        action=Action(row["action"]),
+        reason=Reason(row["reason"]),
+        conflict=bool(row["conflict"]),
+        tag_before=row["tag_before"],
+        backup_sha256=row["backup_sha256"],
+    )
+
+
+def count_with_photo(db: sqlite3.Connection) -> int:
+    """Count the matched people who have a cloud photo, as remembered or as just seen by the plan."""
+    query = """
+        SELECT COUNT(*) FROM people p WHERE p.state = 'in-scope' AND p.account_id <> '' AND (
+          EXISTS (SELECT 1 FROM memory m WHERE m.account_id = p.account_id AND m.presence <> 'cleared')
+          OR EXISTS (SELECT 1 FROM plan s WHERE s.person_id = p.id AND s.action <> 'create'))"""
+    count: int = db.execute(query).fetchone()[0]
+    return count

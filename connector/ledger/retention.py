@@ -1,0 +1,55 @@
+"""What is forgotten, and when? Outcomes and people not seen after LEDGER_DAYS, replaced photos after BACKUP_DAYS."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime, timedelta
+
+from connector.ledger.codec import pack_time
+from connector.ledger.files import Backups
+from connector.ledger.store import transaction
+from connector.ledger.writes import is_backup_wanted
+
+_OLD_RUNS = "SELECT id FROM runs WHERE started < ?"
+# A backup that no run wrote down (a brake stopped it) is dropped after a day.
+_UNWRITTEN = timedelta(days=1)
+
+
+def forget_old(db: sqlite3.Connection, backups: Backups, *, now: datetime, ledger_days: int, backup_days: int) -> None:
+    """Drop what is older than the settings keep."""
+    old = pack_time(now - timedelta(days=ledger_days))
+    with transaction(db):
+        _forget_people(db, old)
+        _forget_runs(db, old)
+        stale = pack_time(now - timedelta(days=backup_days))
+        rows = db.execute(
+            "SELECT DISTINCT before_sha256 FROM writes WHERE before_sha256 <> '' AND written_at < ?", (stale,)
+        ).fetchall()
+    for row in rows:
+        if not _is_kept_later(db, row["before_sha256"], stale):
+            backups.drop(row["before_sha256"])
+    backups.sweep(is_wanted=lambda name: is_backup_wanted(db, name), before=now - _UNWRITTEN)
+
+
+def _is_kept_later(db: sqlite3.Connection, content_sha256: str, stale: str) -> bool:
+    query = "SELECT 1 FROM writes WHERE before_sha256 = ? AND written_at >= ? LIMIT 1"
+    return db.execute(query, (content_sha256, stale)).fetchone() is not None
+
+
+def _forget_people(db: sqlite3.Connection, old: str) -> None:
+    gone = f"SELECT id FROM people WHERE state <> 'in-scope' AND seen_run IN ({_OLD_RUNS})"
+    for table in ("photos", "memory", "intents"):
+        db.execute(f"DELETE FROM {table} WHERE person_id IN ({gone})", (old,))
+    db.execute(f"DELETE FROM people WHERE id IN ({gone})", (old,))
+    db.execute("DELETE FROM memory WHERE looked_at < ? AND account_id NOT IN (SELECT id FROM accounts)", (old,))
+
+
+def _forget_runs(db: sqlite3.Connection, old: str) -> None:
+    db.execute(f"DELETE FROM outcomes WHERE run IN ({_OLD_RUNS})", (old,))
+    db.execute(f"DELETE FROM standing WHERE until_run IN ({_OLD_RUNS})", (old,))
+    db.execute("DELETE FROM writes WHERE written_at < ?", (old,))
+    db.execute(
+        f"DELETE FROM runs WHERE id IN ({_OLD_RUNS}) AND id NOT IN (SELECT from_run FROM standing)"
+        " AND id NOT IN (SELECT seen_run FROM people)",
+        (old,),
+    )

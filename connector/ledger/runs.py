@@ -1,0 +1,247 @@
+"""What was done, for whom, when and why? Runs and their outcomes, kept for reports and history."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from connector.ledger.codec import pack_time
+from connector.model import Action, Outcome, Reason
+
+_TOTALS = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed")
+_COUNTED_AS = {
+    Action.CREATE: "created",
+    Action.REPLACE: "replaced",
+    Action.REMOVE: "removed",
+    Action.KEEP: "unchanged",
+    Action.SKIP: "skipped",
+    Action.FAIL: "failed",
+}
+
+
+class RunRow(NamedTuple):
+    """Hold one run as the ledger keeps it; `finished` empty and `exit_code` None while it runs, or if it was killed."""
+
+    id: int
+    kind: str
+    started: str
+    finished: str
+    dry_run: bool
+    mode: str
+    chosen: bool
+    exit_code: int | None
+    message: str
+    totals: dict[str, int]
+    requests: dict[str, int]
+    pace: dict[str, float]
+    notices: list[str]
+
+
+def begin_run(db: sqlite3.Connection, *, kind: str, now: datetime, dry_run: bool, chosen: bool) -> int:
+    """Begin a run and return its number; `chosen` says that it is about named people only."""
+    query = "INSERT INTO runs (kind, started, dry_run, chosen) VALUES (?, ?, ?, ?)"
+    run = db.execute(query, (kind, pack_time(now), int(dry_run), int(chosen))).lastrowid
+    if run is None:
+        raise sqlite3.DatabaseError("a run has no number")
+    return run
+
+
+def finish_run(db: sqlite3.Connection, run: int, *, now: datetime, values: Mapping[str, object]) -> None:
+    """Store how a run ended: columns of `runs`; mappings and lists are kept as JSON."""
+    columns = {
+        name: json.dumps(value) if isinstance(value, (dict, list, tuple)) else value for name, value in values.items()
+    }
+    columns["finished"] = pack_time(now)
+    assignments = ", ".join(f"{name} = :{name}" for name in columns)
+    db.execute(f"UPDATE runs SET {assignments} WHERE id = :id", {**columns, "id": run})
+
+
+def find_run(db: sqlite3.Connection, run: int | None = None) -> RunRow | None:
+    """Return a run; the newest when none is named."""
+    if run is None:
+        row = db.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    else:
+        row = db.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
+    return None if row is None else _run(row)
+
+
+def _run(row: sqlite3.Row) -> RunRow:
+    return RunRow(
+        id=row["id"],
+        kind=row["kind"],
+        started=row["started"],
+        finished=row["finished"],
+        dry_run=bool(row["dry_run"]),
+        mode=row["mode"],
+        chosen=bool(row["chosen"]),
+        exit_code=row["exit_code"],
+        message=row["message"],
+        totals=json.loads(row["totals"]),
+        requests=json.loads(row["requests"]),
+        pace=json.loads(row["pace"]),
+        notices=json.loads(row["notices"]),
+    )
+
+
+def save_outcome(db: sqlite3.Connection, run: int, outcome: Outcome, *, conflict: bool = False) -> None:
+    """Keep what happened to one person in this run; a later word in the same run replaces an earlier one."""
+    values = (
+        *(run, outcome.target, outcome.person_id, outcome.person, outcome.upn, outcome.account_id or ""),
+        *(outcome.action, outcome.reason, outcome.detail, outcome.source_sha256 or "", int(conflict)),
+    )
+    db.execute(f"INSERT OR REPLACE INTO outcomes VALUES ({', '.join('?' * len(values))})", values)
+
+
+def save_standing(db: sqlite3.Connection, run: int, target: str, *, report_conflicts: bool) -> None:
+    """Open and close what stands: people who are skipped for what they are, and conflicts to be listed each night."""
+    db.execute("DROP TABLE IF EXISTS temp.stands")
+    db.execute(_STANDS, {"target": target, "report": report_conflicts, "run": run})
+    db.execute("CREATE INDEX temp.stands_person ON stands (person_id)")
+    same = (
+        "s.person_id = o.person_id AND s.reason = o.reason AND s.detail = o.detail "
+        "AND s.action = o.action AND s.conflict = o.conflict"
+    )
+    db.execute(
+        "UPDATE standing AS o SET until_run = ? WHERE until_run IS NULL AND target = ? "
+        f"AND NOT EXISTS (SELECT 1 FROM stands s WHERE {same})",
+        (run, target),
+    )
+    db.execute(
+        "INSERT OR REPLACE INTO standing SELECT s.person_id, ?, ?, NULL, s.action, s.reason, s.detail, s.conflict "
+        "FROM stands s WHERE NOT EXISTS (SELECT 1 FROM standing o WHERE o.until_run IS NULL AND o.target = ? "
+        f"AND {same})",
+        (target, run, target),
+    )
+
+
+_STANDS = """
+CREATE TEMP TABLE stands AS
+SELECT p.id AS person_id,
+  CASE WHEN p.match_problem = '' AND r.account_id IS NULL AND m.presence IS NOT NULL
+            AND (m.presence <> 'ours' OR m.policy = 'kept') THEN 'keep' ELSE 'skip' END AS action,
+  CASE WHEN p.context IN (SELECT name FROM unread) THEN 'source-unread'
+       WHEN p.source_reason NOT IN ('', 'no-photo') THEN p.source_reason
+       WHEN p.match_problem <> '' THEN p.match_problem
+       WHEN r.account_id IS NOT NULL THEN r.reason
+       WHEN p.source_reason = 'no-photo' AND m.presence = 'ours' THEN 'source-removed'
+       WHEN m.presence IN ('theirs', 'cleared') AND p.source_sha256 <> '' AND m.restored THEN 'restored'
+       WHEN m.presence IN ('theirs', 'cleared') AND p.source_sha256 <> '' THEN 'conflict-standing'
+       ELSE 'no-photo' END AS reason,
+  COALESCE(CASE WHEN p.source_reason NOT IN ('', 'no-photo') THEN
+       (SELECT k.detail FROM photos f JOIN pictures k ON k.source_sha256 = f.source_sha256
+        WHERE f.person_id = p.id AND f.gone_run IS NULL AND k.refused = p.source_reason LIMIT 1)
+       WHEN r.account_id IS NOT NULL THEN r.detail END, '') AS detail,
+  (m.presence IN ('theirs', 'cleared') AND NOT m.restored AND p.source_sha256 <> '' AND :report) AS conflict
+FROM people p
+LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id AND p.account_id <> ''
+LEFT JOIN refusals r ON r.target = :target AND r.account_id = p.account_id AND r.source_sha256 = p.source_sha256
+WHERE p.state = 'in-scope'
+  AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run = :run AND o.target = :target AND o.person_id = p.id)
+  AND NOT EXISTS (SELECT 1 FROM others x WHERE x.target = :target AND x.account_id = p.account_id)
+  AND (p.context IN (SELECT name FROM unread) OR p.source_reason <> '' OR p.match_problem <> ''
+       OR r.account_id IS NOT NULL
+       OR (m.presence IN ('theirs', 'cleared') AND :report))
+"""
+
+
+def count_totals(db: sqlite3.Connection, run: int, targets: Sequence[str], *, chosen: bool) -> dict[str, int]:
+    """Count the people of a run by what happened to them; with several targets by what matters most.
+
+    People whose row says nothing this night are unchanged; for named people only the named ones count.
+    """
+    marks = ", ".join("?" * len(targets))
+    told = f"""
+        SELECT person_id, action FROM outcomes WHERE run = ? AND target IN ({marks})
+        UNION ALL
+        SELECT s.person_id, s.action FROM standing s JOIN people p ON p.id = s.person_id AND p.state = 'in-scope'
+        WHERE s.from_run <= ? AND (s.until_run IS NULL OR s.until_run > ?) AND s.target IN ({marks}) AND NOT ?
+          AND NOT EXISTS (
+            SELECT 1 FROM outcomes o WHERE o.run = ? AND o.person_id = s.person_id AND o.target = s.target)"""
+    rank = "instr('fail create replace remove keep skip', action)"
+    foremost = f"SELECT action, MIN({rank}) FROM ({told}) GROUP BY person_id"
+    query = f"SELECT action, COUNT(*) AS n FROM ({foremost}) GROUP BY action"
+    totals = dict.fromkeys(_TOTALS, 0)
+    for row in db.execute(query, (run, *targets, run, run, *targets, chosen, run)):
+        totals[_COUNTED_AS[Action(row["action"])]] += row["n"]
+    totals["people"] = _count_people(db, run, chosen=chosen)
+    told_of = sum(totals[name] for name in _TOTALS[1:])
+    totals["unchanged"] += totals["people"] - told_of
+    return totals
+
+
+def _count_people(db: sqlite3.Connection, run: int, *, chosen: bool) -> int:
+    """Count who was in scope, with those who left it in this very run; or the people that were named."""
+    named = "SELECT person_id AS id FROM outcomes WHERE run = ?"
+    everybody = "" if chosen else "UNION SELECT id FROM people WHERE state = 'in-scope'"
+    count: int = db.execute(f"SELECT COUNT(DISTINCT id) FROM ({named} {everybody})", (run,)).fetchone()[0]
+    return count
+
+
+def outcomes_of(db: sqlite3.Connection, run: RunRow) -> Iterator[Outcome]:
+    """Yield a run's outcomes: what it did, then (unless it was about named people) what stood while it ran."""
+    for row in db.execute("SELECT * FROM outcomes WHERE run = ? ORDER BY person_id, target", (run.id,)):
+        yield _outcome(row)
+    if run.chosen or run.dry_run:
+        return
+    query = """
+        SELECT s.*, p.name, p.upn, p.account_id, p.source_sha256 FROM standing s JOIN people p ON p.id = s.person_id
+        WHERE s.from_run <= :run AND (s.until_run IS NULL OR s.until_run > :run)
+          AND NOT EXISTS (SELECT 1 FROM outcomes o
+                          WHERE o.run = :run AND o.person_id = s.person_id AND o.target = s.target)
+        ORDER BY s.person_id, s.target"""
+    for row in db.execute(query, {"run": run.id}):
+        yield _outcome(row)
+
+
+def _outcome(row: sqlite3.Row) -> Outcome:
+    return Outcome(
+        person=row["name"],
+        upn=row["upn"],
+        account_id=row["account_id"] or None,
+        action=Action(row["action"]),
+        reason=Reason(row["reason"]),
+        detail=row["detail"],
+        source_sha256=row["source_sha256"] or None,
+        person_id=row["person_id"],
+        target=row["target"],
+    )
+
+
+def count_conflicts(db: sqlite3.Connection, run: int) -> int:
+    """Count the people whose cloud photo is somebody else's doing, decided tonight or standing and listed."""
+    query = """
+        SELECT COUNT(*) FROM (
+          SELECT person_id FROM outcomes WHERE run = :run AND conflict
+          UNION SELECT person_id FROM standing WHERE conflict AND from_run <= :run
+                AND (until_run IS NULL OR until_run > :run))"""
+    count: int = db.execute(query, {"run": run}).fetchone()[0]
+    return count
+
+
+def count_reason(db: sqlite3.Connection, run: int, reason: Reason) -> int:
+    """Count the people of a run with this reason."""
+    query = "SELECT COUNT(DISTINCT person_id) FROM outcomes WHERE run = ? AND reason = ?"
+    count: int = db.execute(query, (run, reason)).fetchone()[0]
+    return count
+
+
+def tell_standing(db: sqlite3.Connection, run: int) -> None:
+    """Write what stands as outcomes of this run: a dry run leaves nothing else behind to tell it by."""
+    db.execute(
+        """INSERT OR IGNORE INTO outcomes
+        SELECT ?, s.target, s.person_id, p.name, p.upn, p.account_id, s.action, s.reason, s.detail, p.source_sha256,
+               s.conflict FROM standing s JOIN people p ON p.id = s.person_id WHERE s.until_run IS NULL""",
+        (run,),
+    )
+
+
+def copy_run(source: sqlite3.Connection, db: sqlite3.Connection, run: int) -> None:
+    """Copy a dry run and its outcomes from the copy it worked in to the real ledger: nothing else is kept of it."""
+    for table in ("runs", "outcomes"):
+        column = "id" if table == "runs" else "run"
+        rows = source.execute(f"SELECT * FROM {table} WHERE {column} = ?", (run,))
+        marks = ", ".join("?" * len(rows.description))
+        db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (tuple(row) for row in rows))

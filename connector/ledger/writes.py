@@ -1,0 +1,82 @@
+"""What was written to the cloud, over what, and what did it leave? Enough to undo it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from connector.ledger.codec import pack_print, pack_time, unpack_print
+from connector.model import Action, Fingerprint
+
+
+class Write(NamedTuple):
+    """Hold one write: the photo it took the place of (a backup's sha256, or empty) and what it left."""
+
+    run: int
+    target: str
+    account_id: str
+    person_id: str
+    action: Action
+    written_at: str
+    before_sha256: str
+    before_presence: str
+    sent_sha256: str
+    sent_print: Fingerprint | None
+    left_tag: str = ""
+    left_sha256: str = ""
+
+
+def save_write(db: sqlite3.Connection, write: Write) -> None:
+    """Keep a write that is about to happen."""
+    values = (*write[:9], pack_print(write.sent_print), write.left_tag, write.left_sha256)
+    db.execute(f"INSERT OR REPLACE INTO writes VALUES ({', '.join('?' * len(values))})", values)
+
+
+def drop_write(db: sqlite3.Connection, run: int, target: str, *, account_id: str) -> None:
+    """Forget a write that the cloud refused."""
+    db.execute("DELETE FROM writes WHERE run = ? AND target = ? AND account_id = ?", (run, target, account_id))
+
+
+def note_left(
+    db: sqlite3.Connection, target: str, account_id: str, *, written_at: datetime, tag: str, read_sha256: str
+) -> None:
+    """Note what a settled write left in the cloud, as seen by the read-back of that night or a later one."""
+    change = "UPDATE writes SET left_tag = ?, left_sha256 = ? WHERE target = ? AND account_id = ? AND written_at = ?"
+    db.execute(change, (tag, read_sha256, target, account_id, pack_time(written_at)))
+
+
+def find_write(db: sqlite3.Connection, run: int, target: str, *, account_id: str) -> Write | None:
+    """Return what a run wrote for one account."""
+    query = "SELECT * FROM writes WHERE run = ? AND target = ? AND account_id = ?"
+    row = db.execute(query, (run, target, account_id)).fetchone()
+    return None if row is None else _write(row)
+
+
+def writes_of_run(db: sqlite3.Connection, run: int) -> Iterator[Write]:
+    """Yield what a run wrote."""
+    for row in db.execute("SELECT * FROM writes WHERE run = ? ORDER BY account_id, target", (run,)).fetchall():
+        yield _write(row)
+
+
+def last_writes_of(db: sqlite3.Connection, person_id: str) -> list[Write]:
+    """Return the newest write for a person in each target."""
+    query = """
+        SELECT * FROM writes w WHERE person_id = ? AND NOT EXISTS (
+          SELECT 1 FROM writes later WHERE later.person_id = w.person_id AND later.target = w.target
+          AND later.run > w.run) ORDER BY target"""
+    return [_write(row) for row in db.execute(query, (person_id,))]
+
+
+def is_backup_wanted(db: sqlite3.Connection, content_sha256: str) -> bool:
+    """Say whether a kept write refers to this backup."""
+    query = "SELECT 1 FROM writes WHERE before_sha256 = ? LIMIT 1"
+    return db.execute(query, (content_sha256,)).fetchone() is not None
+
+
+def _write(row: sqlite3.Row) -> Write:
+    values = dict(row)
+    values["action"] = Action(values["action"])
+    values["sent_print"] = unpack_print(values["sent_print"])
+    return Write(**values)

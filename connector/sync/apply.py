@@ -1,0 +1,169 @@
+"""How does the plan reach the cloud? Intent, backup, write, read-back: nothing is lost at whatever instant we stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from connector.errors import ExitCode, PersonError
+from connector.ledger import memory as memory_rows
+from connector.ledger.plan import Step, steps
+from connector.ledger.store import transaction
+from connector.ledger.writes import Write, drop_write, save_write
+from connector.model import Action, Intent, Reason
+from connector.sources import Source
+from connector.sync.lanes import Lanes
+from connector.sync.night import Night
+from connector.sync.ready import Ready, made_ready
+from connector.sync.settle import ReadBack
+from connector.sync.tell import tell, tell_trouble
+from connector.targets import Target
+
+# After these the cloud may or may not have done it: the intent stays, and next night's look settles it.
+_MAYBE_DONE = frozenset({Reason.CLOUD_ERROR, Reason.THROTTLED, Reason.UNREADABLE_ANSWER})
+ACCEPTED = "Microsoft 365 accepted it; apps may show it hours or days later."
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Hold the end of one write: None, or what befell the person."""
+
+    error: PersonError | None = None
+
+
+class Applier:
+    """Carry out a target's plan: writes side by side, each after its intent; tags read back behind them."""
+
+    def __init__(self, night: Night, target: Target, source: Source) -> None:
+        self._night = night
+        self._target = target
+        self._source = source
+        self._back = ReadBack(night, target)
+        self._begun = 0
+        self._on_the_wire: dict[str, Intent] = {}
+
+    def run(self, total: int) -> None:
+        """Write what the plan says, until it is done, a limit is reached, or the service ends it for all."""
+        night = self._night
+        night.progress.phase("uploading", total)
+        with Lanes[Ready, Done](night.settings.sync_concurrency) as lanes, self._back:
+            try:
+                self._write_all(lanes)
+            except BaseException:
+                for ready, done in lanes.undelivered():
+                    self._finished(ready, done)
+                raise
+            self._back.drain()
+
+    def _write_all(self, lanes: Lanes[Ready, Done]) -> None:
+        ahead = self._night.settings.sync_concurrency * 2
+        for chunk in steps(self._night.db, self._target.name, chunk=self._target.batch_size * 5):
+            for ready in made_ready(self._night, self._allowed(chunk), target=self._target, source=self._source):
+                if self._is_over():
+                    break
+                self._begin(ready)
+                lanes.send(ready, self._write, ready)
+                self._take(lanes, until=ahead)
+                self._back.go_on()
+            if self._is_over():
+                break
+        self._take(lanes, until=0)
+
+    def _allowed(self, chunk: Sequence[Step]) -> list[Step]:
+        """Cut what SYNC_MAX_UPLOADS does not allow tonight; removals are no uploads."""
+        limit = self._night.settings.sync_max_uploads
+        if not limit:
+            return list(chunk)
+        room, allowed = limit - self._night.uploads, []
+        for step in chunk:
+            is_upload = step.action is not Action.REMOVE
+            if is_upload and room <= 0:
+                self._night.codes.add(ExitCode.LIMIT)
+                continue
+            room -= is_upload
+            allowed.append(step)
+        return allowed
+
+    def _is_over(self) -> bool:
+        minutes = self._night.settings.sync_max_minutes
+        if minutes and self._night.clock() - self._night.started >= timedelta(minutes=minutes):
+            self._night.codes.add(ExitCode.LIMIT)
+            return True
+        return False
+
+    def _begin(self, ready: Ready) -> None:
+        """Write down, before it happens, what is about to happen."""
+        night, item, step = self._night, ready.step.item, ready.step
+        now = night.clock()
+        intent = Intent(
+            person_id=item.person.id,
+            source_sha256=item.source_sha256,
+            sent_sha256=ready.sent_sha256,
+            sent_print=ready.sent_print,
+            tag_before=step.tag_before,
+            started_at=now,
+            reason=step.reason,
+            recipe=night.recipe.key if ready.sent_bytes else "",
+        )
+        write = Write(
+            run=night.run,
+            target=self._target.name,
+            account_id=item.account.id,
+            person_id=item.person.id,
+            action=step.action,
+            written_at=now.isoformat(),
+            before_sha256=ready.backup_sha256,
+            before_presence=item.memory.presence if item.memory else "",
+            sent_sha256=ready.sent_sha256,
+            sent_print=ready.sent_print,
+        )
+        with transaction(night.db):
+            memory_rows.open_intent(night.db, self._target.name, item.account.id, intent=intent, run=night.run)
+            save_write(night.db, write)
+        self._on_the_wire[item.account.id] = intent
+        night.uploads += step.action is not Action.REMOVE
+
+    def _write(self, ready: Ready) -> Done:
+        """Do it, in a lane."""
+        try:
+            if ready.step.action is Action.REMOVE:
+                self._target.remove(ready.step.item.account)
+            else:
+                self._target.put(ready.step.item.account, ready.sent_bytes)
+        except PersonError as error:
+            return Done(error)
+        return Done()
+
+    def _take(self, lanes: Lanes[Ready, Done], *, until: int) -> None:
+        for ready, done in lanes.taken(until=until):
+            self._finished(ready, done)
+
+    def _finished(self, ready: Ready, done: Done) -> None:
+        night, step, item = self._night, ready.step, ready.step.item
+        intent = self._on_the_wire.pop(item.account.id)
+        with transaction(night.db):
+            if done.error is not None:
+                self._failed(ready, done.error)
+            else:
+                memory_rows.accept_intent(night.db, self._target.name, item.account.id, now=night.clock())
+                memory_rows.drop_refusal(night.db, self._target.name, item.account.id)
+                detail = ACCEPTED if step.action is not Action.REMOVE else ""
+                tell(
+                    night,
+                    self._target.name,
+                    item,
+                    action=step.action,
+                    reason=step.reason,
+                    detail=detail,
+                    conflict=step.conflict,
+                )
+                self._back.add(item, intent)
+        night.progress.step()
+
+    def _failed(self, ready: Ready, error: PersonError) -> None:
+        night, item = self._night, ready.step.item
+        if error.reason not in _MAYBE_DONE:
+            memory_rows.close_intent(night.db, self._target.name, item.account.id)
+            drop_write(night.db, night.run, self._target.name, account_id=item.account.id)
+        tell_trouble(night, self._target.name, item, error)

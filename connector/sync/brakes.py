@@ -1,0 +1,56 @@
+"""May tonight's plan happen? Its numbers are counted in the ledger and shown to the brakes before the first write."""
+
+from __future__ import annotations
+
+from connector.decide.brakes import Limits, PlanCounts, Vanished, check_brakes
+from connector.errors import BrakeError
+from connector.ledger.matching import count_matched, count_settled, rematches, settle_matches
+from connector.ledger.people import settle_vanished, vanished
+from connector.ledger.plan import count_plan, count_with_photo
+from connector.ledger.store import transaction
+from connector.sync.night import Night
+
+
+def check_plan(night: Night) -> None:
+    """Let the plan pass, or raise BrakeError with every brake it trips; `--force` passes and says so."""
+    trips = check_brakes(_counts(night), _limits(night))
+    if trips and not night.options.force:
+        reasons = " ".join(trip.message for trip in trips)
+        fixes = " ".join(dict.fromkeys(trip.fix for trip in trips))
+        raise BrakeError(f"A brake stopped the run before its first write: {reasons}", fixes)
+    for trip in trips:
+        night.tell(f"Passed by --force: {trip.message}")
+    if not (night.options.only or night.unread):
+        with transaction(night.db):
+            settle_matches(night.db)
+            settle_vanished(night.db)
+
+
+def _counts(night: Night) -> PlanCounts:
+    plan = count_plan(night.db)
+    known, _ = count_matched(night.db)
+    moved = rematches(night.db)
+    lost = vanished(night.db)
+    if night.options.only:
+        moved, lost = [one for one in moved if one in night.chosen_ids], {}
+    return PlanCounts(
+        replacements=plan.replacements,
+        with_photo=count_with_photo(night.db),
+        overwrites=plan.overwrites,
+        removals=plan.removals,
+        known=known,
+        rematches=len(moved),
+        matched_before=count_settled(night.db),
+        attributes={name: Vanished(had, gone) for name, (had, gone) in lost.items()},
+    )
+
+
+def _limits(night: Night) -> Limits:
+    settings = night.settings
+    return Limits(
+        changes_percent=settings.sync_max_changes_percent,
+        overwrites=settings.sync_max_overwrites,
+        removals=settings.sync_max_removals,
+        rematches=settings.sync_max_rematches,
+        only=bool(night.options.only),
+    )

@@ -1,0 +1,56 @@
+"""How do several requests run side by side without the work list growing in memory? Through a few bounded lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from types import TracebackType
+from typing import Generic, TypeVar
+
+Label = TypeVar("Label")
+Result = TypeVar("Result")
+
+
+class Lanes(Generic[Label, Result]):
+    """Run calls on a few threads and hand back what each gave, with its label; one thread feeds and empties it.
+
+    An exception of a call is raised where its result is taken. Leaving the block by an exception drops what has not
+    begun, and waits for what is on the wire.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
+        self._open: dict[Future[Result], Label] = {}
+
+    def __enter__(self) -> Lanes[Label, Result]:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for what is under way."""
+        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+
+    def __len__(self) -> int:
+        """Count the calls whose results were not taken."""
+        return len(self._open)
+
+    def send(self, label: Label, call: Callable[..., Result], *values: object) -> None:
+        """Begin a call as soon as a lane is free."""
+        self._open[self._pool.submit(call, *values)] = label
+
+    def taken(self, *, until: int = 0) -> Iterator[tuple[Label, Result]]:
+        """Yield finished calls, waiting until at most `until` are open."""
+        while len(self._open) > until:
+            done, _ = wait(self._open, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield self._open.pop(future), future.result()
+
+    def undelivered(self) -> Iterator[tuple[Label, Result]]:
+        """Yield, after a failure elsewhere, what other calls still gave; their own failures are passed over."""
+        wait(self._open)
+        for future in list(self._open):
+            label = self._open.pop(future)
+            if not future.cancelled() and future.exception() is None:
+                yield label, future.result()

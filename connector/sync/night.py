@@ -1,0 +1,72 @@
+"""What does every step of a night share? Settings, ledger, both sides, the counters, and what is to be told."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from connector.config import Settings
+from connector.decide.case import Conflict, Policy, Removed
+from connector.errors import ExitCode
+from connector.ledger.files import Backups, Spool
+from connector.model import Clock, Progress, Traffic
+from connector.photo import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Hold what was asked for on the command line of this run."""
+
+    dry_run: bool = False
+    full: bool = False
+    resend: bool = False
+    only: tuple[str, ...] = ()
+    overwrite: bool = False
+    clear: bool = False
+    force: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Night:
+    """Hold one run while it lasts. `db` is the ledger, in a dry run a copy of it."""
+
+    settings: Settings
+    options: Options
+    db: sqlite3.Connection
+    folder: Path
+    run: int
+    started: datetime
+    clock: Clock
+    traffic: Traffic
+    progress: Progress
+    spool: Spool
+    backups: Backups
+    notices: list[str] = field(default_factory=list)
+    codes: set[ExitCode] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
+    modes: set[str] = field(default_factory=set)
+    chosen_ids: tuple[str, ...] = ()
+    uploads: int = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return how pictures are made."""
+        return Recipe(self.settings.photo_size, square=self.settings.photo_crop == "square")
+
+    @property
+    def policy(self) -> Policy:
+        """Return what the administrator decided, by settings and by options."""
+        return Policy(
+            conflict=Conflict(self.settings.sync_conflict),
+            removed=Removed(self.settings.sync_removed),
+            resend=self.options.resend,
+            overwrite=self.options.overwrite,
+            clear=self.options.clear,
+        )
+
+    def tell(self, notice: str) -> None:
+        """Add a sentence to the report, once."""
+        if notice and notice not in self.notices:
+            self.notices.append(notice)

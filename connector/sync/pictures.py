@@ -1,0 +1,108 @@
+"""Which picture is whose, and is it ready? Values of the source become known pictures while the reading goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from connector.ledger import people as ledger
+from connector.ledger.people import PictureRow
+from connector.model import Prepared, Reason
+from connector.photo import Candidate, PictureRefused, Recipe, choose, prepare, worst_reason
+from connector.sources import Page, PersonRead
+from connector.sync.night import Night
+
+# So many pages wait for their pictures while the next one is read.
+PAGES_AHEAD = 2
+
+Made = Prepared | PictureRefused
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyPage:
+    """Hold a page whose new pictures were looked at: by source sha256."""
+
+    page: Page
+    shas: dict[int, list[tuple[str, str]]]
+    made: dict[str, Made]
+
+
+def make(content_bytes: bytes, recipe: Recipe) -> Made:
+    """Prepare a picture, or say why not; in a thread of its own."""
+    try:
+        return prepare(content_bytes, recipe)
+    except PictureRefused as refused:
+        return refused
+
+
+def ready_pages(night: Night, pages: Iterable[Page]) -> Iterator[ReadyPage]:
+    """Yield pages with their unknown pictures prepared; preparing overlaps reading the pages after."""
+    waiting: deque[tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[Made]]]] = deque()
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="prepare") as pool:
+        for page in pages:
+            waiting.append((page, *_begun(night, page, pool)))
+            while len(waiting) > PAGES_AHEAD:
+                yield _ready(waiting.popleft())
+        while waiting:
+            yield _ready(waiting.popleft())
+
+
+def _begun(
+    night: Night, page: Page, pool: ThreadPoolExecutor
+) -> tuple[dict[int, list[tuple[str, str]]], dict[str, Future[Made]]]:
+    shas: dict[int, list[tuple[str, str]]] = {}
+    begun: dict[str, Future[Made]] = {}
+    for index, event in enumerate(page.events):
+        if not isinstance(event, PersonRead):
+            continue
+        shas[index] = []
+        for photo in event.photos:
+            source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
+            shas[index].append((photo.attribute, source_sha256))
+            if source_sha256 not in begun and ledger.find_picture(night.db, source_sha256) is None:
+                begun[source_sha256] = pool.submit(make, photo.content_bytes, night.recipe)
+    return shas, begun
+
+
+def _ready(waiting: tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[Made]]]) -> ReadyPage:
+    page, shas, begun = waiting
+    return ReadyPage(page, shas, {source_sha256: future.result() for source_sha256, future in begun.items()})
+
+
+def remember_picture(night: Night, source_sha256: str, made: Made) -> None:
+    """Keep what a picture shows in the ledger, and the picture itself in the spool while there is room."""
+    if isinstance(made, PictureRefused):
+        row = PictureRow(refused=made.reason, detail=str(made))
+    else:
+        row = PictureRow("", "", night.recipe.key, made.sent_sha256, made.sent, made.whole)
+        night.spool.keep(source_sha256, made.sent_bytes)
+    ledger.save_picture(night.db, source_sha256, row)
+
+
+def choose_pictures(night: Night) -> None:
+    """Choose the picture of everybody who changed tonight; a picture that many share is nobody's face."""
+    ledger.find_placeholders(night.db, people=night.settings.placeholder_people, run=night.run)
+    trust = night.settings.ldap_photo_attributes
+    for chunk in ledger.photos_to_choose_from(night.db, run=night.run):
+        ledger.set_chosen(night.db, [_chosen(person_id, photos, trust) for person_id, photos in chunk])
+
+
+def _chosen(person_id: str, photos: list[ledger.PhotoRow], trust: tuple[str, ...]) -> tuple[str, str, str]:
+    candidates = [
+        Candidate(
+            photo.attribute,
+            photo.source_sha256,
+            photo.width,
+            photo.height,
+            Reason(photo.refused) if photo.refused else None,
+        )
+        for photo in photos
+    ]
+    best = choose(candidates, trust)
+    if best is not None:
+        return best.source_sha256, "", person_id
+    return "", worst_reason(candidates, trust), person_id

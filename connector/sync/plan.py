@@ -1,0 +1,225 @@
+"""What is to be done? The cloud is looked at in full batches; each look becomes a decision, or a step of the plan."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from connector.decide.case import UNSEEN, Case, Decision, Source
+from connector.decide.compare import Look, SourcePicture, shows_one_of
+from connector.decide.remember import memory_after
+from connector.decide.settle import Judged, Settled, judge, needs_bytes
+from connector.decide.table import decide, needs_look
+from connector.errors import PersonError
+from connector.ledger import memory as memory_rows
+from connector.ledger import work
+from connector.ledger.people import other_pictures
+from connector.ledger.plan import Step, add_step
+from connector.ledger.store import transaction
+from connector.ledger.work import WorkItem
+from connector.ledger.writes import note_left
+from connector.model import CloudPhoto, CloudTag, Memory, Presence, Reason
+from connector.photo import PictureRefused, read_print, sent_size
+from connector.sync.lanes import Lanes
+from connector.sync.night import Night
+from connector.sync.tell import tell, tell_trouble
+from connector.targets import Target
+
+Answers = Mapping[str, CloudTag | CloudPhoto | PersonError | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Label a request on the wire: the people it is about, and the tags already seen when it asks for bytes."""
+
+    items: Sequence[WorkItem]
+    tags: Mapping[str, CloudTag]
+
+
+def list_work(night: Night, target: Target) -> None:
+    """List who is looked at tonight for this target."""
+    settings, options = night.settings, night.options
+    only_without = target.name == "sharepoint" and len(settings.targets) > 1
+    work.leave_out(night.db, target.name, unread=night.unread, with_exchange=only_without)
+    if options.only:
+        work.list_chosen(night.db, target.name, night.chosen_ids)
+        return
+    removes = settings.sync_removed == "remove"
+    work.list_different(night.db, target.name, source_wins=settings.sync_conflict == "source", removes=removes)
+    if options.full or options.resend:
+        work.list_everybody(night.db, target.name)
+    else:
+        work.list_share(night.db, target.name, settings.sync_verify_percent)
+
+
+class Planner:
+    """Turn the work list into decisions: those that write become the plan, the others are settled at once."""
+
+    def __init__(self, night: Night, target: Target) -> None:
+        self._night = night
+        self._target = target
+        self._to_look: list[WorkItem] = []
+        self._to_fetch: list[tuple[WorkItem, CloudTag]] = []
+
+    def run(self) -> None:
+        """Ask about everybody on the list, `SYNC_CONCURRENCY` batches at a time."""
+        list_work(self._night, self._target)
+        self._night.progress.phase("asking", work.count_work(self._night.db, self._target.name))
+        with Lanes[Asked, Answers](self._night.settings.sync_concurrency) as lanes:
+            for items in work.work_items(self._night.db, self._target.name):
+                self._take_in(items)
+                self._ask(lanes, at_least=self._target.batch_size)
+            while self._to_look or self._to_fetch or len(lanes):
+                self._ask(lanes, at_least=1)
+                self._answered(lanes, until=max(0, len(lanes) - 1))
+
+    def _take_in(self, items: Sequence[WorkItem]) -> None:
+        quiet = [item for item in items if not self._is_asked(item)]
+        self._to_look += [item for item in items if self._is_asked(item)]
+        with transaction(self._night.db):
+            for item in quiet:
+                self._conclude(item, Look.not_asked())
+
+    def _is_asked(self, item: WorkItem) -> bool:
+        """Ask where the decision needs it, where something is open, and whose turn it is."""
+        options = self._night.options
+        if item.intent is not None or not item.is_due or options.full or options.only:
+            return True
+        return needs_look(self._case(item, Judged(None, item.memory, UNSEEN)), self._night.policy)
+
+    def _ask(self, lanes: Lanes[Asked, Answers], *, at_least: int) -> None:
+        """Send full batches, bytes before tags; at the end of the list also those that are not full."""
+        size, ahead = self._target.batch_size, self._night.settings.sync_concurrency * 2
+        while len(self._to_fetch) >= at_least and self._to_fetch and (at_least > 1 or self._no_more_tags(lanes)):
+            part, self._to_fetch = self._to_fetch[:size], self._to_fetch[size:]
+            asked = Asked([item for item, _ in part], {item.account.id: tag for item, tag in part})
+            lanes.send(asked, self._target.photos, [item.account for item in asked.items])
+            self._answered(lanes, until=ahead)
+        while len(self._to_look) >= at_least and self._to_look:
+            items, self._to_look = self._to_look[:size], self._to_look[size:]
+            lanes.send(Asked(items, {}), self._target.tags, [item.account for item in items])
+            self._answered(lanes, until=ahead)
+
+    def _no_more_tags(self, lanes: Lanes[Asked, Answers]) -> bool:
+        """Say whether a batch of bytes that is not full would stay so."""
+        return not self._to_look and (len(lanes) == 0 or len(self._to_fetch) >= self._target.batch_size)
+
+    def _answered(self, lanes: Lanes[Asked, Answers], *, until: int) -> None:
+        for asked, answers in lanes.taken(until=until):
+            with transaction(self._night.db):
+                for item in asked.items:
+                    self._seen(item, answers[item.account.id], asked.tags.get(item.account.id))
+
+    def _seen(self, item: WorkItem, answer: CloudTag | CloudPhoto | PersonError | None, tag: CloudTag | None) -> None:
+        if isinstance(answer, PersonError):
+            tell_trouble(self._night, self._target.name, item, answer)
+            self._night.progress.step()
+        elif isinstance(answer, CloudPhoto):
+            self._conclude(item, look_at_photo(answer, tag), answer.content_bytes)
+        elif tag is not None:
+            self._conclude(item, Look.at(None))  # it went between the two looks
+        elif needs_bytes(answer, memory=item.memory, intent=item.intent, now=self._night.clock()):
+            self._to_fetch.append((item, answer))  # type: ignore[arg-type]  # a tag, else no bytes are needed
+        else:
+            self._conclude(item, Look.at(answer))
+
+    def _conclude(self, item: WorkItem, look: Look, content_bytes: bytes | None = None) -> None:
+        """Judge what was seen, decide, and either add a step or remember and tell."""
+        night = self._night
+        picture = source_picture(item, night)
+        judged = judge(look, source=picture, memory=item.memory, intent=item.intent, now=night.clock())
+        settle_intent(night, self._target.name, item, judged)
+        case = replace(self._case(item, judged), other_attribute_shown=self._is_other_attribute(item, look, judged))
+        decision = decide(case, night.policy, night.clock())
+        night.progress.step()
+        if decision.writes:
+            self._add_step(item, decision, look, content_bytes)
+            return
+        if decision.conflict and content_bytes is not None and night.settings.report_pictures != "none":
+            night.spool.keep(look.read_sha256, content_bytes)
+        after = memory_after(decision, case=case, look=look, picture=picture, policy=night.policy)
+        remember(night, self._target.name, item, after=after, decision=decision, asked=look.asked)
+        tell(night, self._target.name, item, action=decision.action, reason=decision.reason, conflict=decision.conflict)
+
+    def _add_step(self, item: WorkItem, decision: Decision, look: Look, content_bytes: bytes | None) -> None:
+        """Plan a write; bytes that are at hand are kept now, so that they need not be fetched again."""
+        backup = ""
+        keeps = self._night.settings.backup_days > 0 and not self._night.options.dry_run
+        if decision.needs_backup and content_bytes is not None and keeps:
+            backup = self._night.backups.keep(content_bytes)
+        step = Step(item, decision.action, decision.reason, decision.conflict, look.tag, backup)
+        add_step(self._night.db, self._target.name, step, over_foreign=decision.over_foreign)
+        work.make_due(self._night.db, self._target.name, item.person.id)
+
+    def _case(self, item: WorkItem, judged: Judged) -> Case:
+        is_current = item.picture is not None and item.picture.recipe == self._night.recipe.key
+        return Case(
+            person_id=item.person.id,
+            source=Source.photo(item.source_sha256) if item.source_sha256 else Source.cleared(),
+            memory=judged.memory,
+            view=judged.view,
+            settled=judged.settled,
+            sent_sha256=item.picture.sent_sha256 if item.picture and is_current else "",
+        )
+
+    def _is_other_attribute(self, item: WorkItem, look: Look, judged: Judged) -> bool:
+        if judged.memory is None or judged.memory.presence is not Presence.OURS or look.read_print is None:
+            return False
+        others = other_pictures(self._night.db, item.person.id, than=item.source_sha256)
+        return shows_one_of(look, [shown for row in others for shown in (row.sent, row.whole) if shown is not None])
+
+
+def look_at_photo(photo: CloudPhoto, tag: CloudTag | None) -> Look:
+    """Say what the bytes of a cloud photo show; bytes that are no picture show nothing."""
+    try:
+        shown = read_print(photo.content_bytes)
+    except PictureRefused:
+        shown = None
+    read_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
+    return Look.at(tag or CloudTag(photo.tag)).with_bytes(read_sha256, shown)
+
+
+def source_picture(item: WorkItem, night: Night) -> SourcePicture | None:
+    """Describe the source's picture at the size in which it would be sent today."""
+    row = item.picture
+    if row is None or row.sent is None or row.whole is None:
+        return None
+    width, height = sent_size(row.whole.width, row.whole.height, night.recipe)
+    return SourcePicture(item.source_sha256, replace(row.sent, width=width, height=height), row.whole)
+
+
+def settle_intent(night: Night, target: str, item: WorkItem, judged: Judged) -> None:
+    """End an open intent as it was judged; a settled write leaves its memory, and its tag for an undo."""
+    if item.intent is None or judged.settled is None or judged.settled.stays_open:
+        return
+    memory_rows.close_intent(night.db, target, item.account.id)
+    if judged.settled is not Settled.OURS:
+        return
+    after = judged.memory
+    save_or_drop(night, target, item.account.id, after)
+    left = (after.tag, after.read_sha256) if after is not None else ("", "")
+    started = item.intent.started_at
+    note_left(night.db, target, item.account.id, written_at=started, tag=left[0], read_sha256=left[1])
+
+
+def remember(
+    night: Night, target: str, item: WorkItem, *, after: Memory | None, decision: Decision, asked: bool
+) -> None:
+    """Store the memory that a decision without a write leaves."""
+    memory = after
+    is_kept = decision.reason is Reason.SOURCE_REMOVED and memory is not None and memory.presence is Presence.OURS
+    if is_kept and memory is not None:
+        memory = replace(memory, policy="kept")
+    if memory != item.memory:
+        save_or_drop(night, target, item.account.id, memory)
+    elif asked:
+        memory_rows.note_look(night.db, target, item.account.id, now=night.clock())
+
+
+def save_or_drop(night: Night, target: str, account_id: str, memory: Memory | None) -> None:
+    """Store a memory, or forget it where there is none."""
+    if memory is not None:
+        memory_rows.save_memory(night.db, target, account_id, memory=memory, run=night.run, now=night.clock())
+    else:
+        memory_rows.drop_memory(night.db, target, account_id)

@@ -1,0 +1,206 @@
+"""How do both sides become rows? Accounts by listing or delta, people by full reading or changes, then the join."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Sequence
+
+from connector.cloud.accounts import LinkExpired, changes, get_accounts, latest_link, list_accounts
+from connector.cloud.transport import Transport
+from connector.config import SourceKind, cloud_urls
+from connector.errors import Unreachable, UsageError
+from connector.ledger import accounts as account_rows
+from connector.ledger import people as people_rows
+from connector.ledger.matching import match_people
+from connector.ledger.places import Place, has_place, load_place, save_place
+from connector.ledger.store import transaction
+from connector.model import MatchRule, PersonState
+from connector.sources import Cookie, Mode, Page, PersonGone, PersonRead, Source
+from connector.sources.trouble import Refused
+from connector.sync.night import Night
+from connector.sync.pictures import ReadyPage, choose_pictures, ready_pages, remember_picture
+from connector.sync.tell import tell_left
+
+log = logging.getLogger("connector.sync")
+
+ACCOUNTS = "accounts"
+
+
+def read_accounts(night: Night, transport: Transport) -> None:
+    """Refresh the accounts: what changed since the last link, or the whole listing."""
+    plans = len(night.settings.targets) > 1
+    shape = _shape(night.settings.azure_tenant_id, cloud_urls(night.settings).graph_url, plans)
+    place = None if night.options.full else load_place(night.db, ACCOUNTS, shape=shape)
+    night.progress.phase("accounts")
+    if place is not None:
+        try:
+            _follow_accounts(night, transport, place.content_bytes.decode(), shape=shape, plans=plans)
+            return
+        except LinkExpired as expired:
+            night.tell(f"{expired} All accounts were listed again.")
+    _list_accounts(night, transport, shape=shape, plans=plans)
+
+
+def _follow_accounts(night: Night, transport: Transport, link: str, *, shape: str, plans: bool) -> None:
+    with transaction(night.db):
+        for page in changes(transport, link, plans=plans):
+            account_rows.save_accounts(night.db, page.accounts, run=night.run)
+            account_rows.drop_accounts(night.db, page.removed_ids)
+            night.progress.step(len(page.accounts))
+            if page.next_delta_link:
+                place = Place(page.next_delta_link.encode(), "")
+                save_place(night.db, ACCOUNTS, place, shape=shape, run=night.run)
+
+
+def _list_accounts(night: Night, transport: Transport, *, shape: str, plans: bool) -> None:
+    """List everybody; the link is asked for first, so that nothing falls between it and the listing."""
+    link = latest_link(transport, plans=plans)
+    with transaction(night.db):
+        for page in list_accounts(transport, plans=plans):
+            account_rows.save_accounts(night.db, page, run=night.run)
+            night.progress.step(len(page))
+        account_rows.drop_unseen(night.db, run=night.run)
+        save_place(night.db, ACCOUNTS, Place(link.encode(), ""), shape=shape, run=night.run)
+
+
+def read_people(night: Night, source: Source) -> None:
+    """Refresh the people, context by context; one that cannot be read leaves its people untouched."""
+    people_rows.drop_other_attributes(night.db, night.settings.ldap_photo_attributes)
+    contexts = source.contexts()
+    failures = [failure for context in contexts if (failure := _read_one(night, source, context)) is not None]
+    if failures and len(failures) == len(contexts):
+        raise failures[0]
+    with transaction(night.db):
+        choose_pictures(night)
+
+
+def _read_one(night: Night, source: Source, context: str) -> Unreachable | None:
+    try:
+        with transaction(night.db):
+            _read_context(night, source, context)
+    except Unreachable as failure:
+        if isinstance(failure, Refused):
+            raise
+        log.warning("context %s was not read: %s", context, failure)
+        night.unread.add(context)
+        night.codes.add(failure.exit_code)
+        night.tell(f"The people of {context} are left as they were: {failure}")
+        return failure
+    return None
+
+
+def _read_context(night: Night, source: Source, context: str) -> None:
+    shape = source.shape()
+    place = None if night.options.full else load_place(night.db, context, shape=shape)
+    if place is None and not night.options.full and has_place(night.db, context):
+        night.tell(f"The settings that shape the reading of {context} are others than last time; everybody was read.")
+    night.progress.phase("people")
+    reading = source.read(context, Cookie(place.content_bytes, place.server) if place else None)
+    night.tell(reading.notice)
+    night.modes.add(reading.mode)
+    for ready in ready_pages(night, reading.pages):
+        save_page(night, ready, context=context, mode=reading.mode)
+        if ready.page.cookie is not None:
+            end = Place(ready.page.cookie, reading.server)
+            save_place(night.db, context, end, shape=shape, run=night.run)
+        if ready.page.complete and reading.mode is Mode.FULL:
+            _leave_unseen(night, context)
+    if reading.mode is Mode.CHANGES:
+        _compare_roster(night, source, context)
+
+
+def save_page(night: Night, ready: ReadyPage, *, context: str, mode: Mode) -> None:
+    """Store a page's people, photos and pictures."""
+    for source_sha256, made in ready.made.items():
+        remember_picture(night, source_sha256, made)
+    for index, event in enumerate(ready.page.events):
+        if isinstance(event, PersonGone):
+            _save_gone(night, event)
+        else:
+            _save_read(night, event, ready.shas[index], context=context, mode=mode)
+    night.progress.step(len(ready.page.events))
+
+
+def _save_gone(night: Night, event: PersonGone) -> None:
+    if people_rows.mark_gone(night.db, event.person_id, event.state, run=night.run):
+        tell_left(night, event.person_id, event.state)
+
+
+def _save_read(night: Night, event: PersonRead, found: Sequence[tuple[str, str]], *, context: str, mode: Mode) -> None:
+    """Store one person. Among changes, a value that is missing without having been cleared is merely unread."""
+    person = event.person
+    people_rows.save_person(night.db, person, context=context, run=night.run)
+    missing: set[str] = set()
+    if mode is Mode.CHANGES:
+        seen = {attribute for attribute, _ in found}
+        missing = people_rows.known_attributes(night.db, person.id) - seen - event.cleared
+    people_rows.save_photos(night.db, person.id, found, keep=missing, run=night.run)
+    if missing:
+        people_rows.set_unread(night.db, person.id, run=night.run)
+    else:
+        people_rows.clear_unread(night.db, person.id, run=night.run)
+
+
+def _leave_unseen(night: Night, context: str) -> None:
+    for person_id in people_rows.unseen(night.db, context, run=night.run):
+        _save_gone(night, PersonGone(person_id, PersonState.OUT_OF_SCOPE))
+
+
+def _compare_roster(night: Night, source: Source, context: str) -> None:
+    """Fetch who is new in the group, and put out of scope who left it: a membership is no change of the person."""
+    roster = source.roster(context)
+    if roster is None:
+        return
+    new, left = people_rows.compare_roster(night.db, context, roster)
+    for person_id in left:
+        _save_gone(night, PersonGone(person_id, PersonState.OUT_OF_SCOPE))
+    save_events(night, source.fetch(new), context=context)
+
+
+def save_events(night: Night, events: Iterable[PersonRead], *, context: str = "") -> None:
+    """Store people who were read by name or by id, each in the context that is known of them."""
+    for event in events:
+        known = people_rows.context_of(night.db, event.person.id) or context
+        for ready in ready_pages(night, [Page([event])]):
+            save_page(night, ready, context=known, mode=Mode.CHANGES)
+
+
+def read_chosen(night: Night, source: Source, transport: Transport) -> None:
+    """Read the people of `--only` by search and their accounts by id; no cookie and no link moves."""
+    contexts = source.contexts()
+    for name in night.options.only:
+        found = source.find(name)
+        if len(found) != 1:
+            raise _not_one(name, [event.person.name for event in found])
+        person = found[0].person
+        ends = [one for one in contexts if person.name.lower().endswith(one.lower())]
+        with transaction(night.db):
+            save_events(night, found, context=max(ends, key=len, default=contexts[0]))
+            known = people_rows.account_of(night.db, person.id)
+            wanted = [text for text in dict.fromkeys((known, person.upn, person.mail)) if text]
+            account_rows.save_accounts(night.db, get_accounts(transport, wanted), run=night.run)
+        night.chosen_ids = (*night.chosen_ids, person.id)
+    night.modes.add(Mode.CHANGES)
+    with transaction(night.db):
+        choose_pictures(night)
+
+
+def _not_one(name: str, found: Sequence[str]) -> UsageError:
+    if not found:
+        fix = "Check the spelling (UPN, mail, sAMAccountName or DN), and that LDAP_FILTER and LDAP_BASE_DN let them in."
+        return UsageError(f"--only {name}: nobody in scope has this name.", fix)
+    return UsageError(f"--only {name}: this fits {len(found)} people: {'; '.join(found)}.", "Name one by UPN or DN.")
+
+
+def match(night: Night) -> None:
+    """Find everybody's account, by the rules of the settings."""
+    from_folder = night.settings.source is SourceKind.FOLDER
+    rules = (night.settings.folder_key,) if from_folder else (MatchRule.ANCHOR, *night.settings.match_fallback)
+    with transaction(night.db):
+        match_people(night.db, rules, from_folder=from_folder)
+
+
+def _shape(*values: object) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()

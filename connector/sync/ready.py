@@ -1,0 +1,126 @@
+"""Is a step ready to be written? Its picture is at hand, a removal is confirmed, and what it replaces is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from connector.errors import PersonError
+from connector.ledger.people import find_picture
+from connector.ledger.plan import Step
+from connector.ledger.store import transaction
+from connector.model import Action, CloudPhoto, Fingerprint, Reason
+from connector.sources import PersonRead, Source
+from connector.sync.night import Night
+from connector.sync.pictures import choose_pictures, make, remember_picture
+from connector.sync.read import save_events
+from connector.sync.tell import tell, tell_trouble
+from connector.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Hold a step with the bytes to send (none for a removal) and the backup of what it takes the place of."""
+
+    step: Step
+    sent_bytes: bytes = field(default=b"", repr=False)
+    sent_sha256: str = ""
+    sent_print: Fingerprint | None = None
+    backup_sha256: str = ""
+
+
+def made_ready(night: Night, chunk: Sequence[Step], *, target: Target, source: Source) -> Iterator[Ready]:
+    """Yield the steps of a chunk that can be written; the others are told with their reason."""
+    removals = [step for step in chunk if step.action is Action.REMOVE]
+    uploads = [step for step in chunk if step.action is not Action.REMOVE]
+    able = _with_pictures(night, uploads, target=target, source=source)
+    able += _confirmed(night, removals, target=target, source=source)
+    for step, backup in _backed_up(night, able, target):
+        ready = _loaded(night, step, backup, target=target)
+        if ready is not None:
+            yield ready
+
+
+def _with_pictures(night: Night, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
+    """Read again, by id, whose picture is not in the spool: from an earlier night, or there was no room."""
+    missing = {
+        step.item.person.id: step.item.source_sha256 for step in chunk if not night.spool.has(step.item.source_sha256)
+    }
+    if not missing:
+        return list(chunk)
+    found: set[str] = set()
+    for event in source.fetch(list(missing)):
+        for photo in event.photos:
+            source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
+            if source_sha256 == missing[event.person.id]:
+                remember_picture(night, source_sha256, make(photo.content_bytes, night.recipe))
+                found.add(event.person.id)
+    for step in chunk:
+        if step.item.person.id in missing.keys() - found:
+            detail = "The source photo changed, or could not be read, since the plan was made."
+            _leave(night, target, step, Reason.SOURCE_CHANGED_MEANWHILE, detail)
+    return [step for step in chunk if step.item.person.id not in missing.keys() - found]
+
+
+def _confirmed(night: Night, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
+    """Read directly, just before, who is to lose a photo: only who is there and has none now is confirmed."""
+    if not chunk or night.options.clear:
+        return list(chunk)
+    events = {event.person.id: event for event in source.fetch([step.item.person.id for step in chunk])}
+    confirmed = [step for step in chunk if _is_empty(events.get(step.item.person.id))]
+    wrong = [event for event in events.values() if event.photos]
+    if wrong:
+        with transaction(night.db):
+            save_events(night, wrong)
+            choose_pictures(night)
+    for step in chunk:
+        if step not in confirmed:
+            detail = "A direct read just before the removal did not show that the source photo is gone."
+            _leave(night, target, step, Reason.REMOVAL_NOT_CONFIRMED, detail)
+    return confirmed
+
+
+def _is_empty(event: PersonRead | None) -> bool:
+    return event is not None and not event.photos
+
+
+def _backed_up(night: Night, chunk: Sequence[Step], target: Target) -> Iterator[tuple[Step, str]]:
+    """Keep the cloud photos that are about to be lost; who has none to keep is yielded all the same."""
+    needs = [
+        step
+        for step in chunk
+        if step.action is not Action.CREATE and not step.backup_sha256 and night.settings.backup_days
+    ]
+    needing = {step.item.person.id for step in needs}
+    yield from ((step, step.backup_sha256) for step in chunk if step.item.person.id not in needing)
+    for start in range(0, len(needs), target.batch_size):
+        part = needs[start : start + target.batch_size]
+        answers = target.photos([step.item.account for step in part])
+        for step in part:
+            answer = answers[step.item.account.id]
+            if isinstance(answer, PersonError):
+                tell_trouble(night, target.name, step.item, answer)
+            else:
+                yield step, _kept(night, answer)
+
+
+def _kept(night: Night, photo: CloudPhoto | None) -> str:
+    return night.backups.keep(photo.content_bytes) if photo is not None else ""
+
+
+def _loaded(night: Night, step: Step, backup: str, *, target: Target) -> Ready | None:
+    if step.action is Action.REMOVE:
+        return Ready(step, backup_sha256=backup)
+    picture = find_picture(night.db, step.item.source_sha256)
+    try:
+        sent_bytes = night.spool.load(step.item.source_sha256)
+    except FileNotFoundError:
+        _leave(night, target, step, Reason.POSTPONED, "The prepared picture found no room on the disk.")
+        return None
+    sent_print = picture.sent if picture is not None else None
+    return Ready(step, sent_bytes, hashlib.sha256(sent_bytes).hexdigest(), sent_print, backup)
+
+
+def _leave(night: Night, target: Target, step: Step, reason: Reason, detail: str) -> None:
+    tell(night, target.name, step.item, action=Action.SKIP, reason=reason, detail=detail)

@@ -1,0 +1,61 @@
+"""How is a run told again? From its row and its outcomes in the ledger, with the pictures that are still kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+
+from connector.ledger.codec import unpack_time
+from connector.ledger.files import Backups, Spool
+from connector.ledger.memory import find_memory
+from connector.ledger.runs import RunRow, outcomes_of
+from connector.ledger.writes import find_write
+from connector.model import Outcome, RunReport
+
+
+def retell(db: sqlite3.Connection, row: RunRow, *, backups: Backups, spool: Spool) -> RunReport:
+    """Make a run's report; its outcomes and pictures are read as they are told."""
+
+    def pictures(outcome: Outcome) -> tuple[bytes | None, bytes | None]:
+        return _before(db, row.id, outcome, backups, spool), _after(outcome, spool)
+
+    started = unpack_time(row.started)
+    if started is None:
+        raise ValueError(f"run {row.id} has no start")
+    return RunReport(
+        run=row.id,
+        kind=row.kind,
+        started=started,
+        finished=_finished(row),
+        dry_run=row.dry_run,
+        mode=row.mode,
+        exit_code=row.exit_code,
+        totals=row.totals,
+        requests=row.requests,
+        outcomes=lambda: outcomes_of(db, row),
+        pictures=pictures,
+        message=row.message,
+        notices=tuple(row.notices),
+        pace=row.pace,
+    )
+
+
+def _finished(row: RunRow) -> datetime | None:
+    return unpack_time(row.finished)
+
+
+def _before(db: sqlite3.Connection, run: int, outcome: Outcome, backups: Backups, spool: Spool) -> bytes | None:
+    """Return the cloud photo that was replaced (a backup), or that was left alone (in tonight's spool)."""
+    account_id = outcome.account_id or ""
+    write = find_write(db, run, outcome.target, account_id=account_id)
+    if write is not None:
+        return backups.load(write.before_sha256) if write.before_sha256 else None
+    memory = find_memory(db, outcome.target, account_id)
+    if memory is None or not memory.read_sha256 or not spool.has(memory.read_sha256):
+        return None
+    return spool.load(memory.read_sha256)
+
+
+def _after(outcome: Outcome, spool: Spool) -> bytes | None:
+    source_sha256 = outcome.source_sha256 or ""
+    return spool.load(source_sha256) if source_sha256 and spool.has(source_sha256) else None

@@ -1,0 +1,189 @@
+"""What is a night, top to bottom? Accounts, people, match, plan, brakes, writes; then it is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from connector.cloud.open import Cloud, open_cloud
+from connector.config import Settings
+from connector.errors import ExitCode, StopRun
+from connector.ledger import work
+from connector.ledger.matching import unmatched_accounts
+from connector.ledger.memory import count_intents
+from connector.ledger.plan import begin_plan, count_plan, steps
+from connector.ledger.retention import forget_old
+from connector.ledger.runs import (
+    begin_run,
+    copy_run,
+    count_conflicts,
+    count_reason,
+    count_totals,
+    find_run,
+    finish_run,
+    save_standing,
+    tell_standing,
+)
+from connector.ledger.store import transaction
+from connector.model import Action, Clock, Progress, Reason, RunReport, Traffic, utc_now
+from connector.sources import Source
+from connector.sources.open import open_source
+from connector.sync.apply import Applier
+from connector.sync.brakes import check_plan
+from connector.sync.night import Night, Options
+from connector.sync.plan import Planner
+from connector.sync.read import match, read_accounts, read_chosen, read_people
+from connector.sync.retell import retell
+from connector.sync.state import State, draft_of
+from connector.sync.targets import open_targets
+from connector.sync.tell import tell
+from connector.targets import Target
+
+log = logging.getLogger("connector.sync")
+
+PRECEDENCE = (
+    *(ExitCode.INTERRUPTED, ExitCode.FAULT, ExitCode.SETTINGS, ExitCode.BRAKE),
+    *(ExitCode.UNREACHABLE, ExitCode.SOME_FAILED, ExitCode.LIMIT),
+)
+
+
+@contextmanager
+def night(
+    state: State, settings: Settings, options: Options, *, progress: Progress, clock: Clock = utc_now
+) -> Iterator[RunReport]:
+    """Do a night and give its report, which can be told while the block lasts. Faults of our own are raised."""
+    with transaction(state.db):
+        run = begin_run(state.db, kind="sync", now=clock(), dry_run=options.dry_run, chosen=bool(options.only))
+    with draft_of(state) if options.dry_run else nullcontext(state.db) as db:
+        tonight = Night(
+            settings=settings,
+            options=options,
+            db=db,
+            folder=state.folder,
+            run=run,
+            started=clock(),
+            clock=clock,
+            traffic=Traffic(),
+            progress=progress,
+            spool=state.spool,
+            backups=state.backups,
+        )
+        tonight.tell(state.notice)
+        _run(tonight)
+        if options.dry_run:
+            with transaction(state.db):
+                copy_run(db, state.db, run)
+        row = find_run(db, run)
+        if row is None:
+            raise LookupError(f"run {run} is not in the ledger")
+        yield retell(db, row, backups=state.backups, spool=state.spool)
+
+
+def _run(night: Night) -> None:
+    """Do the night and finish it, however it ends."""
+    message, pace = "", {}
+    work.begin_work(night.db)
+    begin_plan(night.db)
+    try:
+        with open_cloud(night.settings, night.traffic) as cloud:
+            source = open_source(night.settings, night.traffic)
+            try:
+                _steps(night, cloud, source)
+            finally:
+                source.close()
+                pace = cloud.transport.pace()
+    except StopRun as stop:
+        night.codes.add(stop.exit_code)
+        message = str(stop)
+    except KeyboardInterrupt:
+        night.codes.add(ExitCode.INTERRUPTED)
+        message = "The run was interrupted; what was done is remembered, the next run goes on."
+    except BaseException as fault:
+        night.codes.add(ExitCode.FAULT)
+        _finish(night, f"A fault of the program itself: {type(fault).__name__}.", pace)
+        raise
+    _finish(night, message, pace)
+
+
+def _steps(night: Night, cloud: Cloud, source: Source) -> None:
+    """Read both sides, plan, check the brakes, write."""
+    targets = open_targets(night, cloud)
+    if night.options.only:
+        read_chosen(night, source, cloud.transport)
+    else:
+        read_accounts(night, cloud.transport)
+        read_people(night, source)
+    source.close()
+    match(night)
+    for target in targets:
+        _plan(night, target)
+    check_plan(night)
+    for target in targets:
+        _carry_out(night, target, source)
+
+
+def _plan(night: Night, target: Target) -> None:
+    """Plan a target; what was decided stands, also where the service ends it before its end."""
+    Planner(night, target).run()
+    with transaction(night.db):
+        save_standing(night.db, night.run, target.name, report_conflicts=night.settings.sync_conflict == "report")
+
+
+def _carry_out(night: Night, target: Target, source: Source) -> None:
+    if not night.options.dry_run:
+        Applier(night, target, source).run(sum(count_plan(night.db)[:3]))
+        return
+    for chunk in steps(night.db, target.name, chunk=200):
+        with transaction(night.db):
+            for step in chunk:
+                tell(
+                    night,
+                    target.name,
+                    step.item,
+                    action=step.action,
+                    reason=step.reason,
+                    conflict=step.conflict,
+                )
+
+
+def _postpone(night: Night) -> None:
+    """Leave for the next run whoever is due and was not done."""
+    is_limit = ExitCode.LIMIT in night.codes
+    detail = "The run reached its limit." if is_limit else "The run was stopped before this person's turn."
+    for target in night.settings.targets:
+        for items in work.undone(night.db, target):
+            with transaction(night.db):
+                for item in items:
+                    tell(night, target, item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail)
+
+
+def _finish(night: Night, message: str, pace: dict[str, float]) -> None:
+    """Store how the night ended, and forget what is old."""
+    chosen = bool(night.options.only)
+    _postpone(night)
+    totals = count_totals(night.db, night.run, night.settings.targets, chosen=chosen)
+    totals["conflicts"] = count_conflicts(night.db, night.run)
+    totals["unmatched_accounts"] = unmatched_accounts(night.db)
+    totals["open_intents"] = count_intents(night.db)
+    totals["postponed"] = count_reason(night.db, night.run, Reason.POSTPONED)
+    if totals["failed"]:
+        night.codes.add(ExitCode.SOME_FAILED)
+    code = next((code for code in PRECEDENCE if code in night.codes), ExitCode.OK)
+    mode = "full" if "full" in night.modes else "changes"
+    values = {
+        "mode": mode,
+        "exit_code": int(code),
+        "message": message,
+        "totals": totals,
+        "requests": night.traffic.counts(),
+        "pace": pace,
+        "notices": night.notices,
+    }
+    with transaction(night.db):
+        if night.options.dry_run:
+            tell_standing(night.db, night.run)
+        finish_run(night.db, night.run, now=night.clock(), values=values)
+    if not night.options.dry_run:
+        days = {"ledger_days": night.settings.ledger_days, "backup_days": night.settings.backup_days}
+        forget_old(night.db, night.backups, now=night.clock(), **days)

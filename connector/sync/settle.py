@@ -1,0 +1,117 @@
+"""Did the cloud take what it accepted? Tags and bytes are read back in batches behind the writes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from connector.decide.compare import Look
+from connector.decide.settle import Settled, memory_of_write, settle
+from connector.errors import PersonError
+from connector.ledger import memory as memory_rows
+from connector.ledger.store import transaction
+from connector.ledger.work import WorkItem
+from connector.ledger.writes import note_left
+from connector.model import CloudPhoto, CloudTag, Intent
+from connector.sync.lanes import Lanes
+from connector.sync.night import Night
+from connector.sync.plan import look_at_photo, save_or_drop
+from connector.targets import Target
+
+# Writes go first; reading back begins behind so many of them, which also gives the service time to show them.
+BEHIND = 400
+
+Answers = Mapping[str, CloudTag | CloudPhoto | PersonError | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Hold an accepted write and, once seen, the tag that the cloud shows now."""
+
+    item: WorkItem
+    intent: Intent
+    tag: CloudTag | None = None
+
+
+class ReadBack:
+    """Settle accepted writes; what the cloud does not show yet stays an open intent for the next night."""
+
+    def __init__(self, night: Night, target: Target) -> None:
+        self._night = night
+        self._target = target
+        self._written: deque[Written] = deque()
+        self._tagged: deque[Written] = deque()
+        self._lanes: Lanes[Sequence[Written], Answers] = Lanes(night.settings.sync_concurrency)
+
+    def __enter__(self) -> ReadBack:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for what is on the wire."""
+        self._lanes.__exit__(kind, error, trace)
+
+    def add(self, item: WorkItem, intent: Intent) -> None:
+        """Note an accepted write."""
+        self._written.append(Written(item, intent))
+
+    def go_on(self) -> None:
+        """Read back a full batch where enough has gathered, one at a time: a write comes before a look."""
+        if len(self._lanes):
+            self._take(until=0 if len(self._written) > 2 * BEHIND else len(self._lanes))
+        elif len(self._written) >= BEHIND:
+            self._send()
+
+    def drain(self) -> None:
+        """Read back all the rest, on every lane."""
+        self._night.progress.phase("reading back", len(self._written))
+        while self._written or self._tagged or len(self._lanes):
+            while (self._written or self._tagged) and len(self._lanes) < self._night.settings.sync_concurrency:
+                if not self._send(is_last=not self._written and not len(self._lanes)):
+                    break
+            self._take(until=max(0, len(self._lanes) - 1))
+
+    def _send(self, *, is_last: bool = False) -> bool:
+        size = self._target.batch_size
+        if len(self._tagged) >= size or (is_last and self._tagged):
+            part = [self._tagged.popleft() for _ in range(min(size, len(self._tagged)))]
+            self._lanes.send(part, self._target.photos, [one.item.account for one in part])
+            return True
+        if self._written:
+            part = [self._written.popleft() for _ in range(min(size, len(self._written)))]
+            self._lanes.send(part, self._target.tags, [one.item.account for one in part])
+            return True
+        return False
+
+    def _take(self, *, until: int) -> None:
+        for part, answers in self._lanes.taken(until=until):
+            with transaction(self._night.db):
+                for written in part:
+                    self._seen(written, answers[written.item.account.id])
+
+    def _seen(self, written: Written, answer: CloudTag | CloudPhoto | PersonError | None) -> None:
+        if isinstance(answer, CloudTag) and answer.tag != written.intent.tag_before and written.intent.sent_sha256:
+            self._tagged.append(Written(written.item, written.intent, answer))
+            return
+        self._night.progress.step()
+        if isinstance(answer, PersonError):
+            return
+        if isinstance(answer, CloudPhoto):
+            self._settle(written, look_at_photo(answer, written.tag))
+        else:
+            self._settle(written, Look.at(answer))
+
+    def _settle(self, written: Written, look: Look) -> None:
+        night, account_id = self._night, written.item.account.id
+        if settle(written.intent, look, night.clock()) is not Settled.OURS:
+            return
+        memory = memory_of_write(written.intent, look=look, memory=written.item.memory)
+        memory_rows.close_intent(night.db, self._target.name, account_id)
+        save_or_drop(night, self._target.name, account_id, memory)
+        started = written.intent.started_at
+        left = {"tag": look.tag, "read_sha256": look.read_sha256}
+        note_left(night.db, self._target.name, account_id, written_at=started, **left)

@@ -1,0 +1,64 @@
+"""Which state folder does a run work in? Locked, with its ledger open, and a copy of that for a dry run."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from connector.ledger.files import Backups, Spool
+from connector.ledger.store import copy_ledger, hold_lock, make_state_folder, open_ledger
+
+DRAFT = "dry-run.sqlite3"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Hold an open state folder; `notice` tells what was found to be wrong with the ledger, and mended."""
+
+    folder: Path
+    db: sqlite3.Connection
+    backups: Backups
+    spool: Spool
+    notice: str
+
+
+@contextmanager
+def open_state(folder: Path) -> Iterator[State]:
+    """Make, lock and open the state folder for a run; raises StateError or Locked."""
+    make_state_folder(folder)
+    with hold_lock(folder):
+        db, notice = open_ledger(folder)
+        spool = Spool(folder / "spool")
+        try:
+            spool.begin()
+            yield State(folder, db, Backups(folder / "backups"), spool, notice)
+        finally:
+            spool.empty()
+            db.close()
+
+
+@contextmanager
+def view_state(folder: Path) -> Iterator[State]:
+    """Open the state folder to look at, without its lock: for reports and history."""
+    make_state_folder(folder)
+    db, notice = open_ledger(folder)
+    try:
+        yield State(folder, db, Backups(folder / "backups"), Spool(folder / "spool"), notice)
+    finally:
+        db.close()
+
+
+@contextmanager
+def draft_of(state: State) -> Iterator[sqlite3.Connection]:
+    """Open a copy of the ledger, dropped at the end: what is written there is no memory."""
+    path = state.folder / DRAFT
+    db = copy_ledger(state.db, path)
+    try:
+        yield db
+    finally:
+        db.close()
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{path}{ending}").unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+"""What does the person at the terminal see meanwhile? Bars on a terminal, nothing in a pipe, logs where asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from connector.model import Progress as Shown
+from connector.model import Quiet
+
+LOG_BYTES = 5_000_000
+LOG_FILES = 5
+
+
+class Bars:
+    """Show each phase as a line with a bar, its count and the time left."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Begin a line; the one before is done."""
+        if self._task is not None:
+            self._bars.stop_task(self._task)
+        self._task = self._bars.add_task(name, total=total)
+
+    def step(self, amount: int = 1) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._bars.advance(self._task, amount)
+
+
+@contextmanager
+def progress() -> Iterator[Shown]:
+    """Show progress on standard error while it is a terminal, and nothing otherwise."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Quiet()
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield Bars(bars)
+
+
+class JsonLines(logging.Formatter):
+    """Write each record as one JSON object; no record of ours holds a body, a token or a picture."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def begin_logs(*, verbose: bool, form: str) -> None:
+    """Send our own log to standard error: warnings, or everything with `--verbose`; other libraries' never."""
+    ours = logging.getLogger("connector")
+    for handler in list(ours.handlers):
+        ours.removeHandler(handler)
+        handler.close()
+    ours.addHandler(_formatted(logging.StreamHandler(sys.stderr), form))
+    ours.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    ours.propagate = False
+
+
+def log_to_file(folder: Path, *, form: str) -> Path:
+    """Write our log to a rotated file in the state folder as well; returns its path."""
+    path = folder / "photo-connector.log"
+    path.touch(mode=0o600)
+    file = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+    logging.getLogger("connector").addHandler(_formatted(file, form))
+    return path
+
+
+def _formatted(handler: logging.Handler, form: str) -> logging.Handler:
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLines() if form == "json" else text)
+    return handler
