@@ -27,6 +27,11 @@ class Tab:
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
+    def dismiss(self, dialog: Any) -> None:
+        """Close a dialog, which no report may open."""
+        self.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
@@ -52,7 +57,7 @@ def open_file(browser: Any) -> Iterator[Callable[..., Tab]]:
         tab.page.set_default_timeout(20_000)
         tab.page.on("console", lambda message: tab.complaints.append(f"{message.type}: {message.text}"))
         tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
-        tab.page.on("dialog", lambda dialog: (tab.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        tab.page.on("dialog", tab.dismiss)
         tab.page.on("request", lambda request: tab.requests.append(request.url))
         tab.page.goto(path.as_uri())
         return tab

@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO, cast
 
 import pytest
 
@@ -334,7 +335,7 @@ def _peak(format, count):
 
     report = replace(a_run(), outcomes=outcomes)
     tracemalloc.start()
-    write_report(report, format, _Nowhere())
+    write_report(report, format, cast("TextIO", _Nowhere()))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak

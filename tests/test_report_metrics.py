@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
 from connector.report import write_metrics
 from tests.report_stories import a_run
 
+ENDING = datetime(2026, 11, 24, 2, 4, 12, tzinfo=UTC)
 ENDED = 1_795_485_852  # 2026-11-24 02:04:12 UTC
 
 
@@ -55,7 +57,7 @@ def test_each_line_is_in_the_text_format_and_each_family_is_declared_once(textfi
 @pytest.mark.parametrize("labels", [{}, {"tenant": "contoso"}], ids=["bare", "labelled"])
 def test_the_last_success_outlives_runs_that_fail(textfile, code, success, completion, labels):
     write_metrics(a_run(exit_code=0), textfile, labels=labels)
-    later = a_run().finished.replace(day=25)
+    later = ENDING.replace(day=25)
     write_metrics(a_run(exit_code=code, finished=later), textfile, labels=labels)
     told = {name.split("{")[0]: value for name, value in series(textfile).items()}
     day = 86_400

@@ -30,8 +30,14 @@ def html(report, **options):
     return stream.getvalue()
 
 
+def found(pattern, text):
+    match = re.search(pattern, text, re.DOTALL)
+    assert match
+    return match[1]
+
+
 def island(text):
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
+    return json.loads(found(r'<script type="application/json" id="data">(.*?)</script>', text))
 
 
 def with_pictures(report, before=a_picture, after=lambda n: a_picture(n + 1)):
@@ -57,7 +63,7 @@ def show(tmp_path, open_file):
 
 def test_the_file_fetches_nothing_and_runs_only_its_own_script():
     text = html(a_run())
-    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
+    policy = found(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
     assert policy.startswith("default-src &#39;none&#39;; script-src &#39;sha256-")
     assert "unsafe" not in policy
     assert not re.search(r"https?://|//cdn|@import|url\(", text)
@@ -131,7 +137,12 @@ def test_more_rows_than_a_browser_likes_are_left_out_and_counted():
 )
 def test_the_setting_says_whose_pictures_are_shown(allowed, shown):
     asked = []
-    html(with_pictures(a_run(), before=lambda n: asked.append(n) or a_picture(n)), pictures=allowed)
+
+    def before(number):
+        asked.append(number)
+        return a_picture(number)
+
+    html(with_pictures(a_run(), before=before), pictures=allowed)
     assert set(asked) == shown
     assert len(asked) == len(shown), "nobody's pictures are made twice"
 
@@ -212,7 +223,7 @@ def test_a_person_called_script_is_shown_and_does_nothing(show):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    "typed, found",
+    "typed, names",
     [
         ("berg", ["Berg, Anna"]),
         ("JOSE nandu", ["José Ñandú"]),
@@ -224,13 +235,12 @@ def test_a_person_called_script_is_shown_and_does_nothing(show):
         ("nobody at all", []),
     ],
 )
-def test_people_are_found_by_what_one_knows_of_them(show, typed, found):
+def test_people_are_found_by_what_one_knows_of_them(show, typed, names):
     tab = show(a_run())
     tab.page.get_by_label("Find").fill(typed)
-    _expect(tab, f"{'1 person' if len(found) == 1 else f'{len(found)} people'} (of 12).")
-    names = tab.page.locator(".roster tbody th strong").all_text_contents()
-    assert names == found
-    assert tab.page.get_by_text("Nobody fits").count() == (not found)
+    _expect(tab, f"{'1 person' if len(names) == 1 else f'{len(names)} people'} (of 12).")
+    assert tab.page.locator(".roster tbody th strong").all_text_contents() == names
+    assert tab.page.get_by_text("Nobody fits").count() == (not names)
 
 
 @pytest.mark.browser
@@ -353,9 +363,9 @@ def test_everybody_can_use_it(show, axe, look, story):
     tab.page.evaluate(axe)
     result = tab.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     told = [
-        f"{found['impact']} {found['id']}: {node['html'][:200]} {node['failureSummary']}"
-        for found in result["violations"]
-        for node in found["nodes"]
+        f"{broken['impact']} {broken['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for broken in result["violations"]
+        for node in broken["nodes"]
     ]
     assert [line for line in told if line.startswith(("serious", "critical"))] == []
     assert len(result["violations"]) == 0, told
