@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import json
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -186,3 +191,76 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
             sink.sendall(piece)
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_WR)
+
+
+Reply = tuple[int, dict[str, str], bytes]
+
+
+class Scripted:
+    """Answer Graph's requests over HTTPS exactly as a test says, where the emulator is too well-behaved.
+
+    `say(method, path with query, body)` returns status, headers and body; `asked` keeps what came. With `drip`, a
+    body comes byte by byte with so many seconds between.
+    """
+
+    def __init__(self, say: Callable[[str, str, bytes], Reply], *, drip: float = 0.0) -> None:
+        self.say = say
+        self.drip = drip
+        self.asked: list[tuple[str, str, bytes]] = []
+        self._authority = trustme.CA()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body leave together
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                outer.asked.append((self.command, self.path, body))
+                status, headers, content_bytes = outer.say(self.command, self.path, body)
+                self.send_response(status)
+                for name, value in ({"Content-Length": str(len(content_bytes))} | headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                with contextlib.suppress(OSError):  # the client may have left
+                    for piece in _drops(content_bytes) if outer.drip else [content_bytes]:
+                        self.wfile.write(piece)
+                        self.wfile.flush()
+                        time.sleep(outer.drip)
+
+            do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815  # named by the library
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert("127.0.0.1").configure_cert(context)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+
+    def __enter__(self) -> Scripted:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self._server.server_address[1]}"
+
+    def settings(self, cloud: Emulator, folder: Path, **others: str) -> Settings:
+        """Load settings with this host for Graph, and the lab's issuer for tokens."""
+        bundle = Path(cloud.ca_file).read_bytes() + self._authority.cert_pem.bytes()
+        return settings_for(cloud, graph_url=self.url, http_ca_file=write(folder / "both.pem", bundle), **others)
+
+
+def _drops(content_bytes: bytes) -> list[bytes]:
+    return [content_bytes[place : place + 1] for place in range(len(content_bytes))]
+
+
+def as_json(value: object, status: int = 200) -> Reply:
+    """Return a JSON answer."""
+    return status, {"Content-Type": "application/json"}, json.dumps(value).encode()

@@ -43,7 +43,10 @@ NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
         ({"retry-after": "Tue, 24 Nov 2026 18:30:05 GMT", "date": "Tue, 24 Nov 2026 18:30:00 GMT"}, 5.0),
         ({"retry-after": "Tue, 24 Nov 2026 11:59:00 GMT"}, None),
         ({}, None),
-        *(({"retry-after": text}, None) for text in ("", "0", "-3", "soon", "1e9", "nan", "inf", "٣", "1,5", "9" * 400)),
+        *(
+            ({"retry-after": text}, None)
+            for text in ("", "0", "-3", "soon", "1e9", "nan", "inf", "٣", "1,5", "9" * 400)
+        ),
     ],
 )
 def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from connector.cloud.credentials import load_certificate
 from connector.cloud.open import open_cloud
@@ -17,6 +20,9 @@ from connector.errors import SettingsError, Unreachable
 from connector.model import Traffic
 from tests.cloud_stories import (  # noqa: F401  # a fixture
     Proxy,
+    Reply,
+    Scripted,
+    as_json,
     closed_port,
     new_certificate,
     plain_surroundings,
@@ -143,9 +149,7 @@ def test_a_managed_identity_opens_graph(
     for name, value in cloud.identity_environ(form).items():
         monkeypatch.setenv(name, value)
     chosen = cloud.client_id if client_id else ""
-    settings = settings_for(
-        cloud, azure_client_secret="", azure_managed_identity="true", azure_client_id=chosen
-    )
+    settings = settings_for(cloud, azure_client_secret="", azure_managed_identity="true", azure_client_id=chosen)
     traffic = Traffic()
     assert list_users(settings, traffic) == 200
     asked = [record for record in cloud.log.records() if record.kind == "identity"]
@@ -282,6 +286,45 @@ def test_another_scope_has_a_token_of_its_own(cloud: Emulator) -> None:
         assert opened.token_source.token() == usual
 
 
+@pytest.mark.parametrize("token", ["opaque", "a.b.c", "a.WzFd.c", "a.!!!.c", "a.bnVsbA.c"])
+def test_a_token_that_cannot_be_read_tells_no_roles(cloud: Emulator, tmp_path: Path, token: str) -> None:
+    def say(method: str, path: str, body: bytes) -> Reply:
+        if method == "POST":
+            return as_json({"token_type": "Bearer", "expires_in": 3599, "access_token": token})
+        root = f"{issuer.url}/{cloud.tenant_id}"
+        urls = {"token_endpoint": f"{root}/token", "authorization_endpoint": f"{root}/authorize", "issuer": root}
+        return as_json(urls)
+
+    with Scripted(say) as issuer:
+        settings = issuer.settings(cloud, tmp_path, azure_authority_host=issuer.url)
+        with open_cloud(settings, Traffic()) as opened:
+            assert opened.token_source.token() == token
+            assert opened.token_source.roles() == frozenset()
+
+
+def test_an_issuer_that_answers_with_a_web_page_ends_the_run(cloud: Emulator, tmp_path: Path) -> None:
+    with Scripted(lambda *_: (200, {"Content-Type": "text/html"}, b"<html>Please log in</html>")) as page:
+        settings = page.settings(cloud, tmp_path, azure_authority_host=page.url)
+        assert "no token was given" in refused(settings).message
+
+
+def test_an_issuer_that_says_when_is_not_asked_before(cloud: Emulator) -> None:
+    cloud.fail_next("POST .*/token", Fault(status=429, retry_after="600"), times=-1)
+    problem = refused(settings_for(cloud))
+    assert "600 seconds" in problem.fix
+    assert sum(record.method == "POST" for record in cloud.log.records()) == 1
+
+
+def test_a_folder_of_authorities_is_taken_too(cloud: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = x509.load_pem_x509_certificate(Path(cloud.ca_file).read_bytes())
+    by_hash = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject_hash", "-in", cloud.ca_file], check=True, capture_output=True, text=True
+    )
+    write(tmp_path / f"{by_hash.stdout.strip()}.0", authority.public_bytes(serialization.Encoding.PEM))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    assert list_users(settings_for(cloud, http_ca_file="")) == 200
+
+
 # -- the way to the issuer
 
 
@@ -293,9 +336,7 @@ def test_an_unknown_authority_is_told_at_once(cloud: Emulator, tmp_path: Path) -
     assert "HTTP_CA_FILE" in problem.fix
 
 
-def test_our_bundle_wins_over_the_environment(
-    cloud: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_bundle_wins_over_the_environment(cloud: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stranger = tmp_path / "stranger.pem"
     trustme.CA().cert_pem.write_to_path(stranger)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(stranger))
@@ -384,9 +425,7 @@ def test_no_proxy_goes_round_the_proxy(cloud: Emulator) -> None:
 
 
 @pytest.mark.parametrize("form", ["secret", "pfx", "federated"])
-def test_no_secret_reaches_a_log(
-    cloud: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture, form: str
-) -> None:
+def test_no_secret_reaches_a_log(cloud: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture, form: str) -> None:
     caplog.set_level(logging.DEBUG)
     cloud.issuer.register_certificate(OURS.certificate_pem.decode())
     assertion = cloud.issuer.federated_assertion()

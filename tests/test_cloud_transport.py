@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import logging
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from urllib3.exceptions import SSLError
 
+from connector.cloud.faults import Fault, WireError, translate
 from connector.cloud.open import Cloud, open_cloud
-from connector.cloud.transport import FRUITLESS_IN_A_ROW, USER_AGENT, Transport
+from connector.cloud.proxies import Proxies, tls_context
+from connector.cloud.transport import FRUITLESS_IN_A_ROW, USER_AGENT, Endpoint, Transport
+from connector.cloud.wire import Wire
 from connector.config import cloud_urls
 from connector.errors import PersonError, Unreachable
 from connector.model import Reason, Traffic
 from tests.cloud_stories import (  # noqa: F401  # a fixture
     Proxy,
+    Scripted,
     closed_port,
     picture,
     plain_surroundings,
     settings_for,
     silent_host,
 )
-from tests.lab.graph import Emulator, Fault
+from tests.lab.graph import Emulator
+from tests.lab.graph import Fault as Trouble
 
 pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
@@ -47,16 +56,8 @@ def impatient(cloud: Emulator, traffic: Traffic) -> Iterator[Transport]:
     settings = settings_for(cloud)
     with open_cloud(settings, traffic) as held:
         urls = cloud_urls(settings)
-        yield Transport(
-            held.wire,
-            held.token_source,
-            traffic,
-            root=urls.graph_url,
-            version="/v1.0",
-            scope=urls.scope,
-            lanes=4,
-            read_seconds=0.4,
-        )
+        endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version="/v1.0")
+        yield Transport(held.wire, held.token_source, traffic, endpoint=endpoint, lanes=4, read_seconds=0.4)
 
 
 def puts(cloud: Emulator) -> int:
@@ -79,7 +80,7 @@ def test_every_request_says_who_we_are_and_that_we_can_wait(cloud: Emulator, ope
 
 def test_traffic_is_counted_as_it_went_over_the_wire(cloud: Emulator, opened: Cloud, traffic: Traffic) -> None:
     content_bytes = picture()
-    cloud.fail_next("PUT ", Fault(status=503, retry_after="0.1"))
+    cloud.fail_next("PUT ", Trouble(status=503, retry_after="0.1"))
     assert opened.transport.request("PUT", put_url(cloud), body=content_bytes, headers=JPEG).ok
     counts = traffic.counts()
     assert counts["http"] == 2 == cloud.counts()["graph"]
@@ -98,7 +99,7 @@ def test_a_refusal_for_now_is_sat_out(
     cloud.set(retry_after_forms=[retry_after or "absent"], retry_after_seconds=1.0)
     wait = cloud.faults.throttled(status).retry_after if retry_after in ("date", "") else retry_after
     url = put_url(cloud)
-    cloud.fail_next("PUT ", Fault(status=status, retry_after=wait))
+    cloud.fail_next("PUT ", Trouble(status=status, retry_after=wait))
     assert opened.transport.request("PUT", url, body=picture(), headers=JPEG).ok
     assert cloud.violations() == []
     assert traffic.counts()["http_retries"] == 1
@@ -106,7 +107,7 @@ def test_a_refusal_for_now_is_sat_out(
 
 def test_a_wait_is_everybodys_wait(cloud: Emulator, opened: Cloud) -> None:
     opened.transport.request("GET", LISTING)
-    cloud.fail_next("GET /v1.0", Fault(status=429, retry_after="1", skip=10))
+    cloud.fail_next("GET /v1.0", Trouble(status=429, retry_after="1", skip=10))
     cloud.set(latency=0.02, wait_grace=0.06)
     with ThreadPoolExecutor(12) as pool:
         statuses = list(pool.map(lambda _: opened.transport.request("GET", LISTING).status, range(60)))
@@ -126,9 +127,7 @@ def test_a_storm_is_survived_inside_the_rules(cloud: Emulator, opened: Cloud, tr
         reencode="none",
     )
     with ThreadPoolExecutor(8) as pool:
-        answers = list(
-            pool.map(lambda url: opened.transport.request("PUT", url, body=picture(), headers=JPEG), urls)
-        )
+        answers = list(pool.map(lambda url: opened.transport.request("PUT", url, body=picture(), headers=JPEG), urls))
     assert all(answer.ok for answer in answers)
     assert cloud.violations() == []
     assert cloud.log.most_in_flight() <= 4
@@ -151,7 +150,7 @@ def test_never_more_requests_at_once_than_set(cloud: Emulator, lanes: int) -> No
 @pytest.mark.parametrize("kind", ["drop", "drop-mid"])
 def test_a_read_that_was_cut_is_asked_again(cloud: Emulator, opened: Cloud, kind: str) -> None:
     cloud.tenant.add_account("ada@lab")
-    cloud.fail_next("GET /v1.0/users", Fault(kind=kind), times=2)
+    cloud.fail_next("GET /v1.0/users", Trouble(kind=kind), times=2)
     answer = opened.transport.request("GET", LISTING)
     assert len(answer.json_object()["value"]) == 1
     assert cloud.counts()["GET"] == 3
@@ -163,7 +162,7 @@ def test_a_write_of_unknown_end_is_sent_again_only_as_often_as_allowed(
 ) -> None:
     url = put_url(cloud)
     opened.transport.request("GET", LISTING)
-    cloud.fail_next("PUT ", Fault(kind="drop", performed=True), times=-1)
+    cloud.fail_next("PUT ", Trouble(kind="drop", performed=True), times=-1)
     answer = opened.transport.request("PUT", url, body=picture(), headers=JPEG, repeats=repeats)
     assert answer.status == 0
     assert "ended the connection" in answer.note
@@ -171,22 +170,20 @@ def test_a_write_of_unknown_end_is_sent_again_only_as_often_as_allowed(
 
 
 def test_a_write_that_was_refused_was_not_carried_out_and_may_be_sent_again(cloud: Emulator, opened: Cloud) -> None:
-    cloud.fail_next("PUT ", Fault(status=429, retry_after="0.1"), times=3)
+    cloud.fail_next("PUT ", Trouble(status=429, retry_after="0.1"), times=3)
     assert opened.transport.request("PUT", put_url(cloud), body=picture(), headers=JPEG, repeats=0).ok
 
 
-def test_a_slow_answer_is_given_up_and_the_lanes_are_halved(
-    cloud: Emulator, impatient: Transport
-) -> None:
+def test_a_slow_answer_is_given_up_and_the_lanes_are_halved(cloud: Emulator, impatient: Transport) -> None:
     impatient.request("GET", LISTING)
-    cloud.fail_next("GET /v1.0", Fault(kind="slow", seconds=1.0))
+    cloud.fail_next("GET /v1.0", Trouble(kind="slow", seconds=1.0))
     assert impatient.request("GET", LISTING).status == 200
     assert impatient.pace()["slow_downs"] == 1
     assert impatient.pace()["lanes_lowest"] == 2
 
 
 def test_what_stays_broken_comes_back_as_it_is(cloud: Emulator, opened: Cloud) -> None:
-    cloud.fail_next("PUT ", Fault(status=500, code="ErrorStoreInternalServerError"), times=-1)
+    cloud.fail_next("PUT ", Trouble(status=500, code="ErrorStoreInternalServerError"), times=-1)
     answer = opened.transport.request("PUT", put_url(cloud), body=picture(), headers=JPEG)
     assert answer.status == 500
     assert puts(cloud) == 3
@@ -194,7 +191,7 @@ def test_what_stays_broken_comes_back_as_it_is(cloud: Emulator, opened: Cloud) -
 
 def test_nothing_but_trouble_ends_the_run(cloud: Emulator, opened: Cloud) -> None:
     opened.transport.request("GET", LISTING)
-    cloud.fail_next("GET /v1.0", Fault(status=500, code="ErrorStoreInternalServerError"), times=-1)
+    cloud.fail_next("GET /v1.0", Trouble(status=500, code="ErrorStoreInternalServerError"), times=-1)
     with ThreadPoolExecutor(FRUITLESS_IN_A_ROW) as pool:
         asked = [pool.submit(opened.transport.request, "GET", LISTING) for _ in range(FRUITLESS_IN_A_ROW)]
         stops = [one.exception() for one in asked if one.exception()]
@@ -204,7 +201,7 @@ def test_nothing_but_trouble_ends_the_run(cloud: Emulator, opened: Cloud) -> Non
 
 
 def test_a_wait_beyond_all_patience_ends_the_run(cloud: Emulator, opened: Cloud) -> None:
-    cloud.fail_next("GET /v1.0", Fault(status=429, retry_after="86400"))
+    cloud.fail_next("GET /v1.0", Trouble(status=429, retry_after="86400"))
     with pytest.raises(Unreachable, match="told to wait 86400 seconds") as caught:
         opened.transport.request("GET", LISTING)
     assert "what was done is remembered" in caught.value.fix
@@ -212,7 +209,7 @@ def test_a_wait_beyond_all_patience_ends_the_run(cloud: Emulator, opened: Cloud)
 
 def test_other_errors_are_not_tried_again(cloud: Emulator, opened: Cloud) -> None:
     for status in (400, 403, 404, 409, 412):
-        cloud.fail_next("GET /v1.0", Fault(status=status, code="Whatever"))
+        cloud.fail_next("GET /v1.0", Trouble(status=status, code="Whatever"))
         assert opened.transport.request("GET", LISTING).status == status
     assert cloud.counts()["GET"] == 5
 
@@ -231,7 +228,7 @@ def test_a_certificate_that_changes_ends_the_run(cloud: Emulator, opened: Cloud)
     cloud.change_certificate()
     try:
         time.sleep(0.1)
-        with pytest.raises(Unreachable, match="certificate of 127.0.0.1 was not accepted") as caught:
+        with pytest.raises(Unreachable, match=r"certificate of 127\.0\.0\.1 was not accepted") as caught:
             opened.transport.request("GET", LISTING)
     finally:
         cloud.restore_certificate()
@@ -257,9 +254,12 @@ def test_graph_that_refuses_connections_is_named(cloud: Emulator) -> None:
 
 @pytest.mark.timeout(29)
 def test_graph_that_is_silent_ends_the_run_soon(cloud: Emulator) -> None:
-    with silent_host() as host, open_cloud(settings_for(cloud, graph_url=host), Traffic()) as opened:
-        with pytest.raises(Unreachable, match="did not answer in time") as caught:
-            opened.transport.request("GET", LISTING)
+    with (
+        silent_host() as host,
+        open_cloud(settings_for(cloud, graph_url=host), Traffic()) as opened,
+        pytest.raises(Unreachable, match="did not answer in time") as caught,
+    ):
+        opened.transport.request("GET", LISTING)
     assert caught.value.system == "Graph"
 
 
@@ -277,7 +277,7 @@ def test_a_proxy_that_comes_back_is_waited_for(cloud: Emulator) -> None:
 
 def test_an_ended_run_releases_all_who_wait(cloud: Emulator, opened: Cloud) -> None:
     opened.transport.request("GET", LISTING)
-    cloud.fail_next("GET /v1.0", Fault(status=429, retry_after="600"))
+    cloud.fail_next("GET /v1.0", Trouble(status=429, retry_after="600"))
     with ThreadPoolExecutor(6) as pool:
         waiting = [pool.submit(opened.transport.request, "GET", LISTING) for _ in range(6)]
         while opened.transport.pace()["waits"] == 0:
@@ -302,3 +302,50 @@ def test_logs_tell_the_path_and_the_ids_but_no_body(
     assert "$select" not in ours[-1]
     for secret in (opened.token_source.token(), repr(content_bytes[:20]), content_bytes[:20].hex()):
         assert secret not in caplog.text
+
+
+def test_an_answer_that_drips_is_given_up(cloud: Emulator, tmp_path: Path) -> None:
+    with Scripted(lambda *_: (200, {}, b"x" * 200), drip=0.05) as server:
+        settings = server.settings(cloud, tmp_path)
+        wire = Wire(tls_context(settings.http_ca_file), Proxies(), lanes=1, body_seconds=0.3)
+        with pytest.raises(WireError) as caught:
+            wire.send("GET", f"{server.url}/", headers={})
+        wire.close()
+    assert caught.value.fault is Fault.TIMEOUT
+
+
+def test_a_body_shorter_than_announced_is_a_drop(cloud: Emulator, tmp_path: Path) -> None:
+    with Scripted(lambda *_: (200, {"Content-Length": "50", "Connection": "close"}, b"too short")) as server:
+        settings = server.settings(cloud, tmp_path)
+        wire = Wire(tls_context(settings.http_ca_file), Proxies(), lanes=1)
+        with pytest.raises(WireError) as caught:
+            wire.send("GET", f"{server.url}/", headers={})
+    assert caught.value.fault is Fault.DROPPED
+
+
+def test_a_redirect_is_not_followed(cloud: Emulator, tmp_path: Path) -> None:
+    with (
+        Scripted(lambda *_: (302, {"Location": "https://evil.example/"}, b"")) as server,
+        open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened,
+    ):
+        assert opened.transport.request("GET", "/users").status == 302
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (OSError(101, "Network is unreachable"), Fault.CONNECT),
+        (TimeoutError("timed out"), Fault.CONNECT),
+        (socket.gaierror(-3, "Temporary failure in name resolution"), Fault.NAME),
+    ],
+)
+def test_a_way_that_is_closed_is_told_before_anything_is_sent(error: OSError, fault: Fault) -> None:
+    translated = translate(error, "//graph.microsoft.com:443")
+    assert translated.fault is fault
+    assert "graph.microsoft.com" in translated.message
+
+
+def test_a_handshake_that_breaks_off_counts_as_a_drop() -> None:
+    broken = SSLError(ssl.SSLEOFError(8, "EOF occurred in violation of protocol"))
+    assert translate(broken, "https://graph.microsoft.com/").fault is Fault.DROPPED

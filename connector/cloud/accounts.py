@@ -146,13 +146,11 @@ def _account(value: dict[str, Any]) -> Account:
         is_guest=_text(value, "userType").lower() == "guest",
         is_enabled=value.get("accountEnabled") is not False,
         is_synced=value.get("onPremisesSyncEnabled") is True,
-        has_exchange=isinstance(plans, list) and any(_is_exchange(plan) for plan in plans),
+        has_exchange=isinstance(plans, list) and any(_is_exchange(plan) for plan in plans if isinstance(plan, dict)),
     )
 
 
-def _is_exchange(plan: object) -> bool:
-    if not isinstance(plan, dict):
-        return False
+def _is_exchange(plan: dict[str, Any]) -> bool:
     return _text(plan, "service").lower() == "exchange" and _text(plan, "capabilityStatus") in ("Enabled", "Warning")
 
 

@@ -59,10 +59,8 @@ def load_certificate(settings: Settings) -> Certificate:
     path = settings.azure_client_certificate_path
     password = settings.azure_client_certificate_password
     phrase = password.get_secret_value().encode() if password is not None else None
-    if path is None:
-        raise SettingsError([f"{PATH}: is not set"])
     try:
-        content_bytes = path.read_bytes()
+        content_bytes = path.read_bytes() if path is not None else b""
     except OSError as error:
         raise SettingsError([f"{PATH}: {path} cannot be read: {error.strerror}"]) from error
     key, chain = _pem(content_bytes, phrase) if b"-----BEGIN " in content_bytes else _pfx(content_bytes, phrase)
@@ -100,7 +98,7 @@ def _unusable(phrase: bytes | None) -> str:
     return f"{PASSWORD}: does not open the file, or the file is damaged; check the password"
 
 
-def _own_first(key: RSAPrivateKey, chain: list[x509.Certificate], *, path: Path) -> tuple[x509.Certificate, ...]:
+def _own_first(key: RSAPrivateKey, chain: list[x509.Certificate], *, path: Path | None) -> tuple[x509.Certificate, ...]:
     """Put the key's own certificate first: its thumbprint is what Entra looks up."""
     mine = _public(key.public_key())
     own = [one for one in chain if _public(one.public_key()) == mine]

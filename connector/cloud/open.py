@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from connector.cloud.auth import TokenSource
 from connector.cloud.proxies import Proxies, tls_context
 from connector.cloud.token_http import TokenHttp
-from connector.cloud.transport import Transport
+from connector.cloud.transport import Endpoint, Transport
 from connector.cloud.wire import Wire
 from connector.config import Settings, cloud_urls
 from connector.model import Traffic
@@ -42,5 +42,5 @@ def open_cloud(settings: Settings, traffic: Traffic) -> Cloud:
     lanes = settings.sync_concurrency
     wire = Wire(tls_context(settings.http_ca_file), Proxies(settings.https_proxy, settings.no_proxy), lanes=lanes)
     tokens = TokenSource(settings, traffic, TokenHttp(wire, traffic))
-    transport = Transport(wire, tokens, traffic, root=urls.graph_url, version=VERSION, scope=urls.scope, lanes=lanes)
-    return Cloud(wire, tokens, transport)
+    endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version=VERSION)
+    return Cloud(wire, tokens, Transport(wire, tokens, traffic, endpoint=endpoint, lanes=lanes))

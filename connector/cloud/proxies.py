@@ -27,9 +27,11 @@ class Proxies:
     no_proxy: str | None = None
 
     def proxy_for(self, url: str) -> str:
-        """Return the proxy's URL, empty where the way is direct; machine-local addresses never take one."""
-        host = urlsplit(url).hostname or ""
-        if host.startswith("169.254.") or should_bypass_proxies(url, no_proxy=self.no_proxy):
+        """Return the proxy's URL, empty where the way is direct.
+
+        Plain http is spoken only to the machine's own identity endpoint, which no proxy can reach.
+        """
+        if not url.startswith("https://") or should_bypass_proxies(url, no_proxy=self.no_proxy):
             return ""
         proxy = self.https_proxy.get_secret_value() if self.https_proxy else select_proxy(url, getproxies())
         if not proxy:

@@ -65,15 +65,16 @@ class TokenHttp:
         """Leave the wire open; it belongs to its maker."""
 
     def _bring(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str]) -> TokenAnswer:
-        for tries in range(1, TRIES + 1):
+        tries = 0
+        while True:
+            tries += 1
             answer = self._try(method, url, body, headers=headers, tries=tries)
             if not is_trouble(answer):
                 return TokenAnswer(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
             wait = retry_after(answer.headers) or backoff(tries)
             if tries >= TRIES or wait > LONGEST_WAIT_SECONDS:
-                break
+                raise _broken(answer)
             time.sleep(wait)
-        raise _broken(answer)
 
     def _try(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str], tries: int) -> Answer:
         try:

@@ -53,6 +53,16 @@ class Call:
     repeats: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Name a system: its address without a closing slash, the token's scope, what stands before relative paths."""
+
+    root: str
+    scope: str
+    version: str = ""
+    system: str = "Graph"
+
+
 def origin_of(url: str) -> str:
     """Return scheme, host and port of an address, in lower case."""
     parts = urlsplit(url)
@@ -60,10 +70,7 @@ def origin_of(url: str) -> str:
 
 
 class Transport:
-    """Bring requests to one system to their end; safe to share between threads.
-
-    `root` is the system's address without a closing slash, `version` what stands before our relative paths.
-    """
+    """Bring requests to one system to their end; safe to share between threads."""
 
     def __init__(
         self,
@@ -71,22 +78,19 @@ class Transport:
         tokens: TokenSource,
         traffic: Traffic,
         *,
-        root: str,
-        scope: str,
+        endpoint: Endpoint,
         lanes: int,
-        version: str = "",
-        system: str = "Graph",
         read_seconds: float = READ_SECONDS,
     ) -> None:
-        self.root = root
-        self.origin = origin_of(root)
-        self._below = root + version
-        self.system = system
+        self.root = endpoint.root
+        self.origin = origin_of(endpoint.root)
+        self.system = endpoint.system
+        self._below = endpoint.root + endpoint.version
         self.gate = Gate(lanes)
         self._wire = wire
         self._tokens = tokens
         self._traffic = traffic
-        self._scope = scope
+        self._scope = endpoint.scope
         self._read_seconds = read_seconds
         self._answered = False
         self._lock = threading.Lock()

@@ -31,10 +31,13 @@ class Wire:
     Raises WireError when no answer came; never retries, never follows a redirect.
     """
 
-    def __init__(self, tls: ssl.SSLContext, proxies: Proxies, *, lanes: int) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext, proxies: Proxies, *, lanes: int, body_seconds: float = BODY_SECONDS
+    ) -> None:
         self._tls = tls
         self._proxies = proxies
         self._lanes = lanes
+        self._body_seconds = body_seconds
         self._lock = threading.Lock()
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._reached: set[str] = set()
@@ -61,7 +64,7 @@ class Wire:
                 redirect=False,
                 preload_content=False,
             )
-            return _whole(response)
+            return _whole(response, self._body_seconds)
         except (HTTPError, OSError) as error:
             raise translate(error, url) from error
 
@@ -114,9 +117,9 @@ class Wire:
         )
 
 
-def _whole(response: urllib3.BaseHTTPResponse) -> Answer:
+def _whole(response: urllib3.BaseHTTPResponse, body_seconds: float) -> Answer:
     """Read the body under one deadline; a body that drips would otherwise never time out."""
-    deadline = time.monotonic() + BODY_SECONDS
+    deadline = time.monotonic() + body_seconds
     pieces: list[bytes] = []
     try:
         while piece := response.read1(PIECE):
