@@ -346,6 +346,8 @@ def test_a_quiet_person_needs_no_look_and_one_who_may_change_does() -> None:
     assert needs(same, "nothing")
     assert needs(PHOTO, "ours")
     assert needs(same, "ours", resend=True)
+    assert needs(same, "ours", overwrite=True)
+    assert not needs_look(Case(person_id="ann", source=PHOTO, match=MatchState.NONE), Policy(clear=True))
     assert needs(same, "theirs, by source", overwrite=True)
     assert needs(same, "theirs, by cloud")
     assert not needs(same, "theirs, by cloud", conflict=Conflict.CLOUD)
