@@ -10,7 +10,7 @@ MAX_BYTES = 20_000_000
 MAX_GIF_BYTES = 8_000_000
 # Decoded memory stays under 400 MB, of which some 60 are the program and the bytes themselves.
 MAX_MEMORY = 330_000_000
-# What each decoder takes for a pixel: four bytes in Pillow, and beside them WebP's canvases, and TIFF's strip and turning.
+# What decoding takes for a pixel: four bytes in Pillow, and beside them WebP's canvases, or TIFF's strip and turning.
 _BYTES_A_PIXEL = {"PNG": 4, "BMP": 4, "GIF": 4, "TIFF": 16, "WEBP": 16}
 MAX_PIXELS = {
     "JPEG": 50_000_000,
