@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import click
 
@@ -145,11 +145,11 @@ def _begin(env_file: Path | None, *, verbose: bool, log_format: str) -> Settings
     return loaded.settings
 
 
-def _stdout() -> io.TextIOBase:
+def _stdout() -> TextIO:
     """Return standard output as UTF-8 with unchanged newlines, whatever the console's code page."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="\n")
-    return sys.stdout  # type: ignore[return-value]  # a text stream, also where a test replaced it
+    return sys.stdout
 
 
 def _say(text: str) -> None:

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from connector.decide.case import Becomes, Case, Conflict, Decision, Policy, Removed, Source
+from connector.decide.case import Becomes, Case, Decision, Policy, Source
 from connector.decide.compare import CloudView, How, Look, ViewKind
 from connector.decide.remember import memory_after
 from connector.decide.settle import Settled, judge, memory_of_write, needs_bytes, settle
 from connector.decide.table import decide, needs_look
-from connector.model import Action, CloudTag, Intent, Memory, Presence, Reason
+from connector.model import Action, CloudTag, Conflict, Intent, Memory, Presence, Reason, Removed
 from tests.test_decide_table import LEFT_OUT, MEMORIES, NOW, looks, picture, portrait
 
 REASONS = [reason for reasons in LEFT_OUT.values() for reason in reasons]

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from connector.decide.case import Becomes, Case, Conflict, Decision, MatchState, Policy, Removed, Source
+from connector.decide.case import Becomes, Case, Decision, MatchState, Policy, Source
 from connector.decide.compare import Look, SourcePicture
 from connector.decide.remember import memory_after
 from connector.decide.settle import Settled, judge, settle
 from connector.decide.table import decide, needs_look
-from connector.model import Action, CloudTag, Fingerprint, Intent, Memory, Presence, Reason
+from connector.model import Action, CloudTag, Conflict, Fingerprint, Intent, Memory, Presence, Reason, Removed
 
 PAGE = (Path(__file__).parent.parent / "docs" / "decision-table.md").read_text(encoding="utf-8")
 NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)

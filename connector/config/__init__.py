@@ -8,25 +8,21 @@ from connector.config.render import render_configuration_md, render_env_example
 from connector.config.settings import Settings
 from connector.config.values import (
     Cloud,
-    Conflict,
     Crop,
     LdapAuth,
     MailWhen,
     Pictures,
-    Removed,
     SourceKind,
 )
 
 __all__ = [
     "Cloud",
     "CloudUrls",
-    "Conflict",
     "Crop",
     "LdapAuth",
     "Loaded",
     "MailWhen",
     "Pictures",
-    "Removed",
     "Settings",
     "SourceKind",
     "cloud_urls",

@@ -8,7 +8,7 @@ from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from connector.config import values as v
-from connector.model import MatchRule
+from connector.model import Conflict, MatchRule, Removed
 
 
 def default_state_dir() -> Path:
@@ -119,13 +119,13 @@ class Settings(BaseModel):
         description="Where SharePoint keeps the thumbnails; its name depends on the site's language.",
     )
     sharepoint_widths: v.Widths = Field((48, 72, 200), description="The widths of the three thumbnails, in pixels.")
-    sync_conflict: v.Conflict = Field(
-        v.Conflict.SOURCE,
+    sync_conflict: Conflict = Field(
+        Conflict.SOURCE,
         description="The cloud photo is somebody else's doing: `source` wins, `cloud` wins, or `report` (as `cloud`, "
         "listed every night).",
     )
-    sync_removed: v.Removed = Field(
-        v.Removed.KEEP,
+    sync_removed: Removed = Field(
+        Removed.KEEP,
         description="The source photo was cleared: `keep` the cloud photo or `remove` it, only if it is still ours.",
     )
     sync_max_changes_percent: int = Field(

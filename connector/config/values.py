@@ -38,21 +38,6 @@ class Cloud(StrEnum):
     CHINA = "china"
 
 
-class Conflict(StrEnum):
-    """Say who wins when the cloud photo is somebody else's doing."""
-
-    SOURCE = "source"
-    CLOUD = "cloud"
-    REPORT = "report"
-
-
-class Removed(StrEnum):
-    """Say what becomes of our cloud photo when the source photo was cleared."""
-
-    KEEP = "keep"
-    REMOVE = "remove"
-
-
 class Crop(StrEnum):
     """Say how a picture is cropped before it is sent."""
 

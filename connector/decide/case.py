@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from connector.decide.compare import CloudView, ViewKind
 from connector.decide.settle import Settled
-from connector.model import Action, Memory, Reason
+from connector.model import Action, Conflict, Memory, Reason, Removed
 
 LEFT_OUT_REASONS = frozenset(
     {
@@ -18,21 +18,6 @@ LEFT_OUT_REASONS = frozenset(
 
 
 UNSEEN = CloudView(ViewKind.NOT_ASKED)
-
-
-class Conflict(StrEnum):
-    """Say who wins where the cloud photo is somebody else's doing (SYNC_CONFLICT)."""
-
-    SOURCE = "source"
-    CLOUD = "cloud"
-    REPORT = "report"
-
-
-class Removed(StrEnum):
-    """Say what follows a cleared source photo (SYNC_REMOVED)."""
-
-    KEEP = "keep"
-    REMOVE = "remove"
 
 
 class MatchState(StrEnum):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connector.decide.case import Becomes, Case, Conflict, Decision, MatchState, Policy, Removed, Source
+from connector.decide.case import Becomes, Case, Decision, MatchState, Policy, Source
 from connector.decide.compare import How, ViewKind
 from connector.decide.settle import Settled
-from connector.model import Action, Memory, Presence, Reason
+from connector.model import Action, Conflict, Memory, Presence, Reason, Removed
 
 IMPROVE_AGAIN = timedelta(days=30)
 

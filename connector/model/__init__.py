@@ -23,10 +23,12 @@ from connector.model.values import (
 )
 from connector.model.words import (
     Action,
+    Conflict,
     MatchRule,
     PersonState,
     Presence,
     Reason,
+    Removed,
 )
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "Clock",
     "CloudPhoto",
     "CloudTag",
+    "Conflict",
     "Fingerprint",
     "Intent",
     "MatchRule",
@@ -48,6 +51,7 @@ __all__ = [
     "Progress",
     "Quiet",
     "Reason",
+    "Removed",
     "RunReport",
     "SourcePhoto",
     "Traffic",

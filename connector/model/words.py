@@ -105,3 +105,18 @@ class Presence(StrEnum):
     OURS = "ours"
     THEIRS = "theirs"
     CLEARED = "cleared"
+
+
+class Conflict(StrEnum):
+    """Say who wins where the cloud photo is somebody else's doing (SYNC_CONFLICT)."""
+
+    SOURCE = "source"
+    CLOUD = "cloud"
+    REPORT = "report"
+
+
+class Removed(StrEnum):
+    """Say what becomes of our cloud photo when the source photo was cleared (SYNC_REMOVED)."""
+
+    KEEP = "keep"
+    REMOVE = "remove"

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from connector.config import Settings
-from connector.decide.case import Conflict, Policy, Removed
+from connector.decide.case import Policy
 from connector.errors import ExitCode
 from connector.ledger.files import Backups, Spool
 from connector.model import Clock, Progress, Traffic
@@ -59,8 +59,8 @@ class Night:
     def policy(self) -> Policy:
         """Return what the administrator decided, by settings and by options."""
         return Policy(
-            conflict=Conflict(self.settings.sync_conflict),
-            removed=Removed(self.settings.sync_removed),
+            conflict=self.settings.sync_conflict,
+            removed=self.settings.sync_removed,
             resend=self.options.resend,
             overwrite=self.options.overwrite,
             clear=self.options.clear,
