@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connector.config import (
-    Conflict,
     Loaded,
-    Removed,
     Settings,
     SourceKind,
     cloud_urls,
@@ -27,7 +25,7 @@ from connector.config import (
 )
 from connector.config.settings import NAMES, SECRETS
 from connector.errors import ExitCode, SettingsError
-from connector.model import MatchRule
+from connector.model import Conflict, MatchRule, Removed
 
 ROOT = Path(__file__).parent.parent
 SECRET = "correct-horse-battery"
