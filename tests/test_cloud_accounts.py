@@ -256,6 +256,7 @@ def test_throttled_items_are_asked_again_after_the_longest_wait(cloud: Emulator,
     assert [len(record.items) for record in cloud.log.records() if record.items] == [20, 3]
     assert cloud.violations() == []
     assert opened.transport.pace()["waits"] == 1
+    assert opened.transport.pace()["lanes_lowest"] == 2
 
 
 def test_a_storm_over_items_is_survived(cloud: Emulator, opened: Cloud) -> None:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from connector.cloud.credentials import load_certificate
 from connector.cloud.open import open_cloud
+from connector.cloud.token_http import TokenAnswer
 from connector.config import Settings
 from connector.errors import SettingsError, Unreachable
 from connector.model import Traffic
@@ -451,3 +452,9 @@ def test_no_secret_reaches_a_log(cloud: Emulator, tmp_path: Path, caplog: pytest
     for secret in (token, opened.token_source.token(), cloud.client_secret, "0pen-it", assertion, "Authorization"):
         assert secret not in caplog.text
         assert secret not in shown
+
+
+def test_an_error_that_msal_makes_nothing_of_ends_the_run() -> None:
+    with pytest.raises(Unreachable, match="HTTP 404: not here"):
+        TokenAnswer(404, "not here", {}).raise_for_status()
+    TokenAnswer(200, "well", {}).raise_for_status()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector.cloud.answer import Answer
+from connector.cloud.gate import Ticket
 from connector.cloud.retry import Wait, Who, is_trouble, tries_allowed, wait_after
 from connector.cloud.transport import Transport
 
@@ -31,10 +32,11 @@ def batch_get(transport: Transport, urls: Mapping[str, str]) -> dict[str, Answer
     tries = 0
     while open_keys:
         tries += 1
+        ticket = transport.gate.ticket()
         answers |= _ask(transport, {key: urls[key] for key in open_keys})
         open_keys = [key for key in open_keys if is_trouble(answers[key]) and tries < tries_allowed(answers[key])]
         if open_keys:
-            _sit_out(transport, [wait_after(answers[key], tries) for key in open_keys])
+            _sit_out(transport, [wait_after(answers[key], tries) for key in open_keys], ticket)
     return answers
 
 
@@ -78,11 +80,12 @@ def _item(response: Mapping[str, Any]) -> Answer:
     return Answer(status if isinstance(status, int) else 0, named, response.get("body"))
 
 
-def _sit_out(transport: Transport, waits: list[Wait]) -> None:
+def _sit_out(transport: Transport, waits: list[Wait], ticket: Ticket) -> None:
     """Wait the longest wait: all workers where the service said so, else only this one."""
     for_all = max((wait.seconds for wait in waits if wait.who is Who.ALL), default=0.0)
     for_one = max((wait.seconds for wait in waits if wait.who is Who.ONE), default=0.0)
     if for_all:
+        transport.gate.slow(ticket)
         transport.hold(for_all)
     if for_one:
         transport.gate.pause(for_one)

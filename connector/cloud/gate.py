@@ -62,6 +62,11 @@ class Gate:
         finally:
             self._leave(ticket)
 
+    def ticket(self) -> Ticket:
+        """Return a ticket of now, for trouble that shows only inside an answer that came well."""
+        with self._changed:
+            return Ticket(self._era, self._clock())
+
     def hold(self, seconds: float) -> None:
         """Let nobody enter for so long, because the service said so; raises TooLong beyond all patience."""
         with self._changed:
@@ -79,7 +84,7 @@ class Gate:
             self._scouting = True
 
     def slow(self, ticket: Ticket) -> None:
-        """Halve the lanes, once for all requests that were under way together."""
+        """Halve the lanes, once for all requests that were under way together when the trouble came."""
         with self._changed:
             self._unwell_since = self._clock() if self._unwell_since is None else self._unwell_since
             if ticket.era < self._era:
