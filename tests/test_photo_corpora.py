@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
@@ -40,10 +41,11 @@ MEMORY_MB = 400
 @pytest.fixture(scope="module")
 def corpora() -> Path:
     """Give the folder of public pictures; where CI is set they must be there, elsewhere they may be missing."""
-    if all((CORPORA / name).is_dir() for name in LEAST):
-        return CORPORA
+    CORPORA.mkdir(parents=True, exist_ok=True)
     try:
-        subprocess.run([ROOT / "scripts" / "fetch-corpora"], check=True, capture_output=True, timeout=280)
+        with FileLock(CORPORA.with_suffix(".lock")):  # several test processes may need them at once
+            if not all((CORPORA / name).is_dir() for name in LEAST):
+                subprocess.run([ROOT / "scripts" / "fetch-corpora"], check=True, capture_output=True, timeout=280)
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or b""
         reason = f"The corpora cannot be fetched: {error} {told.decode(errors='replace')[-500:]}"
