@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -33,10 +33,14 @@ class Tab:
         dialog.dismiss()
 
 
+def _left_out(reason: str) -> NoReturn:
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{reason}; run scripts/install-browser")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     if not Path(CHROMIUM).exists():
-        pytest.skip("no Chromium; run scripts/install-browser")
+        _left_out("no Chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -70,5 +74,5 @@ def open_file(browser: Any) -> Iterator[Callable[..., Tab]]:
 @pytest.fixture(scope="session")
 def axe() -> str:
     if not AXE.exists():
-        pytest.skip("no axe-core; run scripts/install-browser")
+        _left_out("no axe-core")
     return AXE.read_text("utf-8")
