@@ -6,6 +6,7 @@ import base64
 import re
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -173,7 +174,11 @@ def test_several_base_dns_are_read_and_nobody_twice(house: House) -> None:
 
 
 def test_contacts_are_read_where_wanted_and_marked(house: House) -> None:
-    kind = {"objectClass": ["top", "person", "contact"], "objectCategory": "person", "sAMAccountType": []}
+    kind: dict[str, Any] = {
+        "objectClass": ["top", "person", "contact"],
+        "objectCategory": "person",
+        "sAMAccountType": [],
+    }
     guest = house.tree.add(f"CN=Guest,{PEOPLE}", mail="guest@fabrikam.com", **kind, userAccountControl=[])
     house.tree.add(f"CN=No Mail,{PEOPLE}", **kind, userAccountControl=[])
     anna = house.person("anna")
@@ -399,7 +404,7 @@ def test_deleted_disabled_and_moved_people_are_told_apart(house: House) -> None:
 
 def test_people_who_leave_or_enter_the_filter_are_told(house: House) -> None:
     anna, ben = house.person("anna", department="Sales"), house.person("ben", department="IT", jpegPhoto=b"b")
-    sales = {"ldap_filter": "(department=Sales)"}
+    sales: dict[str, Any] = {"ldap_filter": "(department=Sales)"}
     start = told(house.source(**sales))
     house.tree.change(anna.guid, department="IT")
     house.tree.change(ben.guid, department="Sales")
@@ -411,7 +416,7 @@ def test_people_who_leave_or_enter_the_filter_are_told(house: House) -> None:
 def test_a_moved_unit_brings_and_takes_its_people(house: House) -> None:
     unit = house.tree.add(f"OU=Team,OU=Elsewhere,{ROOT}", objectClass=["organizationalUnit"], sAMAccountType=[])
     anna = house.person("anna", ou=unit.dn, jpegPhoto=b"a")
-    mine = {"ldap_base_dn": (PEOPLE,), "ldap_exclude_dn": (f"OU=Robots,{PEOPLE}",)}
+    mine: dict[str, Any] = {"ldap_base_dn": (PEOPLE,), "ldap_exclude_dn": (f"OU=Robots,{PEOPLE}",)}
     start = told(house.source(**mine))
     assert start.read == {}
     # As in AD, only the unit itself is reported; the people in it are not.

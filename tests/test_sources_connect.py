@@ -88,7 +88,7 @@ def test_each_refused_sign_in_is_told_in_words_with_its_fix(house: House, data: 
         ),
         (8, UNSIGNED, "unprotected", "LDAP_START_TLS"),
         (8, "BindSimple: Transport encryption required.", "unprotected", "ldaps://"),
-        (8, "SASL:[GSSAPI]: Sign or Seal are required.", "unprotected", "ldaps://"),
+        (8, "SASL:[GSSAPI]: Sign or Seal are required.", "sealed", "ldap://"),
         (49, "", "user name or the password is wrong", "LDAP_USER"),
         (34, "invalid DN", "misspelt", "LDAP_USER"),
         (48, "", "not allowed", "LDAP_AUTH"),

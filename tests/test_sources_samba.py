@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import PersonState, Traffic
-from connector.sources import Mode
+from connector.sources import Cookie, Mode
 from connector.sources.directory import LdapSource
-from tests.lab.directory import Directory
+from tests.lab.directory import Directory, Record, Value
 from tests.lab.ldapserver_house import Told, told
 from tests.lab.samba import DomainController
 
@@ -84,12 +84,14 @@ def test_another_client_reads_the_same_photos_of_the_same_people(
     assert traffic.counts()["ldap_entries"] == 620
 
 
-def _records(ou: str, count: int) -> Iterator[Any]:
-    from tests.lab.directory import Record
-
+def _records(ou: str, count: int) -> Iterator[Record]:
     for number in range(count):
         photo = hashlib.shake_256(str(number).encode()).digest(2000 + number)
-        attributes = {"objectClass": "user", "sAMAccountName": f"x{uuid.uuid4().hex[:12]}", "jpegPhoto": photo}
+        attributes: dict[str, Value] = {
+            "objectClass": "user",
+            "sAMAccountName": f"x{uuid.uuid4().hex[:12]}",
+            "jpegPhoto": photo,
+        }
         yield Record(f"CN=Person {number},{ou}", attributes)
 
 
@@ -194,6 +196,8 @@ def test_a_group_is_followed_through_nesting_and_primary_membership(
     later = opened(ldap_group=outer.dn)
     assert told(later, start.cookie).mode is Mode.CHANGES
     assert set(later.roster(context) or ()) == {people[name].guid for name in ("nested", "primary", "outside")}
+    # A group that is somebody's primary group cannot be deleted with the OU.
+    directory.set(people["primary"].dn, primaryGroupID="513")
 
 
 def test_contacts_are_read_and_followed_where_wanted(opened: Open, directory: Directory, ou: str) -> None:
@@ -222,8 +226,6 @@ def test_ldap_filter_is_applied_by_the_server(opened: Open, directory: Directory
 
 
 def test_a_cookie_of_another_making_is_refused_and_everybody_read(opened: Open, directory: Directory, ou: str) -> None:
-    from connector.sources import Cookie
-
     anna = directory.add_person(ou, "Anna")
     night = told(opened(), Cookie(b"\x00" * 40, ""))
     assert (night.mode, set(night.read)) == (Mode.FULL, {anna.guid})

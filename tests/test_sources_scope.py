@@ -20,6 +20,7 @@ from connector.model import Traffic
 from connector.sources import names
 from connector.sources.directory import LdapSource
 from connector.sources.entries import Reader, is_disabled, person_id
+from connector.sources.filters import compiled
 from connector.sources.open import open_source
 from connector.sources.scope import Scope, context_of, filter_attributes, filter_can_be_followed, named
 from connector.sources.session import Kind, RawEntry
@@ -237,3 +238,21 @@ def test_the_source_is_the_one_that_settings_name(tmp_path: Path) -> None:
     assert isinstance(open_source(settings(), Traffic()), LdapSource)
     with pytest.raises(SettingsError, match="SOURCE"):
         open_source(settings(source="folder", folder_path=tmp_path), Traffic())
+
+
+@pytest.mark.parametrize("guid", [bytes(range(16)), b"\\5c\\41" + b"()*\\" + b"\xff" * 6, b"\\" * 16, bytes(16)])
+def test_any_id_reaches_the_wire_as_its_bytes(guid: bytes) -> None:
+    scope = Scope.of(settings(), CONTEXT, kind=Kind.ACTIVE_DIRECTORY)
+    text = scope.by_id([str(uuid.UUID(bytes_le=guid))])
+    assert bytes(compiled(text)["or"][0]["equalityMatch"]["assertionValue"]) == guid
+
+
+@given(st.text(min_size=1).filter(lambda text: text.strip() == text and "\x00" not in text))
+def test_any_name_reaches_the_wire_as_it_was_typed(name: str) -> None:
+    sent = compiled(named(name))["or"]
+    assert {bytes(term["equalityMatch"]["assertionValue"]) for term in sent} == {name.encode("utf-8", "surrogatepass")}
+
+
+def test_substrings_reach_the_wire_unescaped() -> None:
+    parts = compiled(r"(cn=a\2a*b\29*c\5c)")["substringFilter"]["substrings"]
+    assert [bytes(part.getComponent()) for part in parts] == [b"a*", b"b)", b"c\\"]

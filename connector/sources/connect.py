@@ -14,6 +14,7 @@ from connector.errors import SettingsError, Unreachable
 from connector.model import Traffic
 from connector.sources import trouble
 from connector.sources.endpoints import Endpoint, Line, endpoints, preferred_first
+from connector.sources.sealing import take_over
 from connector.sources.session import Session, hang_up
 from connector.sources.tls import VerifiedTls, verifying_context
 
@@ -23,7 +24,7 @@ READ_SECONDS = 150
 # ldap3 copies what it holds at each recv: 4 KiB, the default, is quadratic on entries with photos.
 _SOCKET_BYTES = 256 * 1024
 
-_INSTALL = "run: pip install --pre 'photo-connector[kerberos]'"
+_INSTALL = "run: pip install 'photo-connector[kerberos]'"
 _KERBEROS_MISSING = f"LDAP_AUTH: kerberos needs a Kerberos library, which is not installed; {_INSTALL}"
 _SEALING_MISSING = (
     "LDAP_AUTH: kerberos on ldap:// needs an ldap3 that can encrypt the session, and this one cannot;"
@@ -126,6 +127,8 @@ def _bind(connection: ldap3.Connection, endpoint: Endpoint) -> None:
         raise trouble.of_exception(endpoint.name, "signing in", error) from error
     if not accepted:
         raise trouble.of_bind(endpoint.name, connection.result or {})
+    if getattr(connection, "session_security", None):
+        take_over(connection)
 
 
 def _connection(settings: Settings, endpoint: Endpoint) -> ldap3.Connection:

@@ -13,6 +13,7 @@ from ldap3.protocol.rfc2696 import paged_search_control
 from connector.errors import Unreachable
 from connector.model import Traffic
 from connector.sources import names, trouble
+from connector.sources.filters import search_request
 
 DIRSYNC = "1.2.840.113556.1.4.841"
 _PAGED = "1.2.840.113556.1.4.319"
@@ -151,15 +152,10 @@ class Session:
     ) -> Answer:
         self._traffic.add("ldap_searches")
         try:
-            self._connection.search(
-                base,
-                filter_text,
-                scope,
-                ldap3.DEREF_NEVER,
-                attributes=list(attributes),
-                controls=list(controls) or None,
-            )
-            answer = _answer(self._connection.response or [], self._connection.result)
+            request = search_request(base, filter_text, scope=scope, attributes=attributes)
+            connection = self._connection
+            connection.post_send_search(connection.send("searchRequest", request, list(controls) or None))
+            answer = _answer(connection.response or [], connection.result)
         except Exception as error:  # ldap3 also lets struct.error, IndexError and the like through
             self.close()
             raise trouble.of_exception(self.server, doing, error) from error

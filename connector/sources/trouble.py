@@ -53,6 +53,10 @@ _SIGNING = Words(
     "the domain controller takes no sign-in over an unprotected connection",
     "Use an ldaps:// address or LDAP_START_TLS=true; for Kerberos on ldap:// install photo-connector[kerberos].",
 )
+_SEALING = Words(
+    "the domain controller wants a Kerberos session sealed by itself, even inside TLS",
+    "Use an ldap:// address with LDAP_AUTH=kerberos, or LDAP_AUTH=simple over ldaps://.",
+)
 _CREDENTIALS = Words("the user name or the password is wrong", "Correct LDAP_USER and LDAP_PASSWORD.")
 _BUSY = "Try again later; if it lasts, look at the domain controller's load and its Directory Service log."
 
@@ -61,7 +65,7 @@ _TEXTS: tuple[tuple[str, Words], ...] = (
     ("80090346", _BINDINGS),
     ("00002028", _SIGNING),
     ("Transport encryption required", _SIGNING),
-    ("Sign or Seal are required", _SIGNING),
+    ("Sign or Seal are required", _SEALING),
     ("000004DC", Words("the sign-in did not last; the search counted as anonymous", "Check LDAP_AUTH and LDAP_USER.")),
     ("0000203D", Words("the cookie of the last reading is not accepted", "The next run reads everybody.")),
     (
