@@ -129,6 +129,17 @@ def test_a_server_that_ignores_pages_is_not_believed(house: House) -> None:
         told(house.source())
 
 
+def test_a_proxy_that_drops_the_answers_to_controls_is_not_believed(house: House) -> None:
+    start = told(house.source())
+    house.knobs.drops_controls = True
+    for cookie in (None, start.cookie):
+        with pytest.raises(Unreachable, match="no DirSync cookie came back"):
+            told(house.source(), cookie)
+    house.knobs.offers_dirsync = False
+    with pytest.raises(Unreachable, match="ignored the request for pages"):
+        told(house.source())
+
+
 def test_a_connection_dropped_in_the_middle_of_a_page_ends_the_reading(crowd: House) -> None:
     crowd.knobs.drop_on_page = 2
     with pytest.raises(Unreachable, match="directory: localhost"):
@@ -230,6 +241,13 @@ def test_with_a_small_group_only_its_members_photos_are_moved(crowd: House) -> N
     assert len(members.read) == 63
     assert len(members.gone) == 7
     assert traffic.counts()["ldap_entries"] == 1 + 2 * 63 + 7
+
+
+def test_a_group_of_another_domain_is_taken_at_its_word(house: House) -> None:
+    elsewhere = "CN=Staff,DC=other,DC=test"
+    house.person("anna", memberOf=elsewhere)
+    house.person("ben")
+    assert told(house.source(ldap_group=elsewhere)).names == {"anna"}
 
 
 @pytest.mark.parametrize("group", [f"CN=Nobody,{ROOT}", "nobody"])

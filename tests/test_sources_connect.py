@@ -7,7 +7,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -171,6 +171,14 @@ def test_when_all_fail_one_error_names_each_and_why(house: House, tmp_path: Path
 def test_a_server_that_says_nothing_does_not_hold_us_up_for_long(house: House) -> None:
     with deaf_server() as uri:
         assert "no answer in time" in refusal(house, ldap_uri=(uri,)).message
+
+
+def test_many_servers_that_say_nothing_do_not_hold_us_up_for_long_either(house: House) -> None:
+    with ExitStack() as stack:
+        uris = [stack.enter_context(deaf_server()) for _ in range(4)]
+        failure = refusal(house, ldap_uri=tuple(uris))
+    assert failure.message.count("no answer in time") == 3
+    assert "not tried for want of time" in failure.message
 
 
 def test_a_server_is_known_by_its_name_and_the_cookies_server_comes_first(house: House) -> None:

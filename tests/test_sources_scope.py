@@ -67,6 +67,12 @@ def test_any_name_is_parsed_as_the_library_parses_it(values: list[str]) -> None:
     assert len(names.parts(dn)) == len(expected) == len(values)
 
 
+@given(st.text())
+def test_whatever_stands_where_a_name_should_is_taken_apart_and_back(text: str) -> None:
+    assert isinstance(names.parts(text), tuple)
+    assert names.parts("CN=a\\") == ()
+
+
 def test_the_same_name_in_another_spelling_is_the_same_context() -> None:
     spellings = ("OU=A,DC=Contoso,DC=COM", "dc=contoso,dc=com", " ou=b , dc=contoso , dc=com")
     assert {context_of(dn) for dn in spellings} == {CONTEXT}

@@ -268,6 +268,7 @@ class Talk:
         *,
         controls: Iterable[tuple[str, bytes]] = (),
     ) -> None:
+        controls = () if self.world.knobs.drops_controls else controls
         self.protocol.search_result_done(message.message_id)
         self.finish(wire.result(message.message_id, wire.SEARCH_DONE, code, text, controls=controls))
 

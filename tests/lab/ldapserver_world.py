@@ -48,6 +48,7 @@ class Knobs:
     offers_dirsync: bool = True
     offers_start_tls: bool = True
     is_ad: bool = True
+    drops_controls: bool = False
     ignores_paging: bool = False
     repeats_first: bool = False
     refers: bool = False

@@ -1,0 +1,104 @@
+"""Is a directory that is not AD read, too? A real OpenLDAP server: in full every night, by entryUUID."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from connector.config import Settings
+from connector.errors import Unreachable
+from connector.model import Traffic
+from connector.sources import Mode
+from connector.sources.directory import LdapSource
+from tests.lab.ldapserver_house import told
+from tests.lab.openldap import MANAGER, ROOT, SLAPD, OpenLdap
+
+PEOPLE = f"ou=people,{ROOT}"
+INNER, OUTER = f"cn=inner,{ROOT}", f"cn=outer,{ROOT}"
+Open = Callable[..., LdapSource]
+
+
+def person(name: str, **attributes: list[str | bytes]) -> tuple[str, dict[str, list[str | bytes]]]:
+    usual: dict[str, list[str | bytes]] = {"objectClass": ["inetOrgPerson"], "sn": [name], "cn": [name], "uid": [name]}
+    return f"uid={name},{PEOPLE}", usual | {"mail": [f"{name}@example.org"]} | attributes
+
+
+ENTRIES: list[tuple[str, dict[str, list[str | bytes]]]] = [
+    (ROOT, {"objectClass": ["organization", "dcObject"], "o": ["Example"], "dc": ["example"]}),
+    (PEOPLE, {"objectClass": ["organizationalUnit"], "ou": ["people"]}),
+    person("anna", jpegPhoto=[b"\xff\xd8anna"], employeeNumber=["0815"]),
+    person("ben"),
+    *(person(f"crowd{number}") for number in range(600)),
+    (INNER, {"objectClass": ["groupOfNames"], "cn": ["inner"], "member": [f"uid=ben,{PEOPLE}", OUTER]}),
+    (OUTER, {"objectClass": ["groupOfNames"], "cn": ["outer"], "member": [f"UID=Anna, {PEOPLE}", INNER]}),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenLdap]:
+    if SLAPD is None and os.environ.get("CI"):
+        pytest.fail("The OpenLDAP tests must run here; run scripts/install-lab.")
+    if SLAPD is None:
+        pytest.skip("slapd is not installed; run scripts/install-lab")
+    folder: Path = tmp_path_factory.mktemp("openldap")
+    with OpenLdap(folder, ENTRIES) as server:
+        yield server
+
+
+@pytest.fixture
+def opened(server: OpenLdap) -> Iterator[Open]:
+    sources: list[LdapSource] = []
+
+    def open_one(**changes: Any) -> LdapSource:
+        usual: dict[str, Any] = {
+            **{"ldap_uri": (server.uri,), "ldap_ca_file": server.ca_file},
+            **{"ldap_user": MANAGER, "ldap_password": SecretStr(server.password)},
+        }
+        sources.append(LdapSource(Settings(**(usual | changes)), Traffic()))
+        return sources[-1]
+
+    yield open_one
+    for source in sources:
+        source.close()
+
+
+def test_everybody_is_read_in_full_every_night_and_the_report_says_why(opened: Open) -> None:
+    night = told(opened())
+    assert (night.mode, night.cookie, len(night.read)) == (Mode.FULL, None, 602)
+    assert "does not offer DirSync" in night.notice
+    assert night.gone == {}
+
+
+def test_people_have_lasting_ids_and_are_found_by_name_and_id(opened: Open) -> None:
+    source = opened(ldap_anchor="employeeNumber", ldap_base_dn=(PEOPLE,))
+    (anna,) = source.find("anna")
+    assert (anna.person.sam_account_name, anna.person.mail, anna.person.anchor) == ("anna", "anna@example.org", "0815")
+    assert [(photo.attribute, photo.content_bytes) for photo in anna.photos] == [("jpegPhoto", b"\xff\xd8anna")]
+    assert [read.person for read in source.fetch([anna.person.id])] == [anna.person]
+    assert [read.person for read in source.find(f"uid=anna,{PEOPLE}")] == [anna.person]
+
+
+def test_members_of_nested_groups_are_followed_even_in_a_circle(opened: Open) -> None:
+    for group in (OUTER, "outer"):
+        source = opened(ldap_group=group)
+        night = told(source)
+        assert night.names == {"anna", "ben"}
+        (context,) = source.contexts()
+        assert set(source.roster(context) or ()) == set(night.read)
+
+
+def test_a_group_that_is_not_there_is_an_error(opened: Open) -> None:
+    with pytest.raises(Unreachable, match="no group"):
+        told(opened(ldap_group="nobody"))
+
+
+def test_a_wrong_password_and_a_wrong_base_are_told_in_words(opened: Open) -> None:
+    with pytest.raises(Unreachable, match="user name or the password is wrong"):
+        told(opened(ldap_password=SecretStr("wrong")))
+    with pytest.raises(Unreachable, match="no such base DN"):
+        told(opened(ldap_base_dn=(f"ou=nowhere,{ROOT}",)))
