@@ -162,7 +162,8 @@ def test_an_attribute_hidden_from_everybody_looks_empty_but_is_no_clearing(house
 
 
 def test_options_and_letter_case_of_an_attribute_do_not_hide_a_photo(house: House) -> None:
-    anna = house.tree.add(f"CN=Anna,{PEOPLE}", **{"JPEGPHOTO;binary": [b"one", b"two"], "sAMAccountName": "anna"})
+    spelt: dict[str, Value] = {"JPEGPHOTO;binary": [b"one", b"two"], "sAMAccountName": "anna"}
+    anna = house.tree.add(f"CN=Anna,{PEOPLE}", **spelt)
     assert told(house.source()).photos(anna.id) == [("jpegPhoto", b"one"), ("jpegPhoto", b"two")]
 
 
