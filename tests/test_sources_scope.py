@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from ldap3.core.exceptions import LDAPInvalidDnError
 from ldap3.utils.dn import escape_rdn, parse_dn
 
 from connector.config import Settings
-from connector.errors import SettingsError, Unreachable
+from connector.errors import Unreachable
 from connector.model import Traffic
 from connector.sources import names
 from connector.sources.directory import LdapSource
@@ -240,10 +239,8 @@ def test_the_shape_holds_no_setting_in_clear() -> None:
     assert len(shape) == 64
 
 
-def test_the_source_is_the_one_that_settings_name(tmp_path: Path) -> None:
+def test_the_source_is_a_directory_unless_settings_say_otherwise() -> None:
     assert isinstance(open_source(settings(), Traffic()), LdapSource)
-    with pytest.raises(SettingsError, match="SOURCE"):
-        open_source(settings(source="folder", folder_path=tmp_path), Traffic())
 
 
 @pytest.mark.parametrize("guid", [bytes(range(16)), b"\\5c\\41" + b"()*\\" + b"\xff" * 6, b"\\" * 16, bytes(16)])
