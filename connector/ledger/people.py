@@ -86,6 +86,15 @@ def unseen(db: sqlite3.Connection, context: str, *, run: int) -> Iterator[str]:
         yield from ids
 
 
+def clear_photos(db: sqlite3.Connection, person_id: str, *, run: int) -> bool:
+    """Note that a person whose photo is known, or was ours, has none any more; False for anybody else."""
+    save_photos(db, person_id, (), keep=(), run=run)
+    change = """
+        UPDATE people SET seen_run = ? WHERE id = ? AND (changed_run = ? OR EXISTS (
+          SELECT 1 FROM memory m WHERE m.person_id = people.id AND m.presence = 'ours'))"""
+    return db.execute(change, (run, person_id, run)).rowcount > 0
+
+
 def compare_roster(db: sqlite3.Connection, context: str, roster: Iterable[str]) -> tuple[list[str], list[str]]:
     """Compare a group's members with who is in scope; returns the ids of who is new and of who left."""
     db.execute("CREATE TEMP TABLE IF NOT EXISTS roster (id TEXT PRIMARY KEY)")

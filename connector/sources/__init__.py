@@ -23,12 +23,13 @@ class PersonRead:
 
     `cleared` names attributes that the source *explicitly* reported as emptied. In changes mode an
     attribute that is neither in `photos` nor in `cleared` may merely be unreadable; in a complete full
-    reading its absence means empty.
+    reading its absence means empty, unless `unread` names it: there is something that could not be read.
     """
 
     person: Person
     photos: tuple[SourcePhoto, ...] = ()
     cleared: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,15 @@ class Reading:
     """Hold one pass over one context; `pages` raises Unreachable when the read was cut short.
 
     `notice` says why a full reading was needed where changes were hoped for, e.g. a refused cookie;
-    empty when there is nothing to tell. `server` is the DC that answered.
+    empty when there is nothing to tell. `server` is the DC that answered. `absent_is_cleared`: who is not met
+    by a complete full reading is still there and has no photo any more (a file that vanished from a folder).
     """
 
     mode: Mode
     pages: Iterator[Page]
     notice: str = ""
     server: str = ""
+    absent_is_cleared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,13 @@ from connector.errors import SettingsError
 from connector.model import Traffic
 from connector.sources import Source
 from connector.sources.directory import LdapSource
+from connector.sources.folder import FolderSource
 
 
 def open_source(settings: Settings, traffic: Traffic) -> Source:
     """Return the source of these settings; nothing is contacted yet. Raises SettingsError for what cannot work."""
     if settings.source is SourceKind.FOLDER:
-        raise SettingsError(["SOURCE: folder is not available yet; use ldap."])
+        if settings.folder_path is None:
+            raise SettingsError(["FOLDER_PATH: is needed with SOURCE=folder."])
+        return FolderSource(settings.folder_path, settings.folder_key)
     return LdapSource(settings, traffic)

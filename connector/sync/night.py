@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from connector.config import Settings
+from connector.config import Settings, SourceKind
 from connector.decide.case import Policy
 from connector.errors import ExitCode
 from connector.ledger.files import Backups, Spool
 from connector.model import Clock, Progress, Traffic
 from connector.photo import Recipe
+from connector.sources.folder import ATTRIBUTE as FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,11 @@ class Night:
     modes: set[str] = field(default_factory=set)
     chosen_ids: tuple[str, ...] = ()
     uploads: int = 0
+
+    @property
+    def trust(self) -> tuple[str, ...]:
+        """Return the photo attributes in order of trust."""
+        return (FILE,) if self.settings.source is SourceKind.FOLDER else self.settings.ldap_photo_attributes
 
     @property
     def recipe(self) -> Recipe:

@@ -86,7 +86,7 @@ def remember_picture(night: Night, source_sha256: str, made: Made) -> None:
 def choose_pictures(night: Night) -> None:
     """Choose the picture of everybody who changed tonight; a picture that many share is nobody's face."""
     ledger.find_placeholders(night.db, people=night.settings.placeholder_people, run=night.run)
-    trust = night.settings.ldap_photo_attributes
+    trust = night.trust
     for chunk in ledger.photos_to_choose_from(night.db, run=night.run):
         ledger.set_chosen(night.db, [_chosen(person_id, photos, trust) for person_id, photos in chunk])
 

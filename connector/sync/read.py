@@ -67,7 +67,7 @@ def _list_accounts(night: Night, transport: Transport, *, shape: str, plans: boo
 
 def read_people(night: Night, source: Source) -> None:
     """Refresh the people, context by context; one that cannot be read leaves its people untouched."""
-    people_rows.drop_other_attributes(night.db, night.settings.ldap_photo_attributes)
+    people_rows.drop_other_attributes(night.db, night.trust)
     contexts = source.contexts()
     failures = [failure for context in contexts if (failure := _read_one(night, source, context)) is not None]
     if failures and len(failures) == len(contexts):
@@ -106,7 +106,7 @@ def _read_context(night: Night, source: Source, context: str) -> None:
             end = Place(ready.page.cookie, reading.server)
             save_place(night.db, context, end, shape=shape, run=night.run)
         if ready.page.complete and reading.mode is Mode.FULL:
-            _leave_unseen(night, context)
+            _leave_unseen(night, context, are_cleared=reading.absent_is_cleared)
     if reading.mode is Mode.CHANGES:
         _compare_roster(night, source, context)
 
@@ -132,10 +132,10 @@ def _save_read(night: Night, event: PersonRead, found: Sequence[tuple[str, str]]
     """Store one person. Among changes, a value that is missing without having been cleared is merely unread."""
     person = event.person
     people_rows.save_person(night.db, person, context=context, run=night.run)
-    missing: set[str] = set()
+    missing = set(event.unread)
     if mode is Mode.CHANGES:
         seen = {attribute for attribute, _ in found}
-        missing = people_rows.known_attributes(night.db, person.id) - seen - event.cleared
+        missing |= people_rows.known_attributes(night.db, person.id) - seen - event.cleared
     people_rows.save_photos(night.db, person.id, found, keep=missing, run=night.run)
     if missing:
         people_rows.set_unread(night.db, person.id, run=night.run)
@@ -143,8 +143,11 @@ def _save_read(night: Night, event: PersonRead, found: Sequence[tuple[str, str]]
         people_rows.clear_unread(night.db, person.id, run=night.run)
 
 
-def _leave_unseen(night: Night, context: str) -> None:
+def _leave_unseen(night: Night, context: str, *, are_cleared: bool) -> None:
+    """Put out of scope whom a complete reading did not show; or clear the photo, where that is what it means."""
     for person_id in people_rows.unseen(night.db, context, run=night.run):
+        if are_cleared and people_rows.clear_photos(night.db, person_id, run=night.run):
+            continue
         _save_gone(night, PersonGone(person_id, PersonState.OUT_OF_SCOPE))
 
 

@@ -1,0 +1,184 @@
+"""Does a folder of pictures work as a source? Nights over real files: twice the same, one change, and what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lab.graph import Emulator
+from tests.lab.pictures import jpeg
+from tests.nights import Nights, shown
+
+LONG_AGO = time.time() - 3600
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Give an empty folder."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def nights(pictures: Path, cloud: Emulator, tmp_path: Path) -> Nights:
+    """Point the product at the folder."""
+    settings = {"SOURCE": "folder", "FOLDER_PATH": str(pictures), "FOLDER_KEY": "upn", **cloud.environ()}
+    return Nights(tmp_path, settings)
+
+
+def put(folder: Path, name: str, face: str, *, settled: bool = True) -> Path:
+    """File a picture; one that is not settled may still be on its way."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg(face, (300, 300)))
+    if settled:
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    return path
+
+
+def people(cloud: Emulator, *names: str) -> list[str]:
+    """Give the tenant cloud-only accounts."""
+    return [cloud.tenant.add_account(f"{name}@contoso.test") for name in names]
+
+
+def test_a_folder_run_twice_with_one_change_sends_only_that(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+    anna, ben = people(cloud, "anna", "ben")
+    put(pictures, "anna@contoso.test.jpg", "anna")
+    put(pictures, "floor 2/ben@contoso.test.jpeg", "ben")
+
+    first = nights.sync()
+    before = shown(cloud, ben)
+    put(pictures, "anna@contoso.test.jpg", "anna, older")
+    second = nights.sync(days=1)
+
+    assert (first.code, first.totals["created"]) == (0, 2), first.err
+    assert (second.code, second.totals["replaced"], second.totals["unchanged"]) == (0, 1, 1)
+    assert second.of("anna@contoso.test") == ("replace", "source-changed")
+    assert shown(cloud, ben).shows_same(before)
+    assert not shown(cloud, anna).shows_same(before)
+
+
+def test_names_are_compared_without_letter_case_and_in_any_unicode_form(
+    nights: Nights, pictures: Path, cloud: Emulator
+) -> None:
+    people(cloud, "zoë")
+    put(pictures, "ZOE\u0308@Contoso.TEST.JPG", "zoe")
+
+    assert nights.sync().totals["created"] == 1
+
+
+def test_a_file_that_is_still_being_written_waits_for_the_next_night(
+    nights: Nights, pictures: Path, cloud: Emulator
+) -> None:
+    people(cloud, "anna")
+    path = put(pictures, "anna@contoso.test.jpg", "anna", settled=False)
+
+    first = nights.sync()
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    second = nights.sync()
+
+    assert first.reasons() == {"source-unread": 1}
+    assert second.totals["created"] == 1
+
+
+def test_two_files_for_one_person_are_refused_with_both_names(
+    nights: Nights, pictures: Path, cloud: Emulator
+) -> None:
+    people(cloud, "anna", "ben")
+    put(pictures, "anna@contoso.test.jpg", "anna")
+    put(pictures, "ben@contoso.test.jpg", "ben")
+    nights.sync()
+    put(pictures, "old/Anna@contoso.test.png", "anna, younger")
+
+    told = nights.sync(days=1)
+
+    (outcome,) = told.report["outcomes"]
+    assert outcome["reason"] == "source-unread"
+    assert "anna@contoso.test.jpg" in outcome["person"]
+    assert "old/Anna@contoso.test.png" in outcome["person"]
+    assert "old/Anna@contoso.test.png" in told.out
+    assert told.totals["unchanged"] == 1
+
+
+def test_a_file_that_vanished_from_a_whole_folder_is_a_cleared_photo(
+    nights: Nights, pictures: Path, cloud: Emulator
+) -> None:
+    nights.settings["SYNC_REMOVED"] = "remove"
+    anna, _ = people(cloud, "anna", "ben")
+    path = put(pictures, "anna@contoso.test.jpg", "anna")
+    put(pictures, "ben@contoso.test.jpg", "ben")
+    nights.sync()
+    path.unlink()
+
+    told = nights.sync(days=1)
+
+    assert told.of("anna@contoso.test") == ("remove", "source-removed"), told.err
+    assert cloud.tenant.photo(anna) is None
+    assert nights.sync(days=1).of("anna@contoso.test") == ("skip", "out-of-scope")
+    assert nights.sync(days=1).totals["people"] == 1
+
+
+def test_an_emptied_folder_is_stopped_by_a_brake(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+    nights.settings["SYNC_REMOVED"] = "remove"
+    names = [f"p{number}" for number in range(8)]
+    accounts = people(cloud, *names)
+    paths = [put(pictures, f"{name}@contoso.test.jpg", name) for name in names]
+    nights.sync()
+    for path in paths:
+        path.unlink()
+
+    told = nights.sync(days=1)
+
+    assert told.code == 4, told.out
+    assert all(cloud.tenant.photo(account) is not None for account in accounts)
+
+
+def test_a_folder_that_is_not_there_stops_the_run_and_changes_nobody(
+    nights: Nights, pictures: Path, cloud: Emulator
+) -> None:
+    nights.settings["SYNC_REMOVED"] = "remove"
+    (anna,) = people(cloud, "anna")
+    put(pictures, "anna@contoso.test.jpg", "anna")
+    nights.sync()
+    pictures.rename(pictures.with_name("elsewhere"))
+
+    told = nights.sync(days=1)
+
+    assert told.code == 5
+    assert "folder" in told.err
+    assert "FOLDER_PATH" in told.err
+    assert cloud.tenant.photo(anna) is not None
+
+
+def test_only_finds_a_person_by_the_name_of_the_file(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+    people(cloud, "anna", "ben")
+    put(pictures, "anna@contoso.test.jpg", "anna")
+    put(pictures, "ben@contoso.test.jpg", "ben")
+
+    assert nights.sync("--only", "anna@contoso.test").totals["created"] == 1
+    assert nights.sync("--only", "ben@contoso.test.jpg").totals["created"] == 1
+    assert nights.sync("--only", "cleo").code == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "account"),
+    [
+        ("mail", "anna.a@contoso.test.jpg", {"mail": "anna.a@contoso.test"}),
+        ("employee-id", "E4711.jpg", {"employee_id": "E4711"}),
+        ("sam-account-name", "annaa.jpg", {"sam_account_name": "AnnaA"}),
+    ],
+)
+def test_files_may_be_named_by_other_keys(
+    nights: Nights, pictures: Path, cloud: Emulator, key: str, name: str, account: dict[str, str]
+) -> None:
+    nights.settings["FOLDER_KEY"] = key
+    cloud.tenant.add_account("u1@contoso.test", **account)
+    put(pictures, name, "anna")
+
+    told = nights.sync()
+
+    assert told.totals["created"] == 1, told.out
