@@ -92,7 +92,7 @@ def rematches(db: sqlite3.Connection) -> list[str]:
     query = """
         SELECT p.id FROM people p WHERE p.state = 'in-scope' AND (
           (p.settled_account_id <> '' AND p.account_id <> p.settled_account_id)
-          OR (p.account_id <> '' AND EXISTS (
+          OR (p.account_id <> p.settled_account_id AND EXISTS (
               SELECT 1 FROM memory m WHERE m.account_id = p.account_id AND m.person_id <> p.id)))"""
     return [row["id"] for row in db.execute(query)]
 

@@ -76,7 +76,11 @@ def save_photos(
 def mark_gone(db: sqlite3.Connection, person_id: str, state: PersonState, *, run: int) -> bool:
     """Note that a person no longer takes part; True when that is news. Photos and memory stay as they are."""
     change = "UPDATE people SET state = ?, seen_run = ?, changed_run = ? WHERE id = ? AND state = 'in-scope'"
-    return db.execute(change, (state, run, run, person_id)).rowcount > 0
+    if db.execute(change, (state, run, run, person_id)).rowcount > 0:
+        return True
+    # who is deleted after having been disabled claims no account any more
+    db.execute("UPDATE people SET state = ? WHERE id = ? AND state <> 'in-scope'", (state, person_id))
+    return False
 
 
 def unseen(db: sqlite3.Connection, context: str, *, run: int) -> Iterator[str]:
@@ -200,6 +204,11 @@ _VALUES = """
     LEFT JOIN placeholders ON placeholders.source_sha256 = photos.source_sha256
     WHERE people.changed_run = ? AND people.state = 'in-scope' AND people.id > ? AND people.id <= ?
     ORDER BY people.id"""
+
+
+def choose_anew(db: sqlite3.Connection, context: str, *, run: int) -> None:
+    """Mark everybody of a context as changed: the settings may trust other attributes now, in another order."""
+    db.execute("UPDATE people SET changed_run = ? WHERE context = ? AND state = 'in-scope'", (run, context))
 
 
 def _photo(row: sqlite3.Row) -> PhotoRow:

@@ -41,7 +41,8 @@ def _forget_people(db: sqlite3.Connection, old: str) -> None:
     for table in ("photos", "memory", "intents"):
         db.execute(f"DELETE FROM {table} WHERE person_id IN ({gone})", (old,))
     db.execute(f"DELETE FROM people WHERE id IN ({gone})", (old,))
-    db.execute("DELETE FROM memory WHERE looked_at < ? AND account_id NOT IN (SELECT id FROM accounts)", (old,))
+    for table, moment in (("memory", "looked_at"), ("refusals", "looked_at"), ("intents", "started_at")):
+        db.execute(f"DELETE FROM {table} WHERE {moment} < ? AND account_id NOT IN (SELECT id FROM accounts)", (old,))
 
 
 def _forget_runs(db: sqlite3.Connection, old: str) -> None:

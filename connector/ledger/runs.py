@@ -228,13 +228,18 @@ def count_reason(db: sqlite3.Connection, run: int, reason: Reason) -> int:
     return count
 
 
-def tell_standing(db: sqlite3.Connection, run: int) -> None:
-    """Write what stands as outcomes of this run: a dry run leaves nothing else behind to tell it by."""
+def tell_standing(db: sqlite3.Connection, run: int, *, person_ids: Sequence[str] = ()) -> None:
+    """Write what stands, for everybody or for these people, as outcomes of a run that has nothing else to tell it by.
+
+    That is a dry run, whose ledger is dropped, and a run for named people, which tells of nobody else.
+    """
+    chosen = f"AND p.id IN ({', '.join('?' * len(person_ids))})" if person_ids else ""
     db.execute(
-        """INSERT OR IGNORE INTO outcomes
+        f"""INSERT OR IGNORE INTO outcomes
         SELECT ?, s.target, s.person_id, p.name, p.upn, p.account_id, s.action, s.reason, s.detail, p.source_sha256,
-               s.conflict FROM standing s JOIN people p ON p.id = s.person_id WHERE s.until_run IS NULL""",
-        (run,),
+               s.conflict FROM standing s JOIN people p ON p.id = s.person_id AND p.state = 'in-scope'
+        WHERE s.until_run IS NULL {chosen}""",
+        (run, *person_ids),
     )
 
 

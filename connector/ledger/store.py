@@ -122,23 +122,32 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open a SQLite file the way the ledger needs it: WAL, full durability, a small cache, explicit transactions."""
     db = sqlite3.connect(path, isolation_level=None, timeout=30)
     db.row_factory = sqlite3.Row
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA cache_size = -16384")
-    db.execute("PRAGMA temp_store = FILE")
+    try:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16384", "temp_store = FILE"):
+            db.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        db.close()  # an open handle keeps Windows from setting a damaged file aside
+        raise
     return db
 
 
 def _make(path: Path) -> None:
     """Make the file under another name first: a crash leaves no half ledger."""
     draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
+    _clear(draft)
     draft.touch(mode=0o600)
     with closing(sqlite3.connect(draft)) as db:
         db.executescript(SCHEMA)
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.commit()
+    _clear(path)
     draft.replace(path)
+
+
+def _clear(path: Path) -> None:
+    """Remove a SQLite file with its log: a log left behind by a killed run would be played into the next file."""
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -156,8 +165,7 @@ def _set_aside(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     aside = path.with_name(f"{path.stem}-damaged-{stamp}{path.suffix}")
     path.replace(aside)
-    for ending in ("-wal", "-shm"):
-        Path(f"{path}{ending}").unlink(missing_ok=True)
+    _clear(path)
     return aside
 
 
@@ -178,7 +186,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def copy_ledger(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     """Copy the ledger to another file and open that: a dry run works there, and cannot touch the real one."""
-    path.unlink(missing_ok=True)
+    _clear(path)
     path.touch(mode=0o600)
     with closing(sqlite3.connect(path)) as copy:
         db.backup(copy)

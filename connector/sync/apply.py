@@ -21,7 +21,7 @@ from connector.sync.tell import tell, tell_trouble
 from connector.targets import Target
 
 # After these the cloud may or may not have done it: the intent stays, and next night's look settles it.
-_MAYBE_DONE = frozenset({Reason.CLOUD_ERROR, Reason.THROTTLED, Reason.UNREADABLE_ANSWER})
+_MAYBE_DONE = frozenset({Reason.CLOUD_ERROR, Reason.THROTTLED, Reason.UNREADABLE_ANSWER, Reason.INTERRUPTED})
 ACCEPTED = "Microsoft 365 accepted it; apps may show it hours or days later."
 
 
@@ -47,7 +47,8 @@ class Applier:
         """Write what the plan says, until it is done, a limit is reached, or the service ends it for all."""
         night = self._night
         night.progress.phase("uploading", total)
-        with Lanes[Ready, Done](night.settings.sync_concurrency) as lanes, self._back:
+        lanes = Lanes[Ready, Done](night.settings.sync_concurrency, turn_away=night.turn_away)
+        with lanes, self._back:
             try:
                 self._write_all(lanes)
             except BaseException:
@@ -59,6 +60,8 @@ class Applier:
     def _write_all(self, lanes: Lanes[Ready, Done]) -> None:
         ahead = self._night.settings.sync_concurrency * 2
         for chunk in steps(self._night.db, self._target.name, chunk=self._target.batch_size * 5):
+            if self._is_over():
+                break
             for ready in made_ready(self._night, self._allowed(chunk), target=self._target, source=self._source):
                 if self._is_over():
                     break
@@ -66,8 +69,6 @@ class Applier:
                 lanes.send(ready, self._write, ready)
                 self._take(lanes, until=ahead)
                 self._back.go_on()
-            if self._is_over():
-                break
         self._take(lanes, until=0)
 
     def _allowed(self, chunk: Sequence[Step]) -> list[Step]:

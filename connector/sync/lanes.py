@@ -15,10 +15,11 @@ class Lanes(Generic[Label, Result]):
     """Run calls on a few threads and hand back what each gave, with its label; one thread feeds and empties it.
 
     An exception of a call is raised where its result is taken. Leaving the block by an exception drops what has not
-    begun, and waits for what is on the wire.
+    begun, and waits for what is on the wire; `turn_away` is called first, so that nobody sits out a long wait.
     """
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, *, turn_away: Callable[[], None] = lambda: None) -> None:
+        self._turn_away = turn_away
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
         self._open: dict[Future[Result], Label] = {}
 
@@ -29,7 +30,9 @@ class Lanes(Generic[Label, Result]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for what is under way."""
+        """Wait for what is on the wire; after an exception, what only waits for its turn there is turned away."""
+        if kind is not None:
+            self._turn_away()
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
 
     def __len__(self) -> int:
@@ -49,6 +52,9 @@ class Lanes(Generic[Label, Result]):
 
     def undelivered(self) -> Iterator[tuple[Label, Result]]:
         """Yield, after a failure elsewhere, what other calls still gave; their own failures are passed over."""
+        self._turn_away()
+        for future in self._open:
+            future.cancel()
         wait(self._open)
         for future in list(self._open):
             label = self._open.pop(future)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +32,10 @@ class Options:
 
 @dataclass(slots=True, kw_only=True)
 class Night:
-    """Hold one run while it lasts. `db` is the ledger, in a dry run a copy of it."""
+    """Hold one run while it lasts. `db` is the ledger, in a dry run a copy of it.
+
+    `turn_away` ends the waits of all requests that are not on the wire, for good: the run is over.
+    """
 
     settings: Settings
     options: Options
@@ -50,6 +54,7 @@ class Night:
     modes: set[str] = field(default_factory=set)
     chosen_ids: tuple[str, ...] = ()
     uploads: int = 0
+    turn_away: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
     def trust(self) -> tuple[str, ...]:

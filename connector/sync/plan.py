@@ -66,7 +66,8 @@ class Planner:
         """Ask about everybody on the list, `SYNC_CONCURRENCY` batches at a time."""
         list_work(self._night, self._target)
         self._night.progress.phase("asking", work.count_work(self._night.db, self._target.name))
-        with Lanes[Asked, Answers](self._night.settings.sync_concurrency) as lanes:
+        night = self._night
+        with Lanes[Asked, Answers](night.settings.sync_concurrency, turn_away=night.turn_away) as lanes:
             for items in work.work_items(self._night.db, self._target.name):
                 self._take_in(items)
                 self._ask(lanes, at_least=self._target.batch_size)

@@ -72,14 +72,14 @@ def read_people(night: Night, source: Source) -> None:
     failures = [failure for context in contexts if (failure := _read_one(night, source, context)) is not None]
     if failures and len(failures) == len(contexts):
         raise failures[0]
-    with transaction(night.db):
-        choose_pictures(night)
 
 
 def _read_one(night: Night, source: Source, context: str) -> Unreachable | None:
     try:
+        # with the cookie, so that a stop right after it leaves nobody without a choice
         with transaction(night.db):
             _read_context(night, source, context)
+            choose_pictures(night)
     except Unreachable as failure:
         if isinstance(failure, Refused):
             raise
@@ -109,6 +109,8 @@ def _read_context(night: Night, source: Source, context: str) -> None:
             _leave_unseen(night, context, are_cleared=reading.absent_is_cleared)
     if reading.mode is Mode.CHANGES:
         _compare_roster(night, source, context)
+    if place is None:
+        people_rows.choose_anew(night.db, context, run=night.run)
 
 
 def save_page(night: Night, ready: ReadyPage, *, context: str, mode: Mode) -> None:
@@ -184,10 +186,9 @@ def read_chosen(night: Night, source: Source, transport: Transport) -> None:
             known = people_rows.account_of(night.db, person.id)
             wanted = [text for text in dict.fromkeys((known, person.upn, person.mail)) if text]
             account_rows.save_accounts(night.db, get_accounts(transport, wanted), run=night.run)
+            choose_pictures(night)
         night.chosen_ids = (*night.chosen_ids, person.id)
     night.modes.add(Mode.CHANGES)
-    with transaction(night.db):
-        choose_pictures(night)
 
 
 def _not_one(name: str, found: Sequence[str]) -> UsageError:

@@ -47,6 +47,13 @@ PRECEDENCE = (
     *(ExitCode.UNREACHABLE, ExitCode.SOME_FAILED, ExitCode.LIMIT),
 )
 
+NO_BACKUPS = "BACKUP_DAYS is 0: no replaced or removed photo is kept, so nothing of this run can be undone."
+COMPETING_MORE_THAN = 20
+COMPETING = (
+    "{count} photos keep being written by another program, most likely Entra Connect from thumbnailPhoto: take "
+    "thumbnailPhoto out of its attribute flow, or set the tenant's photo source to cloud."
+)
+
 
 @contextmanager
 def night(
@@ -70,6 +77,8 @@ def night(
             backups=state.backups,
         )
         tonight.tell(state.notice)
+        if settings.backup_days == 0:
+            tonight.tell(NO_BACKUPS)
         _run(tonight)
         if options.dry_run:
             with transaction(state.db):
@@ -87,6 +96,7 @@ def _run(night: Night) -> None:
     begin_plan(night.db)
     try:
         with open_cloud(night.settings, night.traffic) as cloud:
+            night.turn_away = cloud.transport.gate.close
             source = open_source(night.settings, night.traffic)
             try:
                 _steps(night, cloud, source)
@@ -118,9 +128,14 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
     match(night)
     for target in targets:
         _plan(night, target)
+    if night.options.dry_run:
+        for target in targets:
+            _tell_plan(night, target)
     check_plan(night)
+    if night.options.dry_run:
+        return
     for target in targets:
-        _carry_out(night, target, source)
+        Applier(night, target, source).run(sum(count_plan(night.db)[:3]))
 
 
 def _plan(night: Night, target: Target) -> None:
@@ -128,12 +143,12 @@ def _plan(night: Night, target: Target) -> None:
     Planner(night, target).run()
     with transaction(night.db):
         save_standing(night.db, night.run, target.name, report_conflicts=night.settings.sync_conflict == "report")
+        if night.options.only:
+            tell_standing(night.db, night.run, person_ids=night.chosen_ids)
 
 
-def _carry_out(night: Night, target: Target, source: Source) -> None:
-    if not night.options.dry_run:
-        Applier(night, target, source).run(sum(count_plan(night.db)[:3]))
-        return
+def _tell_plan(night: Night, target: Target) -> None:
+    """Tell what would be done, also where a brake would stop it: that is what somebody looks at the plan for."""
     for chunk in steps(night.db, target.name, chunk=200):
         with transaction(night.db):
             for step in chunk:
@@ -167,6 +182,9 @@ def _finish(night: Night, message: str, pace: dict[str, float]) -> None:
     totals["unmatched_accounts"] = unmatched_accounts(night.db)
     totals["open_intents"] = count_intents(night.db)
     totals["postponed"] = count_reason(night.db, night.run, Reason.POSTPONED)
+    competing = count_reason(night.db, night.run, Reason.COMPETING_WRITER)
+    if competing > COMPETING_MORE_THAN:
+        night.tell(COMPETING.format(count=competing))
     if totals["failed"]:
         night.codes.add(ExitCode.SOME_FAILED)
     code = next((code for code in PRECEDENCE if code in night.codes), ExitCode.OK)
@@ -181,7 +199,7 @@ def _finish(night: Night, message: str, pace: dict[str, float]) -> None:
         "notices": night.notices,
     }
     with transaction(night.db):
-        if night.options.dry_run:
+        if night.options.dry_run and not chosen:
             tell_standing(night.db, night.run)
         finish_run(night.db, night.run, now=night.clock(), values=values)
     if not night.options.dry_run:

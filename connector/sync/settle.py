@@ -43,7 +43,9 @@ class ReadBack:
         self._target = target
         self._written: deque[Written] = deque()
         self._tagged: deque[Written] = deque()
-        self._lanes: Lanes[Sequence[Written], Answers] = Lanes(night.settings.sync_concurrency)
+        self._lanes: Lanes[Sequence[Written], Answers] = Lanes(
+            night.settings.sync_concurrency, turn_away=night.turn_away
+        )
 
     def __enter__(self) -> ReadBack:
         """Return itself."""

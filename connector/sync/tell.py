@@ -79,5 +79,6 @@ def tell_trouble(night: Night, target: str, item: WorkItem, error: PersonError) 
             now=night.clock(),
         )
     note_look(night.db, target, item.account.id, now=night.clock())
-    action = Action.SKIP if error.skip else Action.FAIL
+    is_failure = not error.skip and error.reason is not Reason.INTERRUPTED
+    action = Action.FAIL if is_failure else Action.SKIP
     tell(night, target, item, action=action, reason=error.reason, detail=str(error))
