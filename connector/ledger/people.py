@@ -65,7 +65,7 @@ def save_photos(
     }
     gone = [pair for pair, gone_run in old.items() if pair not in now and pair[0] not in keep and gone_run is None]
     back = [pair for pair in now if pair not in old or old[pair] is not None]
-    if not gone and not back:
+    if not (gone or back):
         return
     mark = "UPDATE photos SET gone_run = ? WHERE person_id = ? AND attribute = ? AND source_sha256 = ?"
     db.executemany(mark, [(run, person_id, *pair) for pair in gone])
@@ -76,11 +76,10 @@ def save_photos(
 def mark_gone(db: sqlite3.Connection, person_id: str, state: PersonState, *, run: int) -> bool:
     """Note that a person no longer takes part; True when that is news. Photos and memory stay as they are."""
     change = "UPDATE people SET state = ?, seen_run = ?, changed_run = ? WHERE id = ? AND state = 'in-scope'"
-    if db.execute(change, (state, run, run, person_id)).rowcount > 0:
-        return True
+    is_news = db.execute(change, (state, run, run, person_id)).rowcount > 0
     # who is deleted after having been disabled claims no account any more
     db.execute("UPDATE people SET state = ? WHERE id = ? AND state <> 'in-scope'", (state, person_id))
-    return False
+    return is_news
 
 
 def unseen(db: sqlite3.Connection, context: str, *, run: int) -> Iterator[str]:
@@ -296,6 +295,5 @@ def to_person(row: sqlite3.Row) -> Person:
 
 def search_people(db: sqlite3.Connection, name: str) -> list[Person]:
     """Find people, in scope or not, by UPN, mail, sAMAccountName, name in the source, or id."""
-    query = "SELECT * FROM people WHERE upn_key = ? OR mail_key = ? OR sam_key = ? OR name = ? OR id = ? LIMIT 10"
-    folded = key(name)
-    return [to_person(row) for row in db.execute(query, (folded, folded, folded, name, name))]
+    query = "SELECT * FROM people WHERE ? IN (upn_key, mail_key, sam_key) OR ? IN (name, id) LIMIT 10"
+    return [to_person(row) for row in db.execute(query, (key(name), name))]
