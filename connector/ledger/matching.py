@@ -81,7 +81,8 @@ def _store(db: sqlite3.Connection) -> None:
         """UPDATE people SET account_id = m.account_id, match_rule = m.rule, match_problem = m.problem
         FROM (SELECT p.id, COALESCE(t.account_id, '') AS account_id, COALESCE(t.rule, '') AS rule,
                      COALESCE(t.problem, 'no-account') AS problem
-              FROM people p LEFT JOIN matched t ON t.person_id = p.id WHERE p.state = 'in-scope') AS m
+              FROM people p LEFT JOIN matched t ON t.person_id = p.id
+              WHERE p.state = 'in-scope' AND p.context <> 'guests') AS m
         WHERE people.id = m.id
           AND (people.account_id, people.match_rule, people.match_problem) IS NOT (m.account_id, m.rule, m.problem)"""
     )

@@ -268,7 +268,8 @@ def settle_vanished(db: sqlite3.Connection) -> None:
     if db.execute("DELETE FROM photos WHERE gone_run IS NOT NULL").rowcount:
         db.execute(
             "DELETE FROM pictures WHERE NOT EXISTS "
-            "(SELECT 1 FROM photos WHERE photos.source_sha256 = pictures.source_sha256)"
+            "(SELECT 1 FROM photos WHERE photos.source_sha256 = pictures.source_sha256) "
+            "AND source_sha256 NOT IN (SELECT source_sha256 FROM people WHERE context = 'guests')"
         )
 
 

@@ -138,7 +138,7 @@ SELECT p.id AS person_id,
 FROM people p
 LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id AND p.account_id <> ''
 LEFT JOIN refusals r ON r.target = :target AND r.account_id = p.account_id AND r.source_sha256 = p.source_sha256
-WHERE p.state = 'in-scope'
+WHERE p.state = 'in-scope' AND p.context <> 'guests'
   AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run = :run AND o.target = :target AND o.person_id = p.id)
   AND NOT EXISTS (SELECT 1 FROM others x WHERE x.target = :target AND x.account_id = p.account_id)
   AND (p.context IN (SELECT name FROM unread) OR p.source_reason <> '' OR p.match_problem <> ''

@@ -57,6 +57,9 @@ def leave_out(db: sqlite3.Connection, target: str, *, unread: Collection[str], w
     db.executemany("INSERT OR IGNORE INTO unread VALUES (?)", [(name,) for name in unread])
     if with_exchange:
         db.execute("INSERT INTO others SELECT ?, id FROM accounts WHERE has_exchange", (target,))
+    if target != "graph":
+        guests = "SELECT ?, account_id FROM people WHERE context = 'guests' AND account_id <> ''"
+        db.execute(f"INSERT OR IGNORE INTO others {guests}", (target,))
 
 
 def list_different(db: sqlite3.Connection, target: str, *, source_wins: bool, removes: bool) -> int:

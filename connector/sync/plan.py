@@ -21,6 +21,7 @@ from connector.ledger.work import WorkItem
 from connector.ledger.writes import note_left
 from connector.model import CloudPhoto, CloudTag, Memory, Presence, Reason
 from connector.photo import PictureRefused, read_print, sent_size
+from connector.sync.guests import as_guest, memory_of_guest, policy_for
 from connector.sync.lanes import Lanes
 from connector.sync.night import Night
 from connector.sync.tell import tell, tell_trouble
@@ -87,7 +88,7 @@ class Planner:
         options = self._night.options
         if item.intent is not None or not item.is_due or options.full or options.only:
             return True
-        return needs_look(self._case(item, Judged(None, item.memory, UNSEEN)), self._night.policy)
+        return needs_look(self._case(item, Judged(None, item.memory, UNSEEN)), policy_for(self._night, item))
 
     def _ask(self, lanes: Lanes[Asked, Answers], *, at_least: int) -> None:
         """Send full batches, bytes before tags; at the end of the list also those that are not full."""
@@ -132,14 +133,16 @@ class Planner:
         judged = judge(look, source=picture, memory=item.memory, intent=item.intent, now=night.clock())
         settle_intent(night, self._target.name, item, judged)
         case = replace(self._case(item, judged), other_attribute_shown=self._is_other_attribute(item, look, judged))
-        decision = decide(case, night.policy, night.clock())
+        policy = policy_for(night, item)
+        decision = as_guest(item, decide(case, policy, night.clock()))
         night.progress.step()
         if decision.writes:
             self._add_step(item, decision, look, content_bytes)
             return
         if decision.conflict and content_bytes is not None and night.settings.report_pictures != "none":
             night.spool.keep(look.read_sha256, content_bytes)
-        after = memory_after(decision, case=case, look=look, picture=picture, policy=night.policy)
+        after = memory_after(decision, case=case, look=look, picture=picture, policy=policy)
+        after = memory_of_guest(item, after)
         remember(night, self._target.name, item, after=after, decision=decision, asked=look.asked)
         tell(night, self._target.name, item, action=decision.action, reason=decision.reason, conflict=decision.conflict)
 

@@ -12,6 +12,7 @@ from connector.ledger.plan import Step
 from connector.ledger.store import transaction
 from connector.model import Action, CloudPhoto, Fingerprint, Reason
 from connector.sources import PersonRead, Source
+from connector.sync.guests import is_guest
 from connector.sync.night import Night
 from connector.sync.pictures import choose_pictures, make, remember_picture
 from connector.sync.read import save_events
@@ -45,7 +46,9 @@ def made_ready(night: Night, chunk: Sequence[Step], *, target: Target, source: S
 def _with_pictures(night: Night, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
     """Read again, by id, whose picture is not in the spool: from an earlier night, or there was no room."""
     missing = {
-        step.item.person.id: step.item.source_sha256 for step in chunk if not night.spool.has(step.item.source_sha256)
+        step.item.person.id: step.item.source_sha256
+        for step in chunk
+        if not (is_guest(step.item) or night.spool.has(step.item.source_sha256))
     }
     if not missing:
         return list(chunk)

@@ -31,6 +31,7 @@ from connector.sources import Source
 from connector.sources.open import open_source
 from connector.sync.apply import Applier
 from connector.sync.brakes import check_plan
+from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.night import Night, Options
 from connector.sync.plan import Planner
 from connector.sync.read import match, read_accounts, read_chosen, read_people
@@ -119,6 +120,7 @@ def _run(night: Night) -> None:
 def _steps(night: Night, cloud: Cloud, source: Source) -> None:
     """Read both sides, plan, check the brakes, write."""
     targets = open_targets(night, cloud)
+    guest_sha256 = read_guest_photo(night)
     if night.options.only:
         read_chosen(night, source, cloud.transport)
     else:
@@ -126,6 +128,8 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
         read_people(night, source)
     source.close()
     match(night)
+    if not night.options.only:
+        list_guests(night, guest_sha256)
     for target in targets:
         _plan(night, target)
     if night.options.dry_run:
