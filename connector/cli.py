@@ -16,6 +16,8 @@ import click
 
 from connector import __version__
 from connector.config import Settings, load_settings
+from connector.doctor import examine, write_json, write_line
+from connector.doctor import exit_code as exit_code_of
 from connector.errors import ConnectorError, ExitCode, StopRun, UsageError
 from connector.ledger.runs import find_run
 from connector.model import RunReport
@@ -105,6 +107,22 @@ def _tell(report: RunReport, settings: Settings, reports: tuple[Path, ...]) -> i
     if report.message:
         _say(report.message)
     return report.exit_code if report.exit_code is not None else ExitCode.FAULT
+
+
+@commands.command()
+@common
+@click.option("--json", "as_json", is_flag=True, help="Write the findings as a list of objects.")
+def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: bool) -> None:
+    """Try every prerequisite for real, and tell what mends it; writes to no directory and no cloud."""
+    begin_logs(verbose=verbose, form=log_format)
+    findings = []
+    for finding in examine(env_file):
+        findings.append(finding)
+        if not as_json:
+            write_line(finding, sys.stdout)
+    if as_json:
+        write_json(findings, sys.stdout)
+    sys.exit(exit_code_of(findings))
 
 
 @commands.command("report")

@@ -18,6 +18,7 @@ from connector.sources.filters import search_request
 DIRSYNC = "1.2.840.113556.1.4.841"
 _PAGED = "1.2.840.113556.1.4.319"
 _ACTIVE_DIRECTORY = "1.2.840.113556.1.4.800"
+_WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 
 
 class Kind(Enum):
@@ -120,6 +121,22 @@ class Session:
             return names.parts(self.root.default_context) == names.parts(context)
         tops = [names.parts(dn) for dn in self.root.contexts]
         return any(names.is_below(names.parts(base), tops) for base in (*bases, context))
+
+    def root_values(self, *names: str) -> Mapping[str, tuple[bytes, ...]]:
+        """Return attributes of the rootDSE by lower-case name, as they are now."""
+        doing = "reading the rootDSE"
+        answer = self._ask("", "(objectClass=*)", attributes=names, doing=doing, scope=ldap3.BASE)
+        return answer.entries[0].values if answer.entries else {}
+
+    def who_am_i(self) -> str:
+        r"""Return the server's name for us (RFC 4532), e.g. `u:CONTOSO\svc-photo`; empty where it does not tell."""
+        if _WHO_AM_I.encode() not in self.root_values("supportedExtension").get("supportedextension", ()):
+            return ""
+        try:
+            return str(self._connection.extend.standard.who_am_i() or "")
+        except Exception as error:  # ldap3 also lets struct.error, IndexError and the like through
+            self.close()
+            raise trouble.of_exception(self.server, "asking who we are", error) from error
 
     def close(self) -> None:
         """Drop the connection; a dead one is fine."""

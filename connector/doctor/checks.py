@@ -1,0 +1,210 @@
+"""Which prerequisites are there, in which order, and which rests on which? The table of checks."""
+
+from __future__ import annotations
+
+from connector.doctor import directory, machine, match, people, sky, tenant
+from connector.doctor.finding import Check
+
+_S = ("settings",)
+_PASSES = ("directory-group",)
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        id="settings",
+        what="Settings",
+        about="✗ for each setting that is missing or wrong (exit code 2; nothing else is tried), a bundle or"
+        " certificate file that cannot be used, or Kerberos without its library; ! for unknown names and weak choices",
+        look=machine.look_at_settings,
+    ),
+    Check(
+        id="state-folder",
+        what="State folder",
+        about="✗ when it cannot be written, or is on a network share; ! when others on the machine may look into it",
+        look=machine.look_at_state_folder,
+        needs=_S,
+    ),
+    Check(
+        id="ledger",
+        what="Ledger",
+        about="✗ when a newer version made it; ! when it is damaged; not tried before the first night",
+        look=machine.look_at_ledger,
+        needs=("state-folder",),
+    ),
+    Check(id="backups", what="Backups", about="! for `BACKUP_DAYS=0`", look=machine.look_at_backups, needs=_S),
+    Check(
+        id="directory-dns",
+        what="Names of the domain controllers",
+        about="✗ when DNS knows no SRV record of `LDAP_DOMAIN`, or no server of `LDAP_URI`; ! for each that it does not"
+        " know while it knows another",
+        look=directory.look_at_dns,
+        needs=_S,
+        ldap_only=True,
+    ),
+    Check(
+        id="directory-tls",
+        what="Connection to the domain controllers",
+        about="✗ when none can be reached over TLS with a certificate that is trusted, in date and in the server's name"
+        " (at most 20 are tried); ! for each that fails while another works, or whose certificate ends in 30 days",
+        look=directory.look_at_tls,
+        needs=("directory-dns",),
+        ldap_only=True,
+    ),
+    Check(
+        id="directory-sign-in",
+        what="Sign-in to the directory",
+        about="✗ when the account is refused: wrong password, expired, locked, disabled, no ticket, channel binding …",
+        look=directory.look_at_sign_in,
+        needs=("directory-tls",),
+        ldap_only=True,
+    ),
+    Check(
+        id="directory-clock",
+        what="Clock against the directory",
+        about="! from a minute's difference on; ✗ from five minutes on with Kerberos",
+        look=directory.look_at_clock,
+        needs=("directory-sign-in",),
+        ldap_only=True,
+    ),
+    Check(
+        id="directory-base",
+        what="Base DNs",
+        about="✗ for a base DN that is not there or may not be seen; ! for an excluded subtree that is not there",
+        look=directory.look_at_bases,
+        needs=("directory-sign-in",),
+        ldap_only=True,
+    ),
+    Check(
+        id="directory-group",
+        what="Group",
+        about="✗ when there is no such group; not tried when `LDAP_GROUP` is not set",
+        look=directory.look_at_group,
+        needs=("directory-base",),
+        ldap_only=True,
+    ),
+    Check(
+        id="directory-filter",
+        what="Filter",
+        about="✗ when the directory refuses `LDAP_FILTER`; ! when its changes cannot be followed",
+        look=directory.look_at_filter,
+        needs=_PASSES,
+        ldap_only=True,
+    ),
+    Check(
+        id="directory-dirsync",
+        what="DirSync",
+        about="! when the domain controller refuses the control: nights work, but read everybody",
+        look=directory.look_at_dirsync,
+        needs=_PASSES,
+        ldap_only=True,
+    ),
+    Check(
+        id="people",
+        what="People in scope",
+        about="✗ when there are none, or the folder cannot be read (counted up to 20,000)",
+        look=people.look_at_people,
+        needs=("directory-filter",),
+    ),
+    Check(
+        id="photos",
+        what="Readable photos",
+        about="✗ when no photo attribute has a readable value for anybody; ! for one of several attributes without",
+        look=people.look_at_photos,
+        needs=("people",),
+        ldap_only=True,
+    ),
+    Check(
+        id="anchor",
+        what="Readable anchor",
+        about="! when mS-DS-ConsistencyGuid is empty or unreadable for everybody; ✗ when another `LDAP_ANCHOR` is",
+        look=people.look_at_anchor,
+        needs=("people",),
+        ldap_only=True,
+    ),
+    Check(
+        id="cloud-way",
+        what="Way to the cloud",
+        about="✗ when token issuer or Graph (or the proxy to them) cannot be reached: DNS, firewall, proxy",
+        look=sky.look_at_way_out,
+        needs=_S,
+    ),
+    Check(
+        id="graph",
+        what="Graph",
+        about="✗ when its certificate is not accepted or the proxy refuses; ! when something else answers in its place",
+        look=sky.look_at_graph,
+        needs=("cloud-way",),
+    ),
+    Check(
+        id="cloud-clock",
+        what="Clock against Graph",
+        about="! from a minute's difference on, ✗ from five minutes on",
+        look=sky.look_at_cloud_clock,
+        needs=("graph",),
+    ),
+    Check(
+        id="credential",
+        what="Certificate or secret",
+        about="✗ when the certificate has expired; ! within 30 days of that, and for a secret, whose end cannot be"
+        " seen",
+        look=sky.look_at_credential,
+        needs=_S,
+    ),
+    Check(
+        id="token",
+        what="Token",
+        about="✗ with the issuer's own words: wrong or expired secret, unknown certificate, application or tenant …",
+        look=sky.look_at_token,
+        needs=("cloud-way",),
+    ),
+    Check(
+        id="roles",
+        what="Application permissions",
+        about="✗ for each that the token lacks, ! for those it has beyond need (docs/permissions.md)",
+        look=sky.look_at_roles,
+        needs=("token",),
+    ),
+    Check(
+        id="graph-users",
+        what="Listing users",
+        about="✗ when a page of users cannot be had, or the tenant has none",
+        look=tenant.look_at_users,
+        needs=("token", "graph"),
+    ),
+    Check(
+        id="graph-photo",
+        what="Reading a photo",
+        about="✗ when the photos of the first accounts are refused",
+        look=tenant.look_at_photo,
+        needs=("graph-users",),
+    ),
+    Check(
+        id="photo-policy",
+        what="Photo policy (photoUpdateSettings)",
+        about="! when it says onPremises, names roles, or cannot be read although the role was granted; not tried"
+        " without `PeopleSettings.Read.All`",
+        look=tenant.look_at_policy,
+        needs=("token", "graph"),
+    ),
+    Check(
+        id="match",
+        what="People and their accounts",
+        about="✗ when nobody of the sample (the first 500) has an account, ! when under 90 % have; names five without",
+        look=match.look_at_match,
+        needs=("people", "graph-users"),
+    ),
+    Check(
+        id="competing-writer",
+        what="Another writer",
+        about="! when in the last night the cloud showed a smaller copy for more than 20 people, as Entra"
+        " Connect writes",
+        look=machine.look_for_competitors,
+        needs=("ledger",),
+    ),
+    Check(
+        id="sharepoint",
+        what="SharePoint",
+        about="✗ when no token for it can be had, or it lacks a role; not tried unless `TARGETS` names it",
+        look=tenant.look_at_sharepoint,
+        needs=("cloud-way",),
+    ),
+)

@@ -1,0 +1,222 @@
+"""Does the directory let us in, and show us what a night needs? DNS, TLS, sign-in, scope, DirSync, clock."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import ldap3
+
+from connector.config import Settings
+from connector.doctor.finding import Seen, fail, ok, skipped, warn
+from connector.doctor.visit import Visit
+from connector.errors import ConnectorError, Unreachable
+from connector.sources import dirsync
+from connector.sources.connect import Where, open_session
+from connector.sources.endpoints import Endpoint, endpoints
+from connector.sources.entries import Reader
+from connector.sources.groups import EVERYBODY, members
+from connector.sources.names import root_of_domain
+from connector.sources.probe import Presented, presented
+from connector.sources.reading import Pass, watching
+from connector.sources.scope import Scope, bases_in, context_of, filter_can_be_followed
+from connector.sources.session import Kind, Session
+from connector.sources.trouble import Refused
+
+MOST_SERVERS = 20
+SOON = timedelta(days=30)
+_DOUBTFUL_SECONDS, _KERBEROS_SECONDS = 60, 300
+_SET_CLOCK = "Linux: timedatectl set-ntp true; Windows: w32tm /resync. Then check that the domain controllers agree."
+
+
+def look_at_dns(visit: Visit) -> Iterator[Seen]:
+    """Find the servers: SRV records for LDAP_DOMAIN, addresses for the names of LDAP_URI."""
+    settings = visit.settings
+    found = servers(settings)
+    unknown = [server for server in found if not _resolves(server)]
+    sign = warn if len(unknown) < len(found) else fail
+    fix = "Correct the spelling in LDAP_URI, or let this machine use the domain's DNS servers; try: nslookup {}"
+    yield from (sign(f"{server.host} is not known to DNS", fix.format(server.host)) for server in unknown)
+    if len(unknown) < len(found):
+        how = f"SRV of {settings.ldap_domain}" if settings.ldap_domain else "LDAP_URI"
+        yield ok(f"{how}: {_listed([server.name for server in found if server not in unknown])}")
+
+
+def look_at_tls(visit: Visit) -> Iterator[Seen]:
+    """Shake hands with every server: chain, name, expiry, protocol."""
+    settings = visit.settings
+    found = servers(settings)[:MOST_SERVERS]
+    tried = [(server, _presented(settings, server)) for server in found]
+    failed = [one for _, one in tried if isinstance(one, ConnectorError)]
+    for server, one in tried:
+        if isinstance(one, Presented):
+            yield _shown(server, one, visit.clock())
+            continue
+        show = f" What it shows: openssl s_client -connect {server.host}:{server.port} -showcerts"
+        sign = fail if len(failed) == len(tried) else warn
+        yield sign(one.message, one.fix + (show if "certificate" in one.message else ""))
+
+
+def look_at_sign_in(visit: Visit) -> Iterator[Seen]:
+    """Sign in once for each domain, as a night does, and ask who we are."""
+    settings = visit.settings
+    for context in wanted_contexts(settings):
+        try:
+            session = open_session(settings, visit.traffic, Where(context, bases_in(settings, context)))
+        except Unreachable as error:
+            yield fail(error.message, error.fix)
+            if isinstance(error, Refused):
+                return  # each try may count towards a lockout
+            continue
+        visit.sessions[context or context_of(session.root.default_context)] = session
+        visit.account = session.who_am_i().removeprefix("u:") or settings.ldap_user or "the account this runs as"
+        yield ok(f"{session.server}: signed in as {visit.account}")
+
+
+def look_at_clock(visit: Visit) -> Iterator[Seen]:
+    """Compare this machine's clock with each domain controller's."""
+    for session in visit.sessions.values():
+        told = session.root_values("currentTime").get("currenttime", (b"",))[0].decode("ascii", "replace")
+        try:
+            theirs = datetime.strptime(told[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
+            yield skipped(f"{session.server} does not tell its time")
+            continue
+        seconds = abs((visit.clock() - theirs).total_seconds())
+        if seconds < _DOUBTFUL_SECONDS:
+            yield ok(f"{session.server} and this machine agree within a minute")
+            continue
+        sign = fail if seconds >= _KERBEROS_SECONDS and settings_need_time(visit.settings) else warn
+        yield sign(f"{session.server} and this machine differ by {apart(seconds)}", _SET_CLOCK)
+
+
+def settings_need_time(settings: Settings) -> bool:
+    """Say whether a wrong clock ends the sign-in to the directory: Kerberos bears five minutes."""
+    return settings.ldap_auth == "kerberos"
+
+
+def look_at_bases(visit: Visit) -> Iterator[Seen]:
+    """Look for every base DN and every excluded subtree."""
+    settings = visit.settings
+    for context, session in visit.sessions.items():
+        for base in bases_in(settings, context):
+            found = _entry(session, base)
+            if found:
+                yield fail(f"LDAP_BASE_DN {base}: {found}", _dn_fix("LDAP_BASE_DN", session))
+            else:
+                yield ok(f"{base} on {session.server}")
+        for excluded in settings.ldap_exclude_dn:
+            if context_of(excluded) == context and _entry(session, excluded):
+                told = f"LDAP_EXCLUDE_DN {excluded} is not there, so it excludes nobody"
+                yield warn(told, _dn_fix("LDAP_EXCLUDE_DN", session))
+
+
+def look_at_group(visit: Visit) -> Iterator[Seen]:
+    """Look for LDAP_GROUP, and make ready to read its members, or everybody."""
+    settings = visit.settings
+    reader = Reader((), settings.ldap_anchor, settings.ldap_include_contacts)
+    for context, session in visit.sessions.items():
+        found = members(session, settings.ldap_group, context) if settings.ldap_group else EVERYBODY
+        scope = Scope.of(settings, context, kind=session.root.kind)
+        visit.passes[context] = Pass(session, context, scope, reader, found)
+        if settings.ldap_group:
+            yield ok(f"{settings.ldap_group} is there; nested members count")
+    if not settings.ldap_group:
+        yield skipped("LDAP_GROUP is not set: everybody below the base DNs")
+
+
+def look_at_dirsync(visit: Visit) -> Iterator[Seen]:
+    """Ask for a DirSync cookie, and say what of the scope changes can be followed."""
+    for on in visit.passes.values():
+        server = on.session.server
+        if on.session.root.kind is Kind.OTHER:
+            yield ok(f"{server} is no Active Directory: every night reads everybody")
+        elif (
+            not dirsync.is_offered(on.session) or dirsync.fresh_cookie(on.session, watching(on, visit.settings)) is None
+        ):
+            yield warn(
+                f"{server} refuses DirSync, so every night reads everybody",
+                "Name a writable domain controller of the domain in LDAP_URI, no proxy and no Global Catalog.",
+            )
+        else:
+            yield ok(f"{server} tells what changed; no special right is needed")
+
+
+def look_at_filter(visit: Visit) -> Iterator[Seen]:
+    """Try LDAP_FILTER, and say whether its changes can be followed."""
+    text = visit.settings.ldap_filter
+    if not text:
+        yield skipped("LDAP_FILTER is not set: all enabled users")
+        return
+    for on in visit.passes.values():
+        on.session.page(on.scope.bases[0], on.scope.people, attributes=["objectGUID"], size=1, cookie=b"")
+    reason = filter_can_be_followed(text)
+    if reason:
+        yield warn(
+            f"LDAP_FILTER: {reason}, so every night reads everybody",
+            "Use attributes of the person itself in LDAP_FILTER, and LDAP_GROUP for a group.",
+        )
+        return
+    yield ok(f"{text} can be followed by DirSync")
+
+
+def servers(settings: Settings) -> list[Endpoint]:
+    """List the servers of every domain that is read, each once."""
+    found = [server for context in wanted_contexts(settings) for server in endpoints(settings, context)]
+    return list(dict.fromkeys(found))
+
+
+def wanted_contexts(settings: Settings) -> list[str]:
+    """Name the naming contexts that a night reads; one empty text where the server that answers decides."""
+    if settings.ldap_base_dn:
+        return list(dict.fromkeys(context_of(base) for base in settings.ldap_base_dn))
+    return [root_of_domain(settings.ldap_domain) if settings.ldap_domain else ""]
+
+
+def apart(seconds: float) -> str:
+    """Write how far two clocks are apart."""
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def _resolves(server: Endpoint) -> bool:
+    try:
+        socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return True
+
+
+def _presented(settings: Settings, server: Endpoint) -> Presented | ConnectorError:
+    try:
+        return presented(settings, server)
+    except ConnectorError as error:
+        return error
+
+
+def _shown(server: Endpoint, one: Presented, now: datetime) -> Seen:
+    if one.expires is None:
+        return ok(f"{server.name}: reached; Kerberos encrypts the line, there is no TLS")
+    until = f"valid until {one.expires:%Y-%m-%d}"
+    told = f"{server.name}: {one.protocol}, certificate for {_listed(one.names)} by {one.issuer}, {until}"
+    if one.expires - now < SOON:
+        return warn(told, f"Renew the certificate of {server.host} before that day; nights fail from then on.")
+    return ok(told)
+
+
+def _entry(session: Session, dn: str) -> str:
+    """Return why an entry cannot be seen, or empty text."""
+    answer = session.search(dn, "(objectClass=*)", attributes=["objectClass"], doing="looking for it", scope=ldap3.BASE)
+    if answer.code != 0:
+        return session.trouble(answer, "looking for it").message.partition(": ")[2]
+    return "" if answer.entries else "it is not there, or the service account may not see it"
+
+
+def _dn_fix(name: str, session: Session) -> str:
+    root = session.root.default_context
+    return f"Correct {name}; Get-ADOrganizationalUnit -Filter * | Select DistinguishedName lists what is below {root}."
+
+
+def _listed(names: tuple[str, ...] | list[str]) -> str:
+    shown = ", ".join(names[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

@@ -1,0 +1,61 @@
+"""How are findings told? A line each with its mark and what mends it, as JSON, and as the documentation's table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from connector.doctor.finding import Check, Finding, Status
+from connector.errors import ExitCode
+
+_MARKS = {Status.OK: "✓", Status.WARN: "!", Status.FAIL: "✗", Status.SKIPPED: "–"}
+# For consoles whose code page has no such letters.
+_PLAIN_MARKS = {Status.OK: "ok", Status.WARN: "!!", Status.FAIL: "XX", Status.SKIPPED: "--"}
+
+
+def write_line(finding: Finding, out: TextIO) -> None:
+    """Write a finding: mark, what, detail, and below it the fix where there is one."""
+    marks, arrow = (_MARKS, "→") if _can_show("✓✗–→", out) else (_PLAIN_MARKS, "->")
+    line = f"{marks[finding.status]} {finding.what}: {finding.detail}"
+    if finding.fix:
+        line += f"\n    {arrow} {finding.fix}"
+    encoding = out.encoding or "utf-8"
+    out.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+    out.flush()
+
+
+def write_json(findings: Iterable[Finding], out: TextIO) -> None:
+    """Write the list of findings; in ASCII, so that every console and pipe carries it."""
+    json.dump([dataclasses.asdict(finding) for finding in findings], out, indent=2)
+    out.write("\n")
+
+
+def exit_code(findings: Iterable[Finding]) -> ExitCode:
+    """Return the contract's code: 2 for settings, 5 for another failure, 3 for warnings, 0 when all is well."""
+    found = list(findings)
+    failed = {finding.id for finding in found if finding.status is Status.FAIL}
+    if "settings" in failed:
+        return ExitCode.SETTINGS
+    if failed:
+        return ExitCode.UNREACHABLE
+    warned = any(finding.status is Status.WARN for finding in found)
+    return ExitCode.SOME_FAILED if warned else ExitCode.OK
+
+
+def render_checks_md(checks: Sequence[Check]) -> str:
+    """Return the table of checks in Markdown, as docs/checks.md shows it."""
+    rows = ["| id | what is tried | when it is not well | rests on |", "|---|---|---|---|"]
+    for check in checks:
+        needs = ", ".join(f"`{need}`" for need in check.needs) or "nothing"
+        rows.append(f"| `{check.id}` | {check.what} | {check.about} | {needs} |")
+    return "\n".join(rows) + "\n"
+
+
+def _can_show(text: str, out: TextIO) -> bool:
+    try:
+        text.encode(out.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

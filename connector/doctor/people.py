@@ -1,0 +1,134 @@
+"""Whom can we read, and with which photos and anchors? Counted by the directory, a sample read for the match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from connector.config import SourceKind
+from connector.doctor.finding import Seen, fail, ok, warn
+from connector.doctor.visit import Visit, counted
+from connector.model import Person
+from connector.sources import PersonRead
+from connector.sources.entries import AUTO, CONSISTENCY_GUID
+from connector.sources.open import open_source
+from connector.sources.pages import Query, walk
+from connector.sources.reading import Pass, everybody
+from connector.sources.scope import both
+
+# Enough to tell how it stands; a night reads everybody anyhow.
+MOST_COUNTED = 20_000
+SAMPLE = 500
+
+
+def look_at_people(visit: Visit) -> Iterator[Seen]:
+    """Count who is in scope, and read a sample of them."""
+    if visit.settings.source is SourceKind.FOLDER:
+        yield from _in_folder(visit)
+        return
+    for context, on in visit.passes.items():
+        number, cut = _count(on, "")
+        visit.scope_count += number
+        visit.scope_cut = visit.scope_cut or cut
+        if not number:
+            yield fail(
+                f"nobody is in scope below {'; '.join(on.scope.bases)}",
+                "Look at LDAP_BASE_DN, LDAP_FILTER, LDAP_GROUP and LDAP_EXCLUDE_DN, and that the service account may"
+                f" list that container: Get-ADUser -LDAPFilter '{on.scope.people}' -SearchBase '{on.scope.bases[0]}'",
+            )
+            continue
+        visit.sample += _sample(on, SAMPLE - len(visit.sample))
+        yield ok(f"{counted(number, cut=cut)} people in scope in {context}")
+
+
+def look_at_photos(visit: Visit) -> Iterator[Seen]:
+    """Count who has a readable value of each photo attribute; what may not be read looks empty."""
+    counts = {name: _with(visit, name) for name in visit.settings.ldap_photo_attributes}
+    nobody = not any(number for number, _ in counts.values())
+    for name, (number, cut) in counts.items():
+        people = counted(visit.scope_count, cut=visit.scope_cut)
+        if number:
+            yield ok(f"{name}: {counted(number, cut=cut)} of {people} people have one that we can read")
+            continue
+        told = f"{name}: 0 readable. Either nobody has one, or {visit.account} may not read it: both look alike"
+        yield (fail if nobody else warn)(told, f"{_grant(visit, name)} {_others(visit, name, nobody=nobody)}")
+
+
+def look_at_anchor(visit: Visit) -> Iterator[Seen]:
+    """Count who has a readable anchor: what cannot be read silently becomes objectGUID."""
+    wanted = visit.settings.ldap_anchor
+    name = CONSISTENCY_GUID if wanted == AUTO else wanted
+    number, cut = _with(visit, name)
+    people = counted(visit.scope_count, cut=visit.scope_cut)
+    if not number and wanted == AUTO:
+        yield warn(
+            f"{name}: 0 readable of {people} people, so objectGUID is the anchor of all. That is right only if Entra"
+            f" Connect uses objectGUID; or {visit.account} may not read it",
+            f"See Entra Connect > View current configuration > SOURCE ANCHOR. If it says mS-DS-ConsistencyGuid:"
+            f" {_grant(visit, name)} If it says objectGUID, set LDAP_ANCHOR=objectGUID.",
+        )
+    elif not number:
+        yield fail(
+            f"{name}: 0 readable of {people} people, so nobody can be matched by the anchor",
+            f"Set LDAP_ANCHOR to the source anchor that Entra Connect shows. {_grant(visit, name)}",
+        )
+    else:
+        yield ok(f"{name}: {counted(number, cut=cut)} of {people} people have one that we can read")
+
+
+def _in_folder(visit: Visit) -> Iterator[Seen]:
+    """Read the pictures' names, as a night does; the pictures themselves are not opened."""
+    with closing(open_source(visit.settings, visit.traffic)) as source:
+        for context in source.contexts():
+            for page in source.read(context, None).pages:
+                read = [event.person for event in page.events if isinstance(event, PersonRead)]
+                visit.scope_count += len(read)
+                visit.sample += read[: SAMPLE - len(visit.sample)]
+                if visit.scope_count >= MOST_COUNTED:
+                    visit.scope_cut = True
+                    break
+    people = counted(visit.scope_count, cut=visit.scope_cut)
+    if visit.scope_count:
+        yield ok(f"{people} people have a picture in {visit.settings.folder_path}")
+    else:
+        yield fail(f"{visit.settings.folder_path} holds no picture", "Correct FOLDER_PATH and FOLDER_KEY.")
+
+
+def _with(visit: Visit, attribute: str) -> tuple[int, bool]:
+    found = [_count(on, f"({attribute}=*)") for on in visit.passes.values()]
+    return sum(number for number, _ in found), any(cut for _, cut in found)
+
+
+def _count(on: Pass, extra: str) -> tuple[int, bool]:
+    """Count by ids alone; True when there may be more."""
+    number = 0
+    asked = on.members.narrowed(both(on.scope.people, extra))
+    for base in on.scope.bases:
+        for entries in walk(on.session, Query(base, asked, ["objectGUID"])):
+            number += sum(on.scope.takes(entry.dn) and on.members.has(entry) for entry in entries)
+            if number >= MOST_COUNTED:
+                return number, True
+    return number, False
+
+
+def _sample(on: Pass, size: int) -> list[Person]:
+    found: list[Person] = []
+    for page in everybody(on, None):
+        found += [event.person for event in page.events if isinstance(event, PersonRead)]
+        if len(found) >= size:
+            break
+    return found[: max(size, 0)]
+
+
+def _grant(visit: Visit, attribute: str) -> str:
+    """Return the command that lets the reading account read one attribute of the people, for each base."""
+    bases = [base for on in visit.passes.values() for base in on.scope.bases]
+    commands = [f'dsacls "{base}" /I:S /G "{visit.account}:RP;{attribute};user"' for base in bases]
+    return f"Let it read, as a domain administrator: {' and '.join(commands)}."
+
+
+def _others(visit: Visit, name: str, *, nobody: bool) -> str:
+    if nobody:
+        return f"Compare with an administrator's view: Get-ADUser -LDAPFilter '({name}=*)'"
+    left = ",".join(one for one in visit.settings.ldap_photo_attributes if one != name)
+    return f"If nobody has one, set LDAP_PHOTO_ATTRIBUTES={left}."

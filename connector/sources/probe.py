@@ -1,0 +1,70 @@
+"""What does a server show before we sign in? Its certificate and protocol, verified as for a night."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import ldap3
+from cryptography import x509
+
+from connector.config import Settings
+from connector.sources import trouble
+from connector.sources.endpoints import Endpoint, Line
+from connector.sources.session import hang_up
+from connector.sources.tls import VerifiedTls, verifying_context
+
+_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """Hold what a verified server showed: protocol (`TLSv1.3`), its names, who issued its certificate, its end (UTC).
+
+    All are empty for a line without TLS, on which Kerberos encrypts.
+    """
+
+    protocol: str = ""
+    names: tuple[str, ...] = ()
+    issuer: str = ""
+    expires: datetime | None = None
+
+
+def presented(settings: Settings, endpoint: Endpoint) -> Presented:
+    """Connect to one server and say what it shows; raises Unreachable with the reason and its fix."""
+    connection = _connection(settings, endpoint)
+    try:
+        connection.open(read_server_info=False)
+        if endpoint.line is Line.START_TLS:
+            connection.start_tls(read_server_info=False)
+        if endpoint.line is Line.PLAIN:
+            return Presented()
+        return _seen(connection.socket.version() or "", connection.socket.getpeercert(binary_form=True))
+    except Exception as error:
+        raise trouble.of_exception(endpoint.name, "connecting", error) from error
+    finally:
+        hang_up(connection)
+
+
+def _connection(settings: Settings, endpoint: Endpoint) -> ldap3.Connection:
+    server = ldap3.Server(
+        endpoint.host,
+        endpoint.port,
+        use_ssl=endpoint.line is Line.LDAPS,
+        get_info=ldap3.NONE,
+        connect_timeout=_SECONDS,
+        allowed_referral_hosts=[],
+    )
+    if endpoint.line is not Line.PLAIN:
+        server.tls = VerifiedTls(verifying_context(settings.ldap_ca_file))
+    return ldap3.Connection(server, client_strategy=ldap3.SYNC, auto_referrals=False, receive_timeout=_SECONDS)
+
+
+def _seen(protocol: str, certificate_bytes: bytes) -> Presented:
+    certificate = x509.load_der_x509_certificate(certificate_bytes)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        dns_names = tuple(names.get_values_for_type(x509.DNSName))
+    except x509.ExtensionNotFound:
+        dns_names = ()
+    return Presented(protocol, dns_names, certificate.issuer.rfc4514_string(), certificate.not_valid_after_utc)
