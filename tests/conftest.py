@@ -12,6 +12,7 @@ from tests.lab import loopback, samba
 from tests.lab.directory import Directory
 from tests.lab.fixtures_cloud import cloud, cloud_server  # noqa: F401 - fixtures
 from tests.lab.samba import DomainController
+from tests.office import office  # noqa: F401 - a fixture
 
 _ou_numbers = itertools.count(1)
 _WORTH_DELETING = 1500
