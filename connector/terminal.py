@@ -27,6 +27,8 @@ from connector.model import Quiet
 
 LOG_BYTES = 5_000_000
 LOG_FILES = 5
+# What a record may tell beside its text, for a log that is read by machines.
+FIELDS = ("run", "person", "account", "target", "action", "reason")
 
 
 class Bars:
@@ -77,6 +79,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
@@ -88,8 +91,10 @@ def begin_logs(*, verbose: bool, form: str) -> None:
     for handler in list(ours.handlers):
         ours.removeHandler(handler)
         handler.close()
-    ours.addHandler(_formatted(logging.StreamHandler(sys.stderr), form))
-    ours.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    shown = _formatted(logging.StreamHandler(sys.stderr), form)
+    shown.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    ours.addHandler(shown)
+    ours.setLevel(logging.DEBUG if verbose else logging.INFO)
     ours.propagate = False
 
 

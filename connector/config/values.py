@@ -107,12 +107,16 @@ def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _distinguished_names(values: tuple[str, ...]) -> tuple[str, ...]:
-    for value in values:
-        try:
-            parse_dn(value)
-        except LDAPExceptionError:
-            raise ValueError(f"{value!r} is not a DN; write it like DC=contoso,DC=com") from None
-    return values
+    return tuple(_distinguished_name(value) for value in values)
+
+
+def _distinguished_name(value: str) -> str:
+    """Return a DN without the spaces that people put behind its commas."""
+    try:
+        parts = parse_dn(value, strip=True)
+    except LDAPExceptionError:
+        raise ValueError(f"{value!r} is not a DN; write it like DC=contoso,DC=com") from None
+    return "".join(f"{name}={text}{separator}" for name, text, separator in parts)
 
 
 def _attributes(values: tuple[str, ...]) -> tuple[str, ...]:

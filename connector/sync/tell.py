@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from connector.errors import PersonError
 from connector.ledger import people as people_rows
 from connector.ledger.memory import note_look, save_refusal
@@ -9,6 +11,8 @@ from connector.ledger.runs import save_outcome
 from connector.ledger.work import WorkItem, done
 from connector.model import Action, Outcome, PersonState, Reason
 from connector.sync.night import Night
+
+log = logging.getLogger("connector.outcomes")
 
 POSTPONED, FAILED = 1, 2
 
@@ -59,6 +63,8 @@ def tell(
         target=target,
     )
     save_outcome(night.db, night.run, outcome, conflict=conflict)
+    known = {"run": night.run, "person": item.person.id, "account": item.account.id, "target": target}
+    log.info("%s %s: %s", action, item.person.upn, reason, extra={**known, "action": action, "reason": reason})
 
 
 _AGAIN = frozenset(

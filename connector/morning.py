@@ -1,0 +1,39 @@
+"""What is there the morning after? A kept report, a mail, figures for monitoring, a line in the system's own log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from connector.config import Settings
+from connector.errors import ConnectorError
+from connector.model import RunReport
+from connector.report import headline, save_report
+from connector.report.mail import mail_due, mail_report
+from connector.report.metrics import write_metrics
+from connector.systemlog import tell_system
+
+# So many HTML reports are kept in the state folder; `report RUN` tells older runs, without their pictures.
+KEPT_REPORTS = 14
+
+
+def leave_for_morning(report: RunReport, settings: Settings, folder: Path) -> Iterator[str]:
+    """Keep the report, mail it, write the figures and tell the system's log; yield a sentence for what failed."""
+    try:
+        _keep(report, settings, folder / "reports")
+    except (ConnectorError, OSError) as error:
+        yield f"The report could not be kept in the state folder: {error}"
+    if settings.report_mail_to and mail_due(report, settings.report_mail_when):
+        yield mail_report(report, settings)
+    if settings.metrics_file is not None:
+        yield write_metrics(report, settings.metrics_file, labels={"tenant": settings.azure_tenant_id or ""})
+    text = f"{headline(report)} {report.message}".strip()
+    yield tell_system(report.exit_code or 0, text, run=report.run)
+
+
+def _keep(report: RunReport, settings: Settings, folder: Path) -> None:
+    path = folder / f"run-{report.run:06}.html"
+    save_report(report, path, pictures=settings.report_pictures)
+    path.chmod(0o600)
+    for old in sorted(folder.glob("run-*.html"))[:-KEPT_REPORTS]:
+        old.unlink(missing_ok=True)

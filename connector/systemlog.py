@@ -1,0 +1,105 @@
+"""Where does the system's own monitoring look? The journal on Linux, the Application event log on Windows."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from connector import __version__
+from connector.errors import ExitCode
+
+SOURCE = "photo-connector"
+JOURNAL = Path("/run/systemd/journal/socket")
+INFORMATION, WARNING, ERROR = 4, 2, 1  # https://learn.microsoft.com/windows/win32/api/winbase/nf-winbase-reporteventw
+_PRIORITY = {INFORMATION: 6, WARNING: 4, ERROR: 3}  # syslog's info, warning, err (RFC 5424)
+_MOST_CHARACTERS = 8_000
+
+
+class Event(NamedTuple):
+    """Hold how a run's end is told: the event's id, its type, and what it means."""
+
+    id: int
+    type: int
+    meaning: str
+
+
+# 116 is the id by which Entra Connect tells that its own brake held (docs/operations.md lists all of them).
+EVENTS = {
+    ExitCode.OK: Event(100, INFORMATION, "the run finished"),
+    ExitCode.LIMIT: Event(101, INFORMATION, "the run finished at its limit"),
+    ExitCode.SOME_FAILED: Event(110, WARNING, "the run finished, some people failed"),
+    ExitCode.INTERRUPTED: Event(111, WARNING, "the run was interrupted"),
+    ExitCode.LOCKED: Event(112, WARNING, "another run holds the lock"),
+    ExitCode.BRAKE: Event(116, WARNING, "a brake stopped the run before its first write"),
+    ExitCode.FAULT: Event(120, ERROR, "a fault of the program"),
+    ExitCode.SETTINGS: Event(121, ERROR, "usage or settings"),
+    ExitCode.UNREACHABLE: Event(122, ERROR, "a system could not be reached or refused us"),
+}
+
+
+def tell_system(code: int, text: str, *, run: int = 0, journal: Path = JOURNAL) -> str:
+    """Tell the system's log how a run ended; return a warning sentence where that failed, else nothing.
+
+    Without a journal or an event log nothing happens: the run's own log and report say all of it.
+    """
+    event = EVENTS.get(ExitCode(code), EVENTS[ExitCode.FAULT])
+    try:
+        if sys.platform == "win32":
+            _tell_event_log(event, text[:_MOST_CHARACTERS])
+        elif journal.exists():
+            _tell_journal(journal, journal_entry(event, text[:_MOST_CHARACTERS], code=code, run=run))
+    except OSError as error:
+        return f"The system's log could not be told of the run: {error.strerror or error}."
+    return ""
+
+
+def journal_entry(event: Event, text: str, *, code: int, run: int) -> bytes:
+    """Return the fields of an entry in the journal's native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL).
+
+    A value is put on one line, so that no field can be smuggled in by a name.
+    """
+    fields = {
+        "MESSAGE": " ".join(text.split()),
+        "PRIORITY": str(_PRIORITY[event.type]),
+        "SYSLOG_IDENTIFIER": SOURCE,
+        "PHOTO_CONNECTOR_EVENT": str(event.id),
+        "PHOTO_CONNECTOR_EXIT_CODE": str(int(code)),
+        "PHOTO_CONNECTOR_RUN": str(run),
+        "PHOTO_CONNECTOR_VERSION": __version__,
+    }
+    return "".join(f"{name}={value}\n" for name, value in fields.items()).encode("utf-8", "replace")
+
+
+def _tell_journal(journal: Path, entry: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        link.connect(str(journal))
+        link.send(entry)
+
+
+def _tell_event_log(event: Event, text: str) -> None:
+    """Write an Application event; the source need not be registered, its text then follows the system's preface."""
+    if sys.platform != "win32":
+        return
+    import ctypes
+    from ctypes import wintypes
+
+    advapi = ctypes.WinDLL("advapi32", use_last_error=True)
+    advapi.RegisterEventSourceW.restype = wintypes.HANDLE
+    handle = wintypes.HANDLE(advapi.RegisterEventSourceW(None, SOURCE))
+    if not handle:
+        raise ctypes.WinError(ctypes.get_last_error())
+    try:
+        texts = (wintypes.LPCWSTR * 1)(text)
+        if not advapi.ReportEventW(handle, event.type, 0, event.id, None, 1, 0, texts, None):
+            raise ctypes.WinError(ctypes.get_last_error())
+    finally:
+        advapi.DeregisterEventSource(handle)
+
+
+def render_events_md() -> str:
+    """Render the table of events for docs/operations.md."""
+    kinds = {INFORMATION: "Information", WARNING: "Warning", ERROR: "Error"}
+    rows = [f"| {event.id} | {kinds[event.type]} | {int(code)} | {event.meaning} |" for code, event in EVENTS.items()]
+    return "\n".join(["| event | type | exit code | meaning |", "|---|---|---|---|", *rows]) + "\n"

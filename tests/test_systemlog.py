@@ -1,0 +1,66 @@
+"""Does the system's own log hear how a run ended? A real datagram socket stands for the journal's."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.errors import ExitCode
+from connector.systemlog import EVENTS, render_events_md, tell_system
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the journal is Linux's; see docs/verified.md")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[socket.socket]:
+    """Listen where the journal would."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "journal"))
+        listening.settimeout(10)
+        yield listening
+
+
+def fields(listening: socket.socket) -> dict[str, str]:
+    """Return the fields of the next entry."""
+    lines = listening.recv(65536).decode().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.mark.parametrize("code", list(ExitCode))
+def test_each_exit_code_has_its_event_and_priority(code: ExitCode, journal: socket.socket, tmp_path: Path) -> None:
+    assert tell_system(code, "It ended.", run=7, journal=tmp_path / "journal") == ""
+
+    entry = fields(journal)
+    assert entry["PHOTO_CONNECTOR_EXIT_CODE"] == str(int(code))
+    assert entry["PHOTO_CONNECTOR_EVENT"] == str(EVENTS[code].id)
+    assert entry["PHOTO_CONNECTOR_RUN"] == "7"
+    assert entry["PRIORITY"] in {"3", "4", "6"}
+
+
+def test_a_name_with_a_line_break_cannot_forge_a_field(journal: socket.socket, tmp_path: Path) -> None:
+    tell_system(5, "Anna\nPRIORITY=0\nfailed", journal=tmp_path / "journal")
+
+    entry = fields(journal)
+    assert entry["MESSAGE"] == "Anna PRIORITY=0 failed"
+    assert entry["PRIORITY"] == "3"
+
+
+def test_without_a_journal_nothing_is_said(tmp_path: Path) -> None:
+    assert tell_system(0, "It ended.", journal=tmp_path / "none") == ""
+
+
+def test_a_journal_that_does_not_listen_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("no socket")
+
+    assert "could not be told" in tell_system(0, "It ended.", journal=tmp_path / "journal")
+
+
+def test_every_exit_code_stands_in_the_table() -> None:
+    table = render_events_md()
+    assert set(EVENTS) == set(ExitCode)
+    assert len({event.id for event in EVENTS.values()}) == len(EVENTS)
+    assert all(f"| {event.id} |" in table for event in EVENTS.values())
