@@ -200,6 +200,23 @@ def test_nothing_but_trouble_ends_the_run(cloud: Emulator, opened: Cloud) -> Non
     assert "nothing but trouble" in stops[0].message
 
 
+def test_a_success_between_troubles_restores_hope(cloud: Emulator, opened: Cloud) -> None:
+    broken = Trouble(status=500, code="ErrorStoreInternalServerError")
+    with ThreadPoolExecutor(FRUITLESS_IN_A_ROW) as pool:
+        for _ in range(2):
+            assert opened.transport.request("GET", LISTING).status == 200
+            cloud.fail_next("GET /v1.0", broken, times=3 * (FRUITLESS_IN_A_ROW - 1))
+            asked = [pool.submit(opened.transport.request, "GET", LISTING) for _ in range(FRUITLESS_IN_A_ROW - 1)]
+            assert [one.result().status for one in asked] == [500] * (FRUITLESS_IN_A_ROW - 1)
+
+
+def test_graph_that_speaks_no_tls_is_named(cloud: Emulator) -> None:
+    plain = cloud.side_url.replace("http://", "https://")
+    with open_cloud(settings_for(cloud, graph_url=plain), Traffic()) as opened, pytest.raises(Unreachable) as caught:
+        opened.transport.request("GET", LISTING)
+    assert "no encrypted connection" in caught.value.message
+
+
 def test_a_wait_beyond_all_patience_ends_the_run(cloud: Emulator, opened: Cloud) -> None:
     cloud.fail_next("GET /v1.0", Trouble(status=429, retry_after="86400"))
     with pytest.raises(Unreachable, match="told to wait 86400 seconds") as caught:

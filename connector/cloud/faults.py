@@ -30,6 +30,7 @@ class Fault(StrEnum):
 
     NAME = "name"
     CONNECT = "connect"
+    CERTIFICATE = "certificate"
     TLS = "tls"
     PROXY = "proxy"
     TIMEOUT = "timeout"
@@ -37,9 +38,9 @@ class Fault(StrEnum):
 
 
 # After these the request may have been carried out, although nobody said so.
-MAYBE_DONE = frozenset({Fault.TIMEOUT, Fault.DROPPED})
+MAYBE_DONE = frozenset({Fault.TLS, Fault.TIMEOUT, Fault.DROPPED})
 # These do not mend themselves within a night.
-LASTING = frozenset({Fault.TLS, Fault.PROXY})
+LASTING = frozenset({Fault.CERTIFICATE, Fault.PROXY})
 
 
 class WireError(ConnectorError):
@@ -107,7 +108,7 @@ def _tls(host: str, causes: list[BaseException]) -> WireError:
         "If a proxy here opens TLS, or the host has a certificate of your own authority, set HTTP_CA_FILE to the PEM "
         "bundle of the authority that signs it; there is no switch to skip verification."
     )
-    return WireError(Fault.TLS, f"the certificate of {host} was not accepted: {why}", fix)
+    return WireError(Fault.CERTIFICATE, f"the certificate of {host} was not accepted: {why}", fix)
 
 
 def _proxy(causes: list[BaseException]) -> WireError:

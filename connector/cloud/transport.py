@@ -34,7 +34,7 @@ HEADERS = {
 }
 # Before the first answer of all, a system that is silent is more likely unreachable than busy.
 FIRST_READ_SECONDS = 12.0
-TRIES_AT_FIRST = {Fault.NAME: 2, Fault.CONNECT: 2, Fault.TIMEOUT: 2, Fault.DROPPED: 5}
+TRIES_AT_FIRST = {Fault.NAME: 2, Fault.CONNECT: 2, Fault.TLS: 2, Fault.TIMEOUT: 2, Fault.DROPPED: 5}
 TRIES_AFTER_TIMEOUT = 4
 # How often a write may be sent again after an end that leaves open whether it was carried out.
 REPEATS = 3
