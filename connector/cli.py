@@ -21,6 +21,7 @@ from connector.doctor import exit_code as exit_code_of
 from connector.errors import ConnectorError, ExitCode, StopRun, UsageError
 from connector.ledger.runs import find_run
 from connector.model import RunReport
+from connector.morning import leave_for_morning
 from connector.report import FORMATS, format_of, save_report, write_report
 from connector.sync.night import Options
 from connector.sync.retell import retell
@@ -83,6 +84,9 @@ def sync(
         log_to_file(state.folder / "logs", form=log_format)
         with progress() as shown, night(state, settings, options, progress=shown) as report:
             code = _tell(report, settings, reports)
+            for warning in leave_for_morning(report, settings, state.folder):
+                if warning:
+                    _say(f"Warning: {warning}")
     sys.exit(code)
 
 

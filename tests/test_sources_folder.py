@@ -1,4 +1,4 @@
-"""Does a folder of pictures work as a source? Nights over real files: twice the same, one change, and what goes wrong."""
+"""Does a folder of pictures work as a source? Nights over real files: twice the same, one change, what goes wrong."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def test_a_file_that_is_still_being_written_waits_for_the_next_night(
     assert second.totals["created"] == 1
 
 
-def test_two_files_for_one_person_are_refused_with_both_names(
-    nights: Nights, pictures: Path, cloud: Emulator
-) -> None:
+def test_two_files_for_one_person_are_refused_with_both_names(nights: Nights, pictures: Path, cloud: Emulator) -> None:
     people(cloud, "anna", "ben")
     put(pictures, "anna@contoso.test.jpg", "anna")
     put(pictures, "ben@contoso.test.jpg", "ben")
