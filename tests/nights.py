@@ -114,9 +114,12 @@ class Nights:
         )
         return process, report
 
+    def read(self, path: Path) -> dict[str, Any]:
+        """Return a JSON report; empty when none was written."""
+        return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+
     def _with_report(self, told: Told, path: Path) -> Told:
-        report = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        return Told(told.code, told.out, told.err, report)
+        return Told(told.code, told.out, told.err, self.read(path))
 
 
 def _close_logs() -> None:

@@ -87,7 +87,7 @@ class Office:
     @property
     def settings(self) -> dict[str, str]:
         """Return the settings of the next night, to be changed in place."""
-        return self.nights.settings  # type: ignore[return-value]
+        return self.nights.settings
 
     def hire(self, name: str, *, photo: bytes | None = b"", account: bool = True, **attributes: Any) -> Colleague:
         """Add a person with their own face (None: no photo) and, unless told otherwise, the account made of them."""
