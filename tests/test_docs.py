@@ -1,0 +1,47 @@
+"""Do the pages say what the program does? The help block, the exit codes and every link."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from connector.cli import commands
+from connector.errors import ExitCode
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_help_in_the_readme_is_the_programs() -> None:
+    shown = CliRunner().invoke(commands, ["--help"], prog_name="photo-connector", terminal_width=80).output
+    assert shown.strip() in README
+
+
+def test_the_exit_codes_in_the_readme_are_the_programs() -> None:
+    section = README.partition("## How a run ends")[2].partition("\n## ")[0]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == {
+        int(code) for code in ExitCode
+    }
+
+
+def test_the_help_names_every_exit_code() -> None:
+    told = re.findall(r"(\d+) ", commands.epilog or "")
+    assert {int(code) for code in told} == {int(code) for code in ExitCode}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("script", re.findall(r"^(scripts/[\w-]+)$", README, re.MULTILINE))
+def test_every_script_that_the_readme_names_can_be_run(script: str) -> None:
+    path = ROOT / script
+    assert path.is_file()
+    assert path.stat().st_mode & 0o111
