@@ -60,7 +60,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="directory-clock",
         what="Clock against the directory",
-        about="! from a minute's difference on; ✗ from five minutes on with Kerberos",
+        about="! from a minute's difference on (with Kerberos the sign-in fails from five minutes on)",
         look=directory.look_at_clock,
         needs=("directory-sign-in",),
         ldap_only=True,

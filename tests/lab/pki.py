@@ -36,6 +36,10 @@ class Authority:
         """Return a certificate for the right names whose time ended yesterday."""
         return self._issue(names, f"{names[0]}-expired", not_after=datetime.now(UTC) - timedelta(days=1))
 
+    def ending(self, *names: str, days: int) -> ServerCertificate:
+        """Return a good certificate for these names that ends in so many days."""
+        return self._issue(names, f"{names[0]}-ending", not_after=datetime.now(UTC) + timedelta(days=days))
+
     def wrong_name(self) -> ServerCertificate:
         """Return a valid certificate that belongs to a host nobody asked for."""
         return self._issue(("somebody-else.invalid",), "wrong-name", not_after=None)

@@ -1,0 +1,231 @@
+"""Does the doctor name each failure, with its fix? A real domain controller, a cloud over HTTPS, one thing wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from connector.doctor import CHECKS, render_checks_md
+from tests.doctor_troubles import TROUBLES, Trouble, competed, to_sharepoint
+from tests.lab.directory import Directory
+from tests.lab.graph import Emulator
+from tests.ward import Ward
+
+DOCS = Path(__file__).parent.parent / "docs"
+CODES = {"warn": 3, "fail": 5}
+
+
+@pytest.fixture
+def ward(directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> Iterator[Ward]:
+    """Give a house where all is well."""
+    with ExitStack() as stack:
+        yield Ward(directory, ou, cloud, folder=tmp_path, stack=stack)
+
+
+def test_where_all_is_well_the_code_is_0_and_nothing_was_written(ward: Ward, cloud: Emulator) -> None:
+    checked = ward.check()
+
+    assert checked.wrong() == {}
+    assert checked.code == 0
+    assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == [
+        *("ledger", "directory-group", "directory-filter", "photo-policy", "competing-writer", "sharepoint")
+    ]
+    assert {record.method for record in cloud.requests if record.kind == "graph"} == {"GET", "POST"}
+    assert {record.path for record in cloud.requests if record.method == "POST" and record.kind == "graph"} == {
+        "/v1.0/$batch"
+    }
+    assert cloud.tenant.writes() == []
+    assert [path.name for path in ward.nights.state.rglob("*") if path.is_file()] == []
+    assert cloud.violations() == []
+
+
+def test_where_everything_is_used_all_of_it_is_tried(ward: Ward, cloud: Emulator) -> None:
+    roles = ("User.Read.All", "ProfilePhoto.ReadWrite.All", "PeopleSettings.Read.All")
+    cloud.issuer.set_roles(*roles)
+    group = ward.directory.add_group(ward.ou, "Doctors and Pilots", ward.dns[:2])
+    ward.settings |= {"LDAP_GROUP": group.dn, "LDAP_FILTER": "(mail=*)"}
+    competed(ward, 20)
+
+    checked = ward.check()
+
+    assert (checked.code, checked.wrong()) == (0, {})
+    assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == ["sharepoint"]
+    assert checked.of("people")[0]["detail"].startswith("2 people in scope")
+    assert checked.of("competing-writer")[0]["detail"] == "in run 1 another writer was met for 20 people"
+    assert "cloud" in checked.of("photo-policy")[0]["detail"]
+
+
+@pytest.mark.parametrize("case", TROUBLES, ids=lambda case: case.name)
+def test_each_failure_has_its_line_and_its_fix(case: Trouble, ward: Ward) -> None:
+    case.spoil(ward)
+
+    checked = ward.check()
+
+    lines = [
+        finding
+        for finding in checked.of(case.check)
+        if finding["status"] == case.status and case.says in finding["detail"] and case.fix in finding["fix"]
+    ]
+    assert len(lines) >= 1, checked.of(case.check)
+    worst = "fail" if "fail" in checked.wrong().values() else "warn"
+    assert checked.code == (2 if "settings" in checked.wrong() and worst == "fail" else CODES[worst])
+    for finding in checked.findings:
+        assert finding["status"] not in CODES or finding["fix"], f"{finding['id']} has no fix"
+
+
+def test_the_table_provokes_every_failure_and_every_warning_that_is_documented() -> None:
+    promised = {(check.id, "fail") for check in CHECKS if "✗" in check.about}
+    promised |= {(check.id, "warn") for check in CHECKS if "!" in check.about}
+
+    assert {(case.check, case.status) for case in TROUBLES} == promised
+
+
+def test_what_rests_on_a_failure_is_not_tried_and_says_why(ward: Ward, cloud: Emulator) -> None:
+    ward.settings["LDAP_PASSWORD"] = "mistyped-0815"
+
+    checked = ward.check()
+
+    assert checked.wrong() == {"directory-sign-in": "fail"}
+    why = "not tried because of: Sign-in to the directory (directory-sign-in)"
+    for check in ("directory-clock", "directory-base", "people", "photos", "anchor", "match"):
+        assert [(one["status"], one["detail"]) for one in checked.of(check)] == [("skipped", why)]
+    assert checked.statuses("graph-photo") == {"ok"}
+    assert cloud.requests
+
+
+def test_wrong_settings_are_told_all_at_once_and_nothing_is_contacted(ward: Ward, cloud: Emulator) -> None:
+    ward.without("LDAP_USER", "AZURE_CLIENT_ID")
+    ward.settings["SYNC_CONCURRENCY"] = "many"
+
+    checked = ward.check()
+
+    assert checked.code == 2
+    assert [one["detail"].partition(":")[0] for one in checked.of("settings")] == [
+        *("SYNC_CONCURRENCY", "LDAP_USER", "AZURE_CLIENT_ID")
+    ]
+    assert cloud.requests == []
+    assert not ward.nights.state.exists()
+
+
+def test_an_env_file_that_is_not_there_is_code_2(ward: Ward) -> None:
+    told = ward.nights.type("check", "--env-file", str(ward.folder / "nowhere.env"))
+
+    assert told.code == 2
+    assert "✗ Settings: --env-file: " in told.out
+
+
+def test_a_refused_account_is_tried_only_once(ward: Ward) -> None:
+    house = ward.at_house()
+    ward.settings["LDAP_PASSWORD"] = "mistyped-0815"
+    ward.settings["LDAP_BASE_DN"] = f"{house.tree.root};OU=People,DC=other,DC=test"
+
+    checked = ward.check()
+
+    assert checked.statuses("directory-sign-in") == {"fail"}
+    assert len(house.server.binds) == 1
+
+
+def test_another_domain_s_failure_does_not_hide_what_can_be_tried(ward: Ward) -> None:
+    ward.settings["LDAP_BASE_DN"] = f"{ward.ou};OU=People,DC=other,DC=test"
+
+    checked = ward.check()
+
+    assert [one["status"] for one in checked.of("directory-sign-in")] == ["ok", "fail"]
+    assert checked.of("people")[0]["detail"].startswith("3 people")
+    assert checked.code == 5
+
+
+def test_a_big_tenant_is_asked_for_the_sample_s_accounts_only(ward: Ward, cloud: Emulator) -> None:
+    cloud.tenant.add_accounts({"upn": f"crowd{number}@contoso.test"} for number in range(20_100))
+    ward.add("dave")
+
+    checked = ward.check()
+
+    (found,) = checked.of("match")
+    assert found["detail"].startswith("3 of 4 people have an account (accounts asked for by anchor and UPN")
+    assert "dave-" in found["detail"]
+
+
+def test_a_synchronised_account_with_another_anchor_is_found_by_sid(ward: Ward, cloud: Emulator) -> None:
+    ward.directory.set(ward.dns[0], **{"mS-DS-ConsistencyGuid": b"another 16 bytes"})
+
+    assert ward.check().statuses("match") == {"ok"}
+    ward.settings["MATCH_FALLBACK"] = "none"
+    assert ward.check().statuses("match") == {"warn"}
+
+
+def test_sharepoint_with_its_roles_is_well(ward: Ward, cloud: Emulator) -> None:
+    to_sharepoint(ward)
+    cloud.issuer.set_roles("Sites.FullControl.All", "User.ReadWrite.All")
+
+    assert ward.check().statuses("sharepoint") == {"ok"}
+
+
+def test_a_folder_needs_no_directory(ward: Ward, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / f"{ward.people[0].upn}.jpg").write_bytes(b"not opened")
+    ward.without(*[name for name in ward.settings if name.startswith("LDAP_")])
+    ward.settings |= {"SOURCE": "folder", "FOLDER_PATH": str(pictures), "FOLDER_KEY": "upn"}
+
+    checked = ward.check()
+
+    assert {one["detail"] for one in checked.of("directory-tls")} == {"SOURCE=folder: no directory is read"}
+    assert checked.of("match")[0]["detail"].startswith("1 of 1 people have an account")
+    assert checked.code == 0
+
+
+def test_the_lines_carry_marks_and_fixes(ward: Ward) -> None:
+    ward.settings["BACKUP_DAYS"] = "0"
+    ward.settings["LDAP_PASSWORD"] = "mistyped-0815"
+
+    told = ward.nights.type("check", "--env-file", str(ward.nights.env_file()))
+
+    assert told.code == 5
+    lines = told.out.splitlines()
+    assert lines[0] == "✓ Settings: complete, and they fit together"
+    at = next(number for number, line in enumerate(lines) if line.startswith("! Backups: BACKUP_DAYS=0"))
+    assert lines[at + 1] == "    → Set BACKUP_DAYS=30, or another number of days."
+    assert any(line.startswith("✗ Sign-in to the directory: ") for line in lines)
+    assert any(line.startswith("– People in scope: not tried because of: Sign-in") for line in lines)
+
+
+def test_a_console_without_such_letters_gets_plain_ones(ward: Ward) -> None:
+    ward.settings["BACKUP_DAYS"] = "0"
+    ward.settings["LDAP_URI"] = "ldaps://no-such-dc.invalid"
+    command = [sys.executable, "-m", "connector", "check", "--env-file", str(ward.nights.env_file())]
+    environ = {**os.environ, "PYTHONIOENCODING": "cp437", "PYTHONUTF8": "0"}
+
+    done = subprocess.run(command, capture_output=True, env=environ, check=False)
+
+    text = done.stdout.decode("cp437")
+    assert done.returncode == 5, done.stderr
+    assert "ok Settings: " in text
+    assert "!! Backups: " in text
+    assert "    -> Set BACKUP_DAYS=30" in text
+    assert "XX Names of the domain controllers: " in text
+    assert "-- People in scope: not tried because of" in text
+
+
+def test_json_is_a_list_of_findings_with_five_fields(ward: Ward) -> None:
+    told = ward.nights.type("check", "--env-file", str(ward.nights.env_file()), "--json")
+
+    findings = json.loads(told.out)
+    assert {tuple(finding) for finding in findings} == {("id", "status", "what", "detail", "fix")}
+    assert {finding["id"] for finding in findings} == {check.id for check in CHECKS}
+
+
+def test_the_checks_in_the_docs_are_those_of_the_code() -> None:
+    assert render_checks_md(CHECKS) in (DOCS / "checks.md").read_text(encoding="utf-8")
+
+
+def test_each_check_rests_only_on_earlier_ones() -> None:
+    for number, check in enumerate(CHECKS):
+        assert set(check.needs) <= {earlier.id for earlier in CHECKS[:number]}, check.id
