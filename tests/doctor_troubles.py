@@ -22,6 +22,8 @@ from tests.lab.ldapserver_world import logon_refusal
 from tests.test_sources_connect import DC, name_server
 from tests.ward import Ward
 
+Spoil = Callable[[Ward], object]
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -38,12 +40,10 @@ class Trouble:
 TROUBLES: list[Trouble] = []
 
 
-def trouble(
-    check: str, status: str, says: str, fix: str
-) -> Callable[[Callable[[Ward], object]], Callable[[Ward], object]]:
+def trouble(check: str, status: str, says: str, fix: str) -> Callable[[Spoil], Spoil]:
     """Add a row to the table; its name is the function's."""
 
-    def add(spoil: Callable[[Ward], object]) -> Callable[[Ward], object]:
+    def add(spoil: Spoil) -> Spoil:
         TROUBLES.append(Trouble(spoil.__name__, spoil, check, status, says, fix))
         return spoil
 
@@ -195,8 +195,7 @@ def the_server_s_certificate_ends_soon(ward: Ward) -> None:
 
 @trouble("directory-tls", "fail", "it does not speak TLS there", "ldaps:// with port 636")
 def the_port_speaks_no_tls(ward: Ward) -> None:
-    house = ward.at_house(plain=True)
-    ward.settings["LDAP_URI"] = house.server.uri.replace("ldap://", "ldaps://")
+    ward.settings["LDAP_URI"] = ward.cloud.side_url.replace("http://", "ldaps://")
 
 
 @trouble("directory-tls", "fail", "does not offer StartTLS", "Use ldaps://")
@@ -555,8 +554,15 @@ def competed(ward: Ward, people: int) -> None:
     with closing(open_ledger(ward.nights.state)[0]) as db, transaction(db):
         run = begin_run(db, kind="sync", now=now, dry_run=False, chosen=False)
         for number in range(people):
-            told = {"action": Action.KEEP, "reason": Reason.COMPETING_WRITER, "person_id": str(number)}
-            save_outcome(db, run, Outcome(person=f"CN={number}", upn="", account_id=str(number), **told))
+            outcome = Outcome(
+                person=f"CN={number}",
+                upn="",
+                account_id=str(number),
+                action=Action.KEEP,
+                reason=Reason.COMPETING_WRITER,
+                person_id=str(number),
+            )
+            save_outcome(db, run, outcome)
         finish_run(db, run, now=now, values={"exit_code": 0})
         begin_run(db, kind="sync", now=now, dry_run=True, chosen=False)
 

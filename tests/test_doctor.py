@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from connector.doctor import CHECKS, render_checks_md
+from connector.doctor.sky import LEAST, OPTIONAL
+from connector.doctor.tenant import SHAREPOINT_ROLES
 from tests.doctor_troubles import TROUBLES, Trouble, competed, to_sharepoint
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
@@ -229,3 +231,13 @@ def test_the_checks_in_the_docs_are_those_of_the_code() -> None:
 def test_each_check_rests_only_on_earlier_ones() -> None:
     for number, check in enumerate(CHECKS):
         assert set(check.needs) <= {earlier.id for earlier in CHECKS[:number]}, check.id
+
+
+def test_the_permissions_in_the_docs_are_those_that_are_checked() -> None:
+    page = (DOCS / "permissions.md").read_text(encoding="utf-8")
+
+    for role in LEAST:
+        assert f"| {role} | yes |" in page
+    assert f"| {OPTIONAL} | no |" in page
+    for role in SHAREPOINT_ROLES:
+        assert f"| {role} |" in page

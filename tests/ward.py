@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,15 @@ class Ward:
         usual = {"sAMAccountName": mark, "userPrincipalName": upn, "mail": upn, "mS-DS-ConsistencyGuid": guid}
         photos = {"jpegPhoto": face(len(name)), "thumbnailPhoto": face(len(name), 96)}
         entry = self.directory.add_person(self.ou, mark, **{**usual, **photos, **attributes})
-        known = {"upn": upn, "mail": upn, "sam_account_name": mark, "anchor": base64.b64encode(guid).decode()}
-        return Person(id=entry.guid, name=entry.dn, sid=entry.sid, **known)
+        person = Person(id=entry.guid, name=entry.dn, sid=entry.sid, anchor=base64.b64encode(guid).decode())
+        return replace(person, upn=upn, mail=upn, sam_account_name=mark)
 
-    def at_house(self, *, soon: int = 0, **options: Any) -> House:
-        """Move the directory to our own server, with one person; `soon`: its certificate ends in so many days."""
+    def at_house(self, **options: Any) -> House:
+        """Move the directory to our own server, with one person."""
         house = self.stack.enter_context(House(**options))
-        house.person("dora", jpegPhoto=face(4), thumbnailPhoto=face(5), **{"mS-DS-ConsistencyGuid": b"d" * 16})
+        house.tree.add(house.tree.root, objectClass="domain", sAMAccountType=[], userAccountControl=[])
+        attributes: dict[str, Any] = {"jpegPhoto": face(4), "thumbnailPhoto": face(5)}
+        house.person("dora", **attributes, **{"mS-DS-ConsistencyGuid": [b"d" * 16]})  # type: ignore[arg-type]
         settings = house.settings()
         self.settings["LDAP_URI"], self.settings["LDAP_CA_FILE"] = house.server.uri, str(settings.ldap_ca_file)
         self.settings["LDAP_USER"] = settings.ldap_user or ""
