@@ -10,8 +10,11 @@ from click.testing import CliRunner
 
 from connector.cli import commands
 from connector.errors import ExitCode
+from connector.report import render_reasons_md
+from connector.systemlog import render_events_md
 
 ROOT = Path(__file__).parent.parent
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -21,11 +24,17 @@ def test_the_help_in_the_readme_is_the_programs() -> None:
     assert shown.strip() in README
 
 
-def test_the_exit_codes_in_the_readme_are_the_programs() -> None:
-    section = README.partition("## How a run ends")[2].partition("\n## ")[0]
+@pytest.mark.parametrize("page", [README, OPERATIONS], ids=["README", "operations"])
+def test_the_exit_codes_of_a_page_are_the_programs(page: str) -> None:
+    section = page.partition("## How a run ends")[2].partition("\n## ")[0]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == {
         int(code) for code in ExitCode
     }
+
+
+def test_every_reason_and_event_stands_in_the_operations_page() -> None:
+    assert render_reasons_md().strip() in OPERATIONS
+    assert render_events_md().strip() in OPERATIONS
 
 
 def test_the_help_names_every_exit_code() -> None:
