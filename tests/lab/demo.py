@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.lab.open_world import World, open_world, write_env_file
 from tests.lab.pictures import jpeg
 
-COUNTS = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed")
+COUNTS = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed", "conflicts")
 
 
 class Demo:
@@ -70,7 +70,8 @@ def main() -> None:
         ]
         demo.three_changes()
         codes.append(demo.night("A night after three changes: a new photo, a user's own edit, a cleared photo"))
-    print(f"\nThe reports lie in {folder}; open the .html files in any browser.")
+    print("\nThe user's own edit is kept and listed as a conflict (SYNC_CONFLICT=report); its report says what to do.")
+    print(f"The embedded world is down again. The reports lie in {folder}; open the .html files in any browser.")
     if any(codes):
         raise SystemExit(f"demo: not every night ended well: {codes}")
 
