@@ -1,0 +1,310 @@
+"""Whose account is whose? Rule by rule in the ledger, then the brake that asks before faces change places."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.ledger.accounts import save_accounts
+from connector.ledger.matching import (
+    count_matched,
+    count_settled,
+    match_people,
+    rematches,
+    settle_matches,
+    unmatched_accounts,
+)
+from connector.ledger.people import mark_gone, save_person
+from connector.ledger.store import open_ledger
+from connector.model import Account, MatchRule, Person, PersonState
+from connector.photo import read_print
+from tests.nights import shown
+from tests.office import Colleague, Office, anchor_of, face
+
+ANCHOR, SID, UPN, MAIL = MatchRule.ANCHOR, MatchRule.SID, MatchRule.UPN, MatchRule.MAIL
+EMPLOYEE_ID, SAM = MatchRule.EMPLOYEE_ID, MatchRule.SAM_ACCOUNT_NAME
+
+
+class Registry:
+    """Hold both sides in a ledger of its own, and match them."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+
+    def person(self, name: str, **known: Any) -> None:
+        """Read a person."""
+        save_person(self.db, Person(id=name, name=f"CN={name}", **known), context="DC=contoso", run=1)
+
+    def account(self, name: str, **known: Any) -> None:
+        """List an account; it is synced unless told otherwise."""
+        save_accounts(self.db, [Account(id=name, **{"is_synced": True, **known})], run=1)
+
+    def gone(self, name: str, state: PersonState) -> None:
+        """Let somebody leave."""
+        mark_gone(self.db, name, state, run=1)
+
+    def matched(self, *rules: MatchRule, from_folder: bool = False) -> dict[str, str]:
+        """Match by these rules; returns the account, or the problem, of everybody in scope."""
+        match_people(self.db, rules, from_folder=from_folder)
+        query = "SELECT id, account_id, match_problem FROM people WHERE state = 'in-scope' ORDER BY id"
+        return {row["id"]: row["account_id"] or row["match_problem"] for row in self.db.execute(query)}
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    """Open an empty registry."""
+    with closing(open_ledger(tmp_path)[0]) as db:
+        yield Registry(db)
+
+
+def test_the_anchor_wins_over_every_name(registry: Registry) -> None:
+    registry.person("anna", anchor="QQ==", upn="anna@contoso.test", sid="S-1-5-21-1")
+    registry.account("hers", immutable_id="QQ==", upn="married@contoso.test")
+    registry.account("namesake", upn="anna@contoso.test", sid="S-1-5-21-1")
+
+    assert registry.matched(ANCHOR, SID, UPN) == {"anna": "hers"}
+
+
+def test_anchors_are_compared_letter_by_letter(registry: Registry) -> None:
+    registry.person("anna", anchor="QUJD")
+    registry.person("bert", anchor="qujd")
+    registry.account("hers", immutable_id="QUJD")
+
+    assert registry.matched(ANCHOR) == {"anna": "hers", "bert": "no-account"}
+
+
+@pytest.mark.parametrize(
+    ("owner", "result"),
+    [("in-scope", "no-account"), ("disabled", "no-account"), ("out-of-scope", "no-account"), ("deleted", "a")],
+)
+def test_a_sid_takes_no_account_that_somebody_elses_anchor_claims(registry: Registry, owner: str, result: str) -> None:
+    registry.person("anna", anchor="QQ==", sid="S-1-5-21-1")
+    registry.person("owner", anchor="Qg==")
+    if owner != "in-scope":
+        registry.gone("owner", PersonState(owner))
+    registry.account("a", immutable_id="Qg==", sid="S-1-5-21-1")
+
+    assert registry.matched(ANCHOR, SID)["anna"] == result
+
+
+def test_a_sid_takes_a_synced_account_whose_anchor_is_nobodys(registry: Registry) -> None:
+    registry.person("anna", anchor="QQ==", sid="S-1-5-21-1")
+    registry.person("bert", anchor="Qg==", sid="S-1-5-21-2")
+    registry.account("a", immutable_id="old", sid="S-1-5-21-1")
+    registry.account("b", sid="S-1-5-21-2", is_synced=False)
+
+    assert registry.matched(ANCHOR, SID) == {"anna": "a", "bert": "no-account"}
+
+
+@pytest.mark.parametrize("rule", [UPN, MAIL])
+@pytest.mark.parametrize(
+    ("account", "result"),
+    [
+        ({}, "a"),
+        ({"immutable_id": "somebody"}, "no-account"),
+        ({"is_synced": False}, "no-account"),
+        ({"is_synced": False, "is_guest": True}, "no-account"),
+    ],
+    ids=["synced without immutable ID", "with immutable ID", "cloud-only", "guest"],
+)
+def test_a_name_takes_only_a_synced_account_without_an_immutable_id(
+    registry: Registry, rule: MatchRule, account: dict[str, Any], result: str
+) -> None:
+    registry.person("anna", anchor="QQ==", upn="anna@contoso.test", mail="anna@contoso.test")
+    registry.account("a", upn="anna@contoso.test", mail="anna@contoso.test", **account)
+
+    assert registry.matched(ANCHOR, rule) == {"anna": result}
+
+
+def test_names_are_the_same_in_any_letter_case_and_unicode_form(registry: Registry) -> None:
+    registry.person("jose", upn="Jose\u0301@Contoso.test")
+    registry.account("a", upn="JOSÉ@contoso.test")
+
+    assert registry.matched(ANCHOR, UPN) == {"jose": "a"}
+
+
+def test_empty_names_are_never_equal(registry: Registry) -> None:
+    registry.person("nameless")
+    registry.account("a")
+
+    assert registry.matched(ANCHOR, SID, UPN, MAIL) == {"nameless": "no-account"}
+
+
+def test_two_accounts_for_one_person_are_not_guessed_nor_by_a_later_rule(registry: Registry) -> None:
+    registry.person("anna", mail="anna@contoso.test", upn="anna@contoso.test")
+    registry.account("a", mail="anna@contoso.test", upn="anna@contoso.test")
+    registry.account("b", mail="anna@contoso.test")
+
+    assert registry.matched(ANCHOR, MAIL, UPN) == {"anna": "ambiguous-match"}
+
+
+def test_two_people_for_one_account_are_not_guessed_and_others_are_not_touched(registry: Registry) -> None:
+    for name in ("anna", "bert"):
+        registry.person(name, mail="team@contoso.test")
+    registry.person("cleo", mail="cleo@contoso.test")
+    registry.account("a", mail="team@contoso.test")
+    registry.account("c", mail="cleo@contoso.test")
+
+    assert registry.matched(ANCHOR, MAIL) == {"anna": "ambiguous-match", "bert": "ambiguous-match", "cleo": "c"}
+
+
+def test_an_account_found_by_its_anchor_makes_nobody_ambiguous_by_name(registry: Registry) -> None:
+    registry.person("anna", anchor="QQ==", mail="team@contoso.test")
+    registry.person("bert", anchor="Qg==", mail="team@contoso.test")
+    registry.account("a", immutable_id="QQ==", mail="team@contoso.test")
+    registry.account("b", mail="team@contoso.test")
+
+    assert registry.matched(ANCHOR, MAIL) == {"anna": "a", "bert": "b"}
+
+
+def test_two_people_with_one_anchor_are_both_left_alone(registry: Registry) -> None:
+    registry.person("anna", anchor="QQ==", sid="S-1-5-21-1", upn="anna@contoso.test")
+    registry.person("bert", anchor="QQ==", sid="S-1-5-21-2")
+    registry.account("a", immutable_id="QQ==")
+    registry.account("b", sid="S-1-5-21-1", upn="anna@contoso.test")
+
+    assert registry.matched(ANCHOR, SID, UPN) == {"anna": "ambiguous-match", "bert": "ambiguous-match"}
+
+    registry.gone("bert", PersonState.DISABLED)
+
+    assert registry.matched(ANCHOR, SID, UPN) == {"anna": "a"}
+
+
+def test_a_contact_is_matched_to_the_guest_with_its_mail_and_to_nobody_else(registry: Registry) -> None:
+    registry.person("contact", anchor="QQ==", mail="Eva@partner.example", is_contact=True)
+    registry.person("stranger", anchor="Qg==", mail="member@contoso.test", is_contact=True)
+    registry.account("guest", mail="eva@partner.example", is_guest=True, is_synced=False)
+    registry.account("anchored", immutable_id="QQ==")
+    registry.account("member", mail="member@contoso.test")
+
+    assert registry.matched(ANCHOR, MAIL) == {"contact": "guest", "stranger": "no-account"}
+
+
+def test_two_guests_with_a_contacts_mail_are_ambiguous(registry: Registry) -> None:
+    registry.person("contact", mail="eva@partner.example", is_contact=True)
+    for name in ("one", "two"):
+        registry.account(name, mail="eva@partner.example", is_guest=True, is_synced=False)
+
+    assert registry.matched(ANCHOR) == {"contact": "ambiguous-match"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "person", "account"),
+    [
+        (UPN, {"upn": "ANNA@contoso.test"}, {"upn": "anna@contoso.test"}),
+        (MAIL, {"mail": "anna@contoso.test"}, {"mail": "Anna@contoso.test"}),
+        (EMPLOYEE_ID, {"employee_id": "0042"}, {"employee_id": "0042"}),
+        (SAM, {"sam_account_name": "ANNA"}, {"sam_account_name": "anna"}),
+    ],
+)
+def test_a_file_names_any_account_by_the_folders_key(
+    registry: Registry, rule: MatchRule, person: dict[str, Any], account: dict[str, Any]
+) -> None:
+    registry.person("anna.jpg", **person)
+    registry.account("a", immutable_id="somebody", is_synced=False, **account)
+
+    assert registry.matched(rule, from_folder=True) == {"anna.jpg": "a"}
+
+
+def test_an_employee_number_on_two_accounts_is_not_guessed(registry: Registry) -> None:
+    registry.person("0042.jpg", employee_id="0042")
+    registry.account("a", employee_id="0042")
+    registry.account("b", employee_id="0042")
+
+    assert registry.matched(EMPLOYEE_ID, from_folder=True) == {"0042.jpg": "ambiguous-match"}
+
+
+def test_a_match_follows_what_the_accounts_say_tonight(registry: Registry) -> None:
+    registry.person("anna", anchor="QQ==")
+    registry.account("old", immutable_id="QQ==")
+    registry.account("cloud-only", is_synced=False)
+    assert registry.matched(ANCHOR) == {"anna": "old"}
+    settle_matches(registry.db)
+    assert (rematches(registry.db), count_settled(registry.db), unmatched_accounts(registry.db)) == ([], 1, 0)
+
+    registry.account("old", immutable_id="")
+    registry.account("new", immutable_id="QQ==")
+
+    assert registry.matched(ANCHOR) == {"anna": "new"}
+    assert rematches(registry.db) == ["anna"]
+    assert count_matched(registry.db) == (1, 1)
+    assert unmatched_accounts(registry.db) == 1, "the synced one that nobody has any more"
+
+
+# The brake, end to end
+
+
+def rotate(office: Office, team: Sequence[Colleague]) -> None:
+    """Give everybody's account to the next one, as a wrong anchor attribute would."""
+    for one, other in zip(team, (*team[1:], team[0]), strict=True):
+        office.cloud.tenant.update_account(one.account_id, immutable_id=anchor_of(other.entry.guid))
+
+
+def test_people_who_change_places_are_a_brake_and_pass_by_force_only(office: Office) -> None:
+    office.settings["SYNC_MAX_REMATCHES"] = "2"
+    team = office.team(5)
+    office.sync()
+    rotate(office, team[:3])
+    written = len(office.cloud.tenant.writes())
+
+    stopped = office.sync(days=1)
+    again = office.sync(days=1)
+
+    assert (stopped.code, again.code) == (4, 4), "the brake holds until somebody decides"
+    assert "3 people changed or lost their account" in stopped.err
+    assert "SYNC_MAX_REMATCHES" in stopped.err
+    assert len(office.cloud.tenant.writes()) == written
+
+    forced = office.sync("--force", days=1)
+
+    assert (forced.code, forced.totals["replaced"]) == (0, 3)
+    for account, owner in zip(team[:3], (team[1], team[2], team[0]), strict=True):
+        assert shown(office.cloud, account.account_id).shows_same(read_print(face(owner.name)))
+    quiet = office.sync(days=1)
+    assert (quiet.code, quiet.requests["http"], quiet.totals["unchanged"]) == (0, 1, 5)
+
+
+def test_people_who_lose_their_accounts_are_a_brake_until_they_have_them_again(office: Office) -> None:
+    office.settings["SYNC_MAX_REMATCHES"] = "2"
+    team = office.team(6)
+    office.sync()
+    for one in team[:3]:
+        office.cloud.tenant.update_account(one.account_id, immutable_id="")
+
+    stopped = office.sync(days=1)
+    for one in team[:3]:
+        office.cloud.tenant.update_account(one.account_id, immutable_id=anchor_of(one.entry.guid))
+    mended = office.sync(days=1)
+
+    assert stopped.code == 4
+    assert stopped.of(team[0].upn) == ("skip", "no-account")
+    assert (mended.code, mended.totals["unchanged"], mended.totals["replaced"]) == (0, 6, 0), mended.err
+    assert len(office.cloud.tenant.writes()) == 6
+
+
+def test_a_few_people_who_change_their_account_pass(office: Office) -> None:
+    team = office.team(3)
+    office.sync()
+    rotate(office, team[:2])
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.totals["replaced"]) == (0, 2), told.err
+    assert shown(office.cloud, team[0].account_id).shows_same(read_print(face(team[1].name)))
+
+
+def test_a_fallback_is_used_from_settings_and_told_when_it_is_not_enough(office: Office) -> None:
+    lost = office.hire("lost", account=False)
+    office.register("lost", lost.entry, immutable_id="")
+    office.settings["MATCH_FALLBACK"] = "sid"
+    assert office.sync().of(lost.upn) == ("skip", "no-account")
+
+    office.settings["MATCH_FALLBACK"] = "sid,upn"
+    told = office.sync(days=1)
+
+    assert told.of(lost.upn) == ("create", "first-upload"), told.err
