@@ -65,11 +65,14 @@ class Refusal:
 def read_refusal(answer: Answer) -> Refusal:
     """Read the error envelope, also where the real error hides as JSON text in the message of an UnknownError.
 
+    SharePoint has two of its own: OData 3 with a message in a language, and a bare description beside a 401.
     Source: https://learn.microsoft.com/graph/errors
     """
-    error = answer.json_object().get("error")
+    body = answer.json_object()
+    error = body.get("error") or body.get("odata.error")
     error = error if isinstance(error, dict) else {}
-    code, message = _text(error.get("code")), _text(error.get("message"))
+    told = error.get("message") or body.get("error_description")
+    code, message = _text(error.get("code")), _text(told.get("value") if isinstance(told, dict) else told)
     inner = error.get("innerError") or error.get("innererror")
     request_id = answer.headers.get("request-id") or _text(inner.get("request-id") if isinstance(inner, dict) else "")
     nested = _nested(message)

@@ -18,6 +18,8 @@ TRIES_AFTER = {500: 6}
 # Some mailboxes (Bookings) answer so for ever; others should not wait long for them.
 STUBBORN_CODES = frozenset({"ErrorStoreInternalServerError"})
 TRIES_AFTER_STUBBORN = 3
+# SharePoint answers 500 where one person has no profile; asking again changes nothing.
+ABOUT_ONE_PROFILE = "-1, Microsoft.Office.Server.UserProfiles."
 # These tell of load; a plain 500 or 502 does not.
 LOAD = frozenset({0, 408, 429, 503, 504, 509})
 FIRST_WAIT_SECONDS = 0.5
@@ -46,6 +48,8 @@ class Wait:
 
 def is_trouble(answer: Answer) -> bool:
     """Say whether the answer tells of the service's state and not of this request."""
+    if answer.status == 500 and read_refusal(answer).code.startswith(ABOUT_ONE_PROFILE):
+        return False
     return answer.status in REFUSED_FOR_NOW or answer.status in BROKE_ON_THE_WAY
 
 

@@ -61,6 +61,7 @@ class Endpoint:
     scope: str
     version: str = ""
     system: str = "Graph"
+    refused_fix: str = "Check GRAPH_CLOUD, GRAPH_URL and AZURE_TENANT_ID: the token must be of the tenant's own cloud."
 
 
 def origin_of(url: str) -> str:
@@ -81,16 +82,19 @@ class Transport:
         endpoint: Endpoint,
         lanes: int,
         read_seconds: float = READ_SECONDS,
+        gate: Gate | None = None,
     ) -> None:
+        """Take a gate of its own, unless it shares one with another system."""
         self.root = endpoint.root
         self.origin = origin_of(endpoint.root)
         self.system = endpoint.system
         self._below = endpoint.root + endpoint.version
-        self.gate = Gate(lanes)
+        self.gate = gate or Gate(lanes)
         self._wire = wire
         self._tokens = tokens
         self._traffic = traffic
         self._scope = endpoint.scope
+        self._refused_fix = endpoint.refused_fix
         self._read_seconds = read_seconds
         self._answered = False
         self._lock = threading.Lock()
@@ -222,8 +226,7 @@ class Transport:
     def _renew(self, answer: Answer, token: str, *, renewals: int) -> None:
         if renewals > 1:
             message = f"our token was refused, also after it was renewed: {read_refusal(answer)}"
-            fix = "Check GRAPH_CLOUD, GRAPH_URL and AZURE_TENANT_ID: the token must be of the tenant's own cloud."
-            raise Unreachable(self.system, message, fix)
+            raise Unreachable(self.system, message, self._refused_fix)
         self._tokens.renew(token, scope=self._scope)
 
     def _give_up(self, answer: Answer) -> Answer:

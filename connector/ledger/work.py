@@ -88,10 +88,14 @@ def list_chosen(db: sqlite3.Connection, target: str, person_ids: Sequence[str]) 
     return sum(db.execute(query, {"target": target, "person": one}).rowcount for one in person_ids)
 
 
-def list_share(db: sqlite3.Connection, target: str, percent: float) -> int:
-    """Add the share of the quiet people whose last look is the oldest; returns how many are added."""
+def list_share(db: sqlite3.Connection, target: str, percent: float, *, refused_only: bool = False) -> int:
+    """Add the share of the quiet people whose last look is the oldest; returns how many are added.
+
+    `refused_only` adds just those whom the service refused: a look at anybody else's photo costs too much there.
+    """
+    known = "r.account_id" if refused_only else "COALESCE(m.account_id, r.account_id)"
     quiet = (
-        f"FROM {_JOINED} WHERE {_TAKES_PART} AND COALESCE(m.account_id, r.account_id) IS NOT NULL "
+        f"FROM {_JOINED} WHERE {_TAKES_PART} AND {known} IS NOT NULL "
         "AND p.id NOT IN (SELECT person_id FROM work WHERE target = :target)"
     )
     total = db.execute(f"SELECT COUNT(*) {quiet}", {"target": target}).fetchone()[0]

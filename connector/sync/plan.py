@@ -24,6 +24,7 @@ from connector.photo import PictureRefused, read_print, sent_size
 from connector.sync.guests import as_guest, memory_of_guest, policy_for
 from connector.sync.lanes import Lanes
 from connector.sync.night import Night
+from connector.sync.targets import as_shown
 from connector.sync.tell import tell, tell_trouble
 from connector.targets import Target
 
@@ -51,7 +52,9 @@ def list_work(night: Night, target: Target) -> None:
     if options.full or options.resend:
         work.list_everybody(night.db, target.name)
     else:
-        work.list_share(night.db, target.name, settings.sync_verify_percent)
+        # SharePoint's tags are asked by `--full` alone; who had no profile gets another try in turn
+        refused_only = target.name == "sharepoint"
+        work.list_share(night.db, target.name, settings.sync_verify_percent, refused_only=refused_only)
 
 
 class Planner:
@@ -129,7 +132,7 @@ class Planner:
     def _conclude(self, item: WorkItem, look: Look, content_bytes: bytes | None = None) -> None:
         """Judge what was seen, decide, and either add a step or remember and tell."""
         night = self._night
-        picture = source_picture(item, night)
+        picture = source_picture(item, night, target=self._target.name)
         judged = judge(look, source=picture, memory=item.memory, intent=item.intent, now=night.clock())
         settle_intent(night, self._target.name, item, judged)
         case = replace(self._case(item, judged), other_attribute_shown=self._is_other_attribute(item, look, judged))
@@ -184,13 +187,14 @@ def look_at_photo(photo: CloudPhoto, tag: CloudTag | None) -> Look:
     return Look.at(tag or CloudTag(photo.tag)).with_bytes(read_sha256, shown)
 
 
-def source_picture(item: WorkItem, night: Night) -> SourcePicture | None:
-    """Describe the source's picture at the size in which it would be sent today."""
+def source_picture(item: WorkItem, night: Night, *, target: str = "graph") -> SourcePicture | None:
+    """Describe the source's picture at the size in which the target would show it today."""
     row = item.picture
     if row is None or row.sent is None or row.whole is None:
         return None
     width, height = sent_size(row.whole.width, row.whole.height, night.recipe)
-    return SourcePicture(item.source_sha256, replace(row.sent, width=width, height=height), row.whole)
+    sent = as_shown(night, target, replace(row.sent, width=width, height=height))
+    return SourcePicture(item.source_sha256, sent, row.whole)
 
 
 def settle_intent(night: Night, target: str, item: WorkItem, judged: Judged) -> None:

@@ -16,6 +16,7 @@ from connector.sync.guests import is_guest
 from connector.sync.night import Night
 from connector.sync.pictures import choose_pictures, make, remember_picture
 from connector.sync.read import save_events
+from connector.sync.targets import as_shown
 from connector.sync.tell import tell, tell_trouble
 from connector.targets import Target
 
@@ -121,7 +122,7 @@ def _loaded(night: Night, step: Step, backup: str, *, target: Target) -> Ready |
     except FileNotFoundError:
         _leave(night, target, step, Reason.POSTPONED, "The prepared picture found no room on the disk.")
         return None
-    sent_print = picture.sent if picture is not None else None
+    sent_print = as_shown(night, target.name, picture.sent) if picture is not None and picture.sent else None
     return Ready(step, sent_bytes, hashlib.sha256(sent_bytes).hexdigest(), sent_print, backup)
 
 

@@ -119,7 +119,6 @@ def _run(night: Night) -> None:
 
 def _steps(night: Night, cloud: Cloud, source: Source) -> None:
     """Read both sides, plan, check the brakes, write."""
-    targets = open_targets(night, cloud)
     guest_sha256 = read_guest_photo(night)
     if night.options.only:
         read_chosen(night, source, cloud.transport)
@@ -130,6 +129,7 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
     match(night)
     if not night.options.only:
         list_guests(night, guest_sha256)
+    targets = open_targets(night, cloud)
     for target in targets:
         _plan(night, target)
     if night.options.dry_run:

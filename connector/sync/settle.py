@@ -18,7 +18,7 @@ from connector.model import CloudPhoto, CloudTag, Intent
 from connector.sync.lanes import Lanes
 from connector.sync.night import Night
 from connector.sync.plan import look_at_photo, save_or_drop
-from connector.targets import Target
+from connector.targets import KnowsWhatItLeft, Target
 
 # Writes go first; reading back begins behind so many of them, which also gives the service time to show them.
 BEHIND = 400
@@ -58,8 +58,13 @@ class ReadBack:
         self._lanes.__exit__(kind, error, trace)
 
     def add(self, item: WorkItem, intent: Intent) -> None:
-        """Note an accepted write."""
-        self._written.append(Written(item, intent))
+        """Note an accepted write; settle it at once where the target knows from its answers what it left."""
+        if not isinstance(self._target, KnowsWhatItLeft):
+            self._written.append(Written(item, intent))
+            return
+        left = self._target.left(item.account)
+        look = Look.at(None) if left is None else look_at_photo(left, CloudTag(left.tag))
+        self._settle(Written(item, intent), look)
 
     def go_on(self) -> None:
         """Read back a full batch where enough has gathered, one at a time: a write comes before a look."""

@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 from connector.cloud.open import Cloud
-from connector.errors import SettingsError
-from connector.photo import shrink
+from connector.cloud.sharepoint import open_sharepoint
+from connector.ledger.names import tags_in_use, upns
+from connector.model import Fingerprint
+from connector.photo import shrink, thumbnails
 from connector.sync.night import Night
 from connector.targets import Target
 from connector.targets.dry_run import DryRun
 from connector.targets.graph import GraphTarget
+from connector.targets.sharepoint import SharePointTarget
+from connector.targets.sharepoint_names import file_stem, stem_in
+
+SHAREPOINT = "sharepoint"
 
 
 def open_targets(night: Night, cloud: Cloud) -> list[Target]:
-    """Return the targets in the order of the settings."""
-    targets = [_open(name, cloud) for name in night.settings.targets]
+    """Return the targets in the order of the settings; after the accounts were read, since names depend on them."""
+    targets = [_open(name, night, cloud) for name in night.settings.targets]
     return [DryRun(target) for target in targets] if night.options.dry_run else targets
 
 
-def _open(name: str, cloud: Cloud) -> Target:
-    if name != "graph":
-        raise SettingsError([f"TARGETS: {name} is not available yet; use graph."])
-    return GraphTarget(cloud.transport, shrink=shrink)
+def as_shown(night: Night, target: str, sent: Fingerprint) -> Fingerprint:
+    """Describe a picture at the size in which a target shows it: SharePoint keeps nothing wider than its L."""
+    width = night.settings.sharepoint_widths[-1]
+    if target != SHAREPOINT or sent.width <= width:
+        return sent
+    return replace(sent, width=width, height=max(1, round(sent.height * width / sent.width)))
+
+
+def _open(name: str, night: Night, cloud: Cloud) -> Target:
+    if name != SHAREPOINT:
+        return GraphTarget(cloud.transport, shrink=shrink)
+    widths = night.settings.sharepoint_widths
+    return SharePointTarget(
+        open_sharepoint(night.settings, night.traffic, cloud),
+        folder=night.settings.sharepoint_photo_folder,
+        thumbnails=lambda content_bytes: thumbnails(content_bytes, widths),
+        taken=_names_of_others(night),
+        clock=night.clock,
+    )
+
+
+def _names_of_others(night: Night) -> frozenset[str]:
+    """Return the file names that must not be written: two accounts share one, or a renamed account still shows it."""
+    owners = Counter(file_stem(upn).lower() for upn in upns(night.db))
+    shared = {stem for stem, count in owners.items() if count > 1}
+    for upn, tag in tags_in_use(night.db, SHAREPOINT):
+        stem = stem_in(tag).lower()
+        if stem and stem != file_stem(upn).lower():
+            shared.add(stem)
+    return frozenset(shared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from connector.errors import PersonError
 from connector.model import Account, CloudPhoto, CloudTag
@@ -30,3 +30,11 @@ class Target(Protocol):
 
     def remove(self, account: Account) -> None:
         """Remove one photo; a photo that is already gone is a success."""
+
+
+@runtime_checkable
+class KnowsWhatItLeft(Protocol):
+    """What a target may do besides, where the answers to a write tell what hangs there, so that nobody need ask."""
+
+    def left(self, account: Account) -> CloudPhoto | None:
+        """Return, once, the photo with its tag that the last write for this account left; None after a removal."""

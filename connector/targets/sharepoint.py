@@ -1,0 +1,167 @@
+"""How does a photo get into SharePoint? As three thumbnails in a library, and four properties of the profile.
+
+Legacy: since 2024 SharePoint shows the Microsoft 365 photo by itself (docs/sharepoint.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+from connector.cloud import sharepoint as rest
+from connector.cloud.sharepoint import SharePoint
+from connector.cloud.transport import origin_of
+from connector.errors import PersonError
+from connector.model import Account, Clock, CloudPhoto, CloudTag, Reason, utc_now
+from connector.targets.sharepoint_names import (
+    SIZES,
+    THUMB,
+    account_name,
+    checked_stem,
+    plain_url,
+    tag_of,
+    thumb_name,
+)
+
+PICTURE, STAMP = "PictureURL", "SPS-PictureTimestamp"
+STATES = ("SPS-PicturePlaceholderState", "SPS-PictureExchangeSyncState")
+# so many profiles are kept between a look and the write; beyond that one is asked for again
+KEPT_PROFILES = 5000
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+
+Thumbnails = Callable[[bytes], Sequence[bytes]]
+Seen = TypeVar("Seen", CloudTag, CloudPhoto)
+
+
+class SharePointTarget:
+    """Read and write thumbnails, as every target does; `thumbnails` makes S, M and L, `taken` are names of others."""
+
+    name = "sharepoint"
+    batch_size = 1
+
+    def __init__(
+        self,
+        sharepoint: SharePoint,
+        *,
+        folder: str,
+        thumbnails: Thumbnails,
+        taken: frozenset[str] = frozenset(),
+        clock: Clock = utc_now,
+    ) -> None:
+        self._sharepoint = sharepoint
+        self._folder = "/" + folder.strip("/")
+        self._thumbnails = thumbnails
+        self._taken = taken
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[str, dict[str, str]] = OrderedDict()
+        self._left: dict[str, CloudPhoto | None] = {}
+
+    def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
+        """Look at the properties, one request each; who may have no file of that name is told so before any write."""
+        return {account.id: self._each(account, self._tag) for account in accounts}
+
+    def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:
+        """Fetch the largest thumbnail that hangs there; a property that points to no file is no photo."""
+        return {account.id: self._each(account, self._photo) for account in accounts}
+
+    def put(self, account: Account, content_bytes: bytes) -> None:
+        """Write the three files, then the properties, the time last: only then is the new tag to be seen."""
+        stem = checked_stem(account, self._taken)
+        seen = self._forget(account)
+        made = list(self._thumbnails(content_bytes))
+        for size, thumb_bytes in zip(SIZES, made, strict=True):
+            name = thumb_name(stem, size)
+            rest.upload(self._sharepoint, self._folder, name, thumb_bytes, account=account)
+        url, stamp = self._url(stem), self._stamp(seen)
+        states = {state: "0" for state in STATES if seen.get(state) != "0"}
+        self._set(account, {**states, PICTURE: url, STAMP: stamp})
+        with self._lock:
+            self._left[account.id] = CloudPhoto(made[-1], tag_of(url, stamp))
+
+    def remove(self, account: Account) -> None:
+        """Delete the three files and clear the properties; what is already gone is a success."""
+        stem = checked_stem(account, self._taken)
+        self._forget(account)
+        for size in SIZES:
+            rest.delete(self._sharepoint, f"{self._folder}/{thumb_name(stem, size)}", account=account)
+        self._set(account, dict.fromkeys((*STATES, PICTURE, STAMP), ""))
+        with self._lock:
+            self._left[account.id] = None
+
+    def left(self, account: Account) -> CloudPhoto | None:
+        """Return, once, what the last write left; SharePoint keeps files as they are sent, and properties as set."""
+        with self._lock:
+            return self._left.pop(account.id)
+
+    def _each(self, account: Account, look: Callable[[Account], Seen | None]) -> Seen | PersonError | None:
+        try:
+            return look(account)
+        except PersonError as error:
+            if error.reason is Reason.INTERRUPTED:
+                raise
+            return error
+
+    def _tag(self, account: Account) -> CloudTag | None:
+        checked_stem(account, self._taken)
+        found = self._look(account)
+        url = found.get(PICTURE, "")
+        return CloudTag(tag_of(url, found.get(STAMP, ""))) if url else None
+
+    def _photo(self, account: Account) -> CloudPhoto | None:
+        with self._lock:
+            found = self._seen.get(account.id)
+        found = self._look(account) if found is None else found
+        url = found.get(PICTURE, "")
+        if not url:
+            return None
+        for path in self._paths(url, account):
+            content_bytes = rest.download(self._sharepoint, path, account=account)
+            if content_bytes:
+                return CloudPhoto(content_bytes, tag_of(url, found.get(STAMP, "")))
+        return None
+
+    def _paths(self, url: str, account: Account) -> list[str]:
+        """Return where the picture lies, the largest size first; it must be on the My Site host to be kept."""
+        plain = urlsplit(quote(plain_url(url), safe=":/"))
+        if origin_of(plain.geturl()) != plain_url(self._sharepoint.my_site.origin):
+            message = (
+                f"The picture of {account.upn} is on another host ({plain.hostname}), where it cannot be kept from."
+            )
+            fix = "Clear PictureURL of this profile in the SharePoint admin center if it is to follow the directory."
+            raise PersonError(Reason.UNREADABLE_ANSWER, message, fix=fix, skip=True)
+        path = unquote(plain.path)
+        folder, _, name = path.rpartition("/")
+        thumb = THUMB.fullmatch(name)
+        return [f"{folder}/{thumb_name(thumb.group(1), 'L')}", path] if thumb else [path]
+
+    def _look(self, account: Account) -> dict[str, str]:
+        """Ask for the profile, and keep what matters of it for the write."""
+        self._forget(account)
+        found = rest.properties_of(self._sharepoint, account_name(account), account)
+        kept = {name: found.get(name, "") for name in (PICTURE, STAMP, *STATES)}
+        with self._lock:
+            self._seen[account.id] = kept
+            while len(self._seen) > KEPT_PROFILES:
+                self._seen.popitem(last=False)
+        return kept
+
+    def _forget(self, account: Account) -> dict[str, str]:
+        with self._lock:
+            return self._seen.pop(account.id, {})
+
+    def _set(self, account: Account, values: Mapping[str, str]) -> None:
+        for key, value in values.items():
+            rest.set_property(self._sharepoint, account_name(account), account, key=key, value=value)
+
+    def _url(self, stem: str) -> str:
+        return self._sharepoint.my_site.root + quote(f"{self._folder}/{thumb_name(stem, 'M')}")
+
+    def _stamp(self, seen: Mapping[str, str]) -> str:
+        """Return the seconds since the year 1, other than the last ones, so that caches and tags see a new picture."""
+        seconds = int((self._clock().astimezone(UTC) - BEGINNING).total_seconds())
+        return str(seconds + 1 if seen.get(STAMP) == str(seconds) else seconds)
