@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -248,7 +249,7 @@ def test_a_closed_gate_turns_everybody_away() -> None:
     gate = Gate(1)
     gate.hold(600)
     with ThreadPoolExecutor(3) as pool:
-        waiting = [pool.submit(gate.pause, 600), pool.submit(gate.lane().__enter__)]
+        waiting: list[Future[Any]] = [pool.submit(gate.pause, 600), pool.submit(gate.lane().__enter__)]
         time.sleep(0.05)
         gate.close()
         for one in waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -279,7 +280,8 @@ class Nights(RuleBasedStateMachine):
     )
     def a_night(self, killed: str, lag: str, option: str) -> None:
         self.now += timedelta(hours=23)
-        policy = replace(self.policy, **{option: True} if option else {})
+        chosen: dict[str, Any] = {option: True} if option else {}
+        policy = replace(self.policy, **chosen)
         look, source = self.cloud.look(), picture(self.source) if self.source else None
         judged = judge(look, source=source, memory=self.memory, intent=self.intent, now=self.now)
         self.memory = judged.memory

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -304,7 +305,7 @@ SETTLING = {
 def begun() -> Iterator[object]:
     for write, clouds, *results in rows("A write that was begun"):
         for cloud, (when, expected) in product(clouds.split(" / "), zip(WHEN, results, strict=True)):
-            intent = replace(WRITES[write], **WHEN[when])
+            intent = replace(WRITES[write], **cast("dict[str, Any]", WHEN[when]))
             yield pytest.param(intent, SETTLING[cloud], Settled(expected), id=f"{write}, {when}, cloud shows {cloud}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def nights(cloud: Emulator, tmp_path: Path) -> Nights:
     return Nights(tmp_path, {**settings, **cloud.environ()})
 
 
-def guest(cloud: Emulator, name: str, **more: object) -> str:
+def guest(cloud: Emulator, name: str, **more: Any) -> str:
     """Invite a guest."""
     upn = f"{name}_partner.example#EXT#@contoso.test"
     return cloud.tenant.add_account(upn, mail=f"{name}@partner.example", user_type="Guest", **more)

@@ -147,7 +147,8 @@ def reference(content_bytes: bytes) -> Image.Image:
 def farthest_colours(ours: Image.Image, theirs: Image.Image) -> int:
     """Return the largest difference between the colours of 16 large parts."""
     small = [image.convert("RGB").resize((4, 4), Image.Resampling.BOX).tobytes() for image in (ours, theirs)]
-    return max(abs(a - b) for a, b in zip(*small, strict=True))
+    ours_bytes, theirs_bytes = small
+    return max(abs(a - b) for a, b in zip(ours_bytes, theirs_bytes, strict=True))
 
 
 # Bombs: small to send, large or slow to decode

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -39,7 +40,7 @@ def exact_cells(image: Image.Image) -> list[float]:
     return [columns[x][y] for y in range(24) for x in range(24)]
 
 
-def shares(values: list[float]) -> list[float]:
+def shares(values: Sequence[float]) -> list[float]:
     width, cells = len(values) / 24, []
     for cell in range(24):
         left, right = cell * width, (cell + 1) * width

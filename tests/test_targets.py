@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -46,10 +47,13 @@ def graph_bench(cloud: Emulator, target: GraphTarget) -> TargetBench:
         held = cloud.tenant.photo(account.id)
         return held.content_bytes if held else None
 
+    def hang(account: Account, content_bytes: bytes) -> None:
+        cloud.tenant.set_photo(account.id, content_bytes)
+
     return TargetBench(
         target=target,
         people=lambda number: [person(cloud, f"p{index}@lab") for index in range(number)],
-        hang=lambda account, content_bytes: cloud.tenant.set_photo(account.id, content_bytes) and None,
+        hang=hang,
         take=lambda account: cloud.tenant.clear_photo(account.id),
         seen=photo,
         vanish=lambda account: cloud.tenant.remove_account(account.id),
@@ -77,7 +81,7 @@ class TestDryRunOfGraph(DryRunContract):
         )
 
 
-def person(cloud: Emulator, upn: str = "ada@lab", **given: object) -> Account:
+def person(cloud: Emulator, upn: str = "ada@lab", **given: Any) -> Account:
     account_id = cloud.tenant.add_account(upn, **given)
     return Account(id=account_id, upn=upn, is_guest=given.get("user_type") == "Guest")
 
