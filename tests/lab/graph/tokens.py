@@ -121,14 +121,15 @@ class Issuer:
         scope = form.get("scope", "")
         if not scope.endswith("/.default"):
             raise TokenRefused(70011, f"The input parameter 'scope' ({scope}) is not valid.", "invalid_scope")
-        return self.issued(scope.removesuffix("/.default"))
+        return self.issued(scope.removesuffix("/.default"), proof="2" if "client_assertion" in form else "1")
 
-    def issued(self, audience: str) -> dict[str, Any]:
-        """Issue an access token for a resource."""
+    def issued(self, audience: str, *, proof: str = "1") -> dict[str, Any]:
+        """Issue an access token for a resource; `proof` is the claim appidacr: 1 for a secret, 2 for a certificate."""
         now, lifetime = int(time.time()), self._switches.token_lifetime
         claims = {"aud": audience, "iss": f"https://sts.windows.net/{self.tenant_id}/", "iat": now, "nbf": now}
         claims |= {"exp": now + lifetime, "appid": self.client_id, "tid": self.tenant_id, "roles": list(self.roles)}
         claims |= {"oid": str(uuid.uuid5(uuid.NAMESPACE_OID, self.client_id)), "ver": "1.0", "jti": uuid.uuid4().hex}
+        claims["appidacr"] = proof
         token = jwt.encode(claims, _LAB_KEY, algorithm="RS256", headers={"kid": "lab"})
         self._issued[token] = claims
         return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
@@ -148,6 +149,17 @@ class Issuer:
         if claims["exp"] <= time.time():
             return "Lifetime validation failed, the token is expired.", frozenset()
         return "", frozenset(claims["roles"])
+
+    def claims_of(self, authorization: str, *, audience: str) -> tuple[str, dict[str, Any]]:
+        """Return what is wrong with a header for another resource than Graph (empty: nothing), and the claims."""
+        claims = self._issued.get(authorization.partition(" ")[2].strip())
+        if claims is None:
+            return "Invalid issuer or signature.", {}
+        if claims["aud"].rstrip("/") != audience:
+            return "Invalid audience.", {}
+        if claims["exp"] <= time.time():
+            return "The token is expired.", {}
+        return "", claims
 
     def _check_tenant(self, tenant: str) -> None:
         if tenant.casefold() != self.tenant_id.casefold():

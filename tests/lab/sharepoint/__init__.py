@@ -1,0 +1,5 @@
+"""What is the SharePoint of the lab? A My Site host and an admin host, as far as they are known."""
+
+from tests.lab.sharepoint.server import SharePointLab
+
+__all__ = ["SharePointLab"]

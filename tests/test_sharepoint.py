@@ -1,0 +1,460 @@
+"""How do pictures get into SharePoint? The target against the lab's hosts, and whole nights with it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from connector.cloud.open import Cloud, open_cloud
+from connector.cloud.sharepoint import open_sharepoint
+from connector.config import Settings, load_settings
+from connector.errors import PersonError, Unreachable
+from connector.model import Account, CloudPhoto, CloudTag, Reason, Traffic
+from connector.photo import read_print, thumbnails
+from connector.targets.dry_run import DryRun
+from connector.targets.sharepoint import BEGINNING, SharePointTarget
+from tests.cloud_stories import DIRECTORY, picture, plain_surroundings  # noqa: F401  # a fixture
+from tests.contracts.target import DryRunContract, TargetBench, TargetContract
+from tests.lab.graph import Emulator
+from tests.lab.sharepoint import SharePointLab
+from tests.lab.sharepoint.farm import Said
+from tests.lab.sharepoint.server import ROLES
+from tests.office import Colleague, Office, face, total
+
+pytestmark = pytest.mark.usefixtures("plain_surroundings")
+
+FOLDER = "/User Photos/Profile Pictures"
+WIDTHS = (48, 72, 200)
+
+
+@pytest.fixture
+def lab(cloud: Emulator, tmp_path: Path) -> Iterator[SharePointLab]:
+    with SharePointLab(cloud, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(lab: SharePointLab) -> Iterator[Cloud]:
+    with open_cloud(settings_of(lab), Traffic()) as held:
+        yield held
+
+
+@pytest.fixture
+def target(lab: SharePointLab, opened: Cloud) -> SharePointTarget:
+    return target_of(lab, opened)
+
+
+def settings_of(lab: SharePointLab, **others: str) -> Settings:
+    values = {**DIRECTORY, **lab.environ(), **others}
+    return load_settings(None, {name: value for name, value in values.items() if value}).settings
+
+
+def target_of(lab: SharePointLab, opened: Cloud, *, taken: frozenset[str] = frozenset()) -> SharePointTarget:
+    return SharePointTarget(
+        open_sharepoint(settings_of(lab), Traffic(), opened),
+        folder=FOLDER,
+        thumbnails=lambda content_bytes: thumbnails(content_bytes, WIDTHS),
+        taken=taken,
+    )
+
+
+def person(lab: SharePointLab, upn: str = "ada.b@contoso.test") -> Account:
+    lab.farm.know(upn)
+    return Account(id=f"id-{upn}", upn=upn)
+
+
+def path_of(upn: str, size: str) -> str:
+    return f"{FOLDER}/{upn.replace('@', '_').replace('.', '_')}_{size}Thumb.jpg".lower()
+
+
+def hang(lab: SharePointLab, upn: str, content_bytes: bytes) -> None:
+    """Let somebody else put a picture there, in the manner of SharePoint's own synchronisation."""
+    for size in "SML":
+        lab.farm.files[path_of(upn, size)] = content_bytes
+    profile = lab.farm.profile(upn)
+    stamp = int(profile["SPS-PictureTimestamp"] or 63783110969)
+    url = f"{lab.url('my-site')}{path_of(upn, 'M')}".replace(" ", "%20")
+    profile |= {"PictureURL": url, "SPS-PictureTimestamp": str(stamp + 1), "SPS-PicturePlaceholderState": "0"}
+    lab.farm.profiles[f"i:0#.f|membership|{upn.lower()}"] = profile
+
+
+def width(content_bytes: bytes) -> int:
+    with Image.open(io.BytesIO(content_bytes)) as image:
+        assert image.format == "JPEG"
+        return image.width
+
+
+@pytest.fixture
+def sharepoint_bench(lab: SharePointLab, target: SharePointTarget) -> TargetBench:
+    def seen(account: Account) -> bytes | None:
+        shown = lab.farm.profile(account.upn)["PictureURL"]
+        return lab.farm.files.get(path_of(account.upn, "L")) if shown else None
+
+    return TargetBench(
+        target=target,
+        people=lambda number: [person(lab, f"p{index}@contoso.test") for index in range(number)],
+        hang=lambda account, content_bytes: hang(lab, account.upn, content_bytes),
+        take=lambda account: lab.farm.profile(account.upn).update({"PictureURL": ""}),
+        seen=seen,
+        vanish=lambda account: lab.farm.forget(account.upn),
+        writes=lab.writes,
+    )
+
+
+class TestSharePoint(TargetContract):
+    @pytest.fixture
+    def bench(self, sharepoint_bench: TargetBench) -> TargetBench:
+        return sharepoint_bench
+
+
+class TestDryRunOfSharePoint(DryRunContract):
+    @pytest.fixture
+    def bench(self, sharepoint_bench: TargetBench) -> TargetBench:
+        return replace(sharepoint_bench, target=DryRun(sharepoint_bench.target))
+
+
+# -- what is written
+
+
+def test_three_thumbnails_and_four_properties_are_written(lab: SharePointLab, target: SharePointTarget) -> None:
+    ada = person(lab)
+    target.put(ada, picture(1, edge=648))
+    assert [width(lab.farm.files[path_of(ada.upn, size)]) for size in "SML"] == [48, 72, 200]
+    profile = lab.farm.profile(ada.upn)
+    name = "User%20Photos/Profile%20Pictures/ada_b_contoso_test_MThumb.jpg"
+    assert profile["PictureURL"] == f"{lab.url('my-site')}/{name}"
+    assert profile["SPS-PicturePlaceholderState"] == profile["SPS-PictureExchangeSyncState"] == "0"
+    seconds = (datetime.now(UTC) - BEGINNING).total_seconds()
+    assert 0 <= seconds - int(profile["SPS-PictureTimestamp"]) < 3600
+
+
+def test_a_quote_in_a_name_reaches_the_file_and_the_profile(lab: SharePointLab, target: SharePointTarget) -> None:
+    ada = person(lab, "o'neil#x@contoso.test")
+    target.put(ada, picture(1))
+    assert path_of(ada.upn, "L") in lab.farm.files
+    assert lab.farm.profile(ada.upn)["PictureURL"].endswith("/o%27neil%23x_contoso_test_MThumb.jpg")
+    found = target.photos([ada])[ada.id]
+    assert isinstance(found, CloudPhoto)
+    assert found.content_bytes == lab.farm.files[path_of(ada.upn, "L")]
+
+
+def test_a_write_tells_what_it_left_just_as_a_look_would(lab: SharePointLab, target: SharePointTarget) -> None:
+    ada = person(lab)
+    target.put(ada, picture(1))
+    left = target.left(ada)
+    assert left is not None
+    assert target.tags([ada]) == {ada.id: CloudTag(left.tag)}
+    assert target.photos([ada]) == {ada.id: left}
+    target.remove(ada)
+    assert target.left(ada) is None
+    assert target.tags([ada]) == {ada.id: None}
+
+
+def test_a_removal_leaves_neither_files_nor_properties(lab: SharePointLab, target: SharePointTarget) -> None:
+    ada = person(lab)
+    target.put(ada, picture(1))
+    target.remove(ada)
+    assert lab.farm.files == {}
+    assert set(lab.farm.profile(ada.upn).values()) == {""}
+
+
+# -- what is seen
+
+
+def test_a_port_or_query_in_the_address_makes_no_other_tag(lab: SharePointLab, target: SharePointTarget) -> None:
+    ada = person(lab)
+    hang(lab, ada.upn, picture(1))
+    before = target.tags([ada])
+    lab.farm.profile(ada.upn)["PictureURL"] += "?t=63783110970"
+    assert target.tags([ada]) == before
+
+
+def test_a_property_that_points_to_no_file_is_no_photo(lab: SharePointLab, target: SharePointTarget) -> None:
+    ada = person(lab)
+    hang(lab, ada.upn, picture(1))
+    lab.farm.files.clear()
+    assert target.photos([ada]) == {ada.id: None}
+
+
+def test_without_the_large_one_the_picture_itself_is_fetched(lab: SharePointLab, target: SharePointTarget) -> None:
+    ada = person(lab)
+    hang(lab, ada.upn, picture(1))
+    del lab.farm.files[path_of(ada.upn, "L")]
+    found = target.photos([ada])[ada.id]
+    assert isinstance(found, CloudPhoto)
+    assert found.content_bytes == picture(1)
+
+
+def test_a_picture_on_another_host_is_left_alone(lab: SharePointLab, target: SharePointTarget) -> None:
+    ada = person(lab)
+    lab.farm.profile(ada.upn)["PictureURL"] = "https://intranet.contoso.test/photos/ada.jpg"
+    error = target.photos([ada])[ada.id]
+    assert isinstance(error, PersonError)
+    assert error.skip
+    assert "intranet.contoso.test" in error.message
+
+
+@pytest.mark.parametrize("reads_null", [True, False])
+def test_somebody_without_a_profile_is_skipped_at_once(
+    lab: SharePointLab, target: SharePointTarget, reads_null: bool
+) -> None:
+    lab.farm.unknown_user_reads_null = reads_null
+    nobody = Account(id="1", upn="nobody@contoso.test")
+    error = target.tags([nobody])["1"]
+    assert isinstance(error, PersonError)
+    assert (error.reason, error.skip) == (Reason.NO_PROFILE, True)
+    assert len(lab.asked) == 1  # a 500 that is about one person is not asked again
+
+
+@pytest.mark.parametrize("upn", ["", "a*b@contoso.test", "ada@vti.contoso.test", "~$ada@contoso.test"])
+def test_a_name_that_sharepoint_forbids_is_skipped_unasked(
+    lab: SharePointLab, target: SharePointTarget, upn: str
+) -> None:
+    error = target.tags([Account(id="1", upn=upn)])["1"]
+    assert isinstance(error, PersonError)
+    assert (error.reason, error.skip) == (Reason.NAME_NOT_ALLOWED, True)
+    assert lab.asked == []
+
+
+def test_a_name_that_shows_somebody_else_is_never_written(lab: SharePointLab, opened: Cloud) -> None:
+    ada = person(lab, "ada.b@contoso.test")
+    target = target_of(lab, opened, taken=frozenset({"ada_b_contoso_test"}))
+    for write in (lambda: target.put(ada, picture(1)), lambda: target.remove(ada)):
+        with pytest.raises(PersonError) as caught:
+            write()
+        assert caught.value.reason is Reason.NAME_NOT_ALLOWED
+    assert lab.asked == []
+
+
+# -- what goes wrong
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_a_missing_folder_ends_the_run_and_names_the_setting(
+    lab: SharePointLab, target: SharePointTarget, status: int
+) -> None:
+    lab.farm.folders, lab.farm.missing_folder_status = {"/User Photos/Profilbilder"}, status
+    ada = person(lab)
+    with pytest.raises(Unreachable) as caught:
+        target.put(ada, picture(1))
+    assert caught.value.system == "SharePoint"
+    assert "SHAREPOINT_PHOTO_FOLDER" in caught.value.fix
+    assert lab.farm.profile(ada.upn)["PictureURL"] == ""
+
+
+def test_a_token_from_a_secret_is_refused_with_the_reason(lab: SharePointLab) -> None:
+    secret = {"AZURE_CLIENT_CERTIFICATE_PATH": "", "AZURE_CLIENT_SECRET": lab.cloud.client_secret, "TARGETS": "graph"}
+    ada = person(lab)
+    with open_cloud(settings_of(lab, **secret), Traffic()) as cloud, pytest.raises(Unreachable) as caught:
+        target_of(lab, cloud).tags([ada])
+    assert "Unsupported app only token" in caught.value.message
+    assert "certificate" in caught.value.fix
+
+
+def test_missing_permissions_end_the_run(lab: SharePointLab, target: SharePointTarget) -> None:
+    lab.roles = frozenset({"User.ReadWrite.All"})
+    with pytest.raises(Unreachable) as caught:
+        target.tags([person(lab)])
+    assert "Sites.FullControl.All" in caught.value.fix
+
+
+def test_throttling_is_waited_out_under_a_decorated_name(lab: SharePointLab, target: SharePointTarget) -> None:
+    ada = person(lab)
+    lab.planned.append(Said(429, b"", {"Retry-After": "1"}))
+    target.put(ada, picture(1))
+    assert lab.asked[1].started - lab.asked[0].started >= 1
+    assert {one.user_agent.partition("/")[0] for one in lab.asked} == {"NONISV|photo-connector|photo-connector"}
+    assert lab.farm.profile(ada.upn)["PictureURL"]
+
+
+@pytest.mark.parametrize("doing", ["tags", "photos", "put", "remove"])
+def test_an_error_of_one_file_or_profile_is_one_persons(
+    lab: SharePointLab, target: SharePointTarget, doing: str
+) -> None:
+    ada = person(lab)
+    hang(lab, ada.upn, picture(1))
+    target.tags([ada])
+    lab.planned.append(Said.no(423, "-2147018894, Microsoft.SharePoint.SPFileLockException", "The file is locked."))
+    if doing in ("put", "remove"):
+        with pytest.raises(PersonError) as caught:
+            target.put(ada, picture(1)) if doing == "put" else target.remove(ada)
+        error: object = caught.value
+    else:
+        error = getattr(target, doing)([ada])[ada.id]
+    assert isinstance(error, PersonError)
+    assert error.reason is Reason.CLOUD_ERROR
+    assert "locked" in error.message
+
+
+# -- whole nights
+
+
+@pytest.fixture
+def site(cloud: Emulator, lab: SharePointLab, tmp_path: Path) -> Iterator[Office]:
+    place = Office(cloud, tmp_path)
+    place.settings.update(lab.environ())
+    yield place
+    place.close()
+
+
+def hire(site: Office, lab: SharePointLab, name: str, *, exchange: bool = False, size: int = 300) -> Colleague:
+    one = site.hire(name, photo=face(name, size), account=False)
+    lab.farm.know(one.upn)
+    return site.register(name, one.entry, exchange=exchange)
+
+
+def shows(lab: SharePointLab, one: Colleague, name: object) -> bool:
+    shown = read_print(lab.farm.files[path_of(one.upn, "L")])
+    return shown.shows_same(read_print(face(name, 300)))
+
+
+def test_a_sharepoint_only_user_has_thumbnails_and_properties_after_one_night(site: Office, lab: SharePointLab) -> None:
+    ada = hire(site, lab, "ada")
+    told = site.sync()
+    assert told.code == 0, told.err + told.out
+    assert told.of(ada.upn) == ("create", "first-upload")
+    assert told.report["outcomes"][0]["target"] == "sharepoint"
+    assert shows(lab, ada, "ada")
+    assert lab.farm.profile(ada.upn)["PictureURL"].endswith("ada_contoso_test_MThumb.jpg")
+    assert told.totals["open_intents"] == 0
+    assert len(lab.asked) <= 8
+
+
+def test_an_unchanged_person_costs_no_request_and_in_a_full_run_one(site: Office, lab: SharePointLab) -> None:
+    ada = hire(site, lab, "ada")
+    site.sync()
+    site.settings["SYNC_VERIFY_PERCENT"] = "100"
+    lab.asked.clear()
+    assert site.sync(days=1).totals["unchanged"] == 1
+    assert lab.asked == []
+    told = site.sync("--full", days=1)
+    assert told.of(ada.upn) == ("keep", "unchanged")
+    assert [one.method for one in lab.asked] == ["GET"]
+
+
+def test_a_changed_person_is_replaced_with_a_backup_within_the_budget(site: Office, lab: SharePointLab) -> None:
+    ada = hire(site, lab, "ada")
+    site.sync()
+    old = lab.farm.files[path_of(ada.upn, "L")]
+    site.paint(ada, face("another ada", 300))
+    lab.asked.clear()
+    told = site.sync(days=1)
+    assert told.of(ada.upn) == ("replace", "source-changed")
+    assert shows(lab, ada, "another ada")
+    assert len(lab.asked) <= 11
+    assert old in [path.read_bytes() for path in site.nights.state.rglob("*.jpg")]
+
+
+def test_somebody_elses_picture_is_kept_before_it_is_replaced(site: Office, lab: SharePointLab) -> None:
+    ada = hire(site, lab, "ada")
+    hang(lab, ada.upn, face("a holiday", 200))
+    told = site.sync()
+    assert told.of(ada.upn) == ("replace", "cloud-differs")
+    assert shows(lab, ada, "ada")
+    assert face("a holiday", 200) in [path.read_bytes() for path in site.nights.state.rglob("*.jpg")]
+    assert len(lab.asked) <= 11
+
+
+def test_what_an_earlier_tool_has_put_there_is_adopted(site: Office, lab: SharePointLab) -> None:
+    ada = hire(site, lab, "ada", size=600)
+    hang(lab, ada.upn, thumbnails(face("ada", 600), WIDTHS)[-1])
+    told = site.sync()
+    assert told.of(ada.upn) == ("keep", "adopted")
+    assert lab.writes() == 0
+
+
+def test_a_cleared_photo_is_removed_where_asked(site: Office, lab: SharePointLab) -> None:
+    ada = hire(site, lab, "ada")
+    site.sync()
+    site.settings["SYNC_REMOVED"] = "remove"
+    site.paint(ada, None)
+    told = site.sync(days=1)
+    assert told.of(ada.upn) == ("remove", "source-removed")
+    assert told.totals["open_intents"] == 0
+    assert lab.farm.files == {}
+
+
+def test_a_dry_run_writes_nothing_and_tells_the_same(site: Office, lab: SharePointLab) -> None:
+    ada = hire(site, lab, "ada")
+    told = site.sync("--dry-run")
+    assert told.of(ada.upn) == ("create", "first-upload")
+    assert lab.writes() == 0
+
+
+def test_who_has_no_profile_is_told_so_and_found_once_there_is_one(site: Office, lab: SharePointLab) -> None:
+    ada = hire(site, lab, "ada")
+    lab.farm.profiles.clear()
+    assert site.sync().of(ada.upn) == ("skip", "no-profile")
+    site.settings["SYNC_VERIFY_PERCENT"] = "15"
+    lab.farm.know(ada.upn)
+    assert site.sync(days=1).of(ada.upn) == ("create", "first-upload")
+
+
+def test_two_people_whose_names_fold_into_one_are_both_left_alone(site: Office, lab: SharePointLab) -> None:
+    people = [hire(site, lab, "ada.b"), hire(site, lab, "ada_b")]
+    told = site.sync()
+    assert [told.of(one.upn) for one in people] == [("skip", "name-not-allowed")] * 2
+    assert lab.writes() == 0
+
+
+def test_a_new_person_never_overwrites_the_picture_of_a_renamed_one(site: Office, lab: SharePointLab) -> None:
+    ada = hire(site, lab, "ada")
+    site.sync()
+    site.cloud.tenant.update_account(ada.account_id, upn="ada.lovelace@contoso.test")
+    lab.farm.profiles["i:0#.f|membership|ada.lovelace@contoso.test"] = lab.farm.profiles.pop(
+        "i:0#.f|membership|ada@contoso.test"
+    )
+    other = site.hire("other", photo=face("other", 300), account=False)
+    site.register("ada", other.entry, exchange=False)
+    lab.farm.know(ada.upn)
+    told = site.sync(days=1)
+    assert told.of(other.upn) == ("skip", "name-not-allowed")
+    assert shows(lab, ada, "ada")
+
+
+def test_with_two_targets_sharepoint_has_those_without_exchange(site: Office, lab: SharePointLab) -> None:
+    site.settings["TARGETS"] = "graph,sharepoint"
+    ada, bob = hire(site, lab, "ada", exchange=True), hire(site, lab, "bob")
+    told = site.sync()
+    assert told.code == 0, told.err + told.out
+    done = sorted((one["upn"], one["target"], one["action"]) for one in told.report["outcomes"])
+    assert done == [
+        (ada.upn, "graph", "create"),
+        (bob.upn, "graph", "create"),
+        (bob.upn, "sharepoint", "create"),
+    ]
+    assert (told.totals["people"], told.totals["created"], total(told.totals)) == (2, 2, 2)
+    assert lab.farm.profile(ada.upn)["PictureURL"] == ""
+    lab.asked.clear()
+    again = site.sync(days=1)
+    assert (again.totals["unchanged"], lab.asked) == (2, [])
+
+
+def test_a_missing_folder_is_exit_five_in_plain_words(site: Office, lab: SharePointLab) -> None:
+    hire(site, lab, "ada")
+    lab.farm.folders.clear()
+    told = site.sync()
+    assert told.code == 5
+    assert "SHAREPOINT_PHOTO_FOLDER" in told.err + told.out + str(told.report.get("message"))
+
+
+def test_where_sharepoint_refuses_us_nothing_is_written_and_the_next_run_does_it_all(
+    site: Office, lab: SharePointLab
+) -> None:
+    site.settings["TARGETS"] = "graph,sharepoint"
+    bob = hire(site, lab, "bob")
+    lab.roles = frozenset()
+    told = site.sync()
+    assert told.code == 5
+    assert "Sites.FullControl.All" in told.out + told.err
+    assert site.photo(bob) is None
+    lab.roles = ROLES
+    assert site.sync(days=1).totals["created"] == 1
+    assert site.photo(bob)
+    assert shows(lab, bob, "bob")
