@@ -69,7 +69,7 @@ def file_system_of(path: str, mounts: list[list[str]]) -> str:
 @contextmanager
 def hold_lock(folder: Path) -> Iterator[None]:
     """Hold the one lock of a state folder; Locked when another run has it. The system frees it if we die."""
-    lock = FileLock(folder / "lock", timeout=0)
+    lock = FileLock(folder / "lock", timeout=0, mode=0o600)
     try:
         lock.acquire()
     except Timeout:
