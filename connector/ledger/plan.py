@@ -37,6 +37,7 @@ def begin_plan(db: sqlite3.Connection) -> None:
         "CREATE TEMP TABLE plan (position INTEGER PRIMARY KEY, target TEXT, person_id TEXT, action TEXT, reason TEXT,"
         " conflict INTEGER, over_foreign INTEGER, tag_before TEXT, backup_sha256 TEXT)"
     )
+    db.execute("CREATE INDEX temp.plan_person ON plan (person_id)")
 
 
 def add_step(db: sqlite3.Connection, target: str, step: Step, *, over_foreign: bool) -> None:

@@ -100,6 +100,8 @@ CREATE TABLE memory (
   PRIMARY KEY (target, account_id)
 ) WITHOUT ROWID;
 CREATE INDEX memory_looked ON memory (target, looked_at);
+CREATE INDEX memory_account ON memory (account_id);
+CREATE INDEX memory_person ON memory (person_id);
 
 CREATE TABLE intents (
   target TEXT NOT NULL,
@@ -128,6 +130,7 @@ CREATE TABLE refusals (
   looked_at TEXT NOT NULL,
   PRIMARY KEY (target, account_id)
 ) WITHOUT ROWID;
+CREATE INDEX refusals_account ON refusals (account_id);
 
 CREATE TABLE cookies (
   context TEXT PRIMARY KEY,
@@ -169,15 +172,20 @@ CREATE TABLE outcomes (
 ) WITHOUT ROWID;
 CREATE INDEX outcomes_person ON outcomes (person_id, run);
 
--- What stays true night after night is written once: it stands from one run until before another.
+-- What stays true night after night is written once: it stands from one run until before another, in its own words,
+-- so that an old run is told as it was.
 CREATE TABLE standing (
   person_id TEXT NOT NULL,
   target TEXT NOT NULL,
   from_run INTEGER NOT NULL,
   until_run INTEGER,
+  name TEXT NOT NULL,
+  upn TEXT NOT NULL,
+  account_id TEXT NOT NULL,
   action TEXT NOT NULL,
   reason TEXT NOT NULL,
   detail TEXT NOT NULL,
+  source_sha256 TEXT NOT NULL,
   conflict INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (person_id, target, from_run)
 ) WITHOUT ROWID;
@@ -200,6 +208,7 @@ CREATE TABLE writes (
   PRIMARY KEY (run, target, account_id)
 ) WITHOUT ROWID;
 CREATE INDEX writes_person ON writes (person_id, run);
+CREATE INDEX writes_account ON writes (account_id, written_at);
 CREATE INDEX writes_before ON writes (before_sha256) WHERE before_sha256 <> '';
 """
 

@@ -1,0 +1,146 @@
+"""What does a night cost? Requests, entries and memory are counted; nothing here looks at a clock."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.lab.graph import Emulator
+from tests.lab.ldapserver_tree import Tree
+from tests.nights import Told
+from tests.office import Office, crowd, face, populate
+
+MANY = 10_000
+CHANGED = 50
+
+
+@dataclass(slots=True)
+class City:
+    """Hold many people whose photos are in the cloud already, and what their nights were like."""
+
+    office: Office
+    tree: Tree
+    account_ids: list[str]
+    adoption: Told
+
+    def night(self, **settings: str) -> Told:
+        """Live through one more night, with settings of its own."""
+        usual = dict(self.office.settings)
+        self.office.settings.update(settings)
+        self.office.cloud.log.clear()
+        told = self.office.sync(days=1)
+        self.office.settings.clear()
+        self.office.settings.update(usual)
+        assert told.code == 0, told.err
+        return told
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+    """Found a city of 10,000 and adopt what another tool has put there."""
+    tree = Tree(people=MANY, make=crowd)
+    with Emulator() as cloud:
+        office = Office(cloud, tmp_path_factory.mktemp("city"), tree=tree)
+        account_ids = populate(cloud, tree, MANY, photos=True)
+        told = office.sync()
+        assert told.code == 0, told.err
+        yield City(office, tree, account_ids, told)
+        office.close()
+
+
+def photo_requests(cloud: Emulator) -> list[str]:
+    """Name every photo that was asked for or written, alone or in a batch."""
+    alone = [record.path for record in cloud.requests if "/photo" in record.path]
+    return alone + [item.url for record in cloud.requests for item in record.items if "/photo" in item.url]
+
+
+def test_adopting_10_000_photos_costs_at_most_0_12_requests_each_and_no_upload(city: City) -> None:
+    assert city.adoption.totals["people"] == MANY
+    assert city.adoption.totals["unchanged"] == MANY
+    assert city.adoption.requests["http"] <= 0.12 * MANY
+    assert city.office.cloud.tenant.writes() == []
+
+
+def test_a_quiet_night_asks_at_most_three_times_and_reads_nobody(city: City) -> None:
+    told = city.night()
+
+    assert told.requests["http"] <= 3
+    assert told.requests["ldap_entries"] == 0
+    assert photo_requests(city.office.cloud) == []
+
+
+def test_looking_at_15_percent_costs_at_most_one_batch_for_ten_people(city: City) -> None:
+    told = city.night(SYNC_VERIFY_PERCENT="15")
+
+    looked = MANY * 15 // 100
+    assert len(photo_requests(city.office.cloud)) == looked
+    assert told.requests["http"] <= 3 + looked // 10
+    assert told.totals["unchanged"] == MANY
+
+
+def test_seven_nights_of_15_percent_look_at_everybody(city: City) -> None:
+    seen: set[str] = set()
+    for _ in range(7):
+        city.night(SYNC_VERIFY_PERCENT="15")
+        seen.update(photo_requests(city.office.cloud))
+
+    assert len(seen) == MANY
+
+
+def test_changed_people_cost_two_entries_and_less_than_1_3_requests_each(city: City) -> None:
+    for number in range(CHANGED):
+        city.tree.change(city.tree.nth(number).guid, jpegPhoto=face(f"changed {number}", 64))
+
+    told = city.night()
+
+    assert told.totals["replaced"] == CHANGED
+    assert told.requests["ldap_entries"] <= 2 * CHANGED + 5
+    assert told.requests["http"] <= 1.3 * CHANGED + 5
+
+
+def test_a_first_night_costs_at_most_1_25_requests_for_each_upload(cloud: Emulator, tmp_path: Path) -> None:
+    people = 2_000
+    tree = Tree(people=people, make=crowd)
+    cloud.set(reencode="comment")
+    office = Office(cloud, tmp_path, tree=tree)
+    populate(cloud, tree, people, photos=False)
+    try:
+        told = office.sync()
+    finally:
+        office.close()
+
+    assert told.totals["created"] == people, told.err
+    assert told.requests["http"] <= 1.25 * people
+    assert cloud.violations() == []
+
+
+def peak_memory(folder: Path, people: int) -> int:
+    """Return the peak of a process that adopts so many people's photos, in KiB."""
+    folder.mkdir()
+    tree = Tree(people=people, make=crowd)
+    with Emulator() as cloud:
+        office = Office(cloud, folder, tree=tree)
+        populate(cloud, tree, people, photos=True)
+        program = (
+            "import resource, sys; from connector.cli import run; code = run(sys.argv[1:]); "
+            "print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+        )
+        command = [sys.executable, "-c", program, "sync", "--env-file", str(office.nights.env_file())]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        office.close()
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.rpartition("PEAK")[2])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the peak is read by a call that only POSIX has")
+def test_ten_times_the_people_need_at_most_a_fifth_more_memory(tmp_path: Path) -> None:
+    few, many = peak_memory(tmp_path / "few", 1_000), peak_memory(tmp_path / "many", MANY)
+
+    print(f"peak memory: {few} KiB for 1,000 people, {many} KiB for {MANY:,}")
+    assert many <= 1.2 * few
+    assert many < 150 * 1024

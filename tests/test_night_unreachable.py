@@ -1,0 +1,135 @@
+"""What does the administrator read when a system is not there, or refuses us? One line: which, why, and the fix."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.lab.ldapserver_world import PASSWORD, logon_refusal
+from tests.lab.pki import Authority
+from tests.office import Office, face
+
+
+def closed_port() -> int:
+    """Return a port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def wrong_password(office: Office, folder: Path) -> None:
+    """The directory's password was changed."""
+    office.settings["LDAP_PASSWORD"] = "an older one"
+    office.knobs.refuse_bind = logon_refusal("52e")
+
+
+def wrong_client_secret(office: Office, folder: Path) -> None:
+    """The client secret was mistyped."""
+    office.settings["AZURE_CLIENT_SECRET"] = "not-the-secret"
+
+
+def wrong_directory_ca(office: Office, folder: Path) -> None:
+    """The domain controller's certificate is of another authority."""
+    office.settings["LDAP_CA_FILE"] = str(Authority(folder / "other").ca_file)
+
+
+def wrong_cloud_ca(office: Office, folder: Path) -> None:
+    """A proxy, or somebody else, answers with a certificate of their own."""
+    office.settings["HTTP_CA_FILE"] = str(Authority(folder / "other").ca_file)
+
+
+def dead_domain_controller(office: Office, folder: Path) -> None:
+    """Nobody listens where the domain controller was."""
+    office.settings["LDAP_URI"] = f"ldaps://localhost:{closed_port()}"
+
+
+def unreachable_graph(office: Office, folder: Path) -> None:
+    """Tokens are given, and Graph is not there."""
+    office.settings["GRAPH_URL"] = f"https://localhost:{closed_port()}"
+
+
+CASES: list[tuple[Callable[[Office, Path], None], str, str]] = [
+    (wrong_password, "directory:", "LDAP_PASSWORD"),
+    (wrong_client_secret, "token:", "AZURE_CLIENT_SECRET"),
+    (wrong_directory_ca, "directory:", "LDAP_CA_FILE"),
+    (wrong_cloud_ca, "token:", "HTTP_CA_FILE"),
+    (dead_domain_controller, "directory:", "whether the server is up"),
+    (unreachable_graph, "Graph:", "GRAPH_URL"),
+]
+
+
+@pytest.mark.parametrize(("trouble", "system", "fix"), CASES, ids=[case[0].__name__ for case in CASES])
+def test_it_is_exit_5_and_one_line_with_the_system_and_the_fix(
+    office: Office, tmp_path: Path, trouble: Callable[[Office, Path], None], system: str, fix: str
+) -> None:
+    office.hire("anna")
+    trouble(office, tmp_path)
+
+    told = office.sync()
+
+    lines = [line for line in told.err.splitlines() if line and not line.startswith("Warning:")]
+    assert told.code == 5, told.err
+    assert len(lines) == 1, told.err
+    assert lines[0].startswith(system)
+    assert fix in lines[0]
+    assert office.cloud.tenant.writes() == []
+
+
+def test_a_plain_text_password_is_refused_before_anybody_is_contacted(office: Office) -> None:
+    office.settings["LDAP_URI"] = "ldap://localhost"
+    office.cloud.log.clear()
+
+    told = office.sync()
+
+    assert told.code == 2
+    assert "LDAP_START_TLS" in told.err
+    assert list(office.cloud.requests) == []
+
+
+def test_no_password_secret_token_or_picture_is_anywhere_even_with_verbose(office: Office, tmp_path: Path) -> None:
+    colleagues = office.team(3)
+    office.cloud.tenant.set_photo(colleagues[0].account_id, face("another"))
+    office.settings["REPORT_PICTURES"] = "none"
+    reports = [str(tmp_path / f"told.{ending}") for ending in ("csv", "txt", "html")]
+    options = [part for path in reports for part in ("--report", path)]
+
+    told = office.sync("--verbose", "--log-format", "json", *options)
+    office.settings["AZURE_CLIENT_SECRET"] = "wrong-but-secret"
+    refused = office.sync("--verbose", days=1)
+
+    assert (told.code, refused.code) == (0, 5)
+    token_begins = "eyJhbGci"  # the lab's access tokens are JWTs: base64 of {"alg"
+    pictures = [face(one.name) for one in colleagues] + [face("another")]
+    forbidden = [PASSWORD, office.cloud.client_secret, "wrong-but-secret", token_begins]
+    needles = [text.encode() for text in forbidden] + [part for one in pictures for part in fragments(one)]
+    places = [path for path in tmp_path.rglob("*") if path.is_file() and not is_allowed(path, office)]
+    texts = {str(path): path.read_bytes() for path in places}
+    texts |= {"out": (told.out + refused.out).encode(), "err": (told.err + refused.err).encode()}
+    texts["ledger"] = ledger_text(office.nights.state / "ledger.sqlite3")
+    found = [(name, needle[:20]) for name, text in texts.items() for needle in needles if needle in text]
+    assert found == []
+
+
+def fragments(photo: bytes) -> list[bytes]:
+    """Return what would betray a picture: a stretch of its bytes, as they are and as base64 at any offset."""
+    middle = photo[len(photo) // 2 :][:48]
+    return [middle, *(base64.b64encode(middle[shift:])[4:-4] for shift in range(3))]
+
+
+def is_allowed(path: Path, office: Office) -> bool:
+    """Pictures may lie in the backups and the spool; secrets in the env file that the administrator wrote."""
+    inside = path.is_relative_to(office.nights.state / "backups") or path.is_relative_to(office.nights.state / "spool")
+    return inside or path.name == "settings.env"
+
+
+def ledger_text(path: Path) -> bytes:
+    """Return everything that the ledger holds."""
+    db = sqlite3.connect(path)
+    try:
+        return "\n".join(db.iterdump()).encode("utf-8", "replace")
+    finally:
+        db.close()
