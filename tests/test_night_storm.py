@@ -1,4 +1,4 @@
-"""Does a night come through a storm? A fifth of all requests is throttled or fails, and the work is done all the same."""
+"""Does a night come through a storm? A fifth of all requests is throttled or fails; all work is done all the same."""
 
 from __future__ import annotations
 
