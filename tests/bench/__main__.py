@@ -1,0 +1,86 @@
+"""How is the bench run? `scripts/bench [--people N …] [--large] [--json FILE]` prints a table and writes JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.bench.loop import MEASURED, Loop, measure
+from tests.bench.nights import Cost, live_through
+from tests.bench.world import CAP, EDGE, LATENCY, open_place
+
+HEAD = ("night", "people", "uploads", "requests", "per person", "entries", "wall s", "÷ limit", "PUTs ÷ limit")
+TAIL = ("CPU ms each", "peak MiB", "MB up", "MB down")
+
+
+def nights(people: int) -> list[Cost]:
+    """Live through all five nights with so many people; adoption starts without a memory beside the same cloud."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with open_place(folder, people) as place:
+            costs = [_tell(live_through(place, folder, night="first", state="state"))]
+            costs.append(_tell(live_through(place, folder, night="quiet", state="state")))
+            for number in range(people // 200):
+                place.change(number * 200, 1)
+            costs.append(_tell(live_through(place, folder, night="0.5 % changed", state="state")))
+            costs.append(_tell(live_through(place, folder, night="full", state="state", options=("--full",))))
+            costs.append(_tell(live_through(place, folder, night="adoption", state="fresh")))
+    return costs
+
+
+def _tell(cost: Cost) -> Cost:
+    each = f"{cost.requests / cost.people:.3f}"
+    first = (cost.night, cost.people, cost.uploads, cost.requests, each, cost.entries, f"{cost.wall:.1f}")
+    second = (f"{cost.wall_ratio:.2f}", f"{cost.put_ratio:.2f}", f"{cost.cpu / cost.people * 1000:.1f}")
+    moved = (f"{cost.peak_mib:.0f}", f"{cost.bytes_up / 1e6:.1f}", f"{cost.bytes_down / 1e6:.1f}")
+    print(_row((*first, *second, *moved)), flush=True)
+    return cost
+
+
+def _row(cells: tuple[object, ...]) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def against(costs: list[Cost], loops: list[Loop]) -> list[dict[str, object]]:
+    """Compare each first and quiet night with the loops, scaled to as many people."""
+    rows: list[dict[str, object]] = []
+    for cost in costs:
+        for loop in [one.scaled(cost.people) for one in loops if one.night == cost.night]:
+            faster, fewer = loop.wall / cost.wall, loop.requests / max(cost.requests, 1)
+            rows.append({**asdict(loop), "times_faster": faster, "times_fewer_requests": fewer})
+            text = f"{cost.night}, {cost.people:,} people: {faster:.1f} × faster, {fewer:.1f} × fewer requests"
+            print(f"{text} than the loop with {loop.lanes} lane(s) (scaled from {MEASURED} people)", flush=True)
+    return rows
+
+
+def machine() -> dict[str, object]:
+    """Describe the machine."""
+    return {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--people", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--large", action="store_true", help="also 50,000 people")
+    parser.add_argument("--json", type=Path, default=Path(".lab/bench.json"))
+    parser.add_argument("--no-loop", action="store_true", help="leave out what people run today")
+    asked = parser.parse_args()
+    print(f"{machine()}; {LATENCY * 1000:.0f} ms a request, {CAP} at a time, pictures of {EDGE} px")
+    print(_row((*HEAD, *TAIL)) + "\n|" + "---|" * len(HEAD + TAIL), flush=True)
+    costs = [cost for people in asked.people + [50_000] * asked.large for cost in nights(people)]
+    loops = [] if asked.no_loop else measure()
+    compared = against(costs, loops)
+    told = {"machine": machine(), "latency": LATENCY, "concurrency": CAP, "nights": [asdict(one) for one in costs]}
+    told |= {"loop_measured": [asdict(one) for one in loops], "against_the_loop": compared}
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
