@@ -1,4 +1,4 @@
-"""Where is a night measured? Between a directory and a cloud that are processes of their own, with people made by number."""
+"""Where is a night measured? Between a directory and a cloud that are processes of their own, people made by number."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ class Place:
     def change(self, number: int, edition: int) -> None:
         """Give one person another picture in the directory."""
         picture = base64.b64encode(photo(number, edition)).decode()
-        print(json.dumps({"number": number, "attributes": {"jpegPhoto": [picture]}}), file=self.to_directory, flush=True)
+        print(
+            json.dumps({"number": number, "attributes": {"jpegPhoto": [picture]}}), file=self.to_directory, flush=True
+        )
         assert self.from_directory.readline().strip() == "done"
 
 
@@ -90,7 +92,8 @@ def open_place(folder: Path, people: int) -> Iterator[Place]:
     """Run a cloud and a directory with so many people, who have accounts but no photo yet."""
     options = ["--people", str(people), "--make", "tests.bench.world:person", "--folder", str(folder)]
     with open_cloud() as cloud, _program("tests.lab.ldapserver", *options) as process:
-        assert process.stdout and process.stdin
+        assert process.stdout
+        assert process.stdin
         told = json.loads(process.stdout.readline())
         ldap = {"LDAP_URI": told["uri"], "LDAP_CA_FILE": told["ca_file"]}
         account = {"LDAP_USER": READER, "LDAP_PASSWORD": PASSWORD}
