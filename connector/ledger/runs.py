@@ -100,26 +100,28 @@ def save_standing(db: sqlite3.Connection, run: int, target: str, *, report_confl
     db.execute("DROP TABLE IF EXISTS temp.stands")
     db.execute(_STANDS, {"target": target, "report": report_conflicts, "run": run})
     db.execute("CREATE INDEX temp.stands_person ON stands (person_id)")
-    same = (
-        "s.person_id = o.person_id AND s.reason = o.reason AND s.detail = o.detail "
-        "AND s.action = o.action AND s.conflict = o.conflict"
-    )
+    same = f"s.person_id = o.person_id AND ({_words('s')}) = ({_words('o')})"
     db.execute(
         "UPDATE standing AS o SET until_run = ? WHERE until_run IS NULL AND target = ? "
         f"AND NOT EXISTS (SELECT 1 FROM stands s WHERE {same})",
         (run, target),
     )
     db.execute(
-        "INSERT OR REPLACE INTO standing SELECT s.person_id, ?, ?, NULL, s.action, s.reason, s.detail, s.conflict "
+        f"INSERT OR REPLACE INTO standing SELECT s.person_id, ?, ?, NULL, {_words('s')} "
         "FROM stands s WHERE NOT EXISTS (SELECT 1 FROM standing o WHERE o.until_run IS NULL AND o.target = ? "
         f"AND {same})",
         (target, run, target),
     )
 
 
+def _words(table: str) -> str:
+    names = ("name", "upn", "account_id", "action", "reason", "detail", "source_sha256", "conflict")
+    return ", ".join(f"{table}.{name}" for name in names)
+
+
 _STANDS = """
 CREATE TEMP TABLE stands AS
-SELECT p.id AS person_id,
+SELECT p.id AS person_id, p.name, p.upn, p.account_id, p.source_sha256,
   CASE WHEN p.match_problem = '' AND r.account_id IS NULL AND m.presence IS NOT NULL
             AND (m.presence <> 'ours' OR m.policy = 'kept') THEN 'keep' ELSE 'skip' END AS action,
   CASE WHEN p.context IN (SELECT name FROM unread) THEN 'source-unread'
@@ -134,7 +136,7 @@ SELECT p.id AS person_id,
        (SELECT k.detail FROM photos f JOIN pictures k ON k.source_sha256 = f.source_sha256
         WHERE f.person_id = p.id AND f.gone_run IS NULL AND k.refused = p.source_reason LIMIT 1)
        WHEN r.account_id IS NOT NULL THEN r.detail END, '') AS detail,
-  (m.presence IN ('theirs', 'cleared') AND NOT m.restored AND p.source_sha256 <> '' AND :report) AS conflict
+  COALESCE(m.presence IN ('theirs', 'cleared') AND NOT m.restored AND p.source_sha256 <> '' AND :report, 0) AS conflict
 FROM people p
 LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id AND p.account_id <> ''
 LEFT JOIN refusals r ON r.target = :target AND r.account_id = p.account_id AND r.source_sha256 = p.source_sha256
@@ -187,7 +189,7 @@ def outcomes_of(db: sqlite3.Connection, run: RunRow) -> Iterator[Outcome]:
     if run.chosen or run.dry_run:
         return
     query = """
-        SELECT s.*, p.name, p.upn, p.account_id, p.source_sha256 FROM standing s JOIN people p ON p.id = s.person_id
+        SELECT * FROM standing s
         WHERE s.from_run <= :run AND (s.until_run IS NULL OR s.until_run > :run)
           AND NOT EXISTS (SELECT 1 FROM outcomes o
                           WHERE o.run = :run AND o.person_id = s.person_id AND o.target = s.target)
@@ -236,7 +238,7 @@ def tell_standing(db: sqlite3.Connection, run: int, *, person_ids: Sequence[str]
     chosen = f"AND p.id IN ({', '.join('?' * len(person_ids))})" if person_ids else ""
     db.execute(
         f"""INSERT OR IGNORE INTO outcomes
-        SELECT ?, s.target, s.person_id, p.name, p.upn, p.account_id, s.action, s.reason, s.detail, p.source_sha256,
+        SELECT ?, s.target, s.person_id, s.name, s.upn, s.account_id, s.action, s.reason, s.detail, s.source_sha256,
                s.conflict FROM standing s JOIN people p ON p.id = s.person_id AND p.state = 'in-scope'
         WHERE s.until_run IS NULL {chosen}""",
         (run, *person_ids),

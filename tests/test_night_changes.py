@@ -1,0 +1,427 @@
+"""What does a night make of a day's changes? Accounts and people who come, change and go; and what is told of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from connector.photo import read_print
+from tests.lab.ldapserver_world import STALE_DIRSYNC
+from tests.nights import Told, shown
+from tests.office import Colleague, Office, anchor_of, face, total
+
+ROOT = "DC=contoso,DC=test"
+GROUP = f"CN=Pilot,{ROOT}"
+
+
+def writes(office: Office) -> int:
+    """Count the writes so far."""
+    return len(office.cloud.tenant.writes())
+
+
+def shows(office: Office, one: Colleague, name: str) -> bool:
+    """Say whether the cloud shows the face of this name."""
+    return shown(office.cloud, one.account_id).shows_same(read_print(face(name)))
+
+
+def standing(office: Office) -> int:
+    """Count the rows that tell what stands."""
+    with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db:
+        count: int = db.execute("SELECT COUNT(*) FROM standing").fetchone()[0]
+        return count
+
+
+def retold(office: Office, run: int) -> dict[str, Any]:
+    """Type `report RUN` and read it."""
+    told = office.nights.type("report", str(run), "--env-file", str(office.nights.env_file()), "--format", "json")
+    assert told.code == 0, told.err
+    return dict(json.loads(told.out))
+
+
+def is_quiet(told: Told) -> bool:
+    """Say whether a night wrote nothing, asked once for accounts, and ended well."""
+    return told.code == 0 and told.requests["http"] == 1
+
+
+# Accounts
+
+
+def test_new_people_and_new_accounts_come_by_changes_alone(office: Office) -> None:
+    office.team(3)
+    office.sync()
+    office.hire("new")
+
+    told = office.sync(days=1)
+
+    assert told.of("new@contoso.test") == ("create", "first-upload")
+    assert (told.report["mode"], told.totals["created"], told.totals["unchanged"]) == ("changes", 1, 3)
+    assert told.report["notices"] == []
+    assert is_quiet(office.sync(days=1))
+
+
+def test_a_re_created_account_gets_its_photo_anew(office: Office) -> None:
+    anna = office.hire("anna")
+    office.sync()
+    office.cloud.tenant.remove_account(anna.account_id)
+    again = office.register("anna", anna.entry)
+
+    told = office.sync(days=1)
+
+    assert again.account_id != anna.account_id
+    assert told.of(anna.upn) == ("create", "first-upload")
+    assert shows(office, again, "anna")
+    assert is_quiet(office.sync(days=1))
+
+
+def test_a_re_anchored_account_shows_who_has_it_now(office: Office) -> None:
+    anna, bert = office.hire("anna"), office.hire("bert", account=False)
+    office.sync()
+    office.cloud.tenant.update_account(anna.account_id, immutable_id=anchor_of(bert.entry.guid))
+
+    told = office.sync(days=1)
+
+    assert told.of(bert.upn) == ("replace", "source-changed")
+    assert told.of(anna.upn) == ("skip", "no-account")
+    assert shows(office, anna, "bert")
+
+
+def test_a_removed_account_is_no_account_and_nothing_is_written(office: Office) -> None:
+    team = office.team(2)
+    office.sync()
+    office.cloud.tenant.remove_account(team[0].account_id, reason="deleted")
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.of(team[0].upn)) == (0, ("skip", "no-account"))
+    assert (told.totals["unchanged"], told.totals["skipped"]) == (1, 1)
+    assert writes(office) == 2
+
+
+def test_a_renamed_account_is_the_same_account(office: Office) -> None:
+    anna = office.hire("anna")
+    office.sync()
+    office.cloud.tenant.update_account(anna.account_id, upn="married@contoso.test", mail="married@contoso.test")
+
+    assert is_quiet(office.sync(days=1))
+
+
+@pytest.mark.parametrize("status", [400, 410])
+def test_an_expired_link_means_a_full_listing_that_misses_nothing(office: Office, status: int) -> None:
+    team = office.team(3)
+    office.sync()
+    office.cloud.tenant.remove_account(team[0].account_id)
+    office.hire("new")
+    office.cloud.set(delta_expired=status)
+
+    told = office.sync(days=1)
+
+    assert told.code == 0, told.err
+    (notice,) = told.report["notices"]
+    assert "The delta link is of no use any more" in notice
+    assert "All accounts were listed again" in notice
+    assert told.of(team[0].upn) == ("skip", "no-account")
+    assert told.of("new@contoso.test") == ("create", "first-upload")
+    assert writes(office) == 4
+    office.cloud.set(delta_expired=0)
+    quiet = office.sync(days=1)
+    assert (is_quiet(quiet), quiet.report["notices"]) == (True, [])
+
+
+# The directory
+
+
+def test_a_refused_cookie_means_a_full_read_that_says_so(office: Office) -> None:
+    team = office.team(4)
+    office.sync()
+    office.paint(team[0], face("new"))
+    office.house.tree.delete(team[1].entry.guid)
+    office.knobs.refuse_cookie = (12, STALE_DIRSYNC)
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.report["mode"]) == (0, "full"), told.err
+    assert any("refused the cookie of the last reading" in notice for notice in told.report["notices"])
+    assert told.of(team[0].upn) == ("replace", "source-changed")
+    assert told.of(team[1].upn) == ("skip", "out-of-scope"), "a full reading does not show who is deleted"
+    assert writes(office) == 5
+    office.knobs.refuse_cookie = None
+    quiet = office.sync(days=1)
+    assert (is_quiet(quiet), quiet.report["mode"], quiet.report["notices"]) == (True, "changes", [])
+
+
+def test_a_directory_without_dirsync_is_read_whole_each_night_and_says_so(office: Office) -> None:
+    office.knobs.offers_dirsync = False
+    office.team(2)
+    first, second = office.sync(), office.sync(days=1)
+
+    assert (first.totals["created"], second.report["mode"]) == (2, "full")
+    assert second.report["notices"]
+    assert is_quiet(second)
+
+
+def test_a_cleared_photo_is_kept_in_the_cloud_and_told(office: Office) -> None:
+    anna = office.hire("anna")
+    office.sync()
+    office.paint(anna, None)
+
+    nights = [office.sync(days=1) for _ in range(3)]
+
+    assert [told.of(anna.upn) for told in nights] == [("keep", "source-removed")] * 3
+    assert shows(office, anna, "anna")
+    office.paint(anna, face("anna"))
+    back = office.sync(days=1)
+    assert (back.totals["unchanged"], back.of(anna.upn), writes(office)) == (1, None, 1)
+
+
+def test_a_cleared_photo_is_removed_where_the_settings_say_so_unless_somebody_changed_it(office: Office) -> None:
+    ours, theirs = office.hire("ours"), office.hire("theirs")
+    office.settings["SYNC_REMOVED"] = "remove"
+    office.sync()
+    office.cloud.tenant.set_photo(theirs.account_id, face("own choice"))
+    for one in (ours, theirs):
+        office.paint(one, None)
+
+    told = office.sync(days=1)
+
+    assert told.of(ours.upn) == ("remove", "source-removed")
+    assert told.of(theirs.upn) == ("keep", "source-removed-cloud-differs")
+    assert office.photo(ours) is None
+    assert shows(office, theirs, "own choice")
+    later = office.sync(days=1)
+    assert (is_quiet(later), later.of(ours.upn)) == (True, ("skip", "no-photo"))
+
+
+def test_a_photo_that_merely_cannot_be_read_is_not_cleared(office: Office) -> None:
+    office.settings["SYNC_REMOVED"] = "remove"
+    anna = office.hire("anna")
+    office.sync()
+    office.knobs.hidden = frozenset({"jpegphoto"})
+    office.house.tree.change(anna.entry.guid, mail="anna.new@contoso.test")
+
+    unread = office.sync(days=1)
+    office.knobs.hidden = frozenset()
+    office.house.tree.change(anna.entry.guid, mail="anna@contoso.test")
+    mended = office.sync(days=1)
+
+    assert (unread.code, unread.of(anna.upn)) == (0, ("skip", "source-unread"))
+    assert (mended.of(anna.upn), mended.totals["unchanged"], writes(office)) == (None, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("leaves", "returns", "reason"),
+    [
+        ({"userAccountControl": "514"}, {"userAccountControl": "512"}, "disabled"),
+        ({"sAMAccountType": "805306369"}, {"sAMAccountType": "805306368"}, "out-of-scope"),
+    ],
+)
+def test_who_leaves_the_scope_is_told_once_and_comes_back_without_an_upload(
+    office: Office, leaves: dict[str, str], returns: dict[str, str], reason: str
+) -> None:
+    anna, _ = office.team(2)
+    office.settings["SYNC_REMOVED"] = "remove"
+    office.settings["LDAP_FILTER"] = "(sAMAccountType=805306368)"
+    office.sync()
+    office.house.tree.change(anna.entry.guid, **leaves)
+
+    left, after = office.sync(days=1), office.sync(days=1)
+    office.house.tree.change(anna.entry.guid, **returns)
+    back = office.sync(days=1)
+
+    assert (left.of(anna.upn), left.totals["people"]) == (("skip", reason), 2)
+    assert (after.of(anna.upn), after.totals["people"]) == (None, 1)
+    assert (back.code, back.totals["unchanged"], back.totals["people"]) == (0, 2, 2)
+    assert writes(office) == 2, "no photo was removed, and none sent again"
+
+
+def test_a_deleted_person_keeps_the_cloud_photo(office: Office) -> None:
+    anna, _ = office.team(2)
+    office.settings["SYNC_REMOVED"] = "remove"
+    office.sync()
+    office.house.tree.delete(anna.entry.guid)
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.of(anna.upn)) == (0, ("skip", "deleted"))
+    assert office.photo(anna) is not None
+    assert office.sync(days=1).totals["people"] == 1
+
+
+def test_a_renamed_or_moved_person_is_the_same_person(office: Office) -> None:
+    anna = office.hire("anna")
+    office.sync()
+    office.house.tree.move(anna.entry.guid, f"CN=Anna Married,OU=Elsewhere,{ROOT}")
+    office.house.tree.change(anna.entry.guid, userPrincipalName="married@contoso.test", mail="married@contoso.test")
+
+    told = office.sync(days=1)
+
+    assert (is_quiet(told), told.totals["unchanged"], writes(office)) == (True, 1, 1)
+    assert office.sync("--full", days=1).of("married@contoso.test") == ("keep", "unchanged")
+
+
+def test_who_moves_out_of_the_base_leaves_and_who_moves_in_comes(office: Office) -> None:
+    office.settings["LDAP_BASE_DN"] = f"OU=People,{ROOT}"
+    anna = office.hire("anna")
+    bert = office.register("bert", office.house.person("bert", ou=f"OU=Elsewhere,{ROOT}", jpegPhoto=face("bert")))
+    assert office.sync().totals["people"] == 1
+    office.house.tree.move(anna.entry.guid, f"CN=anna,OU=Elsewhere,{ROOT}")
+    office.house.tree.move(bert.entry.guid, f"CN=bert,OU=People,{ROOT}")
+
+    told = office.sync(days=1)
+
+    assert told.of(anna.upn) == ("skip", "out-of-scope")
+    assert told.of(bert.upn) == ("create", "first-upload")
+    assert office.photo(anna) is not None
+
+
+def test_a_groups_new_members_come_and_its_old_ones_leave_although_no_entry_of_theirs_changed(office: Office) -> None:
+    office.house.tree.add(GROUP, objectClass=["group"], objectCategory="group", sAMAccountType=[])
+    office.settings["LDAP_GROUP"] = GROUP
+    stays, leaves, comes = (
+        office.hire("stays", memberOf=GROUP),
+        office.hire("leaves", memberOf=GROUP),
+        office.hire("comes"),
+    )
+    assert office.sync().totals["people"] == 2
+    office.house.tree.change(leaves.entry.guid, memberOf=[])
+    office.house.tree.change(comes.entry.guid, memberOf=GROUP)
+
+    told = office.sync(days=1)
+
+    assert told.report["mode"] == "changes"
+    assert told.of(leaves.upn) == ("skip", "out-of-scope")
+    assert told.of(comes.upn) == ("create", "first-upload")
+    assert (told.totals["unchanged"], told.of(stays.upn)) == (1, None)
+    assert office.photo(leaves) is not None
+    quiet = office.sync(days=1)
+    assert (is_quiet(quiet), quiet.totals["people"]) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "people"),
+    [
+        ("LDAP_FILTER", "(!(sAMAccountName=person000))", 2),
+        ("LDAP_EXCLUDE_DN", f"OU=Elsewhere,{ROOT}", 3),
+        ("LDAP_PHOTO_ATTRIBUTES", "jpegPhoto", 3),
+    ],
+)
+def test_other_settings_mean_a_full_read_that_says_so_and_sends_nothing_again(
+    office: Office, name: str, value: str, people: int
+) -> None:
+    office.settings["SYNC_REMOVED"] = "remove"
+    office.team(3)
+    office.sync()
+    office.settings[name] = value
+
+    told, after = office.sync(days=1), office.sync(days=1)
+
+    assert (told.code, told.report["mode"]) == (0, "full"), told.err
+    assert any("are others than last time" in notice for notice in told.report["notices"])
+    assert (writes(office), len(office.cloud.tenant.photos())) == (3, 3)
+    assert (is_quiet(after), after.report["mode"], after.totals["people"]) == (True, "changes", people)
+
+
+def test_another_tenant_of_accounts_is_listed_anew(office: Office) -> None:
+    office.team(2)
+    office.sync()
+    with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db, db:
+        db.execute("UPDATE cookies SET shape = 'of another tenant' WHERE context = 'accounts'")
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.requests["http"], told.totals["unchanged"]) == (0, 2, 2)
+    assert is_quiet(office.sync(days=1))
+
+
+# What stands, and what was
+
+
+@pytest.mark.parametrize("policy", ["source", "cloud", "report"])
+def test_what_stands_is_told_each_night_and_written_once(office: Office, policy: str) -> None:
+    office.settings["SYNC_CONFLICT"] = policy
+    lost = office.hire("lost", account=False)
+    bare = office.hire("bare", photo=None)
+    broken = office.hire("broken", photo=b"no picture at all")
+    office.team(2)
+    office.sync()
+    rows = standing(office)
+
+    nights = [office.sync(days=1) for _ in range(3)]
+
+    for told in nights:
+        assert told.of(lost.upn) == ("skip", "no-account")
+        assert told.of(bare.upn) == ("skip", "no-photo")
+        assert told.of(broken.upn) == ("skip", "not-an-image")
+        assert told.totals["skipped"] == 3
+        assert total(told.totals) == told.totals["people"] == 5
+        assert is_quiet(told)
+    assert standing(office) == rows == 3
+
+
+def test_an_older_run_is_told_as_it_was(office: Office) -> None:
+    late, bare = office.hire("late", account=False), office.hire("bare", photo=None)
+    office.team(2)
+    first = office.sync()
+    office.register("late", late.entry)
+    office.paint(bare, face("bare"))
+    office.house.tree.change(bare.entry.guid, userPrincipalName="married@contoso.test")
+    second = office.sync(days=1)
+    office.house.tree.delete(late.entry.guid)
+    third = office.sync(days=1)
+
+    for number, told in enumerate((first, second, third), 1):
+        again = retold(office, number)
+        assert again.pop("outcomes") == told.report["outcomes"], f"run {number}"
+        assert again == {name: value for name, value in told.report.items() if name != "outcomes"}
+    assert first.of(late.upn) == ("skip", "no-account")
+    assert second.of(late.upn) == ("create", "first-upload")
+    assert third.of(late.upn) == ("skip", "deleted")
+
+
+def test_conflicts_are_counted_each_night_under_report_and_once_under_cloud(office: Office) -> None:
+    counts = {}
+    anna = office.hire("anna")
+    office.cloud.tenant.set_photo(anna.account_id, face("own choice"))
+    office.settings["SYNC_CONFLICT"] = "report"
+    counts["report"] = [office.sync(days=1).totals["conflicts"] for _ in range(3)]
+    rows = standing(office)
+    listed = office.sync(days=1)
+    assert standing(office) == rows
+    office.settings["SYNC_CONFLICT"] = "cloud"
+    counts["cloud"] = [office.sync(days=1).totals["conflicts"] for _ in range(2)]
+    office.settings["SYNC_CONFLICT"] = "source"
+    won = office.sync(days=1)
+
+    assert counts == {"report": [1, 1, 1], "cloud": [0, 0]}
+    assert listed.of(anna.upn) == ("keep", "conflict-standing")
+    assert (won.of(anna.upn), won.totals["conflicts"]) == (("replace", "cloud-differs"), 1)
+    assert office.sync(days=1).totals["conflicts"] == 0
+
+
+def test_accounts_that_are_nobodys_are_counted_where_they_are_synced(office: Office) -> None:
+    office.team(2)
+    office.cloud.tenant.add_account("orphan@contoso.test", immutable_id="b3JwaGFu", synced=True)
+    office.cloud.tenant.add_account("cloud-only@contoso.test")
+
+    told = office.sync()
+
+    assert told.totals["unmatched_accounts"] == 1
+
+
+def test_writes_that_the_cloud_does_not_show_yet_are_counted_and_settled_the_next_night(office: Office) -> None:
+    team = office.team(3)
+    office.cloud.set(read_lag_reads=2)
+
+    told = office.sync()
+    office.cloud.set(read_lag_reads=0)
+    later = office.sync(days=0.1)
+    settled = office.sync(days=1)
+
+    assert (told.code, told.totals["created"], told.totals["open_intents"]) == (0, 3, 3)
+    assert (settled.totals["open_intents"], settled.totals["unchanged"]) == (0, 3)
+    assert later.code == 0
+    assert writes(office) == len(team)
+    assert is_quiet(office.sync(days=1))
