@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,13 @@ from connector.errors import Locked, StateError
 from connector.ledger.schema import MIGRATIONS, SCHEMA, VERSION
 
 LEDGER_NAME = "ledger.sqlite3"
-_NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "ncpfs"})
+_NETWORK_FILE_SYSTEMS = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "ncpfs", "ceph", "lustre", "beegfs", "davfs"),
+        *("fuse.sshfs", "fuse.glusterfs", "fuse.rclone", "fuse.davfs2"),
+    }
+)
+_ESCAPED = re.compile(r"\\([0-7]{3})")  # a space in a mount point is \040 there, proc(5)
 _DRIVE_REMOTE = 4  # GetDriveTypeW, https://learn.microsoft.com/windows/win32/api/fileapi/nf-fileapi-getdrivetypew
 
 
@@ -50,10 +57,21 @@ def is_network_share(folder: Path) -> bool:
         drive = os.path.splitdrive(resolved)[0]
         return drive.startswith("\\\\") or ctypes.windll.kernel32.GetDriveTypeW(drive + "\\") == _DRIVE_REMOTE
     try:
-        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+        text = Path("/proc/mounts").read_text("utf-8", "surrogateescape")
     except OSError:
         return False
-    return file_system_of(resolved, mounts) in _NETWORK_FILE_SYSTEMS
+    return is_network(file_system_of(resolved, mount_points(text)))
+
+
+def mount_points(text: str) -> list[list[str]]:
+    """Read pairs of mount point and file system type, oldest first, from the text of /proc/mounts."""
+    fields = [line.split(" ") for line in text.splitlines()]
+    return [[_ESCAPED.sub(lambda match: chr(int(match[1], 8)), one[1]), one[2]] for one in fields if len(one) > 2]
+
+
+def is_network(kind: str) -> bool:
+    """Say whether a type of file system lives on another machine, where SQLite's locks do not hold."""
+    return kind in _NETWORK_FILE_SYSTEMS
 
 
 def file_system_of(path: str, mounts: list[list[str]]) -> str:
@@ -81,11 +99,11 @@ def hold_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def open_ledger(folder: Path) -> tuple[sqlite3.Connection, str]:
+def open_ledger(folder: Path, *, mends: bool = True) -> tuple[sqlite3.Connection, str]:
     """Open the ledger of a state folder, made or brought forward where needed; with a notice for the report.
 
-    A corrupt ledger is kept aside and a new one begun: the first night then adopts what the cloud shows.
-    StateError for a ledger of a newer version.
+    A corrupt ledger is kept aside and a new one begun: the first night then adopts what the cloud shows. Who does
+    not hold the lock does not mend: StateError then, as for a ledger of a newer version.
     """
     path = folder / LEDGER_NAME
     try:
@@ -94,6 +112,11 @@ def open_ledger(folder: Path) -> tuple[sqlite3.Connection, str]:
         if not path.exists() or isinstance(error, sqlite3.OperationalError):
             fix = "Check the disk and the rights on the state folder."
             raise StateError(f"The ledger {path} cannot be opened: {error}.", fix) from error
+        if not mends:
+            fix = (
+                "The next night sets it aside and adopts what the cloud shows; reports of older runs are lost with it."
+            )
+            raise StateError(f"The ledger {path} is damaged: {error}.", fix) from error
         aside = _set_aside(path)
         notice = (
             f"The ledger was damaged ({error}); it is kept as {aside.name} and a new one was begun. "
@@ -107,6 +130,8 @@ def _open_checked(path: Path) -> sqlite3.Connection:
     is_new = not path.exists()
     if is_new:
         _make(path)
+    elif not path.stat().st_size:
+        raise sqlite3.DatabaseError("it is empty")  # SQLite would take it for a new one
     db = connect(path)
     try:
         if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":

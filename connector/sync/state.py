@@ -42,9 +42,9 @@ def open_state(folder: Path) -> Iterator[State]:
 
 @contextmanager
 def view_state(folder: Path) -> Iterator[State]:
-    """Open the state folder to look at, without its lock: for reports and history."""
+    """Open the state folder to look at, without its lock: for reports and history; StateError for a damaged ledger."""
     make_state_folder(folder)
-    db, notice = open_ledger(folder)
+    db, notice = open_ledger(folder, mends=False)
     try:
         yield State(folder, db, Backups(folder / "backups"), Spool(folder / "spool"), notice)
     finally:
