@@ -14,12 +14,16 @@ SPARE_BYTES = 512 * 1024 * 1024
 
 
 class Spool:
-    """Hold prepared pictures by the sha256 of their source until the night ends; what finds no room is made again."""
+    """Hold prepared pictures by the sha256 of their source until the night ends; what finds no room is made again.
+
+    A few at a time can be kept in hand (in memory) instead, so that a full disk keeps nobody from their photo.
+    """
 
     def __init__(self, folder: Path, *, spare_bytes: int = SPARE_BYTES) -> None:
         self._folder = folder
         self._spare_bytes = spare_bytes
         self._room_bytes = 0
+        self._in_hand: dict[str, bytes] = {}
 
     def begin(self) -> None:
         """Empty the spool and see how much room there is."""
@@ -36,16 +40,28 @@ class Spool:
             self._room_bytes -= len(sent_bytes)
         return True
 
+    def keep_in_hand(self, source_sha256: str, sent_bytes: bytes) -> None:
+        """Keep a picture that found no room until `let_go`: for the few that are sent next."""
+        if not self.has(source_sha256):
+            self._in_hand[source_sha256] = sent_bytes
+
+    def let_go(self) -> None:
+        """Drop what is kept in hand."""
+        self._in_hand.clear()
+
     def has(self, source_sha256: str) -> bool:
         """Say whether the prepared picture is here."""
-        return self._path(source_sha256).exists()
+        return source_sha256 in self._in_hand or self._path(source_sha256).exists()
 
     def load(self, source_sha256: str) -> bytes:
         """Return the prepared picture; raises FileNotFoundError when it is not here."""
+        if source_sha256 in self._in_hand:
+            return self._in_hand[source_sha256]
         return self._path(source_sha256).read_bytes()
 
     def empty(self) -> None:
         """Drop everything."""
+        self.let_go()
         for part in self._folder.iterdir():
             shutil.rmtree(part) if part.is_dir() else part.unlink()
 

@@ -19,7 +19,7 @@ from connector.sync.pictures import make, remember_picture
 STANDS = Conflict.SOURCE.value
 
 
-def read_guest_photo(night: Night) -> str:
+def read_guest_photo(night: Night, *, in_hand: bool = False) -> str:
     """Prepare GUEST_PHOTO before anybody is contacted and return its sha256; empty when none is set."""
     path = night.settings.guest_photo
     if path is None:
@@ -33,8 +33,13 @@ def read_guest_photo(night: Night) -> str:
         raise SettingsError([f"GUEST_PHOTO: {path} cannot be used: {made}"])
     source_sha256 = hashlib.sha256(content_bytes).hexdigest()
     with transaction(night.db):
-        remember_picture(night, source_sha256, made)
+        remember_picture(night, source_sha256, made, in_hand=in_hand)
     return source_sha256
+
+
+def hold_guest_photo(night: Night) -> None:
+    """Prepare GUEST_PHOTO again, to be sent next: it found no room in the spool."""
+    read_guest_photo(night, in_hand=True)
 
 
 def list_guests(night: Night, source_sha256: str) -> None:

@@ -73,13 +73,17 @@ def _ready(waiting: tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Futu
     return ReadyPage(page, shas, {source_sha256: future.result() for source_sha256, future in begun.items()})
 
 
-def remember_picture(night: Night, source_sha256: str, made: Made) -> None:
-    """Keep what a picture shows in the ledger, and the picture itself in the spool while there is room."""
+def remember_picture(night: Night, source_sha256: str, made: Made, *, in_hand: bool = False) -> None:
+    """Keep what a picture shows in the ledger, and the picture itself in the spool while there is room.
+
+    `in_hand` says that it is sent next, so it is kept even where there is none.
+    """
     if isinstance(made, PictureRefused):
         row = PictureRow(refused=made.reason, detail=str(made))
     else:
         row = PictureRow("", "", night.recipe.key, made.sent_sha256, made.sent, made.whole)
-        night.spool.keep(source_sha256, made.sent_bytes)
+        if not night.spool.keep(source_sha256, made.sent_bytes) and in_hand:
+            night.spool.keep_in_hand(source_sha256, made.sent_bytes)
     ledger.save_picture(night.db, source_sha256, row)
 
 

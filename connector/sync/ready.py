@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connector.errors import PersonError
@@ -12,7 +12,7 @@ from connector.ledger.plan import Step
 from connector.ledger.store import transaction
 from connector.model import Action, CloudPhoto, Fingerprint, Reason
 from connector.sources import PersonRead, Source
-from connector.sync.guests import is_guest
+from connector.sync.guests import hold_guest_photo, is_guest
 from connector.sync.night import Night
 from connector.sync.pictures import choose_pictures, make, remember_picture
 from connector.sync.read import save_events
@@ -45,26 +45,32 @@ def made_ready(night: Night, chunk: Sequence[Step], *, target: Target, source: S
 
 
 def _with_pictures(night: Night, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
-    """Read again, by id, whose picture is not in the spool: from an earlier night, or there was no room."""
-    missing = {
-        step.item.person.id: step.item.source_sha256
-        for step in chunk
-        if not (is_guest(step.item) or night.spool.has(step.item.source_sha256))
-    }
-    if not missing:
-        return list(chunk)
+    """Have everybody's picture at hand; who cannot be read again as planned is told and left."""
+    night.spool.let_go()
+    without = [step for step in chunk if not night.spool.has(step.item.source_sha256)]
+    if any(is_guest(step.item) for step in without):
+        hold_guest_photo(night)
+    missing = {step.item.person.id: step.item.source_sha256 for step in without if not is_guest(step.item)}
+    left = missing.keys() - _read_again(night, missing, source)
+    for step in chunk:
+        if step.item.person.id in left:
+            detail = "The source photo changed, or could not be read, since the plan was made."
+            _leave(night, target, step, Reason.SOURCE_CHANGED_MEANWHILE, detail)
+    return [step for step in chunk if step.item.person.id not in left]
+
+
+def _read_again(night: Night, missing: Mapping[str, str], source: Source) -> set[str]:
+    """Read, by id, whose picture is not in the spool: from an earlier night, or there was no room; returns who is."""
     found: set[str] = set()
+    if not missing:
+        return found
     for event in source.fetch(list(missing)):
         for photo in event.photos:
             source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
             if source_sha256 == missing[event.person.id]:
-                remember_picture(night, source_sha256, make(photo.content_bytes, night.recipe))
+                remember_picture(night, source_sha256, make(photo.content_bytes, night.recipe), in_hand=True)
                 found.add(event.person.id)
-    for step in chunk:
-        if step.item.person.id in missing.keys() - found:
-            detail = "The source photo changed, or could not be read, since the plan was made."
-            _leave(night, target, step, Reason.SOURCE_CHANGED_MEANWHILE, detail)
-    return [step for step in chunk if step.item.person.id not in missing.keys() - found]
+    return found
 
 
 def _confirmed(night: Night, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:

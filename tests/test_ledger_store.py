@@ -1,0 +1,399 @@
+"""Is what we remember safe? The ledger, its lock and its folder, the spool and the backups, and what is forgotten."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connector.errors import Locked, StateError
+from connector.ledger.files import Backups, Spool
+from connector.ledger.schema import VERSION
+from connector.ledger.store import (
+    copy_ledger,
+    file_system_of,
+    hold_lock,
+    is_network,
+    is_network_share,
+    make_state_folder,
+    mount_points,
+    open_ledger,
+    transaction,
+)
+from tests.office import Office, copy_of, face
+
+MOUNTS = r"""
+sysfs /sys sysfs rw 0 0
+/dev/vda / ext4 rw,relatime 0 0
+server:/home /home nfs4 rw 0 0
+/dev/vdb /home/local xfs rw 0 0
+//nas/photos /mnt/our\040share cifs rw 0 0
+tmpfs /var/lib tmpfs rw 0 0
+/dev/vdc /var/lib ext4 rw 0 0
+broken
+"""
+
+
+def rows(office: Office, query: str) -> list[tuple[object, ...]]:
+    """Ask the ledger between two nights."""
+    with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db:
+        return db.execute(query).fetchall()
+
+
+# The file
+
+
+def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(office: Office) -> None:
+    office.hire("anna")
+    office.sync()
+    path = office.nights.state / "ledger.sqlite3"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    office.cloud.log.clear()
+
+    told = office.sync(days=1)
+
+    assert told.code == 2
+    assert f"is of version {VERSION + 1}" in told.err
+    assert "Use the newer photo-connector" in told.err
+    assert path.read_bytes() == before
+    assert list(office.cloud.requests) == [], "nothing was contacted"
+
+
+def no_database(path: Path) -> None:
+    """Write something else over the ledger."""
+    path.write_bytes(b"This was a ledger once. " * 500)
+
+
+def empty_file(path: Path) -> None:
+    """Leave a file without a byte, as a full disk does."""
+    path.write_bytes(b"")
+
+
+def broken_pages(path: Path) -> None:
+    """Spoil pages in the middle, as a dying disk does; the header stays."""
+    content = bytearray(path.read_bytes())
+    half = len(content) // 2
+    content[4096:half] = os.urandom(half - 4096)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [no_database, empty_file, broken_pages])
+def test_a_damaged_ledger_is_set_aside_and_rebuilt_without_an_upload(
+    office: Office, spoil: Callable[[Path], None]
+) -> None:
+    team = office.team(5)
+    office.sync()
+    path = office.nights.state / "ledger.sqlite3"
+    spoil(path)
+    spoilt = path.read_bytes()
+    office.cloud.log.clear()
+
+    looked = office.nights.type("report", "--env-file", str(office.nights.env_file()))
+
+    assert looked.code == 2
+    assert "is damaged" in looked.err
+    assert path.read_bytes() == spoilt, "who only looks changes nothing"
+
+    told = office.sync(days=1)
+
+    assert told.code == 0, told.err
+    assert told.reasons() == {"adopted": 5}
+    assert "photo_puts" not in office.cloud.counts() or office.cloud.counts()["photo_puts"] == 0
+    assert len(office.cloud.tenant.writes()) == len(team)
+    assert any("The ledger was damaged" in notice for notice in told.report["notices"])
+    (aside,) = office.nights.state.glob("ledger-damaged-*")
+    assert aside.read_bytes() == spoilt
+    quiet = office.sync(days=1)
+    assert (quiet.code, quiet.requests["http"], quiet.report["notices"]) == (0, 1, [])
+
+
+def test_a_log_left_by_a_killed_run_is_not_played_into_the_next_ledger(tmp_path: Path) -> None:
+    with closing(open_ledger(tmp_path)[0]) as db, transaction(db):
+        db.execute("INSERT INTO meta VALUES ('left', 'behind')")
+    path = tmp_path / "ledger.sqlite3"
+    Path(f"{path}-wal").write_bytes(os.urandom(8192))
+    path.unlink()
+
+    with closing(open_ledger(tmp_path)[0]) as db:
+        assert db.execute("SELECT COUNT(*) FROM meta").fetchone()[0] == 0
+
+
+def test_a_transaction_inside_another_is_a_part_of_it(tmp_path: Path) -> None:
+    with closing(open_ledger(tmp_path)[0]) as db:
+        with contextlib.suppress(RuntimeError), transaction(db):
+            with transaction(db):
+                db.execute("INSERT INTO meta VALUES ('inner', 'done')")
+            raise RuntimeError("the outer one failed")
+        with transaction(db):
+            db.execute("INSERT INTO meta VALUES ('kept', 'yes')")
+
+        assert [row["key"] for row in db.execute("SELECT key FROM meta")] == ["kept"]
+
+
+def test_a_copy_shares_nothing_with_the_ledger_but_what_was_in_it(tmp_path: Path) -> None:
+    with closing(open_ledger(tmp_path)[0]) as db:
+        db.execute("INSERT INTO meta VALUES ('first', 'kept')")
+        with closing(copy_ledger(db, tmp_path / "copy.sqlite3")) as copy:
+            copy.execute("INSERT INTO meta VALUES ('second', 'dropped')")
+            assert copy.execute("SELECT COUNT(*) FROM meta").fetchone()[0] == 2
+        assert db.execute("SELECT COUNT(*) FROM meta").fetchone()[0] == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="rights are ACLs there")
+def test_ledger_and_folders_are_their_owners_only(office: Office) -> None:
+    office.hire("anna")
+    other = office.hire("bert")
+    office.cloud.tenant.set_photo(other.account_id, face("somebody else"))
+    old = os.umask(0)
+    try:
+        assert office.sync().code == 0
+    finally:
+        os.umask(old)
+
+    state = office.nights.state
+    kept = [state / "ledger.sqlite3", *(state / "backups").glob("*/*.jpg")]
+    assert len(kept) == 2
+    assert {
+        path.stat().st_mode & 0o077 for path in [*kept, state, *(one for one in state.iterdir() if one.is_dir())]
+    } == {0}
+
+
+# The folder
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "is_far"),
+    [
+        ("/srv/state", "ext4", False),
+        ("/home/anna/state", "nfs4", True),
+        ("/home", "nfs4", True),
+        ("/homestead", "ext4", False),
+        ("/home/local/state", "xfs", False),
+        ("/mnt/our share/state", "cifs", True),
+        ("/var/lib/photo-connector", "ext4", False),
+    ],
+)
+def test_the_file_system_is_that_of_the_nearest_mount_point(path: str, kind: str, is_far: bool) -> None:
+    found = file_system_of(path, mount_points(MOUNTS))
+
+    assert (found, is_network(found)) == (kind, is_far)
+
+
+def test_a_local_folder_is_no_network_share(tmp_path: Path) -> None:
+    assert not is_network_share(tmp_path)
+
+
+def test_a_state_folder_that_cannot_be_made_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(StateError, match=r"STATE_DIR: .*file.* cannot be written"):
+        make_state_folder(tmp_path / "file" / "state")
+
+
+# The lock
+
+
+def test_a_second_run_gives_way_and_goes_on_when_the_first_has_ended(office: Office) -> None:
+    office.hire("anna")
+    make_state_folder(office.nights.state)
+
+    with hold_lock(office.nights.state):
+        turned_away = office.sync()
+        with pytest.raises(Locked), hold_lock(office.nights.state):
+            pass
+
+    assert turned_away.code == 6
+    assert "Another run works in" in turned_away.err
+    assert list(office.cloud.requests) == []
+    assert office.sync().totals["created"] == 1
+
+
+def test_the_lock_of_a_killed_run_holds_nobody(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys, time\nfrom connector.ledger.store import hold_lock\n"
+        "with hold_lock(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(Locked), hold_lock(tmp_path):
+            pass
+        holder.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+        holder.wait()
+
+    with hold_lock(tmp_path):
+        pass
+
+
+# What is forgotten
+
+
+def test_outcomes_and_backups_are_kept_as_long_as_the_settings_say(office: Office) -> None:
+    office.settings.update(LEDGER_DAYS="30", BACKUP_DAYS="5")
+    anna = office.hire("anna")
+    office.cloud.tenant.set_photo(anna.account_id, face("somebody else"))
+    office.sync()
+    backups = office.nights.state / "backups"
+
+    office.sync(days=4)
+    assert len(list(backups.glob("*/*.jpg"))) == 1
+
+    office.sync(days=2)
+    assert list(backups.glob("*/*.jpg")) == []
+    assert rows(office, "SELECT COUNT(*) FROM outcomes") == [(1,)]
+    assert rows(office, "SELECT COUNT(*) FROM writes") == [(1,)]
+
+    told = office.sync(days=30)
+    assert rows(office, "SELECT COUNT(*) FROM outcomes") == [(0,)]
+    assert rows(office, "SELECT COUNT(*) FROM writes") == [(0,)]
+    assert (told.totals["unchanged"], told.requests["http"]) == (1, 1), "the memory of who is there stays"
+
+
+def test_a_backup_that_a_later_run_needs_outlives_the_first(office: Office) -> None:
+    office.settings.update(BACKUP_DAYS="5")
+    anna, bert = office.hire("anna"), office.hire("bert")
+    office.cloud.set(reencode="none")
+    for one in (anna, bert):
+        office.cloud.tenant.set_photo(one.account_id, face("one logo"))
+    office.settings["SYNC_MAX_UPLOADS"] = "1"
+    office.sync()
+    office.sync(days=4)
+    backups = office.nights.state / "backups"
+    shared = len({content for (content,) in rows(office, "SELECT before_sha256 FROM writes")})
+    assert shared == 1, "both photos were the same bytes"
+
+    office.sync(days=3)
+    assert len(list(backups.glob("*/*.jpg"))) == 1
+    office.sync(days=3)
+    assert list(backups.glob("*/*.jpg")) == []
+
+
+def test_who_is_deleted_is_forgotten_after_the_ledgers_days_and_not_before(office: Office) -> None:
+    office.settings["LEDGER_DAYS"] = "30"
+    gone, stays = office.hire("gone"), office.hire("stays")
+    office.sync()
+    office.house.tree.delete(gone.entry.guid)
+    office.cloud.tenant.remove_account(gone.account_id)
+    assert office.sync(days=1).of(gone.upn) == ("skip", "deleted")
+
+    office.sync(days=28)
+    assert len(rows(office, "SELECT id FROM people")) == len(rows(office, "SELECT account_id FROM memory")) == 2
+
+    office.sync(days=3)
+    assert rows(office, "SELECT upn FROM people") == [(stays.upn,)]
+    assert rows(office, "SELECT account_id FROM memory") == [(stays.account_id,)]
+    assert len(office.cloud.tenant.writes()) == 2
+
+
+def test_what_stands_is_told_although_the_run_that_began_it_is_old(office: Office) -> None:
+    office.settings["LEDGER_DAYS"] = "30"
+    lost = office.hire("lost", account=False)
+    office.sync()
+    office.sync(days=40)
+
+    assert office.sync(days=40).of(lost.upn) == ("skip", "no-account")
+    assert len(rows(office, "SELECT id FROM runs")) <= 2, "its first run, and tonight's"
+
+
+# The spool and the backups
+
+
+def test_a_spool_holds_a_picture_until_it_is_emptied(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.begin()
+
+    assert spool.keep("ab" * 32, b"picture")
+    assert spool.has("ab" * 32)
+    assert spool.load("ab" * 32) == b"picture"
+    spool.begin()
+    assert not spool.has("ab" * 32)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spool_leaves_the_disk_to_others(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    spool = Spool(tmp_path, spare_bytes=free * 2)
+    spool.begin()
+
+    assert not spool.keep("ab" * 32, b"picture")
+    assert not spool.has("ab" * 32)
+    with pytest.raises(FileNotFoundError):
+        spool.load("ab" * 32)
+
+
+def test_a_backup_is_given_back_only_as_it_was(tmp_path: Path) -> None:
+    backups = Backups(tmp_path)
+    name = backups.keep(b"a face")
+
+    assert backups.keep(b"a face") == name
+    assert backups.load(name) == b"a face"
+    (path,) = tmp_path.glob("*/*.jpg")
+    path.write_bytes(b"another face")
+    assert backups.load(name) is None
+    backups.drop(name)
+    backups.drop(name)
+    assert not backups.has(name)
+    assert backups.load(name) is None
+    assert not backups.has("")
+
+
+def test_a_sweep_takes_only_what_is_old_and_unwanted(tmp_path: Path) -> None:
+    backups = Backups(tmp_path)
+    wanted, unwanted = backups.keep(b"wanted"), backups.keep(b"unwanted")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+
+    assert backups.sweep(is_wanted=lambda name: name == wanted, before=tomorrow - timedelta(days=2)) == 0
+    assert backups.sweep(is_wanted=lambda name: name == wanted, before=tomorrow) == 1
+    assert (backups.has(wanted), backups.has(unwanted)) == (True, False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk with less room than the spool leaves to others."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this machine mounts nothing")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("night", ["first", "second"])
+def test_on_a_full_disk_everybody_gets_their_photo_all_the_same(office: Office, small_disk: Path, night: str) -> None:
+    office.settings["STATE_DIR"] = str(small_disk / "state")
+    (small_disk / "guest.jpg").write_bytes(face("guest"))
+    office.settings["GUEST_PHOTO"] = str(small_disk / "guest.jpg")
+    if night == "second":
+        office.sync()
+    office.team(7)
+    guest = office.cloud.tenant.add_account("eva_partner.example#EXT#@contoso.test", user_type="Guest")
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.totals["created"], told.totals["postponed"]) == (0, 8, 0), told.report
+    assert office.cloud.tenant.photo(guest) is not None
+    assert office.sync(days=1).requests["http"] == 1
+
+
+def test_an_adopted_copy_needs_no_room(office: Office, small_disk: Path) -> None:
+    office.settings["STATE_DIR"] = str(small_disk / "state")
+    anna = office.hire("anna")
+    office.cloud.tenant.set_photo(anna.account_id, copy_of("anna"))
+
+    assert office.sync().of(anna.upn) == ("keep", "adopted")
