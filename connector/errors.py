@@ -30,7 +30,8 @@ class ConnectorError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return f"{self.message} {self.fix}".strip()
+        sentence = self.message if self.message.endswith((".", "!", "?")) else f"{self.message}."
+        return f"{sentence} {self.fix}".strip()
 
 
 class StopRun(ConnectorError):

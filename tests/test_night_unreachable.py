@@ -58,7 +58,7 @@ CASES: list[tuple[Callable[[Office, Path], None], str, str]] = [
     (wrong_directory_ca, "directory:", "LDAP_CA_FILE"),
     (wrong_cloud_ca, "token:", "HTTP_CA_FILE"),
     (dead_domain_controller, "directory:", "whether the server is up"),
-    (unreachable_graph, "Graph:", "GRAPH_URL"),
+    (unreachable_graph, "Graph:", "Check the network"),
 ]
 
 
