@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TextIO, TypeVar
+from typing import NoReturn
 
 import click
 
 from connector import __version__
-from connector.config import Settings, load_settings
+from connector.desk import begin, common, say, stdout, tell_run
 from connector.doctor import examine, write_json, write_line
 from connector.doctor import exit_code as exit_code_of
 from connector.errors import ConnectorError, ExitCode, StopRun, UsageError
+from connector.hindsight import forget, history, restore
 from connector.ledger.runs import find_run
-from connector.model import RunReport
-from connector.morning import leave_for_morning
 from connector.report import FORMATS, format_of, save_report, write_report
 from connector.sync.night import Options
 from connector.sync.retell import retell
@@ -31,24 +29,8 @@ from connector.terminal import begin_logs, log_to_file, progress
 
 log = logging.getLogger("connector.cli")
 
-LISTED = 20
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 EPILOG = """Exit codes: 0 done; 1 a fault of the program; 2 usage or settings; 3 some people failed; 4 a brake stopped
 the run; 5 a system could not be reached; 6 another run holds the lock; 7 finished at its limit; 130 interrupted."""
-
-
-def common(command: Command) -> Command:
-    """Give a command the options of every command."""
-    options = (
-        click.option("--env-file", type=click.Path(path_type=Path), help="Settings file (default: .env here, if any)."),
-        click.option("--verbose", is_flag=True, help="Log each step to standard error."),
-        click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines look."),
-        click.version_option(__version__, prog_name="photo-connector"),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["--help"]})
@@ -78,15 +60,12 @@ def sync(
 ) -> None:
     """Bring changed photos to Microsoft 365: the nightly run."""
     _check_usage(only, reports, **flags)
-    settings = _begin(env_file, verbose=verbose, log_format=log_format)
-    options = Options(only=only, **flags)
+    settings = begin(env_file, verbose=verbose, log_format=log_format)
+    options = Options(only=only, undo=None, **flags)
     with open_state(settings.state_dir) as state:
         log_to_file(state.folder / "logs", form=log_format)
         with progress() as shown, night(state, settings, options, progress=shown) as report:
-            code = _tell(report, settings, reports)
-            for warning in leave_for_morning(report, settings, state.folder):
-                if warning:
-                    _say(f"Warning: {warning}")
+            code = tell_run(report, settings, reports, folder=state.folder)
     sys.exit(code)
 
 
@@ -98,19 +77,6 @@ def _check_usage(only: tuple[str, ...], reports: tuple[Path, ...], **flags: bool
         raise UsageError("--overwrite and --clear exclude each other.", "Use one of them.")
     for path in reports:
         format_of(path)
-
-
-def _tell(report: RunReport, settings: Settings, reports: tuple[Path, ...]) -> int:
-    """Show the run, and write the reports that were asked for; one that cannot be written hides no other."""
-    write_report(report, "text", _stdout(), limit=LISTED)
-    for path in reports:
-        try:
-            save_report(report, path, pictures=settings.report_pictures)
-        except ConnectorError as error:
-            _say(f"Warning: {error}")
-    if report.message:
-        _say(report.message)
-    return report.exit_code if report.exit_code is not None else ExitCode.FAULT
 
 
 @commands.command()
@@ -146,7 +112,7 @@ def report_command(
     """Tell a finished run again (the newest, when no RUN is named)."""
     if output is not None and form is None:
         form = format_of(output)
-    settings = _begin(env_file, verbose=verbose, log_format=log_format)
+    settings = begin(env_file, verbose=verbose, log_format=log_format)
     with view_state(settings.state_dir) as state:
         row = find_run(state.db, run)
         if row is None:
@@ -155,27 +121,11 @@ def report_command(
         if output is not None:
             save_report(told, output, form=form or "text", pictures=settings.report_pictures)
         else:
-            write_report(told, form or "text", _stdout(), pictures=settings.report_pictures)
+            write_report(told, form or "text", stdout(), pictures=settings.report_pictures)
 
 
-def _begin(env_file: Path | None, *, verbose: bool, log_format: str) -> Settings:
-    """Read the settings and begin to log; advice goes to standard error."""
-    begin_logs(verbose=verbose, form=log_format)
-    loaded = load_settings(env_file)
-    for warning in loaded.warnings:
-        _say(f"Warning: {warning}")
-    return loaded.settings
-
-
-def _stdout() -> TextIO:
-    """Return standard output as UTF-8 with unchanged newlines, whatever the console's code page."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="\n")
-    return sys.stdout
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+for _command in (restore, history, forget):
+    commands.add_command(_command)
 
 
 @contextmanager
@@ -207,16 +157,16 @@ def run(arguments: list[str] | None = None) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     except (KeyboardInterrupt, click.Abort):
-        _say("Interrupted.")
+        say("Interrupted.")
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
         error.show()
         return ExitCode.SETTINGS
     except StopRun as stop:
-        _say(str(stop))
+        say(str(stop))
         return stop.exit_code
     except ConnectorError as error:
-        _say(str(error))
+        say(str(error))
         return ExitCode.FAULT
     except Exception as fault:  # noqa: BLE001 - the one place that catches everything
         return _fault(fault)
@@ -227,5 +177,5 @@ def _fault(fault: Exception) -> int:
     log.error("a fault of the program itself", exc_info=fault)
     files = [handler for handler in logging.getLogger("connector").handlers if hasattr(handler, "baseFilename")]
     where = f" The log is {files[0].baseFilename}." if files else ""
-    _say(f"A fault of the program itself: {type(fault).__name__}: {fault}.{where} Please report it.")
+    say(f"A fault of the program itself: {type(fault).__name__}: {fault}.{where} Please report it.")
     return ExitCode.FAULT

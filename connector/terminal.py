@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,6 +22,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 from connector.model import Progress as Shown
 from connector.model import Quiet
@@ -66,6 +69,19 @@ def progress() -> Iterator[Shown]:
     )
     with Progress(*columns, console=console, transient=True) as bars:
         yield Bars(bars)
+
+
+def show_table(heading: Iterable[str], rows: Iterable[Sequence[str]], endings: Sequence[str]) -> None:
+    """Show (when, run, what, why) rows as a table on standard output, between lines of text."""
+    console = Console()
+    table = Table("when", "run", "what", "why", box=SIMPLE)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    for line in heading:
+        console.print(Text(line))
+    console.print(table)
+    for line in ("What would change it", *endings) if endings else ():
+        console.print(Text(line))
 
 
 class JsonLines(logging.Formatter):

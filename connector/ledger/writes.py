@@ -54,10 +54,22 @@ def find_write(db: sqlite3.Connection, run: int, target: str, *, account_id: str
     return None if row is None else _write(row)
 
 
-def writes_of_run(db: sqlite3.Connection, run: int) -> Iterator[Write]:
-    """Yield what a run wrote."""
-    for row in db.execute("SELECT * FROM writes WHERE run = ? ORDER BY account_id, target", (run,)).fetchall():
-        yield _write(row)
+def writes_of_run(db: sqlite3.Connection, run: int, target: str, *, chunk: int) -> Iterator[list[Write]]:
+    """Yield in chunks what a run wrote to a target; the ledger may be written meanwhile."""
+    last = ""
+    while True:
+        query = "SELECT * FROM writes WHERE run = ? AND target = ? AND account_id > ? ORDER BY account_id LIMIT ?"
+        rows = db.execute(query, (run, target, last, chunk)).fetchall()
+        if not rows:
+            return
+        last = rows[-1]["account_id"]
+        yield [_write(row) for row in rows]
+
+
+def count_writes(db: sqlite3.Connection, run: int) -> dict[str, int]:
+    """Count what a run wrote, by target."""
+    query = "SELECT target, COUNT(*) AS n FROM writes WHERE run = ? GROUP BY target"
+    return {row["target"]: row["n"] for row in db.execute(query, (run,))}
 
 
 def last_writes_of(db: sqlite3.Connection, person_id: str) -> list[Write]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from connector.errors import ExitCode, PersonError
 from connector.ledger import memory as memory_rows
@@ -32,13 +33,40 @@ class Done:
     error: PersonError | None = None
 
 
+class Supply(Protocol):
+    """Where a target's steps come from, and what makes them ready to be written."""
+
+    def chunks(self, size: int) -> Iterator[list[Step]]:
+        """Yield the steps in chunks, in their order."""
+
+    def made_ready(self, chunk: Sequence[Step]) -> Iterator[Ready]:
+        """Yield those of a chunk that can be written; tell the others with their reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromSource:
+    """Supply the night's plan with the pictures of the source."""
+
+    night: Night
+    target: Target
+    source: Source
+
+    def chunks(self, size: int) -> Iterator[list[Step]]:
+        """Yield the plan in chunks."""
+        return steps(self.night.db, self.target.name, chunk=size)
+
+    def made_ready(self, chunk: Sequence[Step]) -> Iterator[Ready]:
+        """Load pictures, confirm removals, keep what is replaced."""
+        return made_ready(self.night, chunk, target=self.target, source=self.source)
+
+
 class Applier:
     """Carry out a target's plan: writes side by side, each after its intent; tags read back behind them."""
 
-    def __init__(self, night: Night, target: Target, source: Source) -> None:
+    def __init__(self, night: Night, target: Target, supply: Supply) -> None:
         self._night = night
         self._target = target
-        self._source = source
+        self._supply = supply
         self._back = ReadBack(night, target)
         self._begun = 0
         self._on_the_wire: dict[str, Intent] = {}
@@ -59,10 +87,10 @@ class Applier:
 
     def _write_all(self, lanes: Lanes[Ready, Done]) -> None:
         ahead = self._night.settings.sync_concurrency * 2
-        for chunk in steps(self._night.db, self._target.name, chunk=self._target.batch_size * 5):
+        for chunk in self._supply.chunks(self._target.batch_size * 5):
             if self._is_over():
                 break
-            for ready in made_ready(self._night, self._allowed(chunk), target=self._target, source=self._source):
+            for ready in self._supply.made_ready(self._allowed(chunk)):
                 if self._is_over():
                     break
                 self._begin(ready)
@@ -96,7 +124,7 @@ class Applier:
     def _begin(self, ready: Ready) -> None:
         """Write down, before it happens, what is about to happen."""
         night, item, step = self._night, ready.step.item, ready.step
-        now = night.clock()
+        now, restores = night.clock(), night.options.undo is not None
         intent = Intent(
             person_id=item.person.id,
             source_sha256=item.source_sha256,
@@ -104,8 +132,9 @@ class Applier:
             sent_print=ready.sent_print,
             tag_before=step.tag_before,
             started_at=now,
+            restores=restores,
             reason=step.reason,
-            recipe=night.recipe.key if ready.sent_bytes else "",
+            recipe=night.recipe.key if ready.sent_bytes and not restores else "",
         )
         write = Write(
             run=night.run,

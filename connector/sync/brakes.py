@@ -13,7 +13,7 @@ from connector.sync.night import Night
 
 def check_plan(night: Night) -> None:
     """Let the plan pass, or raise BrakeError with every brake it trips; `--force` passes and says so."""
-    trips = check_brakes(_counts(night), _limits(night))
+    trips = check_brakes(_counts(night), limits_of(night))
     if trips and not night.options.force:
         reasons = " ".join(trip.message for trip in trips)
         fixes = " ".join(dict.fromkeys(trip.fix for trip in trips))
@@ -45,7 +45,8 @@ def _counts(night: Night) -> PlanCounts:
     )
 
 
-def _limits(night: Night) -> Limits:
+def limits_of(night: Night) -> Limits:
+    """Return the settings of the brakes, for this run."""
     settings = night.settings
     return Limits(
         changes_percent=settings.sync_max_changes_percent,

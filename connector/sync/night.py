@@ -18,6 +18,14 @@ from connector.sources.folder import ATTRIBUTE as FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Undoing:
+    """Name what a restore takes back: what a run wrote, or else the newest write for a person."""
+
+    run: int = 0
+    person_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Hold what was asked for on the command line of this run."""
 
@@ -28,6 +36,17 @@ class Options:
     overwrite: bool = False
     clear: bool = False
     force: bool = False
+    undo: Undoing | None = None
+
+    @property
+    def kind(self) -> str:
+        """Return what kind of run this is."""
+        return "sync" if self.undo is None else "restore"
+
+    @property
+    def is_chosen(self) -> bool:
+        """Say whether the run is about named people only, or those of an earlier run, and tells of nobody else."""
+        return bool(self.only) or self.undo is not None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -26,15 +26,17 @@ from connector.ledger.runs import (
     tell_standing,
 )
 from connector.ledger.store import transaction
+from connector.ledger.undo import begin_undo
 from connector.model import Action, Clock, Progress, Reason, RunReport, Traffic, utc_now
 from connector.sources import Source
 from connector.sources.open import open_source
-from connector.sync.apply import Applier
+from connector.sync.apply import Applier, FromSource
 from connector.sync.brakes import check_plan
 from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.night import Night, Options
 from connector.sync.plan import Planner
 from connector.sync.read import match, read_accounts, read_chosen, read_people
+from connector.sync.restore import leave_rest, undo
 from connector.sync.retell import retell
 from connector.sync.state import State, draft_of
 from connector.sync.targets import open_targets
@@ -62,7 +64,7 @@ def night(
 ) -> Iterator[RunReport]:
     """Do a night and give its report, which can be told while the block lasts. Faults of our own are raised."""
     with transaction(state.db):
-        run = begin_run(state.db, kind="sync", now=clock(), dry_run=options.dry_run, chosen=bool(options.only))
+        run = begin_run(state.db, kind=options.kind, now=clock(), dry_run=options.dry_run, chosen=options.is_chosen)
     with draft_of(state) if options.dry_run else nullcontext(state.db) as db:
         tonight = Night(
             settings=settings,
@@ -95,14 +97,13 @@ def _run(night: Night) -> None:
     message, pace = "", {}
     work.begin_work(night.db)
     begin_plan(night.db)
+    begin_undo(night.db)
     try:
         with open_cloud(night.settings, night.traffic) as cloud:
             night.turn_away = cloud.transport.gate.close
-            source = open_source(night.settings, night.traffic)
             try:
-                _steps(night, cloud, source)
+                _do(night, cloud)
             finally:
-                source.close()
                 pace = cloud.transport.pace()
     except StopRun as stop:
         night.codes.add(stop.exit_code)
@@ -115,6 +116,18 @@ def _run(night: Night) -> None:
         _finish(night, f"A fault of the program itself: {type(fault).__name__}.", pace)
         raise
     _finish(night, message, pace)
+
+
+def _do(night: Night, cloud: Cloud) -> None:
+    """Take an earlier run back, or sync."""
+    if night.options.undo is not None:
+        undo(night, cloud)
+        return
+    source = open_source(night.settings, night.traffic)
+    try:
+        _steps(night, cloud, source)
+    finally:
+        source.close()
 
 
 def _steps(night: Night, cloud: Cloud, source: Source) -> None:
@@ -139,7 +152,7 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
     if night.options.dry_run:
         return
     for target in targets:
-        Applier(night, target, source).run(sum(count_plan(night.db)[:3]))
+        Applier(night, target, FromSource(night, target, source)).run(sum(count_plan(night.db)[:3]))
 
 
 def _plan(night: Night, target: Target) -> None:
@@ -170,6 +183,7 @@ def _postpone(night: Night) -> None:
     """Leave for the next run whoever is due and was not done."""
     is_limit = ExitCode.LIMIT in night.codes
     detail = "The run reached its limit." if is_limit else "The run was stopped before this person's turn."
+    leave_rest(night, detail)
     for target in night.settings.targets:
         for items in work.undone(night.db, target):
             with transaction(night.db):
@@ -179,7 +193,7 @@ def _postpone(night: Night) -> None:
 
 def _finish(night: Night, message: str, pace: dict[str, float]) -> None:
     """Store how the night ended, and forget what is old."""
-    chosen = bool(night.options.only)
+    chosen = night.options.is_chosen
     _postpone(night)
     totals = count_totals(night.db, night.run, night.settings.targets, chosen=chosen)
     totals["conflicts"] = count_conflicts(night.db, night.run)

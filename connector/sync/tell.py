@@ -74,7 +74,7 @@ _AGAIN = frozenset(
 
 def tell_trouble(night: Night, target: str, item: WorkItem, error: PersonError) -> None:
     """Tell that the service failed for one person; what trying again does not mend is not tried every night."""
-    if error.skip:
+    if error.skip and night.options.undo is None:  # what a restore sends is not the source's picture
         save_refusal(
             night.db,
             target,

@@ -1,0 +1,75 @@
+"""How does every command begin, and how is its run told? Options, settings, words to both outputs."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from connector import __version__
+from connector.config import Settings, load_settings
+from connector.errors import ConnectorError, ExitCode
+from connector.model import RunReport
+from connector.morning import leave_for_morning
+from connector.report import save_report, write_report
+from connector.terminal import begin_logs
+
+LISTED = 20
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def common(command: Command) -> Command:
+    """Give a command the options of every command."""
+    options = (
+        click.option("--env-file", type=click.Path(path_type=Path), help="Settings file (default: .env here, if any)."),
+        click.option("--verbose", is_flag=True, help="Log each step to standard error."),
+        click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines look."),
+        click.version_option(__version__, prog_name="photo-connector"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def begin(env_file: Path | None, *, verbose: bool, log_format: str) -> Settings:
+    """Read the settings and begin to log; advice goes to standard error."""
+    begin_logs(verbose=verbose, form=log_format)
+    loaded = load_settings(env_file)
+    for warning in loaded.warnings:
+        say(f"Warning: {warning}")
+    return loaded.settings
+
+
+def tell_run(report: RunReport, settings: Settings, reports: tuple[Path, ...], *, folder: Path) -> int:
+    """Show the run, write the reports that were asked for and what is left for the morning; returns the exit code.
+
+    A report that cannot be written hides no other.
+    """
+    write_report(report, "text", stdout(), limit=LISTED)
+    for path in reports:
+        try:
+            save_report(report, path, pictures=settings.report_pictures)
+        except ConnectorError as error:
+            say(f"Warning: {error}")
+    if report.message:
+        say(report.message)
+    for warning in leave_for_morning(report, settings, folder):
+        if warning:
+            say(f"Warning: {warning}")
+    return report.exit_code if report.exit_code is not None else ExitCode.FAULT
+
+
+def stdout() -> TextIO:
+    """Return standard output as UTF-8 with unchanged newlines, whatever the console's code page."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="\n")
+    return sys.stdout
+
+
+def say(text: str) -> None:
+    """Write a line to standard error."""
+    click.echo(text, err=True)

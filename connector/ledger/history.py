@@ -1,0 +1,91 @@
+"""What does the ledger tell of one person? Who it is, what was done and what stood, and what is remembered now."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+from connector.ledger.codec import key
+from connector.ledger.people import search_people
+from connector.model import Action, Person, Reason
+
+
+class Event(NamedTuple):
+    """Hold one thing that was done for, or said of, a person; `until` is when something standing ended, if it did.
+
+    `before_sha256` is the backup of the photo that a write took the place of.
+    """
+
+    run: int
+    kind: str
+    at: str
+    until: str
+    dry_run: bool
+    target: str
+    action: Action
+    reason: Reason
+    detail: str
+    before_sha256: str
+    is_write: bool
+
+
+class Known(NamedTuple):
+    """Hold what is known of a person today, as in the rows of `people`."""
+
+    state: str
+    account_id: str
+    account_upn: str
+    match_rule: str
+    match_problem: str
+    source_sha256: str
+    source_reason: str
+
+
+def find_people(db: sqlite3.Connection, name: str) -> list[Person]:
+    """Find people by UPN, mail, sAMAccountName, name or id; also who is known only from what was done."""
+    found = {person.id: person for person in search_people(db, name)}
+    query = "SELECT DISTINCT person_id, name, upn FROM outcomes WHERE upn = ? COLLATE NOCASE OR ? IN (name, person_id)"
+    for row in db.execute(query, (key(name), name)):
+        found.setdefault(row["person_id"], Person(id=row["person_id"], name=row["name"], upn=row["upn"]))
+    return list(found.values())
+
+
+def known_of(db: sqlite3.Connection, person_id: str) -> Known | None:
+    """Return what is known of a person today; None for somebody who is only remembered."""
+    query = """SELECT p.state, p.account_id, COALESCE(a.upn, '') AS account_upn, p.match_rule, p.match_problem,
+        p.source_sha256, p.source_reason FROM people p LEFT JOIN accounts a ON a.id = p.account_id WHERE p.id = ?"""
+    row = db.execute(query, (person_id,)).fetchone()
+    return None if row is None else Known(*row)
+
+
+def events_of(db: sqlite3.Connection, person_id: str) -> list[Event]:
+    """Return all that was done for, or stood about, a person, oldest first."""
+    rows = db.execute(f"{_OUTCOMES} UNION ALL {_STANDING} ORDER BY 1, 3", {"person": person_id})
+    return [_event(row) for row in rows]
+
+
+def _event(row: sqlite3.Row) -> Event:
+    values = dict(row)
+    values["dry_run"], values["is_write"] = bool(values["dry_run"]), bool(values["is_write"])
+    values["action"], values["reason"] = Action(values["action"]), Reason(values["reason"])
+    return Event(**values)
+
+
+_OUTCOMES = """
+    SELECT o.run, COALESCE(r.kind, '') AS kind, COALESCE(r.started, '') AS at, '' AS until,
+           COALESCE(r.dry_run, 0) AS dry_run, o.target, o.action, o.reason, o.detail,
+           COALESCE(w.before_sha256, '') AS before_sha256, w.run IS NOT NULL AS is_write
+    FROM outcomes o LEFT JOIN runs r ON r.id = o.run
+    LEFT JOIN writes w ON w.run = o.run AND w.target = o.target AND w.person_id = o.person_id
+    WHERE o.person_id = :person"""
+_STANDING = """
+    SELECT s.from_run, COALESCE(r.kind, ''), COALESCE(r.started, ''), COALESCE(u.started, ''), 0, s.target, s.action,
+           s.reason, s.detail, '', 0
+    FROM standing s LEFT JOIN runs r ON r.id = s.from_run LEFT JOIN runs u ON u.id = s.until_run
+    WHERE s.person_id = :person"""
+
+
+def targets_of(db: sqlite3.Connection, account_id: str) -> list[str]:
+    """Name the targets in which something is remembered, or open, of an account."""
+    query = "SELECT target FROM memory WHERE account_id = ? UNION SELECT target FROM intents WHERE account_id = ?"
+    return [row["target"] for row in db.execute(query, (account_id, account_id))]

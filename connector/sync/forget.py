@@ -1,0 +1,128 @@
+"""How is one person forgotten? In the ledger, the backups, the kept reports and the logs; the rest is named."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from connector.config import Settings
+from connector.ledger import forget as rows
+from connector.ledger.runs import find_run
+from connector.ledger.store import transaction
+from connector.ledger.writes import is_backup_wanted
+from connector.model import Person, utc_now
+from connector.report import save_report
+from connector.sync.history import one_person
+from connector.sync.retell import retell
+from connector.sync.state import State
+
+_REPORT = re.compile(r"run-(\d+)\.html")
+_SHORTEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Count what was deleted, and say what could not be reached."""
+
+    rows: int
+    backups: int
+    reports: int
+    log_lines: int
+    beyond: tuple[str, ...]
+
+
+def forget_person(state: State, settings: Settings, name: str) -> Forgotten:
+    """Delete all that the state folder holds about a person; UsageError where the name fits nobody, or several."""
+    db = state.db
+    person = one_person(db, name)
+    account_ids = rows.accounts_of(db, person.id)
+    names = _names(person, {*rows.upns_of(db, account_ids), *rows.old_names_of(db, person.id)}, account_ids)
+    runs, backups = rows.runs_with(db, person.id), rows.backups_of(db, person.id)
+    db.execute("PRAGMA secure_delete = ON")
+    for backup in backups:
+        state.backups.drop(backup)
+    with transaction(db):
+        count = rows.drop_person(db, person.id, account_ids=account_ids)
+        count += rows.hide_names(db, names)
+    # what a stopped run kept is nobody's any more, so it may have been theirs; a moment ahead for coarse clocks
+    later = utc_now() + timedelta(minutes=1)
+    unnamed = state.backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one), before=later)
+    rows.scrub(db)
+    reports = _retold(state, settings, runs, names)
+    lines = sum(_without(path, names, person.sam_account_name) for path in (state.folder / "logs").glob("*.log*"))
+    return Forgotten(count, len(backups) + unnamed, reports, lines, tuple(_beyond(state.folder, settings)))
+
+
+def _names(person: Person, others: Iterable[str], account_ids: Iterable[str]) -> list[str]:
+    """Return every text that names a person and nobody else, the longest first."""
+    known = {person.id, person.name, person.upn, person.mail, person.sid, person.anchor, *others, *account_ids}
+    return sorted((one for one in known if len(one) >= _SHORTEST), key=len, reverse=True)
+
+
+def _retold(state: State, settings: Settings, runs: set[int], names: list[str]) -> int:
+    """Write the kept reports anew in which the person was; one whose run is no longer known is deleted."""
+    count = 0
+    for path in (state.folder / "reports").iterdir():
+        found = _REPORT.fullmatch(path.name)
+        run = int(found[1]) if found else 0
+        if run not in runs and not _mentions(path, names):
+            continue
+        count += 1
+        row = find_run(state.db, run) if run else None
+        path.unlink()
+        if row is not None:
+            told = retell(state.db, row, backups=state.backups, spool=state.spool)
+            save_report(told, path, pictures=settings.report_pictures)
+            path.chmod(0o600)
+    return count
+
+
+def _mentions(path: Path, names: list[str]) -> bool:
+    if not path.is_file():
+        return False
+    text = path.read_text("utf-8", errors="replace").casefold()
+    return any(html.escape(name).casefold() in text or name.casefold() in text for name in names)
+
+
+def _without(path: Path, names: list[str], sam_account_name: str) -> int:
+    """Take the lines that name the person out of a log; returns how many."""
+    words = [*names, *(json.dumps(name)[1:-1] for name in names)]
+    parts = [re.escape(word) for word in words]
+    if sam_account_name:
+        parts.append(rf"\b{re.escape(sam_account_name)}\b")
+    pattern = re.compile("|".join(parts), re.IGNORECASE)
+    lines = path.read_text("utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if not pattern.search(line)]
+    if len(kept) < len(lines):
+        path.write_text("".join(kept), encoding="utf-8")
+    return len(lines) - len(kept)
+
+
+def _beyond(folder: Path, settings: Settings) -> Iterator[str]:
+    """Name what is not in our hands."""
+    yield "The photo in the cloud stays: remove it in the Microsoft 365 admin centre, or clear it in the source."
+    yield "Reports that were mailed, or written elsewhere by --report or `report --output`, may name the person."
+    if settings.report_mail_to:
+        yield f"Mailed reports went to {', '.join(settings.report_mail_to)}."
+    for damaged in sorted(folder.glob("ledger-damaged-*")):
+        yield f"{damaged} is a damaged ledger that may hold the person's rows: delete the file."
+    yield "Logs of the system, and copies or backups of the state folder, are not touched."
+    yield (
+        "The next night reads everybody. Who is then still in the source and in scope is met as somebody new: "
+        "leave the person out first, by LDAP_FILTER, LDAP_GROUP or LDAP_EXCLUDE_DN, if they are to stay forgotten."
+    )
+
+
+def as_lines(forgotten: Forgotten) -> Iterator[str]:
+    """Yield what was forgotten, and what is out of reach, as plain lines."""
+    yield (
+        f"Forgotten: {forgotten.rows} rows of the ledger, {forgotten.backups} kept photos, {forgotten.reports} kept "
+        f"reports (written anew without the person), {forgotten.log_lines} lines of the logs."
+    )
+    yield "Out of reach:"
+    yield from (f"  - {line}" for line in forgotten.beyond)
