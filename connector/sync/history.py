@@ -111,9 +111,11 @@ def _commands(state: State, person: Person, known: Known | None) -> Iterator[tup
             break
     if known is None or known.state != "in-scope" or not known.account_id:
         return
-    if known.source_sha256:
+    memories = [find_memory(state.db, target, known.account_id) for target in targets_of(state.db, known.account_id)]
+    if known.source_sha256 and not any(memory.restored for memory in memories if memory is not None):
         yield f"photo-connector sync --only {who} --overwrite", "sends the source's photo, whatever the cloud shows"
-    yield f"photo-connector sync --only {who} --clear", "removes the cloud photo, if it is ours"
+    if any(memory.presence is Presence.OURS for memory in memories if memory is not None):
+        yield f"photo-connector sync --only {who} --clear", "removes the cloud photo, if it is ours"
 
 
 def quoted(name: str) -> str:

@@ -1,0 +1,194 @@
+"""What is told of one person? What was done, when and why, how it stands now, and the command that would change it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from connector.ledger.store import hold_lock
+from tests.nights import Told
+from tests.office import Office, face
+
+
+def history(office: Office, *arguments: str) -> Told:
+    """Type `history`."""
+    return office.nights.type("history", "--env-file", str(office.nights.env_file()), *arguments)
+
+
+def as_json(office: Office, person: str) -> dict[str, Any]:
+    """Type `history --format json`."""
+    return dict(json.loads(history(office, person, "--format", "json").out))
+
+
+def restore(office: Office, *arguments: str) -> Told:
+    """Type `restore`, a day later."""
+    return office.nights.type("restore", "--env-file", str(office.nights.env_file()), *arguments, days=1)
+
+
+def test_every_deed_is_told_with_its_time_and_reason(office: Office) -> None:
+    ada = office.hire("ada")
+    office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    office.sync()
+    office.paint(ada, face("new ada"))
+    office.sync(days=1)
+
+    told = as_json(office, ada.upn)
+
+    assert [(one["run"], one["action"], one["reason"], one["backup"]) for one in told["events"]] == [
+        (1, "replace", "cloud-differs", True),
+        (2, "replace", "source-changed", True),
+    ]
+    assert told["events"][0]["at"] < told["events"][1]["at"]
+    assert "In the cloud (graph): the source's photo." in told["now"]
+
+
+@pytest.mark.parametrize(
+    ("number", "command", "deed"),
+    [
+        (0, "restore --person ada@contoso.test", ("restore", "replace", "restored")),
+        (1, "sync --only ada@contoso.test --overwrite", ("sync", "replace", "overwritten")),
+        (2, "sync --only ada@contoso.test --clear", ("sync", "remove", "cleared-by-admin")),
+    ],
+    ids=["restore", "overwrite", "clear"],
+)
+def test_the_commands_told_are_commands_that_work(
+    office: Office, number: int, command: str, deed: tuple[str, str, str]
+) -> None:
+    ada = office.hire("ada")
+    office.settings["SYNC_CONFLICT"] = "cloud"
+    office.sync()
+    office.paint(ada, face("new ada"))
+    office.sync(days=1)
+    if "overwrite" in command:
+        office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    told = as_json(office, "ada")["commands"]
+    assert told[number] == f"photo-connector {command}"
+
+    name, *arguments = command.split()
+    done = office.nights.type(name, "--env-file", str(office.nights.env_file()), *arguments, days=1)
+
+    assert done.code == 0, done.err
+    last = as_json(office, "ada")["events"][-1]
+    assert (last["kind"], last["action"], last["reason"]) == deed
+
+
+def test_only_commands_that_would_do_something_are_told(office: Office) -> None:
+    ada = office.hire("ada")
+    office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    office.sync()
+
+    restore(office, "--person", "ada")
+
+    assert as_json(office, "ada")["commands"] == ["photo-connector restore --person ada@contoso.test"]
+
+
+def test_the_present_state_is_told_after_a_restore(office: Office) -> None:
+    office.hire("ada")
+    office.sync()
+    restore(office, "--person", "ada")
+
+    told = history(office, "ada").out
+
+    assert "no photo, as put back by restore; left alone until the source changes" in told
+    assert "Put back by `restore` [restored]" in told
+
+
+def test_without_a_backup_no_restore_is_offered(office: Office) -> None:
+    office.settings["BACKUP_DAYS"] = "0"
+    ada = office.hire("ada")
+    office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    office.sync()
+
+    assert not any(" restore " in command for command in as_json(office, "ada")["commands"])
+
+
+def test_what_stands_night_after_night_is_told_once_with_its_span(office: Office) -> None:
+    nobody = office.hire("nobody", photo=None)
+    for _ in range(3):
+        office.sync(days=1)
+    office.paint(nobody, face("nobody"))
+    office.sync(days=1)
+
+    events = as_json(office, "nobody")["events"]
+
+    assert [(one["run"], one["reason"]) for one in events] == [(1, "no-photo"), (4, "first-upload")]
+    assert events[0]["until"] == events[1]["at"]
+
+
+def test_a_dry_run_is_told_as_what_would_have_been(office: Office) -> None:
+    office.hire("ada")
+    office.sync("--dry-run")
+
+    assert "would create" in history(office, "ada@contoso.test").out
+
+
+@pytest.mark.parametrize("name", ["ada@contoso.test", "ADA@Contoso.Test", "ada"], ids=["upn", "any-case", "sam"])
+def test_a_person_goes_by_any_name(office: Office, name: str) -> None:
+    office.hire("ada")
+    office.sync()
+
+    told = history(office, name)
+
+    assert told.code == 0
+    assert told.out.splitlines()[0] == "ada <ada@contoso.test>"
+
+
+def test_nobody_and_two_people_are_usage_errors(office: Office) -> None:
+    office.hire("ada", mail="shared@contoso.test")
+    office.hire("bob", mail="shared@contoso.test")
+    office.sync()
+
+    nobody, two = history(office, "carl"), history(office, "shared@contoso.test")
+
+    assert (nobody.code, two.code) == (2, 2)
+    assert "nobody in the ledger has this name" in nobody.err
+    assert "fits 2 people" in two.err
+    assert "ada@contoso.test" in two.err
+
+
+def test_it_needs_no_lock_and_contacts_nobody(office: Office) -> None:
+    office.hire("ada")
+    office.sync()
+    office.cloud.log.clear()
+
+    with hold_lock(office.nights.state):
+        told = history(office, "ada")
+
+    assert told.code == 0
+    assert list(office.cloud.requests) == []
+
+
+def test_a_name_cannot_forge_lines_or_colours(office: Office) -> None:
+    office.hire("ev\x1b[31mil")
+    office.sync()
+
+    told = history(office, "ev\x1b[31mil@contoso.test")
+
+    assert told.code == 0
+    assert "\x1b" not in told.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal is opened by pty")
+def test_a_terminal_gets_a_table(office: Office) -> None:
+    import pty
+
+    office.hire("ada")
+    office.sync()
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "connector", "history", "--env-file", str(office.nights.env_file()), "ada"]
+    done = subprocess.run(
+        command, check=False, stdout=theirs, stderr=subprocess.PIPE, env={**os.environ, "COLUMNS": "100"}
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+
+    assert done.returncode == 0, done.stderr
+    assert "what" in shown
+    assert "────" in shown
+    assert "photo-connector sync --only ada@contoso.test --overwrite" in " ".join(shown.split())
