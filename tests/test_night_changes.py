@@ -324,6 +324,41 @@ def test_other_settings_mean_a_full_read_that_says_so_and_sends_nothing_again(
     assert (is_quiet(after), after.report["mode"], after.totals["people"]) == (True, "changes", people)
 
 
+def test_a_photo_attribute_that_is_no_longer_asked_for_removes_nobodys_photo(office: Office) -> None:
+    office.settings["SYNC_REMOVED"] = "remove"
+    small = [office.hire(f"small{n}", photo=None, thumbnailPhoto=face(f"small{n}")) for n in range(3)]
+    both = office.hire("both", thumbnailPhoto=face("both long ago"))
+    office.sync()
+    office.settings["LDAP_PHOTO_ATTRIBUTES"] = "jpegPhoto"
+
+    told, full = office.sync(days=1), office.sync("--full", days=1)
+
+    assert (told.code, full.code) == (0, 0), told.err
+    assert [full.of(one.upn) for one in small] == [("skip", "no-photo")] * 3
+    assert any("3 people" in notice and "cloud photos stay" in notice for notice in told.report["notices"])
+    assert (writes(office), len(office.cloud.tenant.photos())) == (4, 4)
+    assert full.of(both.upn) == ("keep", "unchanged")
+
+    office.settings["LDAP_PHOTO_ATTRIBUTES"] = "jpegPhoto,thumbnailPhoto"
+    back = office.sync(days=1)
+
+    assert back.reasons() == {"adopted": 3}
+    assert writes(office) == 4
+
+
+def test_from_one_attribute_to_another_is_a_change_and_no_vanishing(office: Office) -> None:
+    office.settings["LDAP_PHOTO_ATTRIBUTES"] = "thumbnailPhoto"
+    team = [office.hire(f"two{n}", thumbnailPhoto=face(f"long ago {n}")) for n in range(4)]
+    office.sync()
+    office.settings["LDAP_PHOTO_ATTRIBUTES"] = "jpegPhoto"
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.totals["replaced"], told.totals["conflicts"]) == (0, 4, 0), told.err
+    assert all(shows(office, one, one.name) for one in team)
+    assert is_quiet(office.sync(days=1))
+
+
 def test_another_tenant_of_accounts_is_listed_anew(office: Office) -> None:
     office.team(2)
     office.sync()
@@ -399,6 +434,16 @@ def test_conflicts_are_counted_each_night_under_report_and_once_under_cloud(offi
     assert listed.of(anna.upn) == ("keep", "conflict-standing")
     assert (won.of(anna.upn), won.totals["conflicts"]) == (("replace", "cloud-differs"), 1)
     assert office.sync(days=1).totals["conflicts"] == 0
+
+
+def test_a_run_for_one_person_counts_no_conflict_but_theirs(office: Office) -> None:
+    office.settings["SYNC_CONFLICT"] = "report"
+    anna, bert = office.team(2)
+    office.cloud.tenant.set_photo(anna.account_id, face("own choice"))
+    office.sync()
+
+    for one, count in ((anna, 1), (bert, 0)):
+        assert office.sync("--only", one.upn, days=1).totals["conflicts"] == count
 
 
 def test_accounts_that_are_nobodys_are_counted_where_they_are_synced(office: Office) -> None:

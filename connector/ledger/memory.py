@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 
 from connector.ledger.codec import pack_print, pack_time, unpack_print, unpack_time
@@ -58,6 +59,21 @@ _PREFIXED = {name: f"m_{name}" for name in _PLAIN}
 def drop_memory(db: sqlite3.Connection, target: str, account_id: str) -> None:
     """Forget one account's photo."""
     db.execute("DELETE FROM memory WHERE target = ? AND account_id = ?", (target, account_id))
+
+
+def disown_unasked(db: sqlite3.Connection, context: str, *, attributes: Sequence[str]) -> int:
+    """Forget the photos of people who have one only in attributes that are no longer asked for; returns how many.
+
+    They did not clear it, so what the cloud shows is not ours to remove. Belongs before the values are dropped.
+    """
+    asked = f"f.attribute IN ({', '.join('?' * len(attributes))})"
+    return db.execute(
+        f"""DELETE FROM memory WHERE presence = 'ours' AND person_id IN (
+          SELECT p.id FROM people p WHERE p.context = ?
+            AND EXISTS (SELECT 1 FROM photos f WHERE f.person_id = p.id AND NOT {asked})
+            AND NOT EXISTS (SELECT 1 FROM photos f WHERE f.person_id = p.id AND {asked} AND f.gone_run IS NULL))""",
+        (context, *attributes, *attributes),
+    ).rowcount
 
 
 def note_look(db: sqlite3.Connection, target: str, account_id: str, *, now: datetime) -> None:

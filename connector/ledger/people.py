@@ -137,10 +137,10 @@ def account_of(db: sqlite3.Connection, person_id: str) -> str:
     return "" if row is None else str(row["account_id"])
 
 
-def drop_other_attributes(db: sqlite3.Connection, attributes: Sequence[str]) -> None:
+def drop_other_attributes(db: sqlite3.Connection, context: str, *, attributes: Sequence[str]) -> None:
     """Forget the values of attributes that are no longer asked for: they did not vanish, nobody looks."""
-    marks = ", ".join("?" * len(attributes))
-    db.execute(f"DELETE FROM photos WHERE attribute NOT IN ({marks})", tuple(attributes))
+    query = f"DELETE FROM photos WHERE attribute NOT IN ({', '.join('?' * len(attributes))})"
+    db.execute(f"{query} AND person_id IN (SELECT id FROM people WHERE context = ?)", (*attributes, context))
 
 
 def known_attributes(db: sqlite3.Connection, person_id: str) -> set[str]:

@@ -213,12 +213,16 @@ def _outcome(row: sqlite3.Row) -> Outcome:
 
 
 def count_conflicts(db: sqlite3.Connection, run: int) -> int:
-    """Count the people whose cloud photo is somebody else's doing, decided tonight or standing and listed."""
+    """Count the people whose cloud photo is somebody else's doing, decided tonight or standing and listed.
+
+    A run for named people has written what stands for them as outcomes, and counts nobody else.
+    """
     query = """
         SELECT COUNT(*) FROM (
           SELECT person_id FROM outcomes WHERE run = :run AND conflict
           UNION SELECT person_id FROM standing WHERE conflict AND from_run <= :run
-                AND (until_run IS NULL OR until_run > :run))"""
+                AND (until_run IS NULL OR until_run > :run)
+                AND NOT (SELECT chosen FROM runs WHERE id = :run))"""
     count: int = db.execute(query, {"run": run}).fetchone()[0]
     return count
 

@@ -14,6 +14,7 @@ from connector.errors import Unreachable, UsageError
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
 from connector.ledger.matching import match_people
+from connector.ledger.memory import disown_unasked
 from connector.ledger.places import Place, has_place, load_place, save_place
 from connector.ledger.store import transaction
 from connector.model import MatchRule, PersonState
@@ -67,7 +68,6 @@ def _list_accounts(night: Night, transport: Transport, *, shape: str, plans: boo
 
 def read_people(night: Night, source: Source) -> None:
     """Refresh the people, context by context; one that cannot be read leaves its people untouched."""
-    people_rows.drop_other_attributes(night.db, night.trust)
     contexts = source.contexts()
     failures = [failure for context in contexts if (failure := _read_one(night, source, context)) is not None]
     if failures and len(failures) == len(contexts):
@@ -110,7 +110,16 @@ def _read_context(night: Night, source: Source, context: str) -> None:
     if reading.mode is Mode.CHANGES:
         _compare_roster(night, source, context)
     if place is None:
+        _drop_unasked(night, context)
         people_rows.choose_anew(night.db, context, run=night.run)
+
+
+def _drop_unasked(night: Night, context: str) -> None:
+    """Forget attributes that LDAP_PHOTO_ATTRIBUTES no longer names; nobody loses a cloud photo by that."""
+    left = disown_unasked(night.db, context, attributes=night.trust)
+    people_rows.drop_other_attributes(night.db, context, attributes=night.trust)
+    if left:
+        night.tell(f"{left} people of {context} have a photo only where nobody looks now; their cloud photos stay.")
 
 
 def save_page(night: Night, ready: ReadyPage, *, context: str, mode: Mode) -> None:
