@@ -8,7 +8,8 @@ CONTEXT = "guests"
 
 _LONE = """
     SELECT a.* FROM accounts a WHERE a.is_guest AND a.is_enabled AND NOT EXISTS (
-      SELECT 1 FROM people p WHERE p.account_id = a.id AND p.state = 'in-scope' AND p.context <> 'guests')"""
+      SELECT 1 FROM people p WHERE p.account_id = a.id AND p.account_id <> ''
+      AND p.state = 'in-scope' AND p.context <> 'guests')"""
 
 
 def save_guests(db: sqlite3.Connection, source_sha256: str, *, run: int) -> None:

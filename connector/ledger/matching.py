@@ -124,6 +124,7 @@ def unmatched_accounts(db: sqlite3.Connection) -> int:
     """Count synced accounts that are nobody's in scope."""
     query = """
         SELECT COUNT(*) FROM accounts a WHERE a.is_synced
-          AND NOT EXISTS (SELECT 1 FROM people p WHERE p.account_id = a.id AND p.state = 'in-scope')"""
+          AND NOT EXISTS (
+            SELECT 1 FROM people p WHERE p.account_id = a.id AND p.account_id <> '' AND p.state = 'in-scope')"""
     count: int = db.execute(query).fetchone()[0]
     return count
