@@ -63,6 +63,24 @@ def test_no_byte_of_the_state_folder_names_a_forgotten_person(office: Office, ze
     assert found(office, words_of(zenobia)) == []
 
 
+def test_what_was_replaced_long_ago_is_gone_too_even_while_somebody_looks(office: Office, zenobia: Colleague) -> None:
+    for number in range(40):
+        office.hire(f"extra{number}", photo=None, mail=f"extra{number}@contoso.test")
+    office.house.tree.change(zenobia.entry.guid, mail="first-address@contoso.test")
+    office.sync(days=1)
+    office.house.tree.change(zenobia.entry.guid, mail="z@contoso.test")
+    office.sync(days=1)
+    looking = sqlite3.connect(office.nights.state / LEDGER_NAME)
+    looking.execute("SELECT COUNT(*) FROM people").fetchall()
+
+    told = forget(office, "zenobia")
+    hits = found(office, [*words_of(zenobia), "first-address@contoso.test"])
+    looking.close()
+
+    assert told.code == 0
+    assert hits == []
+
+
 def test_the_others_are_still_known(office: Office, zenobia: Colleague) -> None:
     backups = office.nights.state / "backups"
     assert len(list(backups.glob("*/*.jpg"))) == 2

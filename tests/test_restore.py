@@ -91,6 +91,20 @@ def test_what_changed_since_is_left_as_it_is(office: Office, replaced: list[Coll
     assert told.totals["replaced"] == 2
 
 
+@pytest.mark.parametrize("backup_days", ["30", "0"], ids=["with-backups", "without"])
+def test_a_photo_that_somebody_chose_since_is_not_removed(office: Office, backup_days: str) -> None:
+    office.settings["BACKUP_DAYS"] = backup_days
+    ada = office.hire("ada")
+    office.sync()
+    office.cloud.tenant.set_photo(ada.account_id, face("chosen since"))
+
+    dry = restore(office.nights, "--run", "1", "--dry-run", days=1)
+    told = restore(office.nights, "--run", "1")
+
+    assert dry.reasons() == told.reasons() == {"changed-since": 1}
+    assert shows(office, ada, "chosen since")
+
+
 def test_a_tag_that_moved_without_an_edit_hinders_nothing(office: Office, replaced: list[Colleague]) -> None:
     for one in replaced:
         office.cloud.tenant.touch_tag(one.account_id)
