@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tests.lab.samba import DomainController
 from tests.lab.world import fill, ldap_settings
 from tests.nights import Nights, Told, shown
 from tests.office import Colleague, Office, anchor_of, face
+from tests.test_night_stops import wait_until
 
 PUT = r"PUT .*/photo/\$value"
 
@@ -255,6 +258,29 @@ def test_an_answer_that_was_lost_is_settled_by_the_next_night_as_restored(
 
     assert shows(office, replaced[0], f"own {replaced[0].name}")
     assert len(office.cloud.tenant.writes()) == before, "nobody takes the restored photo for somebody's edit"
+
+
+def test_a_restore_killed_half_way_is_finished_by_the_next(office: Office, replaced: list[Colleague]) -> None:
+    office.settings["SYNC_CONCURRENCY"] = "1"
+    earlier = office.cloud.counts().get("photo_puts", 0)
+    office.cloud.fail_next(PUT, Fault(kind="slow", seconds=20, performed=True, skip=1), times=-1)
+    command = [sys.executable, "-m", "connector", "restore", "--env-file", str(office.nights.env_file()), "--run", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: office.cloud.counts().get("photo_puts", 0) > earlier and office.cloud.log.in_flight() > 0)
+    process.kill()
+    process.communicate()
+    office.cloud.faults.clear()
+
+    between = office.sync()
+    told = restore(office.nights, "--run", "1", days=1)
+
+    assert (between.code, told.code) == (0, 0), told.err
+    assert between.totals["conflicts"] == 0, "a restore that was cut short is nobody's edit"
+    assert all(shows(office, one, f"own {one.name}") for one in replaced[:3])
+    assert [office.photo(one) for one in replaced[3:]] == [None, None]
+    before = len(office.cloud.tenant.writes())
+    assert office.sync("--full", days=1).code == 0
+    assert len(office.cloud.tenant.writes()) == before
 
 
 def test_reads_that_lag_behind_a_restore_are_no_edit(office: Office, replaced: list[Colleague]) -> None:
