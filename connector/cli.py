@@ -25,6 +25,7 @@ from connector.sync.night import Options
 from connector.sync.retell import retell
 from connector.sync.run import night
 from connector.sync.state import open_state, view_state
+from connector.systemlog import tell_system
 from connector.terminal import begin_logs, log_to_file, progress
 
 log = logging.getLogger("connector.cli")
@@ -164,13 +165,22 @@ def run(arguments: list[str] | None = None) -> int:
         return ExitCode.SETTINGS
     except StopRun as stop:
         say(str(stop))
+        _tell_system(arguments, stop.exit_code, str(stop))
         return stop.exit_code
     except ConnectorError as error:
         say(str(error))
         return ExitCode.FAULT
     except Exception as fault:  # noqa: BLE001 - the one place that catches everything
+        _tell_system(arguments, ExitCode.FAULT, f"A fault of the program itself: {type(fault).__name__}.")
         return _fault(fault)
     return ExitCode.OK
+
+
+def _tell_system(arguments: list[str] | None, code: ExitCode, text: str) -> None:
+    """Tell the system's log of a run that ended before it had a report: settings, lock, state folder, fault."""
+    command = (sys.argv[1:] if arguments is None else arguments)[:1]
+    if command in (["sync"], ["restore"]) and (warning := tell_system(code, text)):
+        say(f"Warning: {warning}")
 
 
 def _fault(fault: Exception) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from connector.model import MatchRule
 
@@ -120,11 +120,17 @@ def settle_matches(db: sqlite3.Connection) -> None:
     )
 
 
+_NOBODYS = """accounts a WHERE a.is_synced AND NOT EXISTS (
+    SELECT 1 FROM people p WHERE p.account_id = a.id AND p.account_id <> '' AND p.state = 'in-scope')"""
+
+
 def unmatched_accounts(db: sqlite3.Connection) -> int:
     """Count synced accounts that are nobody's in scope."""
-    query = """
-        SELECT COUNT(*) FROM accounts a WHERE a.is_synced
-          AND NOT EXISTS (
-            SELECT 1 FROM people p WHERE p.account_id = a.id AND p.account_id <> '' AND p.state = 'in-scope')"""
-    count: int = db.execute(query).fetchone()[0]
+    count: int = db.execute(f"SELECT COUNT(*) FROM {_NOBODYS}").fetchone()[0]
     return count
+
+
+def unmatched_upns(db: sqlite3.Connection) -> Iterator[str]:
+    """Yield the UPNs of synced accounts that are nobody's in scope, in their order."""
+    for row in db.execute(f"SELECT upn FROM {_NOBODYS} ORDER BY upn_key"):
+        yield row["upn"]

@@ -32,6 +32,7 @@ class RunReport:
 
     `kind` is `sync` or `restore`; `message` is the sentence of what stopped the run, else empty; `notices` are
     sentences the administrator should read (a refused cookie, a brake that was passed, backups switched off).
+    `unmatched` yields the UPNs of synced accounts that are nobody's in scope, as the ledger knows them now.
     `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
     """
 
@@ -49,6 +50,7 @@ class RunReport:
     message: str = ""
     notices: tuple[str, ...] = ()
     pace: Mapping[str, float] = field(default_factory=dict)
+    unmatched: Callable[[], Iterator[str]] = lambda: iter(())
 
 
 class Traffic:

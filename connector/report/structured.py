@@ -20,7 +20,12 @@ COLUMNS = (
 def write_json(report: RunReport, stream: TextIO) -> None:
     """Write the run as one JSON object in ASCII; keys may be added to the contract's, never taken away."""
     head = json.dumps(_head(report), indent=1)
-    stream.write(head.removesuffix("\n}") + ',\n "outcomes": [')
+    stream.write(head.removesuffix("\n}") + ',\n "unmatched": [')
+    comma = "\n  "
+    for upn in report.unmatched():
+        stream.write(comma + json.dumps(upn))
+        comma = ",\n  "
+    stream.write('\n ],\n "outcomes": [')
     comma = "\n  "
     for outcome in report.outcomes():
         stream.write(comma + json.dumps(as_json(outcome)))

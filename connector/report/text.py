@@ -30,6 +30,19 @@ def _lines(report: RunReport, limit: int | None) -> Iterator[str]:
     for concern in concerns(report):
         yield from _concern(report, concern, limit)
     yield from _others(report, limit)
+    yield from _unmatched(report, limit)
+
+
+def _unmatched(report: RunReport, limit: int | None) -> Iterator[str]:
+    """List accounts that Entra Connect synced and that are nobody's in scope: perhaps a scope that is too narrow."""
+    count = report.totals.get("unmatched_accounts", 0)
+    names = list(islice(report.unmatched(), limit)) if limit is not None else report.unmatched()
+    for number, upn in enumerate(names):
+        if number == 0:
+            yield from ("", f"Synced accounts without a person in scope: {count:,}")
+        yield f"  {plain(upn)}"
+    if limit is not None and count > limit:
+        yield f"  … and {count - limit:,} more; --report FILE.json lists all."
 
 
 def _facts(report: RunReport) -> Iterator[str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from connector.ledger.codec import unpack_time
 from connector.ledger.files import Backups, Spool
+from connector.ledger.matching import unmatched_upns
 from connector.ledger.memory import find_memory
 from connector.ledger.runs import RunRow, outcomes_of
 from connector.ledger.writes import find_write
@@ -37,6 +38,7 @@ def retell(db: sqlite3.Connection, row: RunRow, *, backups: Backups, spool: Spoo
         message=row.message,
         notices=tuple(row.notices),
         pace=row.pace,
+        unmatched=lambda: unmatched_upns(db) if row.totals.get("unmatched_accounts") else iter(()),
     )
 
 

@@ -1,0 +1,21 @@
+"""Whom does a night leave without a match? Both sides are counted and listed."""
+
+from __future__ import annotations
+
+from tests.office import Office
+
+
+def test_people_without_an_account_and_accounts_without_a_person_are_counted_and_listed(office: Office) -> None:
+    office.hire("anna")
+    office.hire("lone", account=False)
+    stranger = "stranger@contoso.test"
+    office.cloud.tenant.add_account(stranger, immutable_id="QUJDREVGR0hJSktMTU5PUA==", synced=True)
+    office.cloud.tenant.add_account("cloud-only@contoso.test")
+
+    told = office.sync()
+
+    assert told.of("lone@contoso.test") == ("skip", "no-account")
+    assert told.totals["unmatched_accounts"] == 1
+    assert told.report["unmatched"] == [stranger]
+    assert stranger in told.out
+    assert "cloud-only@contoso.test" not in told.out
