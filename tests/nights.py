@@ -127,6 +127,8 @@ def _close_logs() -> None:
     for handler in list(ours.handlers):
         ours.removeHandler(handler)
         handler.close()
+    ours.propagate = True
+    ours.setLevel(logging.NOTSET)
 
 
 def shown(cloud: Emulator, account_id: str) -> Fingerprint:

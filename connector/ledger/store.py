@@ -148,7 +148,7 @@ def connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, timeout=30)
     db.row_factory = sqlite3.Row
     try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -16384", "temp_store = FILE"):
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "cache_size = -4096", "temp_store = FILE"):
             db.execute(f"PRAGMA {pragma}")
     except sqlite3.Error:
         db.close()  # an open handle keeps Windows from setting a damaged file aside

@@ -12,7 +12,7 @@ from connector.errors import Unreachable
 from connector.sources import trouble
 from connector.sources.session import Answer, RawEntry, Session
 
-FIRST_PAGE, FEWEST, MOST = 250, 50, 1000
+FIRST_PAGE, FEWEST, MOST = 250, 50, 500
 # AD's pages count objects, not bytes, and ldap3 holds a page about three times over. Over 10,000 people with 8 kB each,
 # 2 MiB took 10 MiB of memory and 16 MiB took 34, in the same time.
 PAGE_BYTES = 2 * 1024 * 1024

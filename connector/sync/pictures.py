@@ -17,7 +17,7 @@ from connector.sources import Page, PersonRead
 from connector.sync.night import Night
 
 # So many pages wait for their pictures while the next one is read.
-PAGES_AHEAD = 2
+PAGES_AHEAD = 1
 
 Made = Prepared | PictureRefused
 
