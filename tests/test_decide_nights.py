@@ -270,7 +270,7 @@ class Nights(RuleBasedStateMachine):
 
     @rule()
     def the_ledger_is_lost(self) -> None:
-        # a write that nobody remembers and the cloud does not show yet looks like an edit when it appears: no rule helps
+        # a write that nobody remembers and the cloud does not show yet looks like an edit when it appears
         if self.cloud.lag:
             return
         self.memory = self.intent = None
