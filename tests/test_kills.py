@@ -9,6 +9,8 @@ import sqlite3
 import subprocess
 from collections import Counter
 
+import pytest
+
 from connector.photo import Recipe, prepare
 from tests.nights import shown
 from tests.office import Colleague, Office, face
@@ -46,6 +48,7 @@ def _conflicts(office: Office) -> int:
         return int(db.execute("SELECT COUNT(*) FROM outcomes WHERE conflict").fetchone()[0])
 
 
+@pytest.mark.timeout(1200)  # a hundred restarts on a busy machine
 def test_a_hundred_kills_lose_nobody_and_repeat_at_most_one_upload_per_worker(office: Office) -> None:
     chance = random.Random(4)
     office.settings.update(SYNC_CONCURRENCY=str(WORKERS), SYNC_MAX_CHANGES_PERCENT="100")

@@ -15,6 +15,9 @@ from tests.lab.ldapserver_tree import Tree
 from tests.nights import Told
 from tests.office import Office, crowd, face, populate
 
+# drawing and adopting 10,000 faces may be slow on a busy machine; nothing here is about time
+pytestmark = pytest.mark.timeout(1200)
+
 MANY = 10_000
 CHANGED = 50
 
