@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from connector.model import Action, Fingerprint, Reason
-from connector.photo import PictureRefused, Recipe, distance, prepare, read_print, same_picture
+from connector.photo import PictureRefused, Recipe, prepare, read_print
 from tests.lab import loopback, pictures
 from tests.lab.awkward import awkward_people
 from tests.lab.cases import Case
@@ -319,7 +319,7 @@ def test_the_drawing_beside_a_case_is_what_one_of_its_photos_shows(case: Case) -
 
 def shows(value: bytes, drawing: Fingerprint) -> bool:
     try:
-        return same_picture(prepare(value, Recipe(square=False)).whole, drawing)
+        return prepare(value, Recipe(square=False)).whole.shows_same(drawing)
     except PictureRefused:
         return False
 
@@ -358,7 +358,7 @@ def test_the_tenant_holds_the_accounts_and_photos_of_the_awkward_people(
         photo = cloud.tenant.photo(one.account.id)
         assert (photo is not None) == bool(one.photo_bytes)
         if photo is not None:
-            assert same_picture(read_print(photo.content_bytes), read_print(one.photo_bytes))
+            assert read_print(photo.content_bytes).shows_same(read_print(one.photo_bytes))
 
 
 # -- the pictures
@@ -366,7 +366,7 @@ def test_the_tenant_holds_the_accounts_and_photos_of_the_awkward_people(
 
 def test_two_people_never_look_alike() -> None:
     prints = [read_print(face(number, 96)) for number in range(60)]
-    assert min(distance(one, another) for one, another in combinations(prints, 2)) > 28
+    assert min(one.distance(another) for one, another in combinations(prints, 2)) > 28
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
@@ -380,7 +380,7 @@ def test_a_reencoded_copy_has_other_bytes_and_shows_the_same() -> None:
     with Image.open(io.BytesIO(copy)) as opened:
         assert opened.size == (486, 648)
     assert copy != original
-    assert same_picture(read_print(copy), read_print(original))
+    assert read_print(copy).shows_same(read_print(original))
 
 
 def test_the_bomb_is_small_on_disk_and_huge_in_memory() -> None:

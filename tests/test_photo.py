@@ -18,11 +18,9 @@ from connector.photo import (
     PictureRefused,
     Recipe,
     choose,
-    distance,
     fingerprint,
     inspect,
     prepare,
-    same_picture,
     sent_size,
     shrink,
     thumbnails,
@@ -53,7 +51,7 @@ def reason_for(content_bytes: bytes, recipe: Recipe = SQUARE) -> Reason:
 
 
 def shows(prepared: Prepared, expected: Image.Image) -> bool:
-    return distance(prepared.whole, fingerprint(expected)) <= 6
+    return prepared.whole.distance(fingerprint(expected)) <= 6
 
 
 # What is sent as it stands
@@ -91,7 +89,7 @@ def test_what_was_prepared_once_is_fit_the_second_time() -> None:
     first = prepare(pictures.jpeg("twice", (900, 1200)), SQUARE)
     second = prepare(first.sent_bytes, SQUARE)
     assert second.sent_bytes == first.sent_bytes
-    assert same_picture(first.sent, second.sent)
+    assert first.sent.shows_same(second.sent)
 
 
 def test_a_fit_jpeg_keeps_its_pixels_when_only_its_metadata_has_to_go() -> None:
@@ -269,7 +267,7 @@ def test_a_large_picture_of_any_colours_is_made_smaller_without_a_seam(form: str
     prepared = prepare(large_bytes, SQUARE)
     small = prepare(content_bytes, SQUARE)
     assert looked_at(prepared.sent_bytes).size == (648, 648)
-    assert distance(prepared.whole, small.whole) <= 4
+    assert prepared.whole.distance(small.whole) <= 4
 
 
 def test_a_picture_s_own_colours_are_moved_to_srgb() -> None:

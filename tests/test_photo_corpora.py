@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from connector.model import Reason
-from connector.photo import PictureRefused, Recipe, distance, fingerprint, prepare, read_print, sent_size
+from connector.photo import PictureRefused, Recipe, fingerprint, prepare, read_print, sent_size
 from connector.photo.jpeg import take_apart
 from connector.photo.recipe import crop_box
 from tests.lab import pictures
@@ -102,7 +102,7 @@ def problems(folder: Path, out: Path, result: dict[str, Any]) -> list[str]:
         return [*found, f"{result['name']}: not upright, {size} instead of {expected.size}"]
     expected = expected.resize(sent_size(*size, Recipe()), Image.Resampling.LANCZOS, box=crop_box(*size, Recipe()))
     with Image.open(io.BytesIO(sent_bytes)) as image:
-        apart = distance(fingerprint(image), fingerprint(expected)), farthest_colours(image, expected)
+        apart = fingerprint(image).distance(fingerprint(expected)), farthest_colours(image, expected)
     return [*found, f"{result['name']}: other pixels {apart}"] if max(apart) > 20 else found
 
 
@@ -323,7 +323,7 @@ def test_changed_bytes_become_a_plain_jpeg_or_a_reason(
         image.load()
         assert (image.format, image.size) == ("JPEG", size)
     assert take_apart(prepared.sent_bytes).clean_bytes == prepared.sent_bytes
-    assert distance(read_print(prepared.sent_bytes), prepared.sent) <= 40
+    assert read_print(prepared.sent_bytes).distance(prepared.sent) <= 40
 
 
 @settings(max_examples=200, deadline=None)

@@ -13,16 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from connector.model import Fingerprint
-from connector.photo import (
-    PictureRefused,
-    Recipe,
-    distance,
-    fingerprint,
-    prepare,
-    read_print,
-    same_aspect,
-    same_picture,
-)
+from connector.photo import PictureRefused, Recipe, fingerprint, prepare, read_print
 from tests.lab import pictures
 from tests.lab.pictures import encoded, reencoded
 from tests.lab.portraits import portrait
@@ -75,15 +66,15 @@ def test_a_copy_that_the_cloud_made_smaller_and_encoded_twice_is_known_again(
 ) -> None:
     prepared = prepare(pictures.jpeg("kept", (720, 960)), recipe)
     stored = reencoded(reencoded(prepared.sent_bytes, size, quality=quality), size)
-    assert same_picture(prepared.sent, read_print(stored))
-    assert same_picture(prepared.whole, read_print(stored)) is not recipe.square
+    assert prepared.sent.shows_same(read_print(stored))
+    assert prepared.whole.shows_same(read_print(stored)) is not recipe.square
 
 
 @pytest.mark.parametrize("size", [(500, 500), (640, 851), (1301, 1700), (3000, 2250)], ids=str)
 def test_a_large_picture_is_read_cheaply_and_seen_alike(size: tuple[int, int]) -> None:
     content_bytes = pictures.jpeg("cheap", size)
     with Image.open(io.BytesIO(content_bytes)) as image:
-        assert distance(read_print(content_bytes), fingerprint(image)) <= 3
+        assert read_print(content_bytes).distance(fingerprint(image)) <= 3
     assert (read_print(content_bytes).width, read_print(content_bytes).height) == size
 
 
@@ -100,12 +91,12 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_picture_is_another_picture(change: str) -> None:
     image = portrait("original", (648, 648))
-    assert not same_picture(fingerprint(image), fingerprint(CHANGES[change](image)))
+    assert not fingerprint(image).shows_same(fingerprint(CHANGES[change](image)))
 
 
 def test_no_two_of_forty_people_look_the_same() -> None:
     prints = [fingerprint(portrait(f"person {number}", (240, 240))) for number in range(40)]
-    closest = min(distance(a, b) for a, b in itertools.combinations(prints, 2))
+    closest = min(a.distance(b) for a, b in itertools.combinations(prints, 2))
     assert closest > 3 * 14
 
 
@@ -113,9 +104,9 @@ def test_one_cell_is_enough_to_be_different() -> None:
     plain = Fingerprint(bytes(576), 648, 648)
     for level, same in ((14, True), (15, False)):
         other = Fingerprint(bytes(300) + bytes([level]) + bytes(275), 648, 648)
-        assert distance(plain, other) == level
-        assert same_picture(plain, other) is same
-        assert same_picture(other, plain) is same
+        assert plain.distance(other) == level
+        assert plain.shows_same(other) is same
+        assert other.shows_same(plain) is same
 
 
 @pytest.mark.parametrize(
@@ -131,9 +122,8 @@ def test_one_cell_is_enough_to_be_different() -> None:
 )
 def test_pictures_of_another_shape_are_other_pictures(size: tuple[int, int], same: bool) -> None:
     square, other = Fingerprint(bytes(576), 648, 648), Fingerprint(bytes(576), *size)
-    assert same_aspect(square, other) is same
-    assert same_picture(square, other) is same
-    assert same_picture(other, square) is same
+    assert square.shows_same(other) is same
+    assert other.shows_same(square) is same
 
 
 @settings(max_examples=60, deadline=None)
@@ -145,15 +135,14 @@ def test_one_colour_is_one_colour_at_every_size(width: int, height: int, level: 
 
 
 def test_the_cloud_s_colour_profile_is_obeyed_in_its_fingerprint() -> None:
-    assert same_picture(
-        read_print(pictures.with_profile("profile", (300, 300))), read_print(pictures.jpeg("profile", (300, 300)))
-    )
+    marked, plain = pictures.with_profile("profile", (300, 300)), pictures.jpeg("profile", (300, 300))
+    assert read_print(marked).shows_same(read_print(plain))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "WEBP", "TIFF"])
 def test_a_cloud_photo_in_another_format_is_read_too(kind: str) -> None:
     image = portrait("format", (240, 240)).quantize(64).convert("RGB")
-    assert same_picture(read_print(encoded(image, kind)), fingerprint(image))
+    assert read_print(encoded(image, kind)).shows_same(fingerprint(image))
 
 
 @pytest.mark.parametrize(

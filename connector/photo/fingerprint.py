@@ -8,8 +8,6 @@ from connector.model import Fingerprint
 from connector.photo.decode import Box, decode_luma, open_picture
 
 CELLS = 24
-THRESHOLD = 14
-ASPECT_TOLERANCE = 0.02
 # An edge of so many pixels is enough for 24 cells: more is averaged down to it first.
 ENOUGH = 288
 
@@ -47,19 +45,3 @@ def read_print(content_bytes: bytes) -> Fingerprint:
     opened = open_picture(content_bytes)
     luma, box = decode_luma(opened, ENOUGH)
     return fingerprint(luma, size=(opened.width, opened.height), box=box)
-
-
-def distance(a: Fingerprint, b: Fingerprint) -> int:
-    """Return the largest difference between two cells in the same place, 0 to 255."""
-    return max((abs(x - y) for x, y in zip(a.cells, b.cells, strict=True)), default=0)
-
-
-def same_aspect(a: Fingerprint, b: Fingerprint) -> bool:
-    """Say whether width ÷ height agrees within 2 %."""
-    crossed, straight = a.width * b.height, b.width * a.height
-    return abs(crossed - straight) <= ASPECT_TOLERANCE * max(crossed, straight)
-
-
-def same_picture(a: Fingerprint, b: Fingerprint) -> bool:
-    """Say whether both show the same: re-encoded or rescaled, but not shifted, turned or retouched."""
-    return same_aspect(a, b) and distance(a, b) <= THRESHOLD
