@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 from connector.cloud.open import Cloud, open_cloud
 from connector.config import Settings
@@ -35,7 +36,7 @@ from connector.sync.brakes import check_plan
 from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.night import Night, Options
 from connector.sync.plan import Planner
-from connector.sync.read import match, read_accounts, read_chosen, read_people
+from connector.sync.read import leave_departed, match, read_accounts, read_chosen, read_people
 from connector.sync.restore import leave_rest, undo
 from connector.sync.retell import retell
 from connector.sync.state import State, draft_of
@@ -58,9 +59,26 @@ COMPETING = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Say how both sides of a night are opened; whoever brings others needs no network."""
+
+    cloud: Callable[[Settings, Traffic], Cloud] = open_cloud
+    source: Callable[[Settings, Traffic], Source] = open_source
+
+
+USUAL = Doors()
+
+
 @contextmanager
 def night(
-    state: State, settings: Settings, options: Options, *, progress: Progress, clock: Clock = utc_now
+    state: State,
+    settings: Settings,
+    options: Options,
+    *,
+    progress: Progress,
+    clock: Clock = utc_now,
+    doors: Doors = USUAL,
 ) -> Iterator[RunReport]:
     """Do a night and give its report, which can be told while the block lasts. Faults of our own are raised."""
     with transaction(state.db):
@@ -82,7 +100,7 @@ def night(
         tonight.tell(state.notice)
         if settings.backup_days == 0:
             tonight.tell(NO_BACKUPS)
-        _run(tonight)
+        _run(tonight, doors)
         if options.dry_run:
             with transaction(state.db):
                 copy_run(db, state.db, run)
@@ -92,17 +110,17 @@ def night(
         yield retell(db, row, backups=state.backups, spool=state.spool)
 
 
-def _run(night: Night) -> None:
+def _run(night: Night, doors: Doors) -> None:
     """Do the night and finish it, however it ends."""
     message, pace = "", {}
     work.begin_work(night.db)
     begin_plan(night.db)
     begin_undo(night.db)
     try:
-        with open_cloud(night.settings, night.traffic) as cloud:
+        with doors.cloud(night.settings, night.traffic) as cloud:
             night.turn_away = cloud.transport.gate.close
             try:
-                _do(night, cloud)
+                _do(night, cloud, doors)
             finally:
                 pace = cloud.transport.pace()
     except StopRun as stop:
@@ -118,12 +136,12 @@ def _run(night: Night) -> None:
     _finish(night, message, pace)
 
 
-def _do(night: Night, cloud: Cloud) -> None:
+def _do(night: Night, cloud: Cloud, doors: Doors) -> None:
     """Take an earlier run back, or sync."""
     if night.options.undo is not None:
         undo(night, cloud)
         return
-    source = open_source(night.settings, night.traffic)
+    source = doors.source(night.settings, night.traffic)
     try:
         _steps(night, cloud, source)
     finally:
@@ -138,10 +156,11 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
     else:
         read_accounts(night, cloud.transport)
         read_people(night, source)
-    source.close()
     match(night)
     if not night.options.only:
+        leave_departed(night, source)
         list_guests(night, guest_sha256)
+    source.close()
     targets = open_targets(night, cloud)
     for target in targets:
         _plan(night, target)
