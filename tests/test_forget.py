@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
+import tracemalloc
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from connector.ledger.store import LEDGER_NAME, hold_lock
+from connector.ledger.files import Backups
+from connector.ledger.forget import backups_of
+from connector.ledger.store import LEDGER_NAME, hold_lock, make_state_folder, open_ledger, transaction
+from connector.ledger.writes import Write, is_backup_wanted, save_write
+from connector.model import Action
 from tests.nights import Told
 from tests.office import Colleague, Office, face
 
@@ -209,3 +217,103 @@ def test_who_is_not_seen_is_forgotten_after_ledger_days(office: Office) -> None:
 
     assert rows(office, "SELECT upn FROM people") == [("stayer@contoso.test",)]
     assert rows(office, "SELECT COUNT(*) FROM memory") == [(1,)]
+
+
+# ------------------------------------------------------------------------------------------------ what goes by itself
+
+
+def _kept(office: Office) -> list[str]:
+    return [path.name for path in (office.nights.state / "backups").glob("*/*")]
+
+
+def test_a_photo_that_a_kill_left_half_written_goes_with_the_forgotten_and_by_itself(office: Office) -> None:
+    office.hire("ada")
+    office.sync()
+    half = office.nights.state / "backups" / "ab" / ("ab" * 32 + ".part")
+    for end in (lambda: forget(office, "ada"), lambda: office.sync(days=2)):
+        half.parent.mkdir(exist_ok=True)
+        half.write_bytes(face("own ada"))
+
+        end()
+
+        assert _kept(office) == []
+
+
+def test_a_backup_that_two_writes_refer_to_stays_until_the_younger_is_old(office: Office) -> None:
+    office.settings["BACKUP_DAYS"] = "7"
+    office.cloud.set(reencode="none")
+    ada = office.hire("ada")
+    for days in (0, 5):
+        office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+        assert office.sync("--full", days=days).totals["replaced"] == 1
+    assert len(_kept(office)) == 1
+
+    office.sync(days=5)
+    assert len(_kept(office)) == 1, "ten days after the first write, five after the second"
+
+    office.sync(days=3)
+    assert _kept(office) == []
+
+
+def test_a_damaged_backup_is_written_anew_before_the_photo_is_replaced_again(office: Office) -> None:
+    office.cloud.set(reencode="none")
+    ada = office.hire("ada")
+    office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    office.sync()
+    (path,) = (office.nights.state / "backups").glob("*/*.jpg")
+    path.write_bytes(b"half of it")
+    office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+
+    office.sync("--full", days=1)
+
+    assert path.read_bytes() == face("own ada")
+
+
+def test_no_backup_is_kept_once_backups_are_switched_off(office: Office) -> None:
+    ada = office.hire("ada")
+    office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    office.sync()
+    assert len(_kept(office)) == 1
+
+    office.settings["BACKUP_DAYS"] = "0"
+    office.sync(days=0.01)
+
+    assert _kept(office) == []
+
+
+def test_looking_for_old_backups_takes_no_more_memory_for_more_people(tmp_path: Path) -> None:
+    backups, peaks = Backups(tmp_path), []
+    for count in (1000, 4000):
+        for number in range(count):
+            sha256 = hashlib.sha256(bytes([number % 256, number // 256])).hexdigest()
+            (tmp_path / sha256[:2]).mkdir(exist_ok=True)
+            (tmp_path / sha256[:2] / f"{sha256}.jpg").touch()
+        tracemalloc.start()
+        backups.sweep(is_wanted=lambda one: True, before=datetime.now(UTC) + timedelta(days=1))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert peaks[1] < peaks[0] * 1.5, peaks
+    assert backups.sweep(is_wanted=lambda one: False, before=datetime.now(UTC) + timedelta(days=1)) == 4000
+
+
+def test_asking_for_one_backup_reads_no_other_write(tmp_path: Path) -> None:
+    db, _ = open_ledger(make_state_folder(tmp_path / "state"))
+    shas = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(5000)]
+    writes = [
+        Write(1, "graph", f"account {sha}", sha, Action.REPLACE, "2026-11-24T01:00:00+00:00", sha, "ours", "", None)
+        for sha in shas
+    ]
+    with transaction(db):
+        for write in writes:
+            save_write(db, write)
+    steps: list[int] = []
+    db.set_progress_handler(lambda: steps.append(1), 100)
+
+    assert is_backup_wanted(db, shas[-1])
+    assert not is_backup_wanted(db, "0" * 64)
+    assert not is_backup_wanted(db, shas[-1], since="2026-11-25")
+    assert backups_of(db, shas[-1]) == [shas[-1]]
+
+    assert len(steps) < 10, "hundreds of the machine's steps, not tens of thousands"
+    db.close()

@@ -79,8 +79,10 @@ class Backups:
         """Keep a photo and return its sha256; raises OSError when the disk will not."""
         content_sha256 = hashlib.sha256(content_bytes).hexdigest()
         path = self._path(content_sha256)
-        if not path.exists():
+        if self.load(content_sha256) is None:
             write_private(path, content_bytes)
+        else:
+            os.utime(path)  # young again: what kept it until now may be about to expire
         return content_sha256
 
     def has(self, content_sha256: str) -> bool:
@@ -100,12 +102,17 @@ class Backups:
         self._path(content_sha256).unlink(missing_ok=True)
 
     def sweep(self, *, is_wanted: Callable[[str], bool], before: datetime) -> int:
-        """Drop what nothing refers to and is older than `before`; returns how many files."""
-        old = [path for path in self._folder.glob("*/*.jpg") if path.stat().st_mtime < before.timestamp()]
-        unwanted = [path for path in old if not is_wanted(path.stem)]
-        for path in unwanted:
-            path.unlink(missing_ok=True)
-        return len(unwanted)
+        """Drop what nothing refers to, or was never finished, and is older than `before`; returns how many files."""
+        count = 0
+        for part in sorted(self._folder.iterdir()):
+            with os.scandir(part) as entries:  # one at a time: there may be a file for everybody
+                for entry in entries:
+                    path = Path(entry.path)
+                    is_old = entry.stat().st_mtime < before.timestamp()
+                    if is_old and not (path.suffix == ".jpg" and is_wanted(path.stem)):
+                        path.unlink(missing_ok=True)
+                        count += 1
+        return count
 
     def _path(self, content_sha256: str) -> Path:
         return self._folder / content_sha256[:2] / f"{content_sha256}.jpg"

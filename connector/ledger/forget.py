@@ -56,7 +56,8 @@ def backups_of(db: sqlite3.Connection, person_id: str) -> list[str]:
     """Return the backups that only a person's writes refer to."""
     query = """SELECT DISTINCT before_sha256 AS sha FROM writes w WHERE person_id = ? AND before_sha256 <> ''
         AND NOT EXISTS (
-          SELECT 1 FROM writes o WHERE o.before_sha256 = w.before_sha256 AND o.person_id <> w.person_id)"""
+          SELECT 1 FROM writes o WHERE o.before_sha256 = w.before_sha256 AND o.before_sha256 <> ''
+          AND o.person_id <> w.person_id)"""
     return [row["sha"] for row in db.execute(query, (person_id,))]
 
 
@@ -68,7 +69,7 @@ def drop_person(db: sqlite3.Connection, person_id: str, *, account_ids: Sequence
     pictures = db.execute("SELECT source_sha256 FROM photos WHERE person_id = ?", (person_id,)).fetchall()
     context = db.execute("SELECT context FROM people WHERE id = ?", (person_id,)).fetchone()
     count = 0
-    for table in ("photos", "memory", "intents", "outcomes", "standing", "writes"):
+    for table in ("photos", "memory", "intents", "retries", "outcomes", "standing", "writes"):
         count += db.execute(f"DELETE FROM {table} WHERE person_id = ?", (person_id,)).rowcount
     count += db.execute("DELETE FROM people WHERE id = ?", (person_id,)).rowcount
     for account_id in account_ids:

@@ -21,24 +21,14 @@ def forget_old(db: sqlite3.Connection, backups: Backups, *, now: datetime, ledge
     with transaction(db):
         _forget_people(db, old)
         _forget_runs(db, old)
-        stale = pack_time(now - timedelta(days=backup_days))
-        rows = db.execute(
-            "SELECT DISTINCT before_sha256 FROM writes WHERE before_sha256 <> '' AND written_at < ?", (stale,)
-        ).fetchall()
-    for row in rows:
-        if not _is_kept_later(db, row["before_sha256"], stale):
-            backups.drop(row["before_sha256"])
-    backups.sweep(is_wanted=lambda name: is_backup_wanted(db, name), before=now - _UNWRITTEN)
-
-
-def _is_kept_later(db: sqlite3.Connection, content_sha256: str, stale: str) -> bool:
-    query = "SELECT 1 FROM writes WHERE before_sha256 = ? AND written_at >= ? LIMIT 1"
-    return db.execute(query, (content_sha256, stale)).fetchone() is not None
+    stale = pack_time(now - timedelta(days=backup_days))
+    before = now - min(_UNWRITTEN, timedelta(days=backup_days))
+    backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one, since=stale), before=before)
 
 
 def _forget_people(db: sqlite3.Connection, old: str) -> None:
     gone = f"SELECT id FROM people WHERE state <> 'in-scope' AND seen_run IN ({_OLD_RUNS})"
-    for table in ("photos", "memory", "intents"):
+    for table in ("photos", "memory", "intents", "retries"):
         db.execute(f"DELETE FROM {table} WHERE person_id IN ({gone})", (old,))
     db.execute(f"DELETE FROM people WHERE id IN ({gone})", (old,))
     for table, moment in (("memory", "looked_at"), ("refusals", "looked_at"), ("intents", "started_at")):

@@ -81,10 +81,11 @@ def last_writes_of(db: sqlite3.Connection, person_id: str) -> list[Write]:
     return [_write(row) for row in db.execute(query, (person_id,))]
 
 
-def is_backup_wanted(db: sqlite3.Connection, content_sha256: str) -> bool:
-    """Say whether a kept write refers to this backup."""
-    query = "SELECT 1 FROM writes WHERE before_sha256 = ? LIMIT 1"
-    return db.execute(query, (content_sha256,)).fetchone() is not None
+def is_backup_wanted(db: sqlite3.Connection, content_sha256: str, *, since: str = "") -> bool:
+    """Say whether a kept write, at or after a time as `pack_time` writes it, refers to this backup."""
+    # said again that it is not empty: only then does SQLite take the index
+    query = "SELECT 1 FROM writes WHERE before_sha256 = ? AND before_sha256 <> '' AND written_at >= ? LIMIT 1"
+    return db.execute(query, (content_sha256, since)).fetchone() is not None
 
 
 def _write(row: sqlite3.Row) -> Write:
