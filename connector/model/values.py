@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -72,7 +73,8 @@ class Fingerprint:
         """Return the largest difference of any cell, 0 to 255; 255 where the grids cannot be compared."""
         if not self.cells or len(self.cells) != len(other.cells):
             return 255
-        return max(abs(mine - theirs) for mine, theirs in zip(self.cells, other.cells, strict=True))
+        largest: int = max(map(abs, map(operator.sub, self.cells, other.cells)))
+        return largest
 
     def shows_same(self, other: Fingerprint) -> bool:
         """Say whether both show one picture: no cell differs by more than 14 and the aspect by under 2 %.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,16 +18,18 @@ from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
 from connector.ledger.work import WorkItem
 from connector.ledger.writes import note_left
-from connector.model import CloudPhoto, CloudTag, Memory, Presence, Reason
-from connector.photo import PictureRefused, read_print, sent_size
+from connector.model import CloudTag, Memory, Presence, Reason
+from connector.photo import sent_size
+from connector.report import CONFLICTS
 from connector.sync.guests import as_guest, memory_of_guest, policy_for
 from connector.sync.lanes import Lanes
+from connector.sync.look import Shown, fetch_shown
 from connector.sync.night import Night
 from connector.sync.targets import as_shown
-from connector.sync.tell import tell, tell_trouble
+from connector.sync.tell import tell, tell_trouble, told_of_both
 from connector.targets import Target
 
-Answers = Mapping[str, CloudTag | CloudPhoto | PersonError | None]
+Answers = Mapping[str, CloudTag | Shown | PersonError | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,9 @@ class Planner:
                 self._conclude(item, Look.not_asked())
 
     def _is_asked(self, item: WorkItem) -> bool:
-        """Ask where the decision needs it, where something is open, and whose turn it is."""
+        """Ask where the decision needs it, where something is open or failed last time, and whose turn it is."""
         options = self._night.options
-        if item.intent is not None or not item.is_due or options.full or options.only:
+        if item.intent is not None or item.is_again or not item.is_due or options.full or options.only:
             return True
         return needs_look(self._case(item, Judged(None, item.memory, UNSEEN)), policy_for(self._night, item))
 
@@ -99,7 +100,7 @@ class Planner:
         while len(self._to_fetch) >= at_least and self._to_fetch and (at_least > 1 or self._no_more_tags(lanes)):
             part, self._to_fetch = self._to_fetch[:size], self._to_fetch[size:]
             asked = Asked([item for item, _ in part], {item.account.id: tag for item, tag in part})
-            lanes.send(asked, self._target.photos, [item.account for item in asked.items])
+            lanes.send(asked, fetch_shown, self._target, [item.account for item in asked.items], asked.tags)
             self._answered(lanes, until=ahead)
         while len(self._to_look) >= at_least and self._to_look:
             items, self._to_look = self._to_look[:size], self._to_look[size:]
@@ -116,12 +117,12 @@ class Planner:
                 for item in asked.items:
                     self._seen(item, answers[item.account.id], asked.tags.get(item.account.id))
 
-    def _seen(self, item: WorkItem, answer: CloudTag | CloudPhoto | PersonError | None, tag: CloudTag | None) -> None:
+    def _seen(self, item: WorkItem, answer: CloudTag | Shown | PersonError | None, tag: CloudTag | None) -> None:
         if isinstance(answer, PersonError):
             tell_trouble(self._night, self._target.name, item, answer)
             self._night.progress.step()
-        elif isinstance(answer, CloudPhoto):
-            self._conclude(item, look_at_photo(answer, tag), answer.content_bytes)
+        elif isinstance(answer, Shown):
+            self._conclude(item, answer.look, answer.content_bytes)
         elif tag is not None:
             self._conclude(item, Look.at(None))  # it went between the two looks
         elif needs_bytes(answer, memory=item.memory, intent=item.intent, now=self._night.clock()):
@@ -139,23 +140,35 @@ class Planner:
         policy = policy_for(night, item)
         decision = as_guest(item, decide(case, policy, night.clock()))
         night.progress.step()
+        detail = told_of_both(night, item, look) if decision.conflict or decision.reason in CONFLICTS else ""
         if decision.writes:
-            self._add_step(item, decision, look, content_bytes)
+            self._add_step(item, decision, look, content_bytes=content_bytes, detail=detail)
             return
         if decision.conflict and content_bytes is not None and night.settings.report_pictures != "none":
             night.spool.keep(look.read_sha256, content_bytes)
         after = memory_after(decision, case=case, look=look, picture=picture, policy=policy)
         after = memory_of_guest(item, after)
         remember(night, self._target.name, item, after=after, decision=decision, asked=look.asked)
-        tell(night, self._target.name, item, action=decision.action, reason=decision.reason, conflict=decision.conflict)
 
-    def _add_step(self, item: WorkItem, decision: Decision, look: Look, content_bytes: bytes | None) -> None:
+        tell(
+            night,
+            self._target.name,
+            item,
+            action=decision.action,
+            reason=decision.reason,
+            detail=detail,
+            conflict=decision.conflict,
+        )
+
+    def _add_step(
+        self, item: WorkItem, decision: Decision, look: Look, *, content_bytes: bytes | None, detail: str
+    ) -> None:
         """Plan a write; bytes that are at hand are kept now, so that they need not be fetched again."""
         backup = ""
         keeps = self._night.settings.backup_days > 0 and not self._night.options.dry_run
         if decision.needs_backup and content_bytes is not None and keeps:
             backup = self._night.backups.keep(content_bytes)
-        step = Step(item, decision.action, decision.reason, decision.conflict, look.tag, backup)
+        step = Step(item, decision.action, decision.reason, decision.conflict, look.tag, backup, detail)
         add_step(self._night.db, self._target.name, step, over_foreign=decision.over_foreign)
         work.make_due(self._night.db, self._target.name, item.person.id)
 
@@ -175,16 +188,6 @@ class Planner:
             return False
         others = other_pictures(self._night.db, item.person.id, than=item.source_sha256)
         return shows_one_of(look, [shown for row in others for shown in (row.sent, row.whole) if shown is not None])
-
-
-def look_at_photo(photo: CloudPhoto, tag: CloudTag | None) -> Look:
-    """Say what the bytes of a cloud photo show; bytes that are no picture show nothing."""
-    try:
-        shown = read_print(photo.content_bytes)
-    except PictureRefused:
-        shown = None
-    read_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
-    return Look.at(tag or CloudTag(photo.tag)).with_bytes(read_sha256, shown)
 
 
 def source_picture(item: WorkItem, night: Night, *, target: str = "graph") -> SourcePicture | None:

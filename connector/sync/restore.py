@@ -32,8 +32,9 @@ from connector.sync.apply import Applier
 from connector.sync.brakes import limits_of
 from connector.sync.history import one_person
 from connector.sync.lanes import Lanes
+from connector.sync.look import look_at_photo
 from connector.sync.night import Night, Undoing
-from connector.sync.plan import look_at_photo, settle_intent
+from connector.sync.plan import settle_intent
 from connector.sync.ready import Ready
 from connector.sync.state import State
 from connector.sync.targets import open_targets

@@ -14,16 +14,17 @@ from connector.ledger import memory as memory_rows
 from connector.ledger.store import transaction
 from connector.ledger.work import WorkItem
 from connector.ledger.writes import note_left
-from connector.model import CloudPhoto, CloudTag, Intent
+from connector.model import CloudTag, Intent
 from connector.sync.lanes import Lanes
+from connector.sync.look import Shown, fetch_shown, look_at_photo
 from connector.sync.night import Night
-from connector.sync.plan import look_at_photo, save_or_drop
+from connector.sync.plan import save_or_drop
 from connector.targets import KnowsWhatItLeft, Target
 
 # Writes go first; reading back begins behind so many of them, which also gives the service time to show them.
 BEHIND = 400
 
-Answers = Mapping[str, CloudTag | CloudPhoto | PersonError | None]
+Answers = Mapping[str, CloudTag | Shown | PersonError | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ class ReadBack:
         size = self._target.batch_size
         if len(self._tagged) >= size or (is_last and self._tagged):
             part = [self._tagged.popleft() for _ in range(min(size, len(self._tagged)))]
-            self._lanes.send(part, self._target.photos, [one.item.account for one in part])
+            tags = {one.item.account.id: one.tag for one in part if one.tag is not None}
+            self._lanes.send(part, fetch_shown, self._target, [one.item.account for one in part], tags)
             return True
         if self._written:
             part = [self._written.popleft() for _ in range(min(size, len(self._written)))]
@@ -100,15 +102,15 @@ class ReadBack:
                 for written in part:
                     self._seen(written, answers[written.item.account.id])
 
-    def _seen(self, written: Written, answer: CloudTag | CloudPhoto | PersonError | None) -> None:
+    def _seen(self, written: Written, answer: CloudTag | Shown | PersonError | None) -> None:
         if isinstance(answer, CloudTag) and answer.tag != written.intent.tag_before and written.intent.sent_sha256:
             self._tagged.append(Written(written.item, written.intent, answer))
             return
         self._night.progress.step()
         if isinstance(answer, PersonError):
             return
-        if isinstance(answer, CloudPhoto):
-            self._settle(written, look_at_photo(answer, written.tag))
+        if isinstance(answer, Shown):
+            self._settle(written, answer.look)
         else:
             self._settle(written, Look.at(answer))
 
