@@ -13,9 +13,9 @@ import pytest
 from connector.ledger.accounts import save_accounts
 from connector.ledger.matching import (
     count_matched,
+    count_rematched,
     count_settled,
     match_people,
-    rematches,
     settle_matches,
     unmatched_accounts,
 )
@@ -225,13 +225,16 @@ def test_a_match_follows_what_the_accounts_say_tonight(registry: Registry) -> No
     registry.account("cloud-only", is_synced=False)
     assert registry.matched(ANCHOR) == {"anna": "old"}
     settle_matches(registry.db)
-    assert (rematches(registry.db), count_settled(registry.db), unmatched_accounts(registry.db)) == ([], 1, 0)
+    assert (count_rematched(registry.db), count_settled(registry.db), unmatched_accounts(registry.db)) == (0, 1, 0)
 
     registry.account("old", immutable_id="")
     registry.account("new", immutable_id="QQ==")
 
     assert registry.matched(ANCHOR) == {"anna": "new"}
-    assert rematches(registry.db) == ["anna"]
+    assert count_rematched(registry.db) == 1
+    assert count_rematched(registry.db, chosen=("anna", "bert")) == 1
+    assert count_rematched(registry.db, chosen=("bert",)) == 0
+    assert count_rematched(registry.db, unread={"DC=contoso"}) == count_settled(registry.db, unread={"DC=contoso"}) == 0
     assert count_matched(registry.db) == (1, 1)
     assert unmatched_accounts(registry.db) == 1, "the synced one that nobody has any more"
 

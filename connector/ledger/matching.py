@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from connector.model import MatchRule
 
@@ -88,14 +88,36 @@ def _store(db: sqlite3.Connection) -> None:
     )
 
 
-def rematches(db: sqlite3.Connection) -> list[str]:
-    """Return the ids of people in scope whose account changed or was lost since the last night that passed."""
-    query = """
-        SELECT p.id FROM people p WHERE p.state = 'in-scope' AND (
-          (p.settled_account_id <> '' AND p.account_id <> p.settled_account_id)
-          OR (p.account_id <> p.settled_account_id AND EXISTS (
-              SELECT 1 FROM memory m WHERE m.account_id = p.account_id AND m.person_id <> p.id)))"""
-    return [row["id"] for row in db.execute(query)]
+_REMATCHED = """people p WHERE p.state = 'in-scope' AND (
+    (p.settled_account_id <> '' AND p.account_id <> p.settled_account_id)
+    OR (p.account_id <> p.settled_account_id AND EXISTS (
+        SELECT 1 FROM memory m WHERE m.account_id = p.account_id AND m.person_id <> p.id)))"""
+
+
+def count_rematched(
+    db: sqlite3.Connection, *, unread: Collection[str] = (), chosen: Collection[str] | None = None
+) -> int:
+    """Count the people in scope whose account changed or was lost since the last night that passed.
+
+    Left out are the contexts in `unread`, where nothing happens tonight, and whoever is not among the `chosen`.
+    """
+    among = "" if chosen is None else f" AND p.id IN ({_marks(chosen)})"
+    query = f"SELECT COUNT(*) FROM {_REMATCHED} AND p.context NOT IN ({_marks(unread)}){among}"
+    count: int = db.execute(query, (*unread, *(chosen or ()))).fetchone()[0]
+    return count
+
+
+def rematched_unseen(db: sqlite3.Connection, context: str, *, run: int, chunk: int = 500) -> Iterator[list[str]]:
+    """Yield in chunks the ids of those of them whom this run has not read; chunks may be written meanwhile."""
+    last = ""
+    query = f"SELECT p.id FROM {_REMATCHED} AND p.context = ? AND p.seen_run < ? AND p.id > ? ORDER BY p.id LIMIT ?"
+    while ids := [row["id"] for row in db.execute(query, (context, run, last, chunk))]:
+        last = ids[-1]
+        yield ids
+
+
+def _marks(values: Collection[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def count_matched(db: sqlite3.Connection) -> tuple[int, int]:
@@ -105,10 +127,10 @@ def count_matched(db: sqlite3.Connection) -> tuple[int, int]:
     return people, matched
 
 
-def count_settled(db: sqlite3.Connection) -> int:
-    """Count the people in scope who had an account in the last night that passed its brakes."""
+def count_settled(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> int:
+    """Count the people in scope, but for contexts in `unread`, with an account in the last night that passed."""
     query = "SELECT COUNT(*) FROM people WHERE state = 'in-scope' AND settled_account_id <> ''"
-    count: int = db.execute(query).fetchone()[0]
+    count: int = db.execute(f"{query} AND context NOT IN ({_marks(unread)})", tuple(unread)).fetchone()[0]
     return count
 
 

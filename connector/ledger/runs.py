@@ -95,6 +95,13 @@ def save_outcome(db: sqlite3.Connection, run: int, outcome: Outcome, *, conflict
     db.execute(f"INSERT OR REPLACE INTO outcomes VALUES ({', '.join('?' * len(values))})", values)
 
 
+def drop_returned(db: sqlite3.Connection, run: int) -> None:
+    """Forget that somebody left in this run who was met again after it, e.g. in another domain."""
+    db.execute(
+        "DELETE FROM outcomes WHERE run = ? AND person_id IN (SELECT id FROM people WHERE state = 'in-scope')", (run,)
+    )
+
+
 def save_standing(db: sqlite3.Connection, run: int, target: str, *, report_conflicts: bool) -> None:
     """Open and close what stands: people who are skipped for what they are, and conflicts to be listed each night."""
     db.execute("DROP TABLE IF EXISTS temp.stands")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -98,6 +98,9 @@ class Source(Protocol):
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
         """Read these people again, directly, if they are in scope now; those who are not are left out."""
+
+    def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of these people are in scope in this context now, asked by id; no photos are moved."""
 
     def find(self, name: str) -> Sequence[PersonRead]:
         """Find people in scope by UPN, mail, sAMAccountName or DN; none, one, or several."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ldap3.protocol.formatters.formatters import format_sid
@@ -40,13 +41,14 @@ class Reader:
         anchor = CONSISTENCY_GUID if self.anchor == AUTO else self.anchor
         plain = ("objectGUID", "entryUUID", "objectSid", "userPrincipalName", "mail", "sAMAccountName", "uid")
         kind = ("objectClass",) if self.contacts else ()
-        return tuple(dict.fromkeys((*plain, *kind, anchor, *self.photos)))
+        return _each_once((*plain, *kind, anchor, *self.photos))
 
     @property
     def watched(self) -> tuple[str, ...]:
         """Name what counts as a change of a person; name and isDeleted tell of moves and deletions."""
-        own = tuple(name for name in self.attributes if name not in ("entryUUID", "uid"))
-        return (*own, "userAccountControl", "name", "isDeleted")
+        idle = {"entryuuid", "uid"} - {self.anchor.casefold()}
+        own = (name for name in self.attributes if name.casefold() not in idle)
+        return _each_once((*own, "userAccountControl", "name", "isDeleted"))
 
     def person(self, entry: RawEntry) -> Person:
         """Describe the person of an entry; raises Unreachable when the entry's id cannot be read."""
@@ -104,6 +106,14 @@ def is_disabled(entry: RawEntry) -> bool | None:
     """Tell whether an entry's account is disabled; None when the entry does not say."""
     flags = entry.text("userAccountControl")
     return bool(int(flags) & _DISABLED) if flags.lstrip("-").isdigit() else None
+
+
+def _each_once(attributes: Iterable[str]) -> tuple[str, ...]:
+    """Leave out an attribute that was named before, in whatever letter case."""
+    found: dict[str, str] = {}
+    for name in attributes:
+        found.setdefault(name.casefold(), name)
+    return tuple(found.values())
 
 
 def _sid(value: bytes) -> str:

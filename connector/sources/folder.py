@@ -7,7 +7,7 @@ import os
 import stat
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -84,6 +84,12 @@ class FolderSource:
                 yield self._duplicate(key, listed.duplicates[key])
             else:
                 yield PersonRead(self._person(key, key), cleared=frozenset({ATTRIBUTE}))
+
+    def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of these people have a file now."""
+        listed = self._list()
+        there = listed.files.keys() | listed.duplicates.keys()
+        yield from (one for one in person_ids if one.removeprefix(f"{CONTEXT}:") in there)
 
     def find(self, name: str) -> Sequence[PersonRead]:
         """Find the person whose file has this name, with or without its ending."""

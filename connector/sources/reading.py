@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import ldap3
+
 from connector.config import Settings
 from connector.model import PersonState
 from connector.sources import Page, PersonGone, PersonRead, names
@@ -21,7 +23,7 @@ LOOKUP = 50
 _LOOKING_UP = "looking people up by id"
 # Wide on purpose: who drops out of the real filter, or is deleted and keeps only his classes, must be told, too.
 _USERS = "(&(objectClass=user)(!(objectClass=computer)))"
-_UNITS = "(objectClass=organizationalUnit)"
+_UNITS = "(objectClass=organizationalUnit)(objectClass=container)"
 _CONTACTS = "(objectClass=contact)"
 
 
@@ -54,9 +56,12 @@ def watching(on: Pass, settings: Settings) -> Question:
 
 
 def everybody(on: Pass, cookie: bytes | None) -> Iterator[Page]:
-    """Yield everybody in scope, then those who are disabled (by id alone); the last page carries the cookie."""
-    for entries in _in_scope(on):
-        yield Page([on.reader.read(entry) for entry in entries])
+    """Yield everybody in scope, then those who are disabled (by id alone); the last page carries the cookie.
+
+    Who is modified during the walk comes again at its end, with the later values; nobody's id is kept to tell.
+    """
+    for entries in _walked(on):
+        yield Page([on.reader.read(entry) for entry in entries if on.scope.takes(entry.dn)])
     if on.scope.disabled:
         for gone in _disabled(on):
             yield Page(gone)
@@ -68,39 +73,26 @@ def changed(on: Pass, question: Question, first: Round) -> Iterator[Page]:
     cookie = first.cookie
     for current in rounds(on.session, question, first):
         cookie = current.cookie
-        changes = _changes(current.entries, on.reader)
-        yield from _told(on, changes)
+        yield from _told(on, _changes(current.entries, on.reader))
         for unit in filter(_is_unit, current.entries):
             if not is_deleted(unit):
-                yield from _below(on, unit)
+                yield from _below(on, unit.dn)
     yield Page((), complete=True, cookie=cookie)
 
 
-def look_up(on: Pass, person_ids: Iterable[str]) -> Iterator[RawEntry]:
-    """Yield the entries of those who are in scope now, in few searches; the order is the server's."""
+def look_up(on: Pass, person_ids: Iterable[str], *, attributes: Sequence[str] = ()) -> Iterator[RawEntry]:
+    """Yield the entries of those who are in scope now, in few searches; the order is the server's.
+
+    `attributes` are those of a person with photos, unless others are named.
+    """
     waiting = iter(person_ids)
     people = on.members.narrowed(on.scope.people)
+    wanted = attributes or on.reader.attributes
     while some := list(islice(waiting, LOOKUP)):
         asked = both(on.scope.by_id(some), people)
         for base in on.scope.bases:
-            found = on.session.entries(base, asked, attributes=on.reader.attributes, doing=_LOOKING_UP)
+            found = on.session.entries(base, asked, attributes=wanted, doing=_LOOKING_UP)
             yield from (entry for entry in found if on.scope.takes(entry.dn) and on.members.has(entry))
-
-
-def _in_scope(on: Pass) -> Iterator[Sequence[RawEntry]]:
-    """Yield pages of entries, nobody twice: what is modified during a walk comes again at its end.
-
-    The ids seen are kept as 16 bytes each, the one thing here that grows with the number of people.
-    """
-    seen: set[bytes] = set()
-    for entries in _walked(on):
-        fresh = []
-        for entry in entries:
-            key = entry.first("objectGUID") or entry.first("entryUUID")
-            if key not in seen and on.scope.takes(entry.dn):
-                fresh.append(entry)
-            seen.add(key)
-        yield fresh
 
 
 def _walked(on: Pass) -> Iterator[Sequence[RawEntry]]:
@@ -143,40 +135,55 @@ def _told(on: Pass, changes: dict[str, Change]) -> Iterator[Page]:
     if deleted:
         yield Page(deleted)
     while some := list(islice(living, LOOKUP)):
-        yield Page(list(_events(on, {change.person_id: change for change in some})))
+        missing = {change.person_id: change for change in some}
+        yield Page(list(_in_scope(on, missing)))
+        outside = _outside(on, [key for key, change in missing.items() if change.disabled is None])
+        yield Page([_left(on, change, outside.get(key)) for key, change in missing.items()])
+        for container in filter(_is_container, outside.values()):
+            yield from _below(on, container.dn)
 
 
-def _events(on: Pass, changes: dict[str, Change]) -> Iterator[PersonRead | PersonGone]:
-    missing = dict(changes)
-    for entry in look_up(on, changes):
+def _in_scope(on: Pass, missing: dict[str, Change]) -> Iterator[PersonRead]:
+    """Yield who is in scope, and leave in `missing` who is not."""
+    for entry in look_up(on, list(missing)):
         change = missing.pop(person_id(entry), None)
         if change is not None:
             yield on.reader.read(entry, cleared=change.cleared)
-    disabled = {key for key, change in missing.items() if change.disabled}
-    unsure = [key for key, change in missing.items() if change.disabled is None]
-    disabled |= _who_is_disabled(on, unsure)
-    for key in missing:
-        yield PersonGone(key, PersonState.DISABLED if key in disabled else PersonState.OUT_OF_SCOPE)
 
 
-def _who_is_disabled(on: Pass, person_ids: Sequence[str]) -> set[str]:
-    """Ask once more about people who are out of scope by a change that does not say why."""
-    if not person_ids or not on.scope.disabled:
-        return set()
-    found = on.session.entries(
-        on.context,
-        on.scope.by_id(person_ids),
-        attributes=["objectGUID", "userAccountControl"],
-        doing=_LOOKING_UP,
-    )
-    return {person_id(entry) for entry in found if is_disabled(entry)}
+def _outside(on: Pass, person_ids: Sequence[str]) -> dict[str, RawEntry]:
+    """Ask once more, wherever they are, about those who are out of scope by a change that does not say why."""
+    if not person_ids:
+        return {}
+    wanted = ["objectGUID", "objectClass", "userAccountControl"]
+    found = on.session.entries(on.context, on.scope.by_id(person_ids), attributes=wanted, doing=_LOOKING_UP)
+    return {person_id(entry): entry for entry in found}
 
 
-def _below(on: Pass, unit: RawEntry) -> Iterator[Page]:
+def _left(on: Pass, change: Change, now: RawEntry | None) -> PersonGone:
+    """Say why somebody who changed does not take part."""
+    disabled = is_disabled(now) if now is not None else change.disabled
+    is_why = bool(on.scope.disabled and disabled)
+    return PersonGone(change.person_id, PersonState.DISABLED if is_why else PersonState.OUT_OF_SCOPE)
+
+
+def _below(on: Pass, top: str) -> Iterator[Page]:
     """Judge everybody below a renamed or moved unit by today's DN: AD reports such a unit, but not who is in it."""
+    _require_bases(on)
     people = on.members.narrowed(on.scope.people)
-    for entries in walk(on.session, Query(unit.dn, people, on.reader.attributes)):
+    for entries in walk(on.session, Query(top, people, on.reader.attributes)):
         yield Page([_judged(on, entry) for entry in entries])
+
+
+def _require_bases(on: Pass) -> None:
+    """Make sure that no base DN is the one that was renamed: all of its people would seem to have left."""
+    for base in on.scope.bases:
+        if base == on.context:
+            continue
+        doing = "looking whether LDAP_BASE_DN is still there"
+        answer = on.session.search(base, "(objectClass=*)", attributes=["objectGUID"], doing=doing, scope=ldap3.BASE)
+        if answer.code != 0:
+            raise on.session.trouble(answer, doing)
 
 
 def _judged(on: Pass, entry: RawEntry) -> PersonRead | PersonGone:
@@ -188,6 +195,11 @@ def _judged(on: Pass, entry: RawEntry) -> PersonRead | PersonGone:
 def _is_unit(entry: RawEntry) -> bool:
     """Tell units by their name: a change does not carry the object class. Accounts in AD are always CN=."""
     return names.parts(entry.dn)[0].startswith("ou=")
+
+
+def _is_container(entry: RawEntry) -> bool:
+    """Tell containers, which are named CN= as people are, by the class that was asked for."""
+    return b"container" in {value.lower() for value in entry.values.get("objectclass", ())}
 
 
 def _gone(entry: RawEntry, state: PersonState) -> PersonGone:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connector.decide.brakes import Limits, PlanCounts, Vanished, check_brakes
 from connector.errors import BrakeError
-from connector.ledger.matching import count_matched, count_settled, rematches, settle_matches
+from connector.ledger.matching import count_matched, count_rematched, count_settled, settle_matches
 from connector.ledger.people import settle_vanished, vanished
 from connector.ledger.plan import count_plan, count_with_photo
 from connector.ledger.store import transaction
@@ -29,18 +29,16 @@ def check_plan(night: Night) -> None:
 def _counts(night: Night) -> PlanCounts:
     plan = count_plan(night.db)
     known, _ = count_matched(night.db)
-    moved = rematches(night.db)
-    lost = vanished(night.db)
-    if night.options.only:
-        moved, lost = [one for one in moved if one in night.chosen_ids], {}
+    only = bool(night.options.only)
+    lost = {} if only else vanished(night.db)
     return PlanCounts(
         replacements=plan.replacements,
         with_photo=count_with_photo(night.db),
         overwrites=plan.overwrites,
         removals=plan.removals,
         known=known,
-        rematches=len(moved),
-        matched_before=count_settled(night.db),
+        rematches=count_rematched(night.db, unread=night.unread, chosen=night.chosen_ids if only else None),
+        matched_before=count_settled(night.db, unread=night.unread),
         attributes={name: Vanished(had, gone) for name, (had, gone) in lost.items()},
     )
 

@@ -13,9 +13,10 @@ from connector.config import SourceKind, cloud_urls
 from connector.errors import Unreachable, UsageError
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
-from connector.ledger.matching import match_people
+from connector.ledger.matching import match_people, rematched_unseen
 from connector.ledger.memory import disown_unasked
 from connector.ledger.places import Place, has_place, load_place, save_place
+from connector.ledger.runs import drop_returned
 from connector.ledger.store import transaction
 from connector.model import MatchRule, PersonState
 from connector.sources import Cookie, Mode, Page, PersonGone, PersonRead, Source
@@ -72,6 +73,34 @@ def read_people(night: Night, source: Source) -> None:
     failures = [failure for context in contexts if (failure := _read_one(night, source, context)) is not None]
     if failures and len(failures) == len(contexts):
         raise failures[0]
+    with transaction(night.db):
+        drop_returned(night.db, night.run)
+
+
+def leave_departed(night: Night, source: Source) -> None:
+    """Put out of scope who lost the account, or got another, and is not there any more.
+
+    DirSync tells of a deletion only to who may see tombstones. Whoever is still there counts for the match brake.
+    """
+    left = sum(_leave_absent(night, source, context) for context in source.contexts() if context not in night.unread)
+    if left:
+        match(night)
+
+
+def _leave_absent(night: Night, source: Source, context: str) -> int:
+    """Look up those of one context, in few searches; returns how many left."""
+    left = 0
+    try:
+        with transaction(night.db):
+            for person_ids in rematched_unseen(night.db, context, run=night.run):
+                absent = set(person_ids).difference(source.present(context, person_ids))
+                left += len(absent)
+                for person_id in sorted(absent):
+                    _save_gone(night, PersonGone(person_id, PersonState.OUT_OF_SCOPE), context=context)
+    except Unreachable as failure:
+        _leave_context(night, context, failure)
+        return 0
+    return left
 
 
 def _read_one(night: Night, source: Source, context: str) -> Unreachable | None:
@@ -83,12 +112,17 @@ def _read_one(night: Night, source: Source, context: str) -> Unreachable | None:
     except Unreachable as failure:
         if isinstance(failure, Refused):
             raise
-        log.warning("context %s was not read: %s", context, failure)
-        night.unread.add(context)
-        night.codes.add(failure.exit_code)
-        night.tell(f"The people of {context} are left as they were: {failure}")
+        _leave_context(night, context, failure)
         return failure
     return None
+
+
+def _leave_context(night: Night, context: str, failure: Unreachable) -> None:
+    """Leave a context's people as they were, and let the others go on."""
+    log.warning("context %s was not read: %s", context, failure)
+    night.unread.add(context)
+    night.codes.add(failure.exit_code)
+    night.tell(f"The people of {context} are left as they were: {failure}")
 
 
 def _read_context(night: Night, source: Source, context: str) -> None:
@@ -128,13 +162,16 @@ def save_page(night: Night, ready: ReadyPage, *, context: str, mode: Mode) -> No
         remember_picture(night, source_sha256, made)
     for index, event in enumerate(ready.page.events):
         if isinstance(event, PersonGone):
-            _save_gone(night, event)
+            _save_gone(night, event, context=context)
         else:
             _save_read(night, event, ready.shas[index], context=context, mode=mode)
     night.progress.step(len(ready.page.events))
 
 
-def _save_gone(night: Night, event: PersonGone) -> None:
+def _save_gone(night: Night, event: PersonGone, *, context: str) -> None:
+    """Note that somebody left a context, unless another one has them by now: they moved to another domain."""
+    if people_rows.context_of(night.db, event.person_id) != context:
+        return
     if people_rows.mark_gone(night.db, event.person_id, event.state, run=night.run):
         tell_left(night, event.person_id, event.state)
 
@@ -159,7 +196,7 @@ def _leave_unseen(night: Night, context: str, *, are_cleared: bool) -> None:
     for person_id in people_rows.unseen(night.db, context, run=night.run):
         if are_cleared and people_rows.clear_photos(night.db, person_id, run=night.run):
             continue
-        _save_gone(night, PersonGone(person_id, PersonState.OUT_OF_SCOPE))
+        _save_gone(night, PersonGone(person_id, PersonState.OUT_OF_SCOPE), context=context)
 
 
 def _compare_roster(night: Night, source: Source, context: str) -> None:
@@ -169,14 +206,14 @@ def _compare_roster(night: Night, source: Source, context: str) -> None:
         return
     new, left = people_rows.compare_roster(night.db, context, roster)
     for person_id in left:
-        _save_gone(night, PersonGone(person_id, PersonState.OUT_OF_SCOPE))
+        _save_gone(night, PersonGone(person_id, PersonState.OUT_OF_SCOPE), context=context)
     save_events(night, source.fetch(new), context=context)
 
 
 def save_events(night: Night, events: Iterable[PersonRead], *, context: str = "") -> None:
-    """Store people who were read by name or by id, each in the context that is known of them."""
+    """Store people who were read by name or by id, each in this context, or in the one that is known of them."""
     for event in events:
-        known = people_rows.context_of(night.db, event.person.id) or context
+        known = context or people_rows.context_of(night.db, event.person.id)
         for ready in ready_pages(night, [Page([event])]):
             save_page(night, ready, context=known, mode=Mode.CHANGES)
 

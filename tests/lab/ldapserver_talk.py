@@ -119,6 +119,9 @@ class Talk:
         self.done(message)
 
     def whole(self, message: sansldap.SearchRequest) -> None:
+        if self.world.knobs.refuse_look_up and guids(message.filter):
+            self.done(message, *self.world.knobs.refuse_look_up)
+            return
         found = list(itertools.islice(self.matching(message), MAX_PAGE_SIZE + 1))
         self.send(message, found[:MAX_PAGE_SIZE])
         self.done(message, 4 if len(found) > MAX_PAGE_SIZE else 0)
@@ -131,7 +134,7 @@ class Talk:
         if number in self.world.knobs.refuse_page:
             self.done(message, *self.world.knobs.refuse_page[number])
             return
-        found = list(itertools.islice(walk, min(size, MAX_PAGE_SIZE)))
+        found = list(itertools.islice(walk, min(size, self.world.knobs.page_entries or MAX_PAGE_SIZE)))
         self.misbehave(message, found, number)
         self.send(message, found)
         if self.world.knobs.refers:
@@ -156,10 +159,15 @@ class Talk:
 
     def walk(self, message: sansldap.SearchRequest) -> Iterator[Entry]:
         entries = self.matching(message)
-        if not self.world.knobs.repeats_first:
-            return entries
+        return self.and_again(entries) if self.world.knobs.repeats_first else entries
+
+    def and_again(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """Yield the first once more at the end, as it is by then: AD moves who is modified to the end of a walk."""
         first = next(entries, None)
-        return itertools.chain([first], entries, [first]) if first else entries
+        if first is not None:
+            yield first
+            yield from entries
+            yield self.world.tree.get(first.guid) or first
 
     def matching(self, message: sansldap.SearchRequest) -> Iterator[Entry]:
         tree, test = self.world.tree, compiled(message.filter, self.member_of)
@@ -229,7 +237,8 @@ class Talk:
         else:
             found = list(self.world.tree.changed_since(since))
         wanted = {plain(name) for name in message.attributes}
-        return [entry for entry in found if test(entry) and (since == 0 or self.concerns(entry, wanted, since))]
+        seen = [entry for entry in found if self.world.knobs.tells_deletions or not entry.get("isDeleted")]
+        return [entry for entry in seen if test(entry) and (since == 0 or self.concerns(entry, wanted, since))]
 
     def concerns(self, entry: Entry, wanted: set[str], since: int) -> bool:
         return any(usn > since and name in wanted for name, usn in entry.changed.items())

@@ -40,12 +40,15 @@ class Knobs:
     refuse_dirsync: tuple[int, str] | None = None
     refuse_cookie: tuple[int, str] | None = None
     refuse_round: dict[int, tuple[int, str]] = field(default_factory=dict)
+    refuse_look_up: tuple[int, str] | None = None
     drop_on_page: int = 0
     stall_on_page: int = 0
     idle_seconds: float | None = None
+    page_entries: int = 0
     round_entries: int = 0
     empty_rounds: int = 0
     offers_dirsync: bool = True
+    tells_deletions: bool = True
     offers_start_tls: bool = True
     is_ad: bool = True
     drops_controls: bool = False
