@@ -14,10 +14,11 @@ from typing import NoReturn
 import click
 
 from connector import __version__
-from connector.desk import begin, common, say, stdout, tell_run
+from connector.desk import begin, common, say, show_report, stdout, tell_run
 from connector.doctor import examine, write_json, write_line
 from connector.doctor import exit_code as exit_code_of
 from connector.errors import ConnectorError, ExitCode, StopRun, UsageError
+from connector.hangup import bear_hang_ups
 from connector.hindsight import forget, history, restore
 from connector.ledger.runs import find_run
 from connector.report import FORMATS, format_of, save_report, write_report
@@ -66,6 +67,7 @@ def sync(
     with open_state(settings.state_dir) as state:
         log_to_file(state.folder / "logs", form=log_format)
         with progress() as shown, night(state, settings, options, progress=shown) as report:
+            shown.end()
             code = tell_run(report, settings, reports, folder=state.folder)
     sys.exit(code)
 
@@ -121,8 +123,10 @@ def report_command(
         told = retell(state.db, row, backups=state.backups, spool=state.spool)
         if output is not None:
             save_report(told, output, form=form or "text", pictures=settings.report_pictures)
+        elif form is None:
+            show_report(told)
         else:
-            write_report(told, form or "text", stdout(), pictures=settings.report_pictures)
+            write_report(told, form, stdout(), pictures=settings.report_pictures)
 
 
 for _command in (restore, history, forget):
@@ -146,8 +150,15 @@ def _interruptible() -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the program and exit with the contract's code."""
-    sys.exit(run(arguments))
+    """Run the program and exit with the contract's code; what could not be printed changes none but 0."""
+    bear_hang_ups()
+    code = run(arguments)
+    try:
+        sys.stdout.flush()
+    except ConnectorError as error:
+        say(str(error))
+        code = code or ExitCode.FAULT
+    sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:

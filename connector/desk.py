@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
+from rich.console import Console
 
 from connector import __version__
 from connector.config import Settings, load_settings
 from connector.errors import ConnectorError, ExitCode
 from connector.model import RunReport
 from connector.morning import leave_for_morning
-from connector.report import save_report, write_report
+from connector.report import save_report, write_report, write_screen
 from connector.terminal import begin_logs
 
 LISTED = 20
@@ -49,18 +50,34 @@ def tell_run(report: RunReport, settings: Settings, reports: tuple[Path, ...], *
 
     A report that cannot be written hides no other.
     """
-    write_report(report, "text", stdout(), limit=LISTED)
+    try:
+        show_report(report, limit=LISTED)
+    except ConnectorError as error:
+        say(f"Warning: {error}")
     for path in reports:
         try:
             save_report(report, path, pictures=settings.report_pictures)
         except ConnectorError as error:
             say(f"Warning: {error}")
-    if report.message:
+    if report.message and not stdout().isatty():  # at a terminal it stands above, in the same window
         say(report.message)
     for warning in leave_for_morning(report, settings, folder):
         if warning:
             say(f"Warning: {warning}")
     return report.exit_code if report.exit_code is not None else ExitCode.FAULT
+
+
+def show_report(report: RunReport, *, limit: int | None = None) -> None:
+    """Show a run on standard output: with tables and colours to people at a terminal, else in plain lines.
+
+    `limit` caps each list of people. Raises ConnectorError where the output cannot be written.
+    """
+    out = stdout()
+    if out.isatty():
+        write_screen(report, Console(file=out), limit=limit)
+    else:
+        write_report(report, "text", out, limit=limit)
+    out.flush()
 
 
 def stdout() -> TextIO:

@@ -44,6 +44,7 @@ def restore(
         log_to_file(state.folder / "logs", form=log_format)
         options = Options(only=(), undo=choose_undo(state, run=run, person=person), **flags)
         with progress() as shown, night(state, settings, options, progress=shown) as report:
+            shown.end()
             code = tell_run(report, settings, reports, folder=state.folder)
     sys.exit(code)
 

@@ -15,12 +15,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
+    TimeElapsedColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -34,16 +35,41 @@ LOG_FILES = 5
 FIELDS = ("run", "person", "account", "target", "action", "reason")
 
 
+class Pace(ProgressColumn):
+    """Tell how far a phase is, how fast it goes, and how long it will still take where its end is known."""
+
+    def render(self, task: Task) -> Text:
+        """Return the words, such as "1,200 of 20,000  85/s  about 4 min left"."""
+        done = int(task.completed)
+        words = [f"{done:,} of {int(task.total):,}" if task.total is not None else f"{done:,}"]
+        speed = task.finished_speed or task.speed or (done / task.elapsed if done and task.elapsed else 0)
+        if speed:
+            words.append(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
+        if speed and task.total is not None and done < task.total:
+            words.append(f"about {left((task.total - done) / speed)} left")
+        return Text("  ".join(words))
+
+
+def left(seconds: float) -> str:
+    """Return a time to wait as people say it: "40 s", "4 min", "2 h 5 min"."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 class Bars:
-    """Show each phase as a line with a bar, its count and the time left."""
+    """Show each phase as a line with a bar, its count, its rate and the time left."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._task: TaskID | None = None
 
     def phase(self, name: str, total: int | None = None) -> None:
-        """Begin a line; the one before is done."""
+        """Begin a line; the one before is done, and keeps its count and rate."""
         if self._task is not None:
+            done = self._bars.tasks[self._bars.task_ids.index(self._task)].completed
+            self._bars.update(self._task, total=done, completed=done)
             self._bars.stop_task(self._task)
         self._task = self._bars.add_task(name, total=total)
 
@@ -51,6 +77,10 @@ class Bars:
         """Move the bar."""
         if self._task is not None:
             self._bars.advance(self._task, amount)
+
+    def end(self) -> None:
+        """Take the lines away, before the report is written where they stand."""
+        self._bars.stop()
 
 
 @contextmanager
@@ -61,11 +91,11 @@ def progress() -> Iterator[Shown]:
         yield Quiet()
         return
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description:<14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=24),
+        Pace(),
+        TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bars:
         yield Bars(bars)

@@ -85,6 +85,9 @@ class Progress(Protocol):
     def step(self, amount: int = 1) -> None:
         """Say that so many more of the phase are done."""
 
+    def end(self) -> None:
+        """Say that nothing follows but words: whatever is shown gives way to them."""
+
 
 class Quiet:
     """Show no progress."""
@@ -94,6 +97,9 @@ class Quiet:
 
     def step(self, amount: int = 1) -> None:
         """Show nothing."""
+
+    def end(self) -> None:
+        """Have nothing to take away."""
 
 
 Clock = Callable[[], datetime]

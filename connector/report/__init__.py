@@ -13,6 +13,7 @@ from connector.report.advice import ADVICE, CONFLICTS, Advice, is_conflict, need
 from connector.report.mail import mail_due, mail_report
 from connector.report.metrics import write_metrics
 from connector.report.page import write_page
+from connector.report.screen import write_screen
 from connector.report.story import headline
 from connector.report.structured import write_csv, write_json
 from connector.report.text import write_text
@@ -32,6 +33,7 @@ __all__ = [
     "save_report",
     "write_metrics",
     "write_report",
+    "write_screen",
 ]
 
 FORMATS = ("text", "json", "csv", "html")
