@@ -10,11 +10,23 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.bench.faces import EDGE
 from tests.bench.loop import MEASURED, Loop, measure
 from tests.bench.nights import Cost, live_through
-from tests.bench.world import CAP, EDGE, LATENCY, open_place
+from tests.bench.world import CAP, LATENCY, open_place
 
-HEAD = ("night", "people", "uploads", "requests", "per person", "entries", "wall s", "÷ limit", "PUTs ÷ limit")
+HEAD = (
+    "night",
+    "people",
+    "directory",
+    "uploads",
+    "requests",
+    "per person",
+    "entries",
+    "wall s",
+    "÷ limit",
+    "PUTs ÷ limit",
+)
 TAIL = ("CPU ms each", "peak MiB", "MB up", "MB down")
 
 
@@ -35,7 +47,16 @@ def nights(people: int) -> list[Cost]:
 
 def _tell(cost: Cost) -> Cost:
     each = f"{cost.requests / cost.people:.3f}"
-    first = (cost.night, cost.people, cost.uploads, cost.requests, each, cost.entries, f"{cost.wall:.1f}")
+    first = (
+        cost.night,
+        f"{cost.people:,}",
+        cost.directory,
+        cost.uploads,
+        cost.requests,
+        each,
+        cost.entries,
+        f"{cost.wall:.1f}",
+    )
     second = (f"{cost.wall_ratio:.2f}", f"{cost.put_ratio:.2f}", f"{cost.cpu / cost.people * 1000:.1f}")
     moved = (f"{cost.peak_mib:.0f}", f"{cost.bytes_up / 1e6:.1f}", f"{cost.bytes_down / 1e6:.1f}")
     print(_row((*first, *second, *moved)), flush=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import requests
 
-from tests.bench.world import hire, open_cloud, photo
+from tests.bench.faces import photo
+from tests.bench.world import hire, open_cloud
 from tests.lab.graph import Emulator
 
 MEASURED = 500
@@ -35,7 +36,7 @@ def measure() -> list[Loop]:
     loops = []
     for lanes, nights in ((1, ("first",)), (4, ("first", "quiet"))):
         with open_cloud() as cloud:
-            hire(cloud, MEASURED)
+            hire(cloud, (f"anchor {number}" for number in range(MEASURED)))
             loops += [_night(cloud, night, lanes) for night in nights]
     return loops
 

@@ -27,9 +27,13 @@ sys.exit(code)
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Hold what a night cost; times in seconds. `limit` is all its Graph requests × latency ÷ concurrency."""
+    """Hold what a night cost; times in seconds. `limit` is all its Graph requests × latency ÷ concurrency.
+
+    `wall_ratio` and `put_ratio` are the whole night, and first to last PUT, by their limits; 0 where there is none.
+    """
 
     night: str
+    directory: str
     people: int
     uploads: int
     requests: int
@@ -43,11 +47,7 @@ class Cost:
     put_span: float
     put_ratio: float
     violations: int
-
-    @property
-    def wall_ratio(self) -> float:
-        """Return the wall time as a ratio to the limit."""
-        return self.wall / self.limit if self.limit else 0.0
+    wall_ratio: float
 
 
 def live_through(place: Place, folder: Path, *, night: str, state: str, options: tuple[str, ...] = ()) -> Cost:
@@ -64,7 +64,8 @@ def live_through(place: Place, folder: Path, *, night: str, state: str, options:
     wall = time.monotonic() - began
     if done.returncode:
         raise RuntimeError(f"The {night} night ended with {done.returncode}: {done.stderr[-2000:]}")
-    return _cost(place, json.loads(report.read_text("utf-8")), {"night": night, "wall": wall}, figures)
+    known = {"night": night, "directory": place.directory.kind, "wall": wall}
+    return _cost(place, json.loads(report.read_text("utf-8")), known, figures)
 
 
 def _cost(place: Place, told: dict[str, Any], known: dict[str, Any], figures: Path) -> Cost:
@@ -72,6 +73,7 @@ def _cost(place: Place, told: dict[str, Any], known: dict[str, Any], figures: Pa
     puts = [(r.started, r.ended) for r in place.cloud.log.records() if r.method == "PUT"]
     span = max(end for _, end in puts) - min(start for start, _ in puts) if puts else 0.0
     asked = told["requests"]
+    limit = asked["http"] * LATENCY / CAP
     return Cost(
         **known,
         people=told["totals"]["people"],
@@ -80,10 +82,11 @@ def _cost(place: Place, told: dict[str, Any], known: dict[str, Any], figures: Pa
         entries=asked["ldap_entries"],
         bytes_up=asked["bytes_up"],
         bytes_down=asked["bytes_down"],
-        limit=asked["http"] * LATENCY / CAP,
+        limit=limit,
         cpu=own["cpu"],
         peak_mib=own["peak_kib"] / 1024,
         put_span=span,
         put_ratio=span / (len(puts) * LATENCY / CAP) if puts else 0.0,
         violations=len(place.cloud.log.violations()),
+        wall_ratio=known["wall"] / limit if limit else 0.0,
     )
