@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from connector.decide.case import Becomes, Case, Decision, MatchState, Policy, Source
 from connector.decide.compare import How, ViewKind
-from connector.decide.settle import Settled
+from connector.decide.settle import STANDS_UNDER_SOURCE, Settled
 from connector.model import Action, Conflict, Memory, Presence, Reason, Removed
 
 IMPROVE_AGAIN = timedelta(days=30)
@@ -153,7 +153,7 @@ def _changed(case: Case, memory: Memory, *, policy: Policy) -> Decision:
         return _postponed()
     if is_ours:
         return _conflict(case, policy, reason=Reason.CLOUD_REMOVED if kind is ViewKind.NONE else Reason.BOTH_CHANGED)
-    if memory.restored and _is_as_restored(case, memory):
+    if _is_as_left_here(case, memory):
         action = Action.CREATE if kind is ViewKind.NONE else Action.REPLACE
         return Decision(action, Reason.SOURCE_CHANGED, Becomes.OURS_SENT, over_foreign=True)
     return _conflict(case, policy, reason=Reason.BOTH_CHANGED)
@@ -167,10 +167,12 @@ def _changed_over_ours(case: Case, memory: Memory, *, policy: Policy) -> Decisio
     return Decision(Action.REPLACE, Reason.SOURCE_CHANGED, Becomes.OURS_SENT)
 
 
-def _is_as_restored(case: Case, memory: Memory) -> bool:
+def _is_as_left_here(case: Case, memory: Memory) -> bool:
+    """Say whether the cloud still shows what `restore`, or `--clear`, made of it: nobody else's doing."""
     if memory.presence is Presence.CLEARED:
-        return case.view.kind is ViewKind.NONE
-    return case.view.kind is ViewKind.ANOTHER and case.view.how in (How.TAG, How.BYTES)
+        by_us = memory.restored or memory.policy == STANDS_UNDER_SOURCE
+        return by_us and case.view.kind is ViewKind.NONE
+    return memory.restored and case.view.kind is ViewKind.ANOTHER and case.view.how in (How.TAG, How.BYTES)
 
 
 def _source_cleared(case: Case, policy: Policy) -> Decision:

@@ -11,7 +11,10 @@ from connector.model import Action, Reason
 
 
 class Step(NamedTuple):
-    """Hold one write to come: the cloud's tag when it was decided, and the backup that was taken with that look."""
+    """Hold one write to come: the cloud's tag when it was decided, and the backup that was taken with that look.
+
+    `detail` are the facts of both pictures, where they are in conflict.
+    """
 
     item: WorkItem
     action: Action
@@ -19,6 +22,7 @@ class Step(NamedTuple):
     conflict: bool
     tag_before: str
     backup_sha256: str
+    detail: str = ""
 
 
 class Counts(NamedTuple):
@@ -35,7 +39,7 @@ def begin_plan(db: sqlite3.Connection) -> None:
     db.execute("DROP TABLE IF EXISTS temp.plan")
     db.execute(
         "CREATE TEMP TABLE plan (position INTEGER PRIMARY KEY, target TEXT, person_id TEXT, action TEXT, reason TEXT,"
-        " conflict INTEGER, over_foreign INTEGER, tag_before TEXT, backup_sha256 TEXT)"
+        " conflict INTEGER, over_foreign INTEGER, tag_before TEXT, backup_sha256 TEXT, detail TEXT)"
     )
     db.execute("CREATE INDEX temp.plan_person ON plan (person_id)")
 
@@ -44,9 +48,9 @@ def add_step(db: sqlite3.Connection, target: str, step: Step, *, over_foreign: b
     """Add one write."""
     values = (
         *(target, step.item.person.id, step.action, step.reason, int(step.conflict), int(over_foreign)),
-        *(step.tag_before, step.backup_sha256),
+        *(step.tag_before, step.backup_sha256, step.detail),
     )
-    db.execute("INSERT INTO plan VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    db.execute("INSERT INTO plan VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def count_plan(db: sqlite3.Connection) -> Counts:
@@ -83,6 +87,7 @@ def _step(row: sqlite3.Row, item: WorkItem) -> Step:
         conflict=bool(row["conflict"]),
         tag_before=row["tag_before"],
         backup_sha256=row["backup_sha256"],
+        detail=row["detail"],
     )
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from connector.ledger.codec import pack_time
+from connector.ledger.facts import teach_both_pictures
 from connector.model import Action, Outcome, Reason
 
 _TOTALS = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed")
@@ -104,6 +105,7 @@ def drop_returned(db: sqlite3.Connection, run: int) -> None:
 
 def save_standing(db: sqlite3.Connection, run: int, target: str, *, report_conflicts: bool) -> None:
     """Open and close what stands: people who are skipped for what they are, and conflicts to be listed each night."""
+    teach_both_pictures(db)
     db.execute("DROP TABLE IF EXISTS temp.stands")
     db.execute(_STANDS, {"target": target, "report": report_conflicts, "run": run})
     db.execute("CREATE INDEX temp.stands_person ON stands (person_id)")
@@ -142,9 +144,13 @@ SELECT p.id AS person_id, p.name, p.upn, p.account_id, p.source_sha256,
   COALESCE(CASE WHEN p.source_reason NOT IN ('', 'no-photo') THEN
        (SELECT k.detail FROM photos f JOIN pictures k ON k.source_sha256 = f.source_sha256
         WHERE f.person_id = p.id AND f.gone_run IS NULL AND k.refused = p.source_reason LIMIT 1)
-       WHEN r.account_id IS NOT NULL THEN r.detail END, '') AS detail,
+       WHEN r.account_id IS NOT NULL THEN r.detail
+       WHEN m.presence IN ('theirs', 'cleared') AND NOT m.restored AND p.source_sha256 <> '' THEN
+       both_pictures(k.whole_print, p.source_sha256, m.presence, m.read_print, m.read_sha256, m.tag, m.looked_at)
+       END, '') AS detail,
   COALESCE(m.presence IN ('theirs', 'cleared') AND NOT m.restored AND p.source_sha256 <> '' AND :report, 0) AS conflict
 FROM people p
+LEFT JOIN pictures k ON k.source_sha256 = p.source_sha256
 LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id AND p.account_id <> ''
 LEFT JOIN refusals r ON r.target = :target AND r.account_id = p.account_id AND r.source_sha256 = p.source_sha256
 WHERE p.state = 'in-scope' AND p.context <> 'guests'

@@ -178,7 +178,7 @@ class Applier:
             else:
                 memory_rows.accept_intent(night.db, self._target.name, item.account.id, now=night.clock())
                 memory_rows.drop_refusal(night.db, self._target.name, item.account.id)
-                detail = ACCEPTED if step.action is not Action.REMOVE else ""
+                detail = f"{step.detail} {ACCEPTED}".lstrip() if step.action is not Action.REMOVE else ""
                 tell(
                     night,
                     self._target.name,

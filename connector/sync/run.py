@@ -194,6 +194,7 @@ def _tell_plan(night: Night, target: Target) -> None:
                     step.item,
                     action=step.action,
                     reason=step.reason,
+                    detail=step.detail,
                     conflict=step.conflict,
                 )
 
