@@ -71,6 +71,79 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(office: Office
     assert list(office.cloud.requests) == [], "nothing was contacted"
 
 
+def old_ledger(folder: Path) -> Path:
+    """Put down what version 1 left after three nights: two targets, a failure, a skip and a conflict that stands."""
+    make_state_folder(folder)
+    path = folder / "ledger.sqlite3"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((Path(__file__).parent / "ledgers" / "version-1.sql").read_text("utf-8"))
+    return path
+
+
+def table(path: Path, name: str, columns: str = "*") -> list[tuple[object, ...]]:
+    """Return all rows of a table."""
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(f"SELECT {columns} FROM {name}").fetchall()
+
+
+KEPT = ("accounts", "cookies", "intents", "memory", "outcomes", "photos", "pictures", "refusals", "runs", "standing")
+PERSON = "id, context, upn, anchor, state, seen_run, changed_run, source_sha256, account_id, settled_account_id"
+
+
+def test_a_ledger_of_version_1_is_brought_forward_and_keeps_everything(tmp_path: Path) -> None:
+    path = old_ledger(tmp_path / "old")
+    before = {name: table(path, name) for name in (*KEPT, "writes")}
+    people = table(path, "people", PERSON)
+    ((failed, retry),) = table(path, "people WHERE retry", "id, retry")
+    make_state_folder(tmp_path / "new")
+
+    for folder in (tmp_path / "old", tmp_path / "new"):
+        open_ledger(folder)[0].close()
+
+    assert {name: table(path, name) for name in before} == before
+    assert table(path, "people", PERSON) == people
+    told = "target, person_id, retry"
+    assert table(path, "retries", told) == [("graph", failed, retry), ("sharepoint", failed, retry)]
+    assert all(before[name] for name in before if name != "intents"), "the old ledger has something of everything"
+    shape = "sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    assert table(path, shape, "name, sql") == table(tmp_path / "new" / "ledger.sqlite3", shape, "name, sql")
+    assert table(path, "pragma_user_version") == [(VERSION,)]
+
+
+def test_a_report_of_an_old_ledger_waits_for_the_run_that_works_in_it(office: Office) -> None:
+    office.sync()
+    path = old_ledger(office.nights.state.with_name("old"))
+    office.settings["STATE_DIR"] = str(path.parent)
+    ask = ("report", "--env-file", str(office.nights.env_file()))
+
+    with hold_lock(path.parent):
+        told = office.nights.type(*ask)
+    assert (told.code, table(path, "pragma_user_version")) == (6, [(1,)])
+
+    told = office.nights.type(*ask)
+
+    assert told.code == 0
+    assert "bob@contoso.test" in told.out
+
+
+def test_a_migration_that_is_stopped_half_way_changes_nothing_and_goes_on_later(tmp_path: Path) -> None:
+    path = old_ledger(tmp_path / "old")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE people_1 (in_the_way INTEGER)")
+    before = table(path, "people")
+
+    with pytest.raises(StateError, match="cannot be opened"):
+        open_ledger(path.parent)
+    assert (table(path, "people"), table(path, "pragma_user_version")) == (before, [(1,)])
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("DROP TABLE people_1")
+
+    open_ledger(path.parent)[0].close()
+
+    assert len(table(path, "people")) == len(before)
+    assert table(path, "pragma_user_version") == [(VERSION,)]
+
+
 def no_database(path: Path) -> None:
     """Write something else over the ledger."""
     path.write_bytes(b"This was a ledger once. " * 500)

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
 FOLDER = "/User Photos/Profile Pictures"
 WIDTHS = (48, 72, 200)
+LOCKED = Said.no(423, "-2147018894, Microsoft.SharePoint.SPFileLockException", "The file is locked.")
 
 
 @pytest.fixture
@@ -280,7 +281,7 @@ def test_an_error_of_one_file_or_profile_is_one_persons(
     ada = person(lab)
     hang(lab, ada.upn, picture(1))
     target.tags([ada])
-    lab.planned.append(Said.no(423, "-2147018894, Microsoft.SharePoint.SPFileLockException", "The file is locked."))
+    lab.planned.append(LOCKED)
     if doing in ("put", "remove"):
         with pytest.raises(PersonError) as caught:
             target.put(ada, picture(1)) if doing == "put" else target.remove(ada)
@@ -434,6 +435,27 @@ def test_with_two_targets_sharepoint_has_those_without_exchange(site: Office, la
     lab.asked.clear()
     again = site.sync(days=1)
     assert (again.totals["unchanged"], lab.asked) == (2, [])
+
+
+def test_a_success_in_one_target_does_not_end_the_retry_of_a_failure_in_the_other(
+    site: Office, lab: SharePointLab
+) -> None:
+    site.settings["TARGETS"] = "graph,sharepoint"
+    bob = hire(site, lab, "bob")
+    site.sync()
+    lab.planned.append(LOCKED)
+    failed = site.sync("--resend", days=1)
+    done = sorted((one["target"], one["action"]) for one in failed.report["outcomes"])
+    assert done == [("graph", "replace"), ("sharepoint", "fail")]
+
+    lab.asked.clear()
+    again = site.sync(days=1)
+
+    assert (again.code, again.totals["unchanged"]) == (0, 1)
+    assert [one.method for one in lab.asked] == ["GET"], f"{bob.upn} is looked at again, in SharePoint alone"
+    lab.asked.clear()
+    site.sync(days=1)
+    assert lab.asked == []
 
 
 def test_a_missing_folder_is_exit_five_in_plain_words(site: Office, lab: SharePointLab) -> None:

@@ -27,7 +27,7 @@ def save_guests(db: sqlite3.Connection, source_sha256: str, *, run: int) -> None
         return
     db.execute(
         f"""INSERT INTO people SELECT 'guest:' || id, 'guests', upn, upn, '', mail, '', '', '', '', '', '', 0,
-            'in-scope', :run, :run, :sha, '', id, 'guest', '', id, 0 FROM ({_LONE}) WHERE true
+            'in-scope', :run, :run, :sha, '', id, 'guest', '', id FROM ({_LONE}) WHERE true
         ON CONFLICT (id) DO UPDATE SET state = 'in-scope', seen_run = :run, changed_run = :run,
             source_sha256 = :sha, account_id = excluded.account_id
         WHERE (people.state, people.source_sha256, people.account_id)

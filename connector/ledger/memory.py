@@ -1,4 +1,4 @@
-"""What do we know of the cloud's photos? Memory, open intents and refusals, by target and account."""
+"""What do we know of the cloud's photos? Memory, open intents and refusals by target and account, and retries."""
 
 from __future__ import annotations
 
@@ -155,3 +155,11 @@ def save_refusal(
 def drop_refusal(db: sqlite3.Connection, target: str, account_id: str) -> None:
     """Forget a refusal: the service took a picture."""
     db.execute("DELETE FROM refusals WHERE target = ? AND account_id = ?", (target, account_id))
+
+
+def set_retry(db: sqlite3.Connection, target: str, person_id: str, *, retry: int) -> None:
+    """Note whether a target is to look at the person again next night: 0 no, 1 postponed, 2 failed."""
+    if retry:
+        db.execute("INSERT OR REPLACE INTO retries VALUES (?, ?, ?)", (target, person_id, retry))
+    else:
+        db.execute("DELETE FROM retries WHERE target = ? AND person_id = ?", (target, person_id))

@@ -120,11 +120,6 @@ def clear_unread(db: sqlite3.Connection, person_id: str, *, run: int) -> None:
     db.execute(change, (run, person_id))
 
 
-def set_retry(db: sqlite3.Connection, person_id: str, retry: int) -> None:
-    """Note whether the person is to be looked at again next night: 0 no, 1 postponed, 2 failed."""
-    db.execute("UPDATE people SET retry = ? WHERE id = ? AND retry <> ?", (retry, person_id, retry))
-
-
 def context_of(db: sqlite3.Connection, person_id: str) -> str:
     """Return the context in which the person was last read; empty for somebody unknown."""
     row = db.execute("SELECT context FROM people WHERE id = ?", (person_id,)).fetchone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 # Texts are never NULL: empty means unknown or none. Times are ISO 8601 with zone. `*_run` is a runs.id.
 SCHEMA = """
@@ -27,8 +27,7 @@ CREATE TABLE people (
   account_id TEXT NOT NULL DEFAULT '',
   match_rule TEXT NOT NULL DEFAULT '',
   match_problem TEXT NOT NULL DEFAULT '',
-  settled_account_id TEXT NOT NULL DEFAULT '',
-  retry INTEGER NOT NULL DEFAULT 0
+  settled_account_id TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX people_anchor ON people (anchor) WHERE anchor <> '';
 CREATE INDEX people_sid ON people (sid) WHERE sid <> '';
@@ -132,6 +131,14 @@ CREATE TABLE refusals (
 ) WITHOUT ROWID;
 CREATE INDEX refusals_account ON refusals (account_id);
 
+-- Who is to be looked at again next night, whatever else is as remembered: 1 postponed, 2 failed.
+CREATE TABLE retries (
+  target TEXT NOT NULL,
+  person_id TEXT NOT NULL,
+  retry INTEGER NOT NULL,
+  PRIMARY KEY (target, person_id)
+) WITHOUT ROWID;
+
 CREATE TABLE cookies (
   context TEXT PRIMARY KEY,
   cookie BLOB NOT NULL,
@@ -212,5 +219,52 @@ CREATE INDEX writes_account ON writes (account_id, written_at);
 CREATE INDEX writes_before ON writes (before_sha256) WHERE before_sha256 <> '';
 """
 
-# MIGRATIONS[n] brings a ledger of version n to n + 1.
-MIGRATIONS: dict[int, str] = {}
+# Version 1 noted a retry per person, so that a success in one target ended the retry of a failure in another. What it
+# noted is taken to be about every target that told of the person. The table is made anew, since SQLite before 3.35
+# drops no column.
+_RETRY_BY_TARGET = """
+CREATE TABLE retries (
+  target TEXT NOT NULL,
+  person_id TEXT NOT NULL,
+  retry INTEGER NOT NULL,
+  PRIMARY KEY (target, person_id)
+) WITHOUT ROWID;
+INSERT INTO retries SELECT DISTINCT o.target, p.id, p.retry FROM people p JOIN outcomes o ON o.person_id = p.id
+  WHERE p.retry > 0;
+ALTER TABLE people RENAME TO people_1;
+CREATE TABLE people (
+  id TEXT PRIMARY KEY,
+  context TEXT NOT NULL,
+  name TEXT NOT NULL,
+  upn TEXT NOT NULL, upn_key TEXT NOT NULL,
+  mail TEXT NOT NULL, mail_key TEXT NOT NULL,
+  sam_account_name TEXT NOT NULL, sam_key TEXT NOT NULL,
+  employee_id TEXT NOT NULL,
+  sid TEXT NOT NULL,
+  anchor TEXT NOT NULL,
+  is_contact INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  seen_run INTEGER NOT NULL,
+  changed_run INTEGER NOT NULL,
+  source_sha256 TEXT NOT NULL DEFAULT '',
+  source_reason TEXT NOT NULL DEFAULT '',
+  account_id TEXT NOT NULL DEFAULT '',
+  match_rule TEXT NOT NULL DEFAULT '',
+  match_problem TEXT NOT NULL DEFAULT '',
+  settled_account_id TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+INSERT INTO people SELECT id, context, name, upn, upn_key, mail, mail_key, sam_account_name, sam_key, employee_id, sid,
+  anchor, is_contact, state, seen_run, changed_run, source_sha256, source_reason, account_id, match_rule,
+  match_problem, settled_account_id FROM people_1;
+DROP TABLE people_1;
+CREATE INDEX people_anchor ON people (anchor) WHERE anchor <> '';
+CREATE INDEX people_sid ON people (sid) WHERE sid <> '';
+CREATE INDEX people_upn ON people (upn_key) WHERE upn_key <> '';
+CREATE INDEX people_mail ON people (mail_key) WHERE mail_key <> '';
+CREATE INDEX people_account ON people (account_id) WHERE account_id <> '';
+CREATE INDEX people_context ON people (context, seen_run);
+CREATE INDEX people_changed ON people (changed_run);
+"""
+
+# MIGRATIONS[n] brings a ledger of version n to n + 1, for good: what it says is never changed later.
+MIGRATIONS: dict[int, str] = {1: _RETRY_BY_TARGET}

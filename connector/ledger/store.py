@@ -7,7 +7,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -103,11 +103,13 @@ def open_ledger(folder: Path, *, mends: bool = True) -> tuple[sqlite3.Connection
     """Open the ledger of a state folder, made or brought forward where needed; with a notice for the report.
 
     A corrupt ledger is kept aside and a new one begun: the first night then adopts what the cloud shows. Who does
-    not hold the lock does not mend: StateError then, as for a ledger of a newer version.
+    not hold the lock does not mend: StateError then, as for a ledger of a newer version; and takes it to bring an
+    older ledger forward: Locked while another run works.
     """
     path = folder / LEDGER_NAME
+    lock = nullcontext() if mends else hold_lock(folder)
     try:
-        return _open_checked(path), ""
+        return _open_checked(path, lock), ""
     except sqlite3.DatabaseError as error:
         if not path.exists() or isinstance(error, sqlite3.OperationalError):
             fix = "Check the disk and the rights on the state folder."
@@ -123,10 +125,10 @@ def open_ledger(folder: Path, *, mends: bool = True) -> tuple[sqlite3.Connection
             "Photos that already show the source's picture are adopted, not sent again; "
             "conflicts that you had settled are judged anew."
         )
-        return _open_checked(path), notice
+        return _open_checked(path, lock), notice
 
 
-def _open_checked(path: Path) -> sqlite3.Connection:
+def _open_checked(path: Path, lock: AbstractContextManager[None]) -> sqlite3.Connection:
     is_new = not path.exists()
     if is_new:
         _make(path)
@@ -136,7 +138,9 @@ def _open_checked(path: Path) -> sqlite3.Connection:
     try:
         if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("its integrity check failed")
-        _migrate(db, path)
+        if _version(db, path) < VERSION:
+            with lock:
+                _migrate(db, path)
     except BaseException:
         db.close()
         raise
@@ -175,15 +179,20 @@ def _clear(path: Path) -> None:
         Path(f"{path}{ending}").unlink(missing_ok=True)
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         fix = "Use the newer photo-connector that made it, or another STATE_DIR."
         raise StateError(f"The ledger {path} is of version {version}; this program knows {VERSION}.", fix)
-    for step in range(version, VERSION):
+    return version
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring the ledger forward, a version a transaction: one that is stopped half way goes on at the next opening."""
+    for step in range(_version(db, path), VERSION):
         if step not in MIGRATIONS:
-            raise sqlite3.DatabaseError(f"it is no ledger (version {version})")
-        db.executescript(f"BEGIN; {MIGRATIONS[step]}; PRAGMA user_version = {step + 1}; COMMIT;")
+            raise sqlite3.DatabaseError(f"it is no ledger (version {step})")
+        db.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[step]}; PRAGMA user_version = {step + 1}; COMMIT;")
 
 
 def _set_aside(path: Path) -> Path:

@@ -19,11 +19,12 @@ _TAKES_PART = """p.state = 'in-scope' AND p.account_id <> '' AND p.context NOT I
 _JOINED = """people p
     LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id
     LEFT JOIN intents i ON i.target = :target AND i.account_id = p.account_id
-    LEFT JOIN refusals r ON r.target = :target AND r.account_id = p.account_id AND r.source_sha256 = p.source_sha256"""
+    LEFT JOIN refusals r ON r.target = :target AND r.account_id = p.account_id AND r.source_sha256 = p.source_sha256
+    LEFT JOIN retries t ON t.target = :target AND t.person_id = p.id"""
 _ADD = "INSERT OR IGNORE INTO work (target, person_id, due)"
 _DIFFERS = """(
     i.account_id IS NOT NULL
-    OR (p.retry AND (m.account_id IS NOT NULL OR p.source_sha256 <> ''))
+    OR (t.retry IS NOT NULL AND (m.account_id IS NOT NULL OR p.source_sha256 <> ''))
     OR (r.account_id IS NULL AND p.source_sha256 <> '' AND (
         m.account_id IS NULL OR m.source_sha256 <> p.source_sha256 OR m.person_id <> p.id))
     OR (p.source_reason = 'no-photo' AND m.presence = 'ours' AND (m.policy <> 'kept' OR :removes))
@@ -41,6 +42,7 @@ class WorkItem(NamedTuple):
     memory: Memory | None
     intent: Intent | None
     is_due: bool
+    is_again: bool = False
 
 
 def begin_work(db: sqlite3.Connection) -> None:
@@ -67,7 +69,7 @@ def list_different(db: sqlite3.Connection, target: str, *, source_wins: bool, re
     values = {"target": target, "source_wins": source_wins, "removes": removes}
     query = (
         f"{_ADD} SELECT :target, p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} AND {_DIFFERS} "
-        "ORDER BY i.account_id IS NULL, p.retry > 1, p.id"
+        "ORDER BY i.account_id IS NULL, COALESCE(t.retry, 0) > 1, p.id"
     )
     return db.execute(query, values).rowcount
 
@@ -126,7 +128,7 @@ def items_where(
     query = f"""SELECT w.rowid AS position, w.due AS due, {_ITEM_COLUMNS}
         FROM work w JOIN people p ON p.id = w.person_id {_ITEM_JOINS}
         WHERE w.target = ? AND {condition} ORDER BY w.rowid LIMIT ?"""
-    return [_item(row) for row in db.execute(query, (target, target, target, *values, limit))]
+    return [_item(row) for row in db.execute(query, (target, target, target, target, *values, limit))]
 
 
 def done(db: sqlite3.Connection, target: str, person_id: str) -> None:
@@ -156,11 +158,12 @@ _ITEM_COLUMNS = """p.*,
     m.improved_at AS m_improved,
     i.account_id AS i_known, i.person_id AS i_person, i.source_sha256 AS i_source, i.sent_sha256 AS i_sent_sha256,
     i.sent_print AS i_sent, i.tag_before AS i_tag, i.started_at AS i_started, i.accepted_at AS i_accepted,
-    i.restores AS i_restores, i.reason AS i_reason, i.recipe AS i_recipe"""
+    i.restores AS i_restores, i.reason AS i_reason, i.recipe AS i_recipe, t.retry IS NOT NULL AS again"""
 _ITEM_JOINS = """JOIN accounts a ON a.id = p.account_id
     LEFT JOIN pictures k ON k.source_sha256 = p.source_sha256
     LEFT JOIN memory m ON m.target = ? AND m.account_id = p.account_id
-    LEFT JOIN intents i ON i.target = ? AND i.account_id = p.account_id"""
+    LEFT JOIN intents i ON i.target = ? AND i.account_id = p.account_id
+    LEFT JOIN retries t ON t.target = ? AND t.person_id = p.id"""
 
 
 def _item(row: sqlite3.Row) -> WorkItem:
@@ -177,6 +180,7 @@ def _item(row: sqlite3.Row) -> WorkItem:
         memory=to_memory(row, "m_") if row["m_known"] is not None else None,
         intent=to_intent(row, "i_") if row["i_known"] is not None else None,
         is_due=bool(row["due"]),
+        is_again=bool(row["again"]),
     )
 
 

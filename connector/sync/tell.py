@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 
+from connector.decide.compare import Look, known_by
 from connector.errors import PersonError
 from connector.ledger import people as people_rows
-from connector.ledger.memory import note_look, save_refusal
+from connector.ledger.codec import pack_time
+from connector.ledger.facts import Facts, both_pictures
+from connector.ledger.memory import note_look, save_refusal, set_retry
 from connector.ledger.runs import save_outcome
 from connector.ledger.work import WorkItem, done
-from connector.model import Action, Outcome, PersonState, Reason
+from connector.model import Action, Memory, Outcome, PersonState, Presence, Reason
 from connector.sync.night import Night
 
 log = logging.getLogger("connector.outcomes")
@@ -46,7 +49,7 @@ def tell(
 ) -> None:
     """Tell what happened to somebody on the work list, and whether to look again next night."""
     retry = FAILED if action is Action.FAIL else POSTPONED if reason in _AGAIN else 0
-    people_rows.set_retry(night.db, item.person.id, retry)
+    set_retry(night.db, target, item.person.id, retry=retry)
     done(night.db, target, item.person.id)
     is_quiet = action is Action.KEEP and reason is Reason.UNCHANGED
     if is_quiet and not (night.options.full or night.options.only):
@@ -65,6 +68,25 @@ def tell(
     save_outcome(night.db, night.run, outcome, conflict=conflict)
     known = {"run": night.run, "person": item.person.id, "account": item.account.id, "target": target}
     log.info("%s %s: %s", action, item.person.upn, reason, extra={**known, "action": action, "reason": reason})
+
+
+def told_of_both(night: Night, item: WorkItem, look: Look) -> str:
+    """Tell the facts of both pictures of a conflict: the source's, and the cloud's as it was seen."""
+    whole = item.picture.whole if item.picture is not None else None
+    source = Facts(*((whole.width, whole.height) if whole else (0, 0)), item.source_sha256)
+    seen = pack_time(night.clock()) if look.asked else ""
+    return both_pictures(source, _in_cloud(look, item.memory)._replace(seen=seen))
+
+
+def _in_cloud(look: Look, memory: Memory | None) -> Facts:
+    """Take what the look showed; where it fetched no bytes, or was none, what is remembered of that photo."""
+    known = memory if memory is not None and (not look.asked or known_by(look, memory)) else None
+    if not look.present and (look.asked or known is None or known.presence is Presence.CLEARED):
+        return Facts(is_there=False)
+    shown = look.read_print or (known.read_print if known else None)
+    width, height = (shown.width, shown.height) if shown else (look.width, look.height)
+    sha256, tag = (known.read_sha256, known.tag) if known else ("", "")
+    return Facts(width, height, look.read_sha256 or sha256, look.tag or tag)
 
 
 _AGAIN = frozenset(
