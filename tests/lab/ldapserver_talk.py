@@ -119,8 +119,12 @@ class Talk:
         self.done(message)
 
     def whole(self, message: sansldap.SearchRequest) -> None:
-        if self.world.knobs.refuse_look_up and guids(message.filter):
-            self.done(message, *self.world.knobs.refuse_look_up)
+        knobs, is_look_up = self.world.knobs, bool(guids(message.filter))
+        if is_look_up and knobs.drop_on_look_up:
+            knobs.drop_on_look_up = False
+            raise ConnectionResetError
+        if is_look_up and knobs.refuse_look_up:
+            self.done(message, *knobs.refuse_look_up)
             return
         found = list(itertools.islice(self.matching(message), MAX_PAGE_SIZE + 1))
         self.send(message, found[:MAX_PAGE_SIZE])

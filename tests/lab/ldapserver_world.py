@@ -42,6 +42,7 @@ class Knobs:
     refuse_round: dict[int, tuple[int, str]] = field(default_factory=dict)
     refuse_look_up: tuple[int, str] | None = None
     drop_on_page: int = 0
+    drop_on_look_up: bool = False
     stall_on_page: int = 0
     idle_seconds: float | None = None
     page_entries: int = 0

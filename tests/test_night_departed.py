@@ -1,0 +1,164 @@
+"""What if people are deleted and nobody says so? Who may not see tombstones learns it when their accounts go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.lab.directory import Directory
+from tests.lab.graph import Emulator
+from tests.lab.samba import DomainController
+from tests.lab.world import ldap_settings
+from tests.nights import Nights, Told
+from tests.office import Colleague, Office, anchor_of, face
+
+# more than SYNC_MAX_REMATCHES, and over 1 %
+MANY = 22
+
+
+def delete(office: Office, people: Sequence[Colleague]) -> None:
+    """Delete people in the directory, and let Entra Connect delete their accounts."""
+    for one in people:
+        office.house.tree.delete(one.entry.guid)
+        office.cloud.tenant.remove_account(one.account_id)
+
+
+def lose(office: Office, people: Sequence[Colleague]) -> None:
+    """Take away the accounts of people who are still there, as a wrong anchor attribute would."""
+    for one in people:
+        office.cloud.tenant.update_account(one.account_id, immutable_id="")
+
+
+def reasons(told: Told, people: Sequence[Colleague]) -> set[tuple[str, str] | None]:
+    """Return what is told of these people."""
+    return {told.of(one.upn) for one in people}
+
+
+@pytest.fixture
+def blind(office: Office) -> Office:
+    """Let the directory tell of no deletion, as AD does to an account without rights on Deleted Objects."""
+    office.knobs.tells_deletions = False
+    return office
+
+
+@pytest.mark.samba
+def test_a_real_domains_deleted_people_leave_when_their_accounts_go(
+    directory: Directory, domain: DomainController, ou: str, cloud: Emulator, tmp_path: Path
+) -> None:
+    upns = [f"leaver{number:02}@contoso.test" for number in range(MANY + 1)]
+    people = {upn: directory.add_person(ou, upn.partition("@")[0], userPrincipalName=upn) for upn in upns}
+    for upn, entry in people.items():
+        directory.set_photo(entry.dn, face(upn))
+    account_ids = {
+        upn: cloud.tenant.add_account(upn, mail=upn, immutable_id=entry.anchor, synced=True)
+        for upn, entry in people.items()
+    }
+    nights = Nights(tmp_path, {**ldap_settings(domain, ou), **cloud.environ()})
+    assert nights.sync().totals["created"] == len(upns)
+    for upn in upns[1:]:
+        directory.delete(people[upn].dn)
+
+    unheard = nights.sync(days=1)
+    for upn in upns[1:]:
+        cloud.tenant.remove_account(account_ids[upn])
+    told = nights.sync(days=1)
+    quiet = nights.sync(days=1)
+
+    assert (unheard.code, unheard.requests["ldap_entries"], unheard.totals["people"]) == (0, 0, MANY + 1)
+    assert (told.code, told.report["mode"], told.requests["ldap_entries"]) == (0, "changes", 0), told.err
+    assert {told.of(upn) for upn in upns[1:]} == {("skip", "out-of-scope")}
+    assert (quiet.code, quiet.requests["http"], quiet.requests["ldap_entries"]) == (0, 1, 0)
+    assert (quiet.totals["people"], quiet.totals["unchanged"]) == (1, 1)
+    assert len(cloud.tenant.writes()) == len(upns)
+
+
+def test_who_is_still_there_without_an_account_is_a_brake_as_ever(blind: Office) -> None:
+    team = blind.team(MANY + 8)
+    blind.sync()
+    delete(blind, team[:4])
+    lose(blind, team[4 : 4 + MANY])
+    blind.house.server.asked.clear()
+
+    stopped = blind.sync(days=1)
+    again = blind.sync(days=1)
+    look_ups = [asked for asked in blind.house.server.asked if asked.base and not asked.controls]
+
+    assert (stopped.code, again.code) == (4, 4), "the brake holds until somebody decides"
+    assert f"{MANY} people changed or lost their account since last night" in stopped.err
+    assert reasons(stopped, team[:4]) == {("skip", "out-of-scope")}
+    assert reasons(stopped, team[4 : 4 + MANY]) == {("skip", "no-account")}
+    assert stopped.requests["ldap_entries"] == MANY
+    assert {asked.attributes for asked in look_ups} == {("objectGUID", "entryUUID")}, "no photo is moved to find out"
+    forced = blind.sync("--force", days=1)
+    assert (forced.code, blind.sync(days=1).code) == (0, 0)
+
+
+def test_as_many_as_a_search_holds_are_looked_up_at_once(blind: Office) -> None:
+    team = blind.team(60)
+    blind.sync()
+    delete(blind, team)
+    blind.house.server.asked.clear()
+
+    told = blind.sync(days=1)
+
+    assert (told.code, told.totals["people"]) == (0, 60), told.err
+    assert len([one for one in blind.house.server.asked if one.base]) == 3, "one for the changes, two for sixty people"
+    assert blind.sync(days=1).totals["people"] == 0
+
+
+def test_a_dry_run_tells_who_would_leave_and_lets_nobody_go(blind: Office) -> None:
+    anna, bert = blind.team(2)
+    blind.sync()
+    delete(blind, [anna])
+
+    dry = blind.sync("--dry-run", days=1)
+    told = blind.sync(days=1)
+
+    assert (dry.of(anna.upn), told.of(anna.upn)) == (("skip", "out-of-scope"),) * 2
+    assert told.totals["unchanged"] == 1
+    assert blind.photo(bert) is not None
+
+
+def test_who_takes_over_the_anchor_of_somebody_deleted_gets_the_account_the_same_night(blind: Office) -> None:
+    anna = blind.hire("anna")
+    blind.sync()
+    blind.house.tree.delete(anna.entry.guid)
+    heir = blind.house.person("anna2", jpegPhoto=face("anna2"), **{"mS-DS-ConsistencyGuid": anna.entry.guid})
+
+    told = blind.sync(days=1)
+
+    assert told.code == 0, told.err
+    assert told.of(anna.upn) == ("skip", "out-of-scope")
+    assert told.of("anna2@contoso.test") == ("replace", "source-changed")
+    assert anchor_of(heir.guid) != anchor_of(anna.entry.guid)
+    assert blind.sync(days=1).requests["http"] == 1
+
+
+def test_where_it_cannot_be_asked_nobody_is_judged_and_the_next_night_does_it(blind: Office) -> None:
+    team = blind.team(MANY + 1)
+    blind.sync()
+    delete(blind, team[1:])
+    blind.knobs.refuse_look_up = (51, "")
+
+    cut = blind.sync(days=1)
+    blind.knobs.refuse_look_up = None
+    mended = blind.sync(days=1)
+
+    assert cut.code == 5, "a directory that does not answer is no brake"
+    assert any("left as they were" in notice and "busy" in notice for notice in cut.report["notices"])
+    assert reasons(cut, team) == {("skip", "source-unread")}
+    assert (mended.code, reasons(mended, team[1:])) == (0, {("skip", "out-of-scope")}), mended.err
+    assert len(blind.cloud.tenant.writes()) == MANY + 1
+
+
+def test_a_connection_that_was_dropped_meanwhile_is_opened_once_more(blind: Office) -> None:
+    anna, _ = blind.team(2)
+    blind.sync()
+    delete(blind, [anna])
+    blind.knobs.drop_on_look_up = True
+
+    told = blind.sync(days=1)
+
+    assert (told.code, told.of(anna.upn)) == (0, ("skip", "out-of-scope")), told.err
