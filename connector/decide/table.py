@@ -160,9 +160,10 @@ def _changed(case: Case, memory: Memory, *, policy: Policy) -> Decision:
 
 
 def _changed_over_ours(case: Case, memory: Memory, *, policy: Policy) -> Decision:
-    """Replace our own photo, unless the very bytes that would be sent are there already."""
-    is_sent = bool(case.sent_sha256) and case.sent_sha256 == memory.sent_sha256
-    if is_sent and case.view.how is not How.PICTURE and not policy.resend:
+    """Replace our own photo, unless it was made of these very bytes (for another person), or would be sent the same."""
+    is_sent = bool(case.sent_sha256) and case.sent_sha256 == memory.sent_sha256 and case.view.how is not How.PICTURE
+    is_same_source = memory.source_sha256 == case.source.sha256 and not case.view.smaller
+    if (is_sent or is_same_source) and not policy.resend:
         return _adopted()
     return Decision(Action.REPLACE, Reason.SOURCE_CHANGED, Becomes.OURS_SENT)
 
