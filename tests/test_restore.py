@@ -359,3 +359,153 @@ def test_the_awkward_people_get_back_what_they_had(
     assert nights.sync("--full", days=1).code == 0
     assert len(cloud.tenant.writes()) == writes
     assert cloud.violations() == []
+
+
+# ----------------------------------------------------------------------------------- the right picture, and for good
+
+
+def _distinct(office: Office, count: int) -> dict[str, bytes]:
+    """Let so many people have cloud photos of their own, which run 1 replaces; returns them by account."""
+    office.cloud.set(reencode="none")
+    own = {}
+    for one in office.team(count):
+        office.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
+        own[one.account_id] = face(f"own {one.name}")
+    assert office.sync("--force").totals["replaced"] == count
+    return own
+
+
+def _stored(office: Office) -> dict[str, bytes]:
+    return {account_id: photo.content_bytes for account_id, photo in office.cloud.tenant.photos().items()}
+
+
+def test_every_account_gets_back_the_very_bytes_that_it_had(office: Office) -> None:
+    own = _distinct(office, 12)
+    made = office.hire("new")
+    office.sync(days=1)
+
+    told = restore(office.nights, "--run", "1", days=1)
+
+    assert (told.code, told.totals["replaced"]) == (0, 12)
+    assert {one: _stored(office)[one] for one in own} == own
+    assert office.photo(made) is not None, "another run made it"
+
+
+@pytest.mark.parametrize("again", ["--run", "--person"])
+def test_back_and_forth_and_back_again(office: Office, again: str) -> None:
+    own = _distinct(office, 3)
+    sent = {account_id: face(f"person{number:03}") for number, account_id in enumerate(own)}
+    last = 1
+    for expected in (own, sent, own, sent):
+        if again == "--run":
+            told = restore(office.nights, "--run", str(last), days=1)
+            last = told.report["run"]
+            assert told.reasons() == {"restored": 3}
+        else:
+            for number in range(3):
+                told = restore(office.nights, "--person", f"person{number:03}", days=1)
+                assert told.reasons() == {"restored": 1}
+        assert _stored(office) == expected
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [("source", "source", "source"), ("cloud", "source", "report"), ("report", "cloud", "source")],
+    ids=" then ".join,
+)
+@pytest.mark.parametrize("options", [(), ("--full",), ("--resend", "--force")], ids=["plain", "full", "resend"])
+def test_three_nights_of_any_policy_leave_what_was_restored(
+    office: Office, replaced: list[Colleague], policies: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    office.settings["SYNC_CONFLICT"] = policies[0]
+    office.settings["SYNC_REMOVED"] = "remove"
+    office.settings["SYNC_VERIFY_PERCENT"] = "100"
+    restore(office.nights, "--run", "1", days=1)
+    before, stored = len(office.cloud.tenant.writes()), _stored(office)
+
+    for policy in policies:
+        office.settings["SYNC_CONFLICT"] = policy
+        told = office.sync(*options, days=1)
+        assert (told.code, told.totals["conflicts"]) == (0, 0), told.err
+        assert {told.of(one.upn) for one in replaced} == {("keep", "restored")}
+
+    assert len(office.cloud.tenant.writes()) == before
+    assert _stored(office) == stored
+    office.paint(replaced[1], face("new 1"))
+    assert office.sync(days=1).of(replaced[1].upn) == ("replace", "source-changed")
+    assert shows(office, replaced[1], "new 1")
+    assert shows(office, replaced[0], f"own {replaced[0].name}")
+
+
+def test_a_cleared_source_never_takes_a_restored_photo_away(office: Office, replaced: list[Colleague]) -> None:
+    office.settings["SYNC_REMOVED"] = "remove"
+    restore(office.nights, "--run", "1", days=1)
+    office.paint(replaced[0], None)
+
+    for options in ((), ("--full",)):
+        assert office.sync(*options, days=1).totals["removed"] == 0
+
+    assert shows(office, replaced[0], f"own {replaced[0].name}")
+
+
+def test_overwrite_and_clear_leave_what_was_restored(office: Office, replaced: list[Colleague]) -> None:
+    restore(office.nights, "--run", "1", days=1)
+    before = len(office.cloud.tenant.writes())
+
+    for option in ("--overwrite", "--clear"):
+        told = office.sync("--only", replaced[0].name, option, days=1)
+        assert told.of(replaced[0].upn) == ("keep", "restored")
+
+    assert len(office.cloud.tenant.writes()) == before
+
+
+def test_a_photo_that_was_cleared_by_an_administrator_comes_back(office: Office, replaced: list[Colleague]) -> None:
+    cleared = office.sync("--only", replaced[0].name, "--clear", days=1)
+    assert office.photo(replaced[0]) is None
+
+    told = restore(office.nights, "--run", str(cleared.report["run"]), days=1)
+
+    assert told.of(replaced[0].upn) == ("create", "restored")
+    assert shows(office, replaced[0], replaced[0].name)
+
+
+@pytest.mark.parametrize("person", ["person000", "person003"], ids=["replaced", "created"])
+def test_a_dry_run_for_one_person_writes_nothing(office: Office, replaced: list[Colleague], person: str) -> None:
+    before = len(office.cloud.tenant.writes())
+
+    told = restore(office.nights, "--person", person, "--dry-run", days=1)
+
+    assert (told.code, told.reasons()) == (0, {"restored": 1})
+    assert len(office.cloud.tenant.writes()) == before
+
+
+def test_a_dry_run_itself_is_nothing_to_take_back(office: Office, replaced: list[Colleague]) -> None:
+    dry = restore(office.nights, "--run", "1", "--dry-run", days=1)
+
+    told = restore(office.nights, "--run", str(dry.report["run"]))
+
+    assert told.code == 2
+    assert "dry run and wrote nothing" in told.err
+
+
+def test_the_changes_brake_holds_a_restore_too(office: Office) -> None:
+    own = _distinct(office, 21)
+
+    held = restore(office.nights, "--run", "1", days=1)
+
+    assert (held.code, held.totals["postponed"]) == (4, 21)
+    assert "SYNC_MAX_CHANGES_PERCENT" in held.err
+    assert all(_stored(office)[one] != own[one] for one in own)
+    told = restore(office.nights, "--run", "1", "--force", days=1)
+    assert (told.code, _stored(office)) == (0, own)
+    assert any("Passed by --force" in notice for notice in told.report["notices"])
+
+
+def test_without_backups_a_creation_can_still_be_taken_back(office: Office) -> None:
+    office.settings["BACKUP_DAYS"] = "0"
+    ada = office.hire("ada")
+    office.sync()
+
+    told = restore(office.nights, "--run", "1", days=1)
+
+    assert (told.code, told.of(ada.upn), office.photo(ada)) == (0, ("remove", "restored"), None)
