@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,7 +126,8 @@ def test_who_takes_over_the_anchor_of_somebody_deleted_gets_the_account_the_same
     anna = blind.hire("anna")
     blind.sync()
     blind.house.tree.delete(anna.entry.guid)
-    heir = blind.house.person("anna2", jpegPhoto=face("anna2"), **{"mS-DS-ConsistencyGuid": anna.entry.guid})
+    carried_over: dict[str, Any] = {"mS-DS-ConsistencyGuid": anna.entry.guid, "jpegPhoto": face("anna2")}
+    heir = blind.house.person("anna2", **carried_over)
 
     told = blind.sync(days=1)
 

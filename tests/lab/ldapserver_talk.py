@@ -14,6 +14,7 @@ from tests.lab.ldapserver_filter import compiled, guids
 from tests.lab.ldapserver_tree import Entry, last, plain
 from tests.lab.ldapserver_world import (
     ELSEWHERE,
+    NO_OBJECT,
     NO_RIGHT,
     NOT_BOUND,
     STALE_DIRSYNC,
@@ -100,6 +101,8 @@ class Talk:
             self.done(message, 1, NOT_BOUND)
         elif not _below(message.base_object, self.world.tree.root):
             self.done(message, 10, ELSEWHERE)
+        elif self.world.tree.has_left(message.base_object):
+            self.done(message, 32, NO_OBJECT)
         elif wire.DIRSYNC in controls:
             self.dirsync(message, *wire.read_dirsync(controls[wire.DIRSYNC]))
         elif wire.PAGED in controls and not self.world.knobs.ignores_paging:

@@ -53,6 +53,7 @@ class Tree:
         self.root, self.usn, self._people = root, 1, people
         self._make = make
         self._edited: dict[bytes, Entry] = {}
+        self._left: set[str] = set()
 
     def add(self, dn: str, /, **attributes: Value) -> Entry:
         """Add an entry (objectClass user and an objectGUID unless given) and return it."""
@@ -63,6 +64,7 @@ class Tree:
         values.update({name: as_bytes(value) for name, value in attributes.items()})
         entry = Entry(dn, {name: given for name, given in values.items() if given}, born=self.usn)
         entry.changed = dict.fromkeys(map(plain, entry.values), self.usn)
+        self._left.discard(dn.casefold())
         self._edited[entry.guid] = entry
         return entry
 
@@ -76,8 +78,10 @@ class Tree:
             entry.changed[plain(name)] = self.usn
 
     def move(self, guid: bytes, dn: str) -> None:
-        """Give an entry another DN; as in AD only the attribute `name` tells of it."""
-        self._own(guid).dn = dn
+        """Give an entry another DN; as in AD only `name` tells of it, and at the old one there is nothing more."""
+        entry = self._own(guid)
+        self._left = (self._left | {entry.dn.casefold()}) - {dn.casefold()}
+        entry.dn = dn
         self.change(guid, name=dn.partition("=")[2].partition(",")[0])
 
     def delete(self, guid: bytes) -> None:
@@ -89,6 +93,11 @@ class Tree:
         entry.changed["isdeleted"] = self.usn
         rdn = entry.dn.partition(",")[0]
         entry.dn = f"{rdn}\\0ADEL:{entry.id},CN=Deleted Objects,{self.root}"
+
+    def has_left(self, dn: str) -> bool:
+        """Tell whether what had this name, or something above it, was moved away."""
+        name = dn.casefold()
+        return any(name == left or name.endswith("," + left) for left in self._left)
 
     def nth(self, number: int) -> Entry:
         """Return one of the crowd by number."""

@@ -21,6 +21,7 @@ NOT_BOUND = (
     "000004DC: LdapErr: DSID-0C090A5C, comment: In order to perform this operation a successful bind must be"
     " completed on the connection., data 0, v4563\x00"
 )
+NO_OBJECT = "0000208D: NameErr: DSID-03100241, problem 2001 (NO_OBJECT), data 0, best match of:\n\t'DC=contoso'\n\x00"
 ELSEWHERE = "0000202B: RefErr: DSID-031007F9, data 0, 1 access points\x00"
 NO_RIGHT = "00002105: SecErr: DSID-0315260D, problem 4003 (INSUFF_ACCESS_RIGHTS), data 0\x00"
 

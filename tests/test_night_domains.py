@@ -1,0 +1,475 @@
+"""What does a night make of several domains, several controllers, and one that fails in the middle of its answer?"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from connector.photo import read_print
+from tests.lab.graph import Emulator
+from tests.lab.ldapserver_house import House
+from tests.lab.ldapserver_tree import Tree
+from tests.lab.ldapserver_wire import DIRSYNC
+from tests.nights import Told, shown
+from tests.office import Colleague, Office, face, total
+
+ROOT, EMEA = "DC=contoso,DC=test", "DC=emea,DC=contoso,DC=test"
+OFFICE, BRANCH = f"OU=People,{ROOT}", f"OU=People,{EMEA}"
+
+# what Active Directory answers where it cuts a search short: time, size, administrative limit, busy, unavailable
+CUT_SHORT = {3: "time limit", 4: "size limit", 11: "administrative limit", 51: "busy", 52: "unavailable"}
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """Hold two domains of one forest, each with a controller of its own, behind one cloud."""
+
+    office: Office
+    branch: House
+
+    def hire_in_branch(self, name: str) -> Colleague:
+        """Add a person in the other domain, with an account."""
+        return self.office.register(name, self.branch.person(name, ou=BRANCH, jpegPhoto=face(name)))
+
+    def paint_in_branch(self, one: Colleague, name: str) -> None:
+        """Give somebody of the other domain another source photo."""
+        self.branch.tree.change(one.entry.guid, jpegPhoto=face(name))
+
+    def cookies(self) -> dict[str, tuple[str, bytes]]:
+        """Return the server and the bytes of each naming context's cookie."""
+        with closing(sqlite3.connect(self.office.nights.state / "ledger.sqlite3")) as db:
+            rows = db.execute("SELECT context, server, cookie FROM cookies WHERE context <> 'accounts'").fetchall()
+        return {context: (server, cookie) for context, server, cookie in rows}
+
+
+@pytest.fixture(params=[(OFFICE, BRANCH), (BRANCH, OFFICE)], ids=["root first", "child first"])
+def forest(office: Office, request: pytest.FixtureRequest) -> Iterator[Forest]:
+    """Open a forest; the order of the base DNs is the order of the reading."""
+    with House(Tree(EMEA)) as branch:
+        office.settings["LDAP_URI"] = f"{office.house.server.uri} {branch.server.uri}"
+        office.settings["LDAP_BASE_DN"] = ";".join(request.param)
+        yield Forest(office, branch)
+
+
+def writes(office: Office) -> int:
+    """Count the writes so far."""
+    return len(office.cloud.tenant.writes())
+
+
+def shows(cloud: Emulator, one: Colleague, name: str) -> bool:
+    """Say whether the cloud shows the face of this name."""
+    return shown(cloud, one.account_id).shows_same(read_print(face(name)))
+
+
+def is_quiet(told: Told) -> bool:
+    """Say whether a night read nobody, wrote nothing, asked once for accounts, had nothing to say, and ended well."""
+    costs = told.requests["http"], told.requests["ldap_entries"]
+    return (told.code, costs, told.report["notices"]) == (0, (1, 0), [])
+
+
+# Several domains
+
+
+def test_each_domain_has_its_own_reader_and_its_own_cookie(forest: Forest) -> None:
+    anna, bert = forest.office.hire("anna"), forest.hire_in_branch("bert")
+
+    first, quiet = forest.office.sync(), forest.office.sync(days=1)
+
+    assert (first.code, first.totals["created"]) == (0, 2), first.err
+    assert is_quiet(quiet)
+    servers = {context: server for context, (server, _) in forest.cookies().items()}
+    assert servers == {ROOT: forest.office.house.server.name, EMEA: forest.branch.server.name}
+    forest.paint_in_branch(bert, "new")
+    changed = forest.office.sync(days=1)
+    assert (changed.report["mode"], changed.of(bert.upn), changed.of(anna.upn)) == (
+        *("changes", ("replace", "source-changed"), None),
+    )
+
+
+@pytest.mark.parametrize("how", ["a page", "a round", "the line", "the server"])
+def test_a_domain_that_fails_leaves_its_people_untouched_and_the_others_are_done(forest: Forest, how: str) -> None:
+    office = forest.office
+    office.settings["SYNC_REMOVED"] = "remove"
+    team, abroad = office.team(3), [forest.hire_in_branch(f"abroad{number}") for number in range(3)]
+    office.sync()
+    before = forest.cookies()
+    office.paint(team[0], face("new"))
+    forest.paint_in_branch(abroad[0], "new abroad")
+    forest.branch.tree.change(abroad[1].entry.guid, jpegPhoto=[])
+    forest.branch.tree.change(abroad[2].entry.guid, userAccountControl="514")
+    options = ["--full"] if how in ("a page", "the line") else []
+    if how == "a page":
+        forest.branch.knobs.page_entries, forest.branch.knobs.refuse_page[2] = 1, (51, "")
+    elif how == "a round":
+        forest.branch.knobs.round_entries, forest.branch.knobs.refuse_round[2] = 1, (51, "")
+    elif how == "the line":
+        forest.branch.knobs.drop_on_page = 1
+    else:
+        forest.branch.server.close()
+
+    told = office.sync(*options, days=1)
+
+    assert told.code == 5, told.err
+    assert any(EMEA in notice and "left as they were" in notice for notice in told.report["notices"])
+    assert told.of(team[0].upn) == ("replace", "source-changed")
+    assert {told.of(one.upn) for one in abroad} == {("skip", "source-unread")}
+    assert all(shows(office.cloud, one, one.name) for one in abroad)
+    assert (total(told.totals), told.totals["people"]) == (6, 6)
+    assert forest.cookies()[EMEA] == before[EMEA]
+    assert forest.cookies()[ROOT][1] != before[ROOT][1]
+    if how == "the server":
+        return
+    forest.branch.knobs.refuse_page.clear()
+    forest.branch.knobs.refuse_round.clear()
+    forest.branch.knobs.drop_on_page = 0
+    mended = office.sync(days=1)
+    assert (mended.code, mended.report["mode"]) == (0, "changes"), mended.err
+    assert [mended.of(one.upn) for one in abroad] == [
+        *(("replace", "source-changed"), ("remove", "source-removed"), ("skip", "disabled")),
+    ]
+    assert is_quiet(office.sync(days=1)) or mended.totals["removed"] == 1
+
+
+def test_where_every_domain_fails_the_night_ends_before_anything_is_asked_or_written(forest: Forest) -> None:
+    forest.office.hire("anna")
+    forest.hire_in_branch("bert")
+    forest.office.sync()
+    for knobs in (forest.office.knobs, forest.branch.knobs):
+        knobs.refuse_dirsync = (52, "")
+    forest.office.cloud.log.clear()
+
+    told = forest.office.sync(days=1)
+
+    assert (told.code, writes(forest.office)) == (5, 2)
+    assert "unavailable" in told.err
+    assert [one.path for one in forest.office.cloud.requests if "photo" in one.path or "batch" in one.path] == []
+
+
+@pytest.mark.parametrize("options", [(), ("--full",)], ids=["changes", "full"])
+def test_who_moves_to_another_domain_is_the_same_person_all_along(forest: Forest, options: tuple[str, ...]) -> None:
+    """Between domains of a forest the objectGUID stays; the old domain is left with a tombstone."""
+    office = forest.office
+    office.settings["SYNC_REMOVED"] = "remove"
+    anna, bert = office.hire("anna"), office.hire("bert")
+    office.sync()
+    office.house.tree.delete(anna.entry.guid)
+    kept: dict[str, Any] = {
+        "userPrincipalName": anna.upn,
+        "mail": anna.upn,
+        "sAMAccountName": "anna",
+        "jpegPhoto": face("anna"),
+    }
+    forest.branch.tree.add(f"CN=anna,{BRANCH}", objectGUID=anna.entry.guid, **kept)
+
+    told = office.sync(*options, days=1)
+
+    assert (told.code, told.totals["people"], told.totals["unchanged"]) == (0, 2, 2), told.report["outcomes"]
+    assert told.of(anna.upn) == (("keep", "unchanged") if options else None)
+    assert writes(office) == 2
+    assert is_quiet(office.sync(days=1))
+    forest.branch.tree.change(anna.entry.guid, jpegPhoto=face("anna, abroad"))
+    assert office.sync(days=1).of(anna.upn) == ("replace", "source-changed")
+    assert shows(office.cloud, bert, "bert")
+
+
+def test_a_domain_that_cannot_be_read_is_no_brake_for_the_others(forest: Forest) -> None:
+    office = forest.office
+    office.settings["SYNC_MAX_REMATCHES"] = "2"
+    anna, abroad = office.hire("anna"), [forest.hire_in_branch(f"abroad{number}") for number in range(4)]
+    office.sync()
+    forest.branch.knobs.tells_deletions = False
+    for one in abroad[1:]:
+        forest.branch.tree.delete(one.entry.guid)
+        office.cloud.tenant.remove_account(one.account_id)
+    office.paint(anna, face("new"))
+    forest.branch.knobs.refuse_dirsync = (51, "")
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.of(anna.upn)) == (5, ("replace", "source-changed")), told.err
+    assert {told.of(one.upn) for one in abroad} == {("skip", "source-unread")}, "who was not read is not judged"
+    forest.branch.knobs.refuse_dirsync = None
+    mended = office.sync(days=1)
+    assert (mended.code, mended.of(abroad[0].upn)) == (0, None), mended.err
+    assert {mended.of(one.upn) for one in abroad[1:]} == {("skip", "out-of-scope")}
+
+
+def test_a_new_member_of_the_group_belongs_to_the_domain_that_has_them(forest: Forest) -> None:
+    group = f"CN=Pilot,{ROOT}"
+    for tree in (forest.office.house.tree, forest.branch.tree):
+        tree.add(group, objectClass=["group"], objectCategory="group", sAMAccountType=[])
+    forest.office.settings["LDAP_GROUP"] = group
+    anna, bert = forest.office.hire("anna", memberOf=group), forest.hire_in_branch("bert")
+    forest.office.sync()
+    forest.branch.tree.change(bert.entry.guid, memberOf=group)
+
+    nights = [forest.office.sync(days=1) for _ in range(3)]
+
+    assert nights[0].of(bert.upn) == ("create", "first-upload")
+    assert [told.totals["people"] for told in nights] == [2, 2, 2]
+    assert [told.of(one.upn) for told in nights[1:] for one in (anna, bert)] == [None] * 4
+
+
+# Several controllers of one domain
+
+
+def test_the_cookies_controller_is_asked_first_and_another_takes_over_with_the_same_cookie(office: Office) -> None:
+    anna = office.hire("anna")
+    with House(office.house.tree) as second:
+        office.settings["LDAP_URI"] = second.server.uri
+        office.sync()
+        office.settings["LDAP_URI"] = f"{office.house.server.uri} {second.server.uri}"
+        office.house.server.asked.clear()
+
+        first_choice = office.sync(days=1)
+
+        assert is_quiet(first_choice)
+        assert [asked.base for asked in office.house.server.asked] == [""], "only which domain it is"
+    office.paint(anna, face("new"))
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.report["mode"], told.report["notices"]) == (0, "changes", []), told.err
+    assert told.of(anna.upn) == ("replace", "source-changed")
+    assert len([asked for asked in office.house.server.asked if DIRSYNC in asked.controls]) == 1
+    assert is_quiet(office.sync(days=1))
+
+
+def test_a_controller_that_is_merely_busy_is_no_reason_to_read_everybody(office: Office) -> None:
+    anna = office.hire("anna")
+    office.sync()
+    office.paint(anna, face("new"))
+    office.knobs.refuse_dirsync = (51, "")
+
+    told = office.sync(days=1)
+
+    assert (told.code, writes(office)) == (5, 1)
+    assert "busy" in told.err
+    office.knobs.refuse_dirsync = None
+    assert office.sync(days=1).report["mode"] == "changes"
+
+
+# An answer that is cut short
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+@pytest.mark.parametrize("code", CUT_SHORT)
+def test_an_error_on_any_page_is_exit_5_and_nobody_changes(office: Office, code: int, page: int) -> None:
+    office.settings["SYNC_REMOVED"] = "remove"
+    team = office.team(6)
+    office.sync()
+    office.paint(team[0], face("new"))
+    office.paint(team[4], None)
+    office.house.tree.delete(team[5].entry.guid)
+    newcomer = office.hire("zoe")
+    office.knobs.page_entries, office.knobs.refuse_page[page] = 2, (code, "")
+
+    told = office.sync("--full", days=1)
+
+    assert told.code == 5
+    assert CUT_SHORT[code] in told.err
+    assert f"page {page}" in told.err
+    assert (writes(office), office.photo(newcomer)) == (6, None)
+    assert told.totals["people"] == 6, "nobody came, nobody left"
+    office.knobs.refuse_page.clear()
+    mended = office.sync(days=1)
+    assert (mended.code, mended.of(newcomer.upn)) == (0, ("create", "first-upload")), mended.err
+    assert mended.of(team[4].upn) == ("remove", "source-removed")
+    assert mended.of(team[5].upn) == ("skip", "deleted")
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("code", CUT_SHORT)
+def test_an_error_in_any_round_is_exit_5_and_nobody_changes(office: Office, code: int, number: int) -> None:
+    office.settings["SYNC_REMOVED"] = "remove"
+    team = office.team(6)
+    office.sync()
+    for one in team[:4]:
+        office.paint(one, None if one is team[1] else face(f"new {one.name}"))
+    office.knobs.round_entries, office.knobs.refuse_round[number] = 1, (code, "")
+
+    told = office.sync(days=1)
+
+    assert told.code == 5
+    assert CUT_SHORT[code] in told.err
+    assert f"round {number}" in told.err
+    assert (writes(office), told.totals["people"]) == (6, 6)
+    office.knobs.refuse_round.clear()
+    mended = office.sync(days=1)
+    assert (mended.code, mended.report["mode"]) == (0, "changes"), mended.err
+    assert (mended.totals["replaced"], mended.totals["removed"]) == (3, 1)
+
+
+def test_changes_that_take_many_rounds_are_all_done_in_one_night(office: Office) -> None:
+    team = office.team(9)
+    office.sync()
+    for one in team:
+        office.paint(one, face(f"new {one.name}"))
+    office.knobs.round_entries = 2
+    office.settings["SYNC_MAX_CHANGES_PERCENT"] = "100"
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.totals["replaced"], told.requests["ldap_entries"]) == (0, 9, 18), told.err
+    assert len([asked for asked in office.house.server.asked if DIRSYNC in asked.controls]) == 1 + 5
+    assert is_quiet(office.sync(days=1))
+
+
+# Units
+
+
+def unit(office: Office, name: str, below: str, kind: str = "organizationalUnit") -> tuple[bytes, str]:
+    """Add a unit or a container; returns its objectGUID and DN."""
+    dn = f"{'CN' if kind == 'container' else 'OU'}={name},{below}"
+    entry = office.house.tree.add(dn, objectClass=["top", kind], sAMAccountType=[], userAccountControl=[])
+    return entry.guid, dn
+
+
+def move(office: Office, guid: bytes, dn: str, people: list[Colleague]) -> None:
+    """Move a unit with its people; as in AD, of the people nothing is told."""
+    office.house.tree.move(guid, dn)
+    for one in people:
+        one.entry.dn = f"CN={one.name},{dn}"
+
+
+@pytest.mark.parametrize("kind", ["organizationalUnit", "container"])
+def test_a_moved_unit_takes_its_people_into_the_scope_and_out_of_it_and_back(office: Office, kind: str) -> None:
+    office.settings.update(LDAP_BASE_DN=OFFICE, LDAP_EXCLUDE_DN=f"OU=Robots,{OFFICE}", SYNC_REMOVED="remove")
+    guid, dn = unit(office, "Team", f"OU=Elsewhere,{ROOT}", kind)
+    name = dn.partition(",")[0]
+    people = [office.register(one, office.house.person(one, ou=dn, jpegPhoto=face(one))) for one in ("anna", "bert")]
+    stays = office.hire("stays")
+    assert office.sync().totals["people"] == 1
+
+    move(office, guid, f"{name},{OFFICE}", people)
+    entered = office.sync(days=1)
+    move(office, guid, f"{name},OU=Robots,{OFFICE}", people)
+    excluded = office.sync(days=1)
+    move(office, guid, f"{name},{OFFICE}", people)
+    again = office.sync(days=1)
+    move(office, guid, f"{name},OU=Elsewhere,{ROOT}", people)
+    outside = office.sync(days=1)
+
+    assert {entered.report["mode"], excluded.report["mode"], again.report["mode"]} == {"changes"}
+    assert [entered.of(one.upn) for one in people] == [("create", "first-upload")] * 2
+    assert [excluded.of(one.upn) for one in people] == [("skip", "out-of-scope")] * 2
+    assert (again.totals["unchanged"], again.totals["people"]) == (3, 3)
+    assert [outside.of(one.upn) for one in people] == [("skip", "out-of-scope")] * 2
+    assert (writes(office), outside.of(stays.upn)) == (3, None)
+    assert all(office.photo(one) is not None for one in people)
+
+
+def test_a_base_that_was_renamed_is_an_error_and_nobody_leaves(office: Office) -> None:
+    guid, dn = unit(office, "Staff", ROOT)
+    office.settings["LDAP_BASE_DN"] = dn
+    anna = office.register("anna", office.house.person("anna", ou=dn, jpegPhoto=face("anna")))
+    office.sync()
+    move(office, guid, f"OU=Employees,{ROOT}", [anna])
+
+    told = office.sync(days=1)
+
+    assert told.code == 5
+    assert "LDAP_BASE_DN" in told.err
+    assert told.totals["people"] == 1, "nobody left"
+    office.settings["LDAP_BASE_DN"] = f"OU=Employees,{ROOT}"
+    mended = office.sync(days=1)
+    assert (mended.code, mended.report["mode"], mended.totals["unchanged"], writes(office)) == (0, "full", 1, 1)
+
+
+# What is watched
+
+
+def test_who_enters_or_leaves_the_filter_is_seen_although_nothing_else_changed(office: Office) -> None:
+    office.settings["LDAP_FILTER"] = "(&(department=Sales)(!(employeeType=Robot)))"
+    anna, bert = office.hire("anna", department="Sales"), office.hire("bert", department="IT")
+    carl = office.hire("carl", department="Sales", employeeType="Person")
+    office.sync()
+    office.house.tree.change(anna.entry.guid, department="IT")
+    office.house.tree.change(bert.entry.guid, department="Sales")
+    office.house.tree.change(carl.entry.guid, employeeType="Robot")
+
+    told = office.sync(days=1)
+
+    assert (told.report["mode"], told.of(anna.upn)) == ("changes", ("skip", "out-of-scope"))
+    assert (told.of(bert.upn), told.of(carl.upn)) == (("create", "first-upload"), ("skip", "out-of-scope"))
+    assert is_quiet(office.sync(days=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (f"(memberOf=CN=Staff,{ROOT})", "memberOf"),
+        ("(userAccountControl:1.2.840.113556.1.4.803:=512)", "userAccountControl:1.2.840.113556.1.4.803:=512"),
+    ],
+)
+def test_a_filter_that_cannot_be_followed_is_read_whole_each_night_and_check_says_so(
+    office: Office, text: str, why: str
+) -> None:
+    office.settings["LDAP_FILTER"] = text
+    office.house.tree.add(ROOT, objectClass=["top", "domainDNS"], sAMAccountType=[])
+    anna = office.hire("anna", memberOf=f"CN=Staff,{ROOT}")
+    office.sync()
+    office.house.tree.change(anna.entry.guid, memberOf=[], userAccountControl="514")
+
+    told = office.sync(days=1)
+    checked = office.nights.type("check", "--env-file", str(office.nights.env_file()))
+
+    assert (told.code, told.report["mode"], told.totals["skipped"]) == (0, "full", 1)
+    assert told.of(anna.upn) in (("skip", "out-of-scope"), ("skip", "disabled"))
+    assert any("LDAP_FILTER" in notice and why in notice for notice in told.report["notices"])
+    (line,) = [line for line in checked.out.splitlines() if line.startswith("! Filter")]
+    assert why in line
+
+
+@pytest.mark.parametrize("anchor", ["employeeNumber", "uid", "UID", "sAMAccountName"])
+def test_a_person_whose_anchor_attribute_changes_gets_the_other_account(office: Office, anchor: str) -> None:
+    office.settings["LDAP_ANCHOR"] = anchor
+    anna = office.house.person("anna", jpegPhoto=face("anna"), **{anchor: "one"})
+    one = office.register("one", anna, immutable_id="one")
+    two = office.register("two", anna, immutable_id="two")
+    assert office.sync().code == 0
+    office.house.tree.change(anna.guid, **{anchor: "two"})
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.report["mode"]) == (0, "changes"), told.err
+    assert shows(office.cloud, one, "anna")
+    assert shows(office.cloud, two, "anna")
+    assert is_quiet(office.sync(days=1))
+
+
+def test_contacts_are_followed_with_their_mail_their_photo_and_their_end(office: Office) -> None:
+    office.settings["LDAP_INCLUDE_CONTACTS"] = "true"
+    kind: dict[str, Any] = {"objectClass": ["top", "person", "contact"], "objectCategory": "person"}
+    plain = {
+        **kind,
+        **{name: [] for name in ("sAMAccountType", "userAccountControl", "sAMAccountName", "userPrincipalName")},
+    }
+    guest, other = "guest@fabrikam.com", "other@fabrikam.com"
+    entry = office.house.person("guest", mail=guest, jpegPhoto=face("guest"), **plain)
+    first = office.register("guest", entry, mail=guest, immutable_id="", synced=None, user_type="Guest")
+    second = office.register("other", entry, mail=other, immutable_id="", synced=None, user_type="Guest")
+    assert office.sync().totals["created"] == 1
+
+    office.house.tree.change(entry.guid, jpegPhoto=face("new"))
+    painted = office.sync(days=1)
+    office.house.tree.change(entry.guid, mail=other)
+    renamed = office.sync(days=1)
+    office.house.tree.change(entry.guid, mail=[])
+    nameless = office.sync(days=1)
+    office.house.tree.change(entry.guid, mail=other)
+    office.sync(days=1)
+    office.house.tree.delete(entry.guid)
+    deleted = office.sync(days=1)
+
+    assert {one.report["mode"] for one in (painted, renamed, nameless, deleted)} == {"changes"}
+    assert painted.reasons() == {"source-changed": 1}
+    assert renamed.reasons() == {"first-upload": 1}
+    assert (nameless.reasons(), deleted.reasons()) == ({"out-of-scope": 1}, {"deleted": 1})
+    assert shows(office.cloud, first, "new")
+    assert shows(office.cloud, second, "new")
