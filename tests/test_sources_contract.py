@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from connector.config import Settings
-from connector.model import Traffic
-from connector.sources import Source
+from connector.model import MatchRule, Traffic
+from connector.sources import PersonRead, Source
 from connector.sources.directory import LdapSource
+from connector.sources.folder import FolderSource
 from tests.contracts.source import CLAUSES, SourceWorld
 from tests.lab.directory import Directory, Entry
 from tests.lab.ldapserver_house import PEOPLE, House
@@ -132,3 +134,19 @@ WORLDS = (
 @pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.__name__)
 def test_source(clause: Callable[[SourceWorld], None], world: str, request: pytest.FixtureRequest) -> None:
     clause(request.getfixturevalue(world))
+
+
+def test_a_folder_tells_who_is_there_by_id(tmp_path: Path) -> None:
+    (tmp_path / "anna@contoso.test.jpg").write_bytes(b"anna")
+    for ending in ("jpg", "png"):
+        (tmp_path / f"ben@contoso.test.{ending}").write_bytes(b"ben, twice")
+    source = FolderSource(tmp_path, MatchRule.UPN)
+    (context,) = source.contexts()
+    ids = [
+        event.person.id
+        for page in source.read(context, None).pages
+        for event in page.events
+        if isinstance(event, PersonRead)
+    ]
+    assert sorted(source.present(context, [*ids, "folder:cleo@contoso.test"])) == sorted(ids)
+    assert len(ids) == 2

@@ -177,6 +177,56 @@ def test_a_unit_that_moves_brings_its_people(
     directory.delete(back)
 
 
+def test_a_container_that_moves_brings_its_people(
+    opened: Open, directory: Directory, ou: str, domain: DomainController
+) -> None:
+    container = f"CN=Team {uuid.uuid4().hex[:6]},{domain.base_dn}"
+    directory.load([Record(container, {"objectClass": "container"})])
+    anna = directory.add_person(container, "Anna", jpegPhoto=b"a")
+    start = told(opened())
+    assert start.read == {}
+    moved = directory.move(container, ou)
+    entered = told(opened(), start.cookie)
+    assert (entered.mode, entered.photos(anna.guid)) == (Mode.CHANGES, [("jpegPhoto", b"a")])
+    back = directory.move(moved, domain.base_dn)
+    left = told(opened(), entered.cookie)
+    assert left.gone[anna.guid] is PersonState.OUT_OF_SCOPE
+    directory.delete(back)
+    assert told(opened(), left.cookie).read == {}
+
+
+def test_a_base_that_moves_away_is_an_error_and_nobody_leaves(opened: Open, directory: Directory, ou: str) -> None:
+    base, elsewhere = directory.add_ou("Staff", ou), directory.add_ou("Elsewhere", ou)
+    directory.add_person(base, "Anna", jpegPhoto=b"a")
+    start = told(opened(ldap_base_dn=(base,)))
+    directory.move(base, elsewhere)
+    with pytest.raises(Unreachable, match=r"no such base DN.*LDAP_BASE_DN is still there"):
+        told(opened(ldap_base_dn=(base,)), start.cookie)
+
+
+def test_who_is_there_is_told_by_id_without_photos(opened: Open, directory: Directory, ou: str) -> None:
+    people = [directory.add_person(ou, name, jpegPhoto=b"x") for name in ("stays", "goes", "off")]
+    directory.delete(people[1].dn)
+    directory.disable(people[2].dn)
+    traffic = Traffic()
+    source = opened(traffic)
+    (context,) = source.contexts()
+    assert list(source.present(context, [person.guid for person in people])) == [people[0].guid]
+    assert traffic.counts()["ldap_entries"] == 1
+
+
+@pytest.mark.parametrize("anchor", ["uid", "OBJECTGUID", "mail", "JPEGPHOTO"])
+def test_an_anchor_is_followed_whatever_attribute_it_is(
+    opened: Open, directory: Directory, ou: str, anchor: str
+) -> None:
+    anna = directory.add_person(ou, "Anna", uid="one", mail="one", jpegPhoto=b"one")
+    start = told(opened(ldap_anchor=anchor))
+    directory.set(anna.dn, uid="two", mail="two", jpegPhoto=b"two")
+    night = told(opened(ldap_anchor=anchor), start.cookie)
+    before, after = start.read[anna.guid].person.anchor, night.read[anna.guid].person.anchor
+    assert (before, after) == ((anna.anchor, anna.anchor) if anchor == "OBJECTGUID" else ("one", "two"))
+
+
 def test_a_group_is_followed_through_nesting_and_primary_membership(
     opened: Open, directory: Directory, ou: str
 ) -> None:

@@ -182,6 +182,16 @@ def fetches_people_again_by_id(world: SourceWorld) -> None:
     assert found == {anna: FIRST}
 
 
+def tells_who_is_there_by_id(world: SourceWorld) -> None:
+    """Who was deleted is not there, whether or not the source ever tells of it."""
+    anna, ben, cleo = world.add("anna", FIRST), world.add("ben"), world.add("cleo", FIRST)
+    world.remove(ben)
+    source = world.source()
+    (context,) = source.contexts()
+    assert sorted(source.present(context, [anna, ben, cleo])) == sorted([anna, cleo])
+    assert list(source.present(context, [])) == []
+
+
 def finds_people_by_their_names(world: SourceWorld) -> None:
     """None, one, or several; never a guess."""
     anna = world.add("anna", FIRST)
@@ -219,6 +229,7 @@ CLAUSES: tuple[Callable[[SourceWorld], None], ...] = (
     forgets_nothing_when_a_night_is_repeated,
     tells_a_change_made_during_a_reading_the_night_after,
     fetches_people_again_by_id,
+    tells_who_is_there_by_id,
     finds_people_by_their_names,
     has_no_roster_without_a_group,
     works_again_after_it_was_closed,
