@@ -64,6 +64,56 @@ def zenobia(office: Office) -> Colleague:
     return one
 
 
+def everything_known(office: Office, one: Colleague) -> list[str]:
+    """Return all that the ledger knows somebody and their pictures by."""
+    texts: set[str] = {*words_of(one), one.entry.id.upper(), f"{one.name}@Contoso.Test"}
+    for table in ("people", "outcomes", "standing", "writes", "memory", "intents"):
+        column = "id" if table == "people" else "person_id"
+        for row in rows(office, f"SELECT * FROM {table} WHERE {column} = '{one.entry.id}'"):
+            texts |= {text for text in row if isinstance(text, str) and len(text) >= 20 and " " not in text[:11]}
+    return sorted(text for text in texts if not text.startswith("20") and text != "DC=contoso,DC=test")
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_byte_is_left_after_runs_of_every_kind(office: Office, log_format: str) -> None:
+    office.cloud.set(reencode="none")
+    office.settings.update(SYNC_CONFLICT="report", SYNC_REMOVED="remove", REPORT_PICTURES="changes")
+    office.settings["METRICS_FILE"] = str(office.nights.folder / "photo.prom")
+    zoe, bob = office.hire("zoë'<&>"), office.hire("bob", mail="shared@contoso.test")
+    office.house.tree.change(zoe.entry.guid, mail="zoe-at-home@contoso.test", sAMAccountName="zoe.k")
+    for one in (zoe, bob):
+        office.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
+    logs = ("--verbose", "--log-format", log_format)
+    command = ("--env-file", str(office.nights.env_file()), *logs)
+    office.sync(*logs)
+    known = everything_known(office, zoe)
+    office.sync("--dry-run", "--full", *logs, days=1)
+    overwritten = office.sync("--only", "ZOE.K", "--overwrite", *logs, days=1)
+    assert overwritten.reasons() == {"overwritten": 1}, overwritten.err
+    known += everything_known(office, zoe)
+    office.nights.type("restore", *command, "--person", "zoe.k", days=1)
+    office.nights.type("restore", *command, "--run", str(overwritten.report["run"]), "--dry-run")
+    known += everything_known(office, zoe)
+    office.paint(zoe, face("newer"))
+    office.sync("--only", "zoe.k", "--overwrite", *logs, days=1)
+    office.sync("--only", "zoe.k", "--clear", *logs, days=1)
+    office.sync("--only", "ZOE-at-home@contoso.test and others", *logs, days=1)
+    office.house.tree.change(bob.entry.guid, mail="zoe-at-home@contoso.test")
+    office.sync("--only", "zoe-at-home@contoso.test", *logs, days=1)
+    office.house.tree.change(zoe.entry.guid, userAccountControl="514")
+    office.sync("--full", *logs, days=1)
+    known += everything_known(office, zoe)
+    known = [word for word in dict.fromkeys(known) if word != "zoe-at-home@contoso.test"]  # bob's, by now
+    assert len(known) > 12
+    assert len({hit.partition(": ")[2] for hit in found(office, known)}) > 9
+
+    told = forget(office, "zoe.k")
+
+    assert told.code == 0, told.err
+    assert found(office, [*known, "zoe.k", "zo\\u00eb", "zoë"]) == []
+    assert found(office, [bob.upn]) != []
+
+
 def test_no_byte_of_the_state_folder_names_a_forgotten_person(office: Office, zenobia: Colleague) -> None:
     told = forget(office, "zenobia")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Sequence
 
@@ -85,13 +86,13 @@ def drop_person(db: sqlite3.Connection, person_id: str, *, account_ids: Sequence
     return count
 
 
-def hide_names(db: sqlite3.Connection, names: Sequence[str]) -> int:
-    """Take a person's names out of what is told of others and of runs; returns how many rows had one."""
+def hide_names(db: sqlite3.Connection, names: re.Pattern[str]) -> int:
+    """Take a person's names out of what is told of others and of runs; returns how many texts had one."""
+    db.create_function("hidden", 1, lambda text: names.sub(HIDDEN, text), deterministic=True)
     count = 0
     for table, column in (("outcomes", "detail"), ("standing", "detail"), ("runs", "message"), ("runs", "notices")):
-        for name in names:
-            change = f"UPDATE {table} SET {column} = replace({column}, ?, ?) WHERE instr({column}, ?)"
-            count += db.execute(change, (name, HIDDEN, name)).rowcount
+        change = f"UPDATE {table} SET {column} = hidden({column}) WHERE hidden({column}) <> {column}"
+        count += db.execute(change).rowcount
     return count
 
 

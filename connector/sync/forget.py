@@ -48,13 +48,14 @@ def forget_person(state: State, settings: Settings, name: str) -> Forgotten:
         state.backups.drop(backup)
     with transaction(db):
         count = rows.drop_person(db, person.id, account_ids=account_ids)
-        count += rows.hide_names(db, names)
+        count += rows.hide_names(db, pattern_of(names, person.sam_account_name, where=r"(?<=--only ){}(?=:)"))
     # what a stopped run kept is nobody's any more, so it may have been theirs; a moment ahead for coarse clocks
     later = utc_now() + timedelta(minutes=1)
     unnamed = state.backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one), before=later)
     rows.scrub(db)
     reports = _retold(state, settings, runs, names)
-    lines = sum(_without(path, names, person.sam_account_name) for path in (state.folder / "logs").glob("*.log*"))
+    logged = pattern_of(names, person.sam_account_name, where=r"\b{}\b")
+    lines = sum(_without(path, logged) for path in (state.folder / "logs").glob("*.log*"))
     return Forgotten(count, len(backups) + unnamed, reports, lines, tuple(_beyond(state.folder, settings)))
 
 
@@ -64,13 +65,30 @@ def _names(person: Person, others: Iterable[str], account_ids: Iterable[str]) ->
     return sorted((one for one in known if len(one) >= _SHORTEST), key=len, reverse=True)
 
 
+def pattern_of(names: Iterable[str], short_name: str = "", *, where: str = "{}") -> re.Pattern[str]:
+    """Return what finds the names as they are told in words, JSON and HTML, in any case of their letters.
+
+    A short name may be a word of the language, so that it counts only `where` a pattern says.
+    """
+    spelled = {spelling for name in names for spelling in _spellings(name)}
+    parts = [re.escape(spelling) for spelling in sorted(spelled, key=len, reverse=True)]
+    short = [where.format(re.escape(short_name))] if short_name else []
+    return re.compile("|".join([*parts, *short]), re.IGNORECASE)
+
+
+def _spellings(name: str) -> set[str]:
+    quoted = json.dumps(name)[1:-1]
+    in_page = "".join(f"\\u{ord(sign):04x}" if sign in "<>&" else sign for sign in quoted)
+    return {name, quoted, in_page, json.dumps(name, ensure_ascii=False)[1:-1], html.escape(name)}
+
+
 def _retold(state: State, settings: Settings, runs: set[int], names: list[str]) -> int:
     """Write the kept reports anew in which the person was; one whose run is no longer known is deleted."""
-    count = 0
+    mentioned, count = pattern_of(names), 0
     for path in (state.folder / "reports").iterdir():
         found = _REPORT.fullmatch(path.name)
         run = int(found[1]) if found else 0
-        if run not in runs and not _mentions(path, names):
+        if run not in runs and not (path.is_file() and mentioned.search(path.read_text("utf-8", "replace"))):
             continue
         count += 1
         row = find_run(state.db, run) if run else None
@@ -82,22 +100,10 @@ def _retold(state: State, settings: Settings, runs: set[int], names: list[str]) 
     return count
 
 
-def _mentions(path: Path, names: list[str]) -> bool:
-    if not path.is_file():
-        return False
-    text = path.read_text("utf-8", errors="replace").casefold()
-    return any(html.escape(name).casefold() in text or name.casefold() in text for name in names)
-
-
-def _without(path: Path, names: list[str], sam_account_name: str) -> int:
+def _without(path: Path, names: re.Pattern[str]) -> int:
     """Take the lines that name the person out of a log; returns how many."""
-    words = [*names, *(json.dumps(name)[1:-1] for name in names)]
-    parts = [re.escape(word) for word in words]
-    if sam_account_name:
-        parts.append(rf"\b{re.escape(sam_account_name)}\b")
-    pattern = re.compile("|".join(parts), re.IGNORECASE)
     lines = path.read_text("utf-8", errors="replace").splitlines(keepends=True)
-    kept = [line for line in lines if not pattern.search(line)]
+    kept = [line for line in lines if not names.search(line)]
     if len(kept) < len(lines):
         path.write_text("".join(kept), encoding="utf-8")
     return len(lines) - len(kept)
