@@ -15,7 +15,7 @@ import click
 
 from connector import __version__
 from connector.desk import begin, common, say, show_report, stdout, tell_run
-from connector.doctor import examine, write_json, write_line
+from connector.doctor import examine, write_json, write_line, write_verdict
 from connector.doctor import exit_code as exit_code_of
 from connector.errors import ConnectorError, ExitCode, StopRun, UsageError
 from connector.hangup import bear_hang_ups
@@ -95,6 +95,8 @@ def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: boo
             write_line(finding, sys.stdout)
     if as_json:
         write_json(findings, sys.stdout)
+    else:
+        write_verdict(findings, sys.stdout)
     sys.exit(exit_code_of(findings))
 
 

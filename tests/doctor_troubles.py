@@ -13,9 +13,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from connector.cloud.token_words import WORDS
 from connector.ledger.runs import begin_run, finish_run, save_outcome
 from connector.ledger.store import make_state_folder, open_ledger, transaction
 from connector.model import Action, Outcome, Reason
+from tests.cloud_stories import Proxy
 from tests.lab.graph import Fault, app_certificate, remote
 from tests.lab.ldapserver_house import authority
 from tests.lab.ldapserver_world import logon_refusal
@@ -184,7 +186,13 @@ def the_server_s_certificate_is_for_another_name(ward: Ward) -> None:
     ward.stack.enter_context(ward.domain.presenting(ward.domain.authority.wrong_name()))
 
 
-@trouble("directory-tls", "warn", "valid until", "Renew the certificate of localhost")
+@trouble("directory-tls", "fail", "does not name this IP address", "Use the server's DNS name")
+def the_server_is_named_by_an_address_that_its_certificate_lacks(ward: Ward) -> None:
+    ward.settings["LDAP_URI"] = f"ldaps://{ward.domain.address}"
+    ward.stack.enter_context(ward.domain.presenting(ward.domain.authority.wrong_name()))
+
+
+@trouble("directory-tls", "warn", ", certificate for localhost by ", "Renew the certificate of localhost")
 def the_server_s_certificate_ends_soon(ward: Ward) -> None:
     house = ward.at_house()
     shown = authority().ending("localhost", days=10)
@@ -221,6 +229,11 @@ def _refused(data: str) -> Callable[[Ward], None]:
 
 
 for _data, _says, _fix in (
+    ("52e", "the user name or the password is wrong", "Correct LDAP_USER and LDAP_PASSWORD"),
+    ("525", "there is no such user", "a UPN (svc@contoso.com) or a full DN"),
+    ("530", "may not sign in at this hour", "Allow it all hours"),
+    ("531", "may not sign in from this computer", "'Log On To' list"),
+    ("568", "in too many groups", "few memberships"),
     ("532", "the password has expired", "Set a new password"),
     ("533", "the account is disabled", "Enable the account"),
     ("701", "the account has expired", "Extend the account's expiry"),
@@ -228,6 +241,29 @@ for _data, _says, _fix in (
     ("775", "the account is locked out", "Unlock it"),
 ):
     _row(f"the_sign_in_is_refused_with_{_data}", _refused(_data), of="directory-sign-in fail", says=_says, fix=_fix)
+
+
+def _refused_with(code: int, text: str) -> Callable[[Ward], None]:
+    def spoil(ward: Ward) -> None:
+        ward.at_house().knobs.refuse_bind = (code, text)
+
+    return spoil
+
+
+_row(
+    "the_server_wants_a_channel_binding",
+    _refused_with(49, "80090346: LdapErr: DSID-0C0906B5, data 80090346, v4563\x00"),
+    of="directory-sign-in fail",
+    says="wants a channel binding token",
+    fix="photo-connector[kerberos]",
+)
+_row(
+    "the_server_wants_signing",
+    _refused_with(8, "00002028: LdapErr: DSID-0C09023D, the server requires binds to turn on integrity checking\x00"),
+    of="directory-sign-in fail",
+    says="takes no sign-in over an unprotected connection",
+    fix="ldaps:// address or LDAP_START_TLS=true",
+)
 
 
 @trouble("directory-sign-in", "fail", "it does not hold DC=other,DC=test", "correct LDAP_BASE_DN")
@@ -243,7 +279,7 @@ def this_machine_s_clock_is_wrong(ward: Ward) -> None:
 # The directory: who is read
 
 
-@trouble("directory-base", "fail", "there is no such base DN", "Correct LDAP_BASE_DN")
+@trouble("directory-base", "fail", "LDAP_BASE_DN OU=Misspelt", "Correct LDAP_BASE_DN")
 def a_base_is_misspelt(ward: Ward) -> None:
     ward.settings["LDAP_BASE_DN"] = f"OU=Misspelt,{ward.domain.base_dn}"
 
@@ -301,7 +337,7 @@ def one_photo_attribute_may_not_be_read(ward: Ward) -> None:
     ward.directory.hide(ward.dns, "jpegPhoto")
 
 
-@trouble("photos", "fail", "thumbnailPhoto: 0 readable", "dsacls")
+@trouble("photos", "fail", "thumbnailPhoto: 0 readable. Either nobody has one, or svc-photo@", "dsacls")
 def no_photo_attribute_may_be_read(ward: Ward) -> None:
     for attribute in ("jpegPhoto", "thumbnailPhoto"):
         ward.directory.hide(ward.dns, attribute)
@@ -321,6 +357,15 @@ _row(
 )
 
 
+def _from_folder(ward: Ward) -> None:
+    ward.without(*[name for name in ward.settings if name.startswith("LDAP_")])
+    (ward.folder / "pictures").mkdir()
+    ward.settings |= {"SOURCE": "folder", "FOLDER_PATH": str(ward.folder / "pictures"), "FOLDER_KEY": "upn"}
+
+
+_row("the_folder_is_empty", _from_folder, of="people fail", says="holds no picture", fix="Correct FOLDER_PATH")
+
+
 # The cloud: way, certificate, clock, token, roles
 
 
@@ -337,6 +382,23 @@ def graph_refuses_the_connection(ward: Ward) -> None:
 @trouble("cloud-way", "fail", "by the proxy 127.0.0.1:", "HTTPS_PROXY")
 def the_proxy_is_down(ward: Ward) -> None:
     ward.settings["HTTPS_PROXY"] = f"http://somebody:a-proxy-password@127.0.0.1:{_nobody_listens()}"
+
+
+@trouble("graph", "fail", "the proxy wants a login (407)", "http://user:password@proxy:port")
+def the_proxy_wants_a_login(ward: Ward) -> None:
+    proxy = ward.stack.enter_context(Proxy(login="somebody:else"))
+    ward.settings["HTTPS_PROXY"] = f"http://{proxy.address}"
+
+
+@trouble("token", "fail", "the proxy did not let us through", "Check HTTPS_PROXY and NO_PROXY")
+def the_proxy_refuses_every_tunnel(ward: Ward) -> None:
+    proxy = ward.stack.enter_context(Proxy(refusals=1_000))
+    ward.settings["HTTPS_PROXY"] = f"http://{proxy.address}"
+
+
+@trouble("graph", "fail", "ended the connection before its answer was complete", "firewall (TCP 443 out)")
+def graph_hangs_up(ward: Ward) -> None:
+    ward.cloud.fail_next(r"GET /v1.0/users", Fault(kind="drop"), times=-1)
 
 
 @trouble("graph", "fail", "the certificate of 127.0.0.1 was not accepted", "set HTTP_CA_FILE")
@@ -440,6 +502,26 @@ _row(
 )
 
 
+def _issuer_says(number: str) -> Callable[[Ward], None]:
+    def spoil(ward: Ward) -> None:
+        said = Fault(status=400, code="invalid_client", message=f"AADSTS{number}: as the issuer words it.")
+        ward.cloud.fail_next("POST .*/token", said, times=-1)
+
+    return spoil
+
+
+# The emulated issuer finds out the usual ones by itself, above; the others are put into its mouth.
+for _number, (_what, _cure) in WORDS.items():
+    _row(f"the_issuer_says_{_number}", _issuer_says(_number), of="token fail", says=f"{_what}: ", fix=_cure)
+_row(
+    "the_issuer_says_what_nobody_knows_yet",
+    _issuer_says("999999"),
+    of="token fail",
+    says="no token was given: ",
+    fix="https://login.microsoftonline.com/error",
+)
+
+
 def _roles(*roles: str) -> Callable[[Ward], None]:
     return lambda ward: ward.cloud.issuer.set_roles(*roles)
 
@@ -510,9 +592,14 @@ _row(
     "only_some_roles_may_set_photos",
     _policy(policy_allowed_roles=("62e90394-69f5-4237-9190-012177145e10",)),
     of="photo-policy warn",
-    says="62e90394-69f5-4237-9190-012177145e10",
+    says="only these roles may update photos (62e90394-69f5-4237-9190-012177145e10)",
     fix="photoUpdateSettings",
 )
+
+
+@trouble("graph-photo", "fail", "the photo of ada-", "try")
+def a_photo_is_listed_and_cannot_be_fetched(ward: Ward) -> None:
+    ward.cloud.fail_next(r"(ITEM )?GET .*/photo/\$value", Fault(status=500, code="UnknownError"), times=-1)
 
 
 @trouble("photo-policy", "warn", "The photo policy could not be read", "PeopleSettings.Read.All")
@@ -542,7 +629,12 @@ def two_people_share_an_anchor(ward: Ward) -> None:
     ward.directory.set(ward.dns[2], **{"mS-DS-ConsistencyGuid": b"1234567890123456"})
 
 
-@trouble("competing-writer", "warn", "a smaller copy for 21 people", "take thumbnailPhoto out of Entra Connect")
+@trouble(
+    "competing-writer",
+    "warn",
+    "the cloud showed a smaller copy for 21 people: Entra Connect writes",
+    "take thumbnailPhoto out of Entra Connect",
+)
 def entra_connect_writes_too(ward: Ward) -> None:
     competed(ward, 21)
 

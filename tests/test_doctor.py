@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from connector import doctor
 from connector.doctor import CHECKS, render_checks_md
 from connector.doctor.sky import LEAST, OPTIONAL
 from connector.doctor.tenant import SHAREPOINT_ROLES
@@ -21,6 +24,7 @@ from tests.lab.graph import Emulator
 from tests.ward import Ward
 
 DOCS = Path(__file__).parent.parent / "docs"
+DOCTOR = Path(doctor.__file__).parent
 CODES = {"warn": 3, "fail": 5}
 
 
@@ -37,7 +41,7 @@ def test_where_all_is_well_the_code_is_0_and_nothing_was_written(ward: Ward, clo
     assert checked.wrong() == {}
     assert checked.code == 0
     assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == [
-        *("ledger", "directory-group", "directory-filter", "photo-policy", "competing-writer", "sharepoint")
+        *("ledger", "directory-group", "directory-filter", "photo-policy", "sharepoint", "competing-writer")
     ]
     assert {record.method for record in cloud.requests if record.kind == "graph"} == {"GET", "POST"}
     assert {record.path for record in cloud.requests if record.method == "POST" and record.kind == "graph"} == {
@@ -87,6 +91,65 @@ def test_the_table_provokes_every_failure_and_every_warning_that_is_documented()
     promised |= {(check.id, "warn") for check in CHECKS if "!" in check.about}
 
     assert {(case.check, case.status) for case in TROUBLES} == promised
+
+
+def test_the_table_provokes_every_finding_that_the_code_can_make() -> None:
+    unprovoked = [
+        f"{module.name}, line {line}: {status} {words}"
+        for module in sorted(DOCTOR.glob("*.py"))
+        for line, statuses, words in own_findings(ast.parse(module.read_text(encoding="utf-8")))
+        for status in statuses
+        if not any(case.status == status and fits(words, case.says) for case in TROUBLES)
+    ]
+
+    assert unprovoked == []
+
+
+def test_the_table_provokes_every_refusal_that_the_pages_explain() -> None:
+    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    data = set(re.findall(r"^\| `(\w{3})` \|", page, re.MULTILINE))
+    tokens = set(re.findall(r"^\| `AADSTS(\d+)` \|", page, re.MULTILINE))
+    names = {case.name for case in TROUBLES}
+
+    assert data == {name.rpartition("_")[2] for name in names if name.startswith("the_sign_in_is_refused_with_")}
+    assert tokens <= {name.rpartition("_")[2] for name in names if name.startswith("the_issuer_says_")}
+    assert len(data) == 10
+    assert len(tokens) == 14
+
+
+def own_findings(tree: ast.Module) -> Iterator[tuple[int, set[str], list[str]]]:
+    """Yield each call of `fail` or `warn` that has words of its own: line, which of the two, and those words.
+
+    A call without words passes on what an error says; such errors have rows by their check and status.
+    """
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        known = {
+            target.id: node.value
+            for node in ast.walk(function)
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+            called = {node.id for node in ast.walk(call.func) if isinstance(node, ast.Name)}
+            statuses = called & {"fail", "warn"} or ({"fail", "warn"} if "sign" in called else set())
+            words = list(own_words(call.args[0], known)) if statuses else []
+            if words:
+                yield call.lineno, statuses, words
+
+
+def own_words(node: ast.AST, known: dict[str, ast.expr]) -> Iterator[str]:
+    """Yield the fixed parts of a sentence, also of one that was put together before under a name."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str) and len(part.value.strip()) > 7:
+            yield part.value.strip()
+        elif isinstance(part, ast.Name) and part.id in known and known[part.id] is not node:
+            yield from own_words(known[part.id], {})
+
+
+def fits(words: list[str], says: str) -> bool:
+    """Say whether what a row expects belongs to a sentence with these fixed parts."""
+    return any(part in says or says in part for part in words)
 
 
 def test_what_rests_on_a_failure_is_not_tried_and_says_why(ward: Ward, cloud: Emulator) -> None:
@@ -197,6 +260,16 @@ def test_the_lines_carry_marks_and_fixes(ward: Ward) -> None:
     assert lines[at + 1] == "    → Set BACKUP_DAYS=30, or another number of days."
     assert any(line.startswith("✗ Sign-in to the directory: ") for line in lines)
     assert any(line.startswith("– People in scope: not tried because of: Sign-in") for line in lines)
+    assert lines[-1] == "1 wrong, 1 doubtful. Mend what is wrong, from the top, and run `check` again."
+
+
+def test_the_last_line_says_whether_a_night_can_run(ward: Ward) -> None:
+    told = ward.nights.type("check", "--env-file", str(ward.nights.env_file()))
+    ward.settings["BACKUP_DAYS"] = "0"
+    doubtful = ward.nights.type("check", "--env-file", str(ward.nights.env_file()))
+
+    assert told.out.splitlines()[-1].startswith("All is well. Look at what a night would do: `sync --dry-run")
+    assert doubtful.out.splitlines()[-1].startswith("Nothing is wrong, 1 doubtful. A night can run")
 
 
 def test_a_console_without_such_letters_gets_plain_ones(ward: Ward) -> None:

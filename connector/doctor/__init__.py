@@ -8,7 +8,7 @@ from pathlib import Path
 from connector.config import SourceKind
 from connector.doctor.checks import CHECKS
 from connector.doctor.finding import Check, Finding, Seen, Status, skipped
-from connector.doctor.page import exit_code, render_checks_md, write_json, write_line
+from connector.doctor.page import exit_code, render_checks_md, write_json, write_line, write_verdict
 from connector.doctor.visit import Visit
 from connector.errors import ConnectorError
 from connector.model import Clock, utc_now
@@ -24,6 +24,7 @@ __all__ = [
     "render_checks_md",
     "write_json",
     "write_line",
+    "write_verdict",
 ]
 
 

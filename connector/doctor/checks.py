@@ -58,14 +58,6 @@ CHECKS: tuple[Check, ...] = (
         ldap_only=True,
     ),
     Check(
-        id="directory-clock",
-        what="Clock against the directory",
-        about="! from a minute's difference on (with Kerberos the sign-in fails from five minutes on)",
-        look=directory.look_at_clock,
-        needs=("directory-sign-in",),
-        ldap_only=True,
-    ),
-    Check(
         id="directory-base",
         what="Base DNs",
         about="✗ for a base DN that is not there or may not be seen; ! for an excluded subtree that is not there",
@@ -86,14 +78,6 @@ CHECKS: tuple[Check, ...] = (
         what="Filter",
         about="✗ when the directory refuses `LDAP_FILTER`; ! when its changes cannot be followed",
         look=directory.look_at_filter,
-        needs=_PASSES,
-        ldap_only=True,
-    ),
-    Check(
-        id="directory-dirsync",
-        what="DirSync",
-        about="! when the domain controller refuses the control: nights work, but read everybody",
-        look=directory.look_at_dirsync,
         needs=_PASSES,
         ldap_only=True,
     ),
@@ -121,32 +105,26 @@ CHECKS: tuple[Check, ...] = (
         ldap_only=True,
     ),
     Check(
+        id="directory-dirsync",
+        what="DirSync",
+        about="! when the domain controller refuses the control: nights work, but read everybody",
+        look=directory.look_at_dirsync,
+        needs=_PASSES,
+        ldap_only=True,
+    ),
+    Check(
+        id="directory-clock",
+        what="Clock against the directory",
+        about="! from a minute's difference on (with Kerberos the sign-in fails from five minutes on)",
+        look=directory.look_at_clock,
+        needs=("directory-sign-in",),
+        ldap_only=True,
+    ),
+    Check(
         id="cloud-way",
         what="Way to the cloud",
         about="✗ when token issuer or Graph (or the proxy to them) cannot be reached: DNS, firewall, proxy",
         look=sky.look_at_way_out,
-        needs=_S,
-    ),
-    Check(
-        id="graph",
-        what="Graph",
-        about="✗ when its certificate is not accepted or the proxy refuses; ! when something else answers in its place",
-        look=sky.look_at_graph,
-        needs=("cloud-way",),
-    ),
-    Check(
-        id="cloud-clock",
-        what="Clock against Graph",
-        about="! from a minute's difference on, ✗ from five minutes on",
-        look=sky.look_at_cloud_clock,
-        needs=("graph",),
-    ),
-    Check(
-        id="credential",
-        what="Certificate or secret",
-        about="✗ when the certificate has expired; ! within 30 days of that, and for a secret, whose end cannot be"
-        " seen",
-        look=sky.look_at_credential,
         needs=_S,
     ),
     Check(
@@ -162,6 +140,20 @@ CHECKS: tuple[Check, ...] = (
         about="✗ for each that the token lacks, ! for those it has beyond need (docs/permissions.md)",
         look=sky.look_at_roles,
         needs=("token",),
+    ),
+    Check(
+        id="graph",
+        what="Graph",
+        about="✗ when its certificate is not accepted or the proxy refuses; ! when something else answers in its place",
+        look=sky.look_at_graph,
+        needs=("cloud-way",),
+    ),
+    Check(
+        id="cloud-clock",
+        what="Clock against Graph",
+        about="! from a minute's difference on, ✗ from five minutes on",
+        look=sky.look_at_cloud_clock,
+        needs=("graph",),
     ),
     Check(
         id="graph-users",
@@ -193,12 +185,12 @@ CHECKS: tuple[Check, ...] = (
         needs=("people", "graph-users"),
     ),
     Check(
-        id="competing-writer",
-        what="Another writer",
-        about="! when in the last night the cloud showed a smaller copy for more than 20 people, as Entra"
-        " Connect writes",
-        look=machine.look_for_competitors,
-        needs=("ledger",),
+        id="credential",
+        what="Certificate or secret",
+        about="✗ when the certificate has expired; ! within 30 days of that, and for a secret, whose end cannot be"
+        " seen",
+        look=sky.look_at_credential,
+        needs=_S,
     ),
     Check(
         id="sharepoint",
@@ -206,5 +198,13 @@ CHECKS: tuple[Check, ...] = (
         about="✗ when no token for it can be had, or it lacks a role; not tried unless `TARGETS` names it",
         look=tenant.look_at_sharepoint,
         needs=("cloud-way",),
+    ),
+    Check(
+        id="competing-writer",
+        what="Another writer",
+        about="! when in the last night the cloud showed a smaller copy for more than 20 people, as Entra"
+        " Connect writes",
+        look=machine.look_for_competitors,
+        needs=("ledger",),
     ),
 )

@@ -116,7 +116,7 @@ def look_at_group(visit: Visit) -> Iterator[Seen]:
         scope = Scope.of(settings, context, kind=session.root.kind)
         visit.passes[context] = Pass(session, context, scope, reader, found)
         if settings.ldap_group:
-            yield ok(f"{settings.ldap_group} is there; nested members count")
+            yield ok(f"{settings.ldap_group} is there; nested members count, and it is asked anew each night")
     if not settings.ldap_group:
         yield skipped("LDAP_GROUP is not set: everybody below the base DNs")
 

@@ -26,6 +26,20 @@ def write_line(finding: Finding, out: TextIO) -> None:
     out.flush()
 
 
+def write_verdict(findings: Sequence[Finding], out: TextIO) -> None:
+    """Write the last line: how many findings are wrong and doubtful, and what that means for a night."""
+    failed = sum(finding.status is Status.FAIL for finding in findings)
+    doubtful = sum(finding.status is Status.WARN for finding in findings)
+    if failed:
+        told = f"{failed} wrong, {doubtful} doubtful. Mend what is wrong, from the top, and run `check` again."
+    elif doubtful:
+        told = f"Nothing is wrong, {doubtful} doubtful. A night can run; look at `sync --dry-run` first."
+    else:
+        told = "All is well. Look at what a night would do: `sync --dry-run --report plan.html`."
+    out.write(f"\n{told}\n")
+    out.flush()
+
+
 def write_json(findings: Iterable[Finding], out: TextIO) -> None:
     """Write the list of findings; in ASCII, so that every console and pipe carries it."""
     json.dump([dataclasses.asdict(finding) for finding in findings], out, indent=2)
