@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.intranet import lab, site  # noqa: F401 - fixtures
 from tests.lab import loopback, samba
 from tests.lab.directory import Directory
 from tests.lab.fixtures_cloud import cloud, cloud_server  # noqa: F401 - fixtures

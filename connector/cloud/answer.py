@@ -30,6 +30,11 @@ class Answer:
         """Say whether the request was carried out."""
         return self.status in SUCCESS
 
+    @property
+    def is_web_page(self) -> bool:
+        """Say whether a page for people came: a proxy or a portal answered in the service's place."""
+        return self.headers.get("content-type", "").lower().startswith("text/html")
+
     def json(self) -> Any:
         """Return the body as a JSON value; None where it is none."""
         if not isinstance(self.body, bytes):

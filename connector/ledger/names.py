@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
-def upns(db: sqlite3.Connection) -> Iterator[str]:
-    """Yield the UPN of every account of the tenant."""
-    for row in db.execute("SELECT upn FROM accounts WHERE upn <> ''"):
-        yield row["upn"]
+def shared_names(db: sqlite3.Connection, name_of: Callable[[str], str]) -> Iterator[str]:
+    """Yield the names that two accounts of the tenant or more would have, by their UPNs; SQLite does the sorting.
+
+    Memory does not grow with the number of accounts.
+    """
+    db.create_function("name_of", 1, name_of, deterministic=True)
+    query = "SELECT name_of(upn) AS name FROM accounts WHERE upn <> '' GROUP BY name HAVING COUNT(*) > 1"
+    for row in db.execute(query):
+        yield row["name"]
 
 
 def tags_in_use(db: sqlite3.Connection, target: str) -> Iterator[tuple[str, str]]:

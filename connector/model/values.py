@@ -149,7 +149,16 @@ class CloudTag:
 
 @dataclass(frozen=True, slots=True)
 class CloudPhoto:
-    """Hold the bytes of a cloud photo with the tag that came beside them, when one did."""
+    """Hold the bytes of a cloud photo with the tag that came beside them, when one did.
+
+    `kept_bytes` is the picture with all else that a write would lose, where the target keeps more than the picture.
+    """
 
     content_bytes: bytes = field(repr=False)
     tag: str = ""
+    kept_bytes: bytes = field(default=b"", repr=False)
+
+    @property
+    def to_keep(self) -> bytes:
+        """Return what belongs in the backups."""
+        return self.kept_bytes or self.content_bytes

@@ -159,6 +159,8 @@ class Applier:
         try:
             if ready.step.action is Action.REMOVE:
                 self._target.remove(ready.step.item.account)
+            elif self._night.options.undo is not None:
+                self._target.put_back(ready.step.item.account, ready.sent_bytes)
             else:
                 self._target.put(ready.step.item.account, ready.sent_bytes)
         except PersonError as error:

@@ -15,7 +15,7 @@ from connector.targets import Target
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Hold what the bytes of a cloud photo show, and the bytes, which may be worth keeping."""
+    """Hold what the bytes of a cloud photo show, and the picture as it would be kept."""
 
     look: Look
     content_bytes: bytes = field(repr=False)
@@ -40,4 +40,4 @@ def fetch_shown(
 
 
 def _shown(answer: CloudPhoto | PersonError | None, tag: CloudTag | None) -> Shown | PersonError | None:
-    return Shown(look_at_photo(answer, tag), answer.content_bytes) if isinstance(answer, CloudPhoto) else answer
+    return Shown(look_at_photo(answer, tag), answer.to_keep) if isinstance(answer, CloudPhoto) else answer

@@ -116,7 +116,7 @@ def _backed_up(night: Night, chunk: Sequence[Step], target: Target) -> Iterator[
 
 
 def _kept(night: Night, photo: CloudPhoto | None) -> str:
-    return night.backups.keep(photo.content_bytes) if photo is not None else ""
+    return night.backups.keep(photo.to_keep) if photo is not None else ""
 
 
 def _loaded(night: Night, step: Step, backup: str, *, target: Target) -> Ready | None:

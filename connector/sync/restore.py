@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -37,7 +38,7 @@ from connector.sync.night import Night, Undoing
 from connector.sync.plan import settle_intent
 from connector.sync.ready import Ready
 from connector.sync.state import State
-from connector.sync.targets import open_targets
+from connector.sync.targets import open_targets, picture_kept
 from connector.sync.tell import tell, tell_trouble
 from connector.targets import Target
 
@@ -225,7 +226,7 @@ class FromBackups:
             elif answer is None or not self._left(step).is_shown_by(look_at_photo(answer, None)):
                 self._leave(step, Action.SKIP, Reason.CHANGED_SINCE, CHANGED)
             else:
-                kept[account_id] = self.night.backups.keep(answer.content_bytes)
+                kept[account_id] = self.night.backups.keep(answer.to_keep)
         return kept
 
     def _left(self, step: Step) -> Left:
@@ -239,7 +240,9 @@ class FromBackups:
         if content_bytes is None:
             self._leave(step, Action.FAIL, Reason.NO_BACKUP, NO_BACKUP)
             return None
-        return Ready(step, content_bytes, before_sha256, _print_of(content_bytes), backup_sha256)
+        shown_bytes = picture_kept(self.target.name, content_bytes)
+        shown_sha256 = hashlib.sha256(shown_bytes).hexdigest()
+        return Ready(step, content_bytes, shown_sha256, _print_of(shown_bytes), backup_sha256)
 
     def _leave(self, step: Step, action: Action, reason: Reason, detail: str) -> None:
         tell(self.night, self.target.name, step.item, action=action, reason=reason, detail=detail)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 from connector.cloud.open import Cloud
 from connector.cloud.sharepoint import open_sharepoint
-from connector.ledger.names import tags_in_use, upns
+from connector.ledger.names import shared_names, tags_in_use
 from connector.model import Fingerprint
 from connector.photo import shrink, thumbnails
 from connector.sync.night import Night
@@ -15,7 +14,8 @@ from connector.targets import Target
 from connector.targets.dry_run import DryRun
 from connector.targets.graph import GraphTarget
 from connector.targets.sharepoint import SharePointTarget
-from connector.targets.sharepoint_names import file_stem, stem_in
+from connector.targets.sharepoint_kept import unpack
+from connector.targets.sharepoint_names import file_key, stem_in
 
 SHAREPOINT = "sharepoint"
 
@@ -34,6 +34,12 @@ def as_shown(night: Night, target: str, sent: Fingerprint) -> Fingerprint:
     return replace(sent, width=width, height=max(1, round(sent.height * width / sent.width)))
 
 
+def picture_kept(target: str, kept_bytes: bytes) -> bytes:
+    """Return the picture of a backup: SharePoint's hold more than that."""
+    kept = unpack(kept_bytes) if target == SHAREPOINT else None
+    return kept_bytes if kept is None else kept.shown_bytes
+
+
 def _open(name: str, night: Night, cloud: Cloud) -> Target:
     if name != SHAREPOINT:
         return GraphTarget(cloud.transport, shrink=shrink)
@@ -49,10 +55,9 @@ def _open(name: str, night: Night, cloud: Cloud) -> Target:
 
 def _names_of_others(night: Night) -> frozenset[str]:
     """Return the file names that must not be written: two accounts share one, or a renamed account still shows it."""
-    owners = Counter(file_stem(upn).lower() for upn in upns(night.db))
-    shared = {stem for stem, count in owners.items() if count > 1}
+    taken = set(shared_names(night.db, file_key))
     for upn, tag in tags_in_use(night.db, SHAREPOINT):
-        stem = stem_in(tag).lower()
-        if stem and stem != file_stem(upn).lower():
-            shared.add(stem)
-    return frozenset(shared)
+        shown = stem_in(tag).lower()
+        if shown and shown != file_key(upn):
+            taken.add(shown)
+    return frozenset(taken)

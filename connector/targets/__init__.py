@@ -28,6 +28,9 @@ class Target(Protocol):
     def put(self, account: Account, content_bytes: bytes) -> None:
         """Write one photo (JPEG); return when the cloud accepted it, raise PersonError when it did not."""
 
+    def put_back(self, account: Account, kept_bytes: bytes) -> None:
+        """Write again what a backup kept of this account (`CloudPhoto.to_keep`), as `put` does."""
+
     def remove(self, account: Account) -> None:
         """Remove one photo; a photo that is already gone is a success."""
 

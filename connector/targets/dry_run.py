@@ -32,5 +32,8 @@ class DryRun:
     def put(self, account: Account, content_bytes: bytes) -> None:
         """Write nothing."""
 
+    def put_back(self, account: Account, kept_bytes: bytes) -> None:
+        """Write nothing back."""
+
     def remove(self, account: Account) -> None:
         """Remove nothing."""

@@ -66,16 +66,27 @@ class GraphTarget:
             raise self._write_trouble(answer, account, Doing.WRITE)
         self._writes.well()
 
+    def put_back(self, account: Account, kept_bytes: bytes) -> None:
+        """Write a photo that was kept; of a photo in Graph there is nothing else to keep."""
+        self.put(account, kept_bytes)
+
     def remove(self, account: Account) -> None:
         """Remove one photo; a photo that is already gone is a success."""
-        answer = self._transport.request("DELETE", f"{_path(account)}/$value")
+        answer = self._done(self._transport.request("DELETE", f"{_path(account)}/$value"), account)
         trouble = None if answer.ok else photo_trouble(answer, account, Doing.REMOVE)
         if trouble is not None:
             raise self._counted(trouble, answer, self._writes)
         self._writes.well()
 
     def _put(self, account: Account, content_bytes: bytes) -> Answer:
-        return self._transport.request("PUT", f"{_path(account)}/$value", body=content_bytes, headers=JPEG)
+        answer = self._transport.request("PUT", f"{_path(account)}/$value", body=content_bytes, headers=JPEG)
+        return self._done(answer, account)
+
+    def _done(self, answer: Answer, account: Account) -> Answer:
+        """Return the answer to a write; raises PersonError for a yes that Graph cannot have said."""
+        if answer.ok and answer.is_web_page:
+            raise unreadable(account, "a web page came in Graph's place")
+        return answer
 
     def _write_trouble(self, answer: Answer, account: Account, doing: Doing) -> PersonError:
         trouble = photo_trouble(answer, account, doing) or unreadable(account, str(read_refusal(answer)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -17,6 +17,7 @@ from connector.cloud.sharepoint import SharePoint
 from connector.cloud.transport import origin_of
 from connector.errors import PersonError
 from connector.model import Account, Clock, CloudPhoto, CloudTag, Reason, utc_now
+from connector.targets.sharepoint_kept import Kept, pack, unpack
 from connector.targets.sharepoint_names import (
     SIZES,
     THUMB,
@@ -66,7 +67,7 @@ class SharePointTarget:
         return {account.id: self._each(account, self._tag) for account in accounts}
 
     def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:
-        """Fetch the largest thumbnail that hangs there; a property that points to no file is no photo."""
+        """Fetch the largest thumbnail that hangs there, with the others to be kept; no file at all is no photo."""
         return {account.id: self._each(account, self._photo) for account in accounts}
 
     def put(self, account: Account, content_bytes: bytes) -> None:
@@ -74,21 +75,38 @@ class SharePointTarget:
         stem = checked_stem(account, self._taken)
         seen = self._forget(account)
         made = list(self._thumbnails(content_bytes))
-        for size, thumb_bytes in zip(SIZES, made, strict=True):
-            name = thumb_name(stem, size)
-            rest.upload(self._sharepoint, self._folder, name, thumb_bytes, account=account)
-        url, stamp = self._url(stem), self._stamp(seen)
-        states = {state: "0" for state in STATES if seen.get(state) != "0"}
-        self._set(account, {**states, PICTURE: url, STAMP: stamp})
-        with self._lock:
-            self._left[account.id] = CloudPhoto(made[-1], tag_of(url, stamp))
+        for path, thumb_bytes in zip(self._own_paths(stem), made, strict=True):
+            self._upload(path, thumb_bytes, account)
+        properties = {**dict.fromkeys(STATES, "0"), PICTURE: self._url(stem)}
+        self._show(account, properties, seen=seen, shown_bytes=made[-1])
+
+    def put_back(self, account: Account, kept_bytes: bytes) -> None:
+        """Write files and properties as they were kept; old files under other names must still lie there for that.
+
+        Where one does not, or is another picture by now, the old picture is put under the account's own name:
+        files of other names are never written. So is what was kept as a picture alone.
+        """
+        kept = unpack(kept_bytes)
+        own = self._own_paths(checked_stem(account, self._taken))
+        mine = {path.lower(): path for path in own}
+        if kept is None or not self._lie_there(kept, account, but=mine):
+            self.put(account, kept_bytes if kept is None else kept.shown_bytes)
+            return
+        seen = self._forget(account)
+        old = {path.lower(): content_bytes for path, content_bytes in kept.files.items()}
+        for folded, path in mine.items():
+            if folded in old:
+                self._upload(path, old[folded], account)
+            else:
+                rest.delete(self._sharepoint, path, account=account)
+        self._show(account, kept.properties, seen=seen, shown_bytes=kept.shown_bytes)
 
     def remove(self, account: Account) -> None:
         """Delete the three files and clear the properties; what is already gone is a success."""
         stem = checked_stem(account, self._taken)
         self._forget(account)
-        for size in SIZES:
-            rest.delete(self._sharepoint, f"{self._folder}/{thumb_name(stem, size)}", account=account)
+        for path in self._own_paths(stem):
+            rest.delete(self._sharepoint, path, account=account)
         self._set(account, dict.fromkeys((*STATES, PICTURE, STAMP), ""))
         with self._lock:
             self._left[account.id] = None
@@ -119,14 +137,17 @@ class SharePointTarget:
         url = found.get(PICTURE, "")
         if not url:
             return None
-        for path in self._paths(url, account):
-            content_bytes = rest.download(self._sharepoint, path, account=account)
-            if content_bytes:
-                return CloudPhoto(content_bytes, tag_of(url, found.get(STAMP, "")))
-        return None
+        paths = self._paths(url, account)
+        fetched = {path: rest.download(self._sharepoint, path, account=account) for path in paths}
+        files = {path: content_bytes for path, content_bytes in fetched.items() if content_bytes}
+        shown = next((path for path in paths[:2] if path in files), None)
+        if shown is None:
+            return None
+        kept = Kept(files=files, properties={name: found[name] for name in (PICTURE, *STATES)}, shown=shown)
+        return CloudPhoto(files[shown], tag_of(url, found.get(STAMP, "")), kept_bytes=pack(kept))
 
     def _paths(self, url: str, account: Account) -> list[str]:
-        """Return where the picture lies, the largest size first; it must be on the My Site host to be kept."""
+        """Return where the picture lies: L, where PictureURL points, the rest; all must be on the My Site host."""
         plain = urlsplit(quote(plain_url(url), safe=":/"))
         if origin_of(plain.geturl()) != plain_url(self._sharepoint.my_site.origin):
             message = (
@@ -137,7 +158,9 @@ class SharePointTarget:
         path = unquote(plain.path)
         folder, _, name = path.rpartition("/")
         thumb = THUMB.fullmatch(name)
-        return [f"{folder}/{thumb_name(thumb.group(1), 'L')}", path] if thumb else [path]
+        stem = thumb.group(1) if thumb else ""
+        sizes = [f"{folder}/{thumb_name(stem, size)}" for size in ("L", "S", "M")] if thumb else []
+        return list(dict.fromkeys([*sizes[:1], path, *(one for one in sizes if one.lower() != path.lower())]))
 
     def _look(self, account: Account) -> dict[str, str]:
         """Ask for the profile, and keep what matters of it for the write."""
@@ -153,6 +176,31 @@ class SharePointTarget:
     def _forget(self, account: Account) -> dict[str, str]:
         with self._lock:
             return self._seen.pop(account.id, {})
+
+    def _own_paths(self, stem: str) -> list[str]:
+        return [f"{self._folder}/{thumb_name(stem, size)}" for size in SIZES]
+
+    def _upload(self, path: str, content_bytes: bytes, account: Account) -> None:
+        folder, _, name = path.rpartition("/")
+        rest.upload(self._sharepoint, folder, name, content_bytes, account=account)
+
+    def _lie_there(self, kept: Kept, account: Account, *, but: Collection[str]) -> bool:
+        """Say whether the kept files of other names than the account's own still lie there, as they were."""
+        return all(
+            rest.download(self._sharepoint, path, account=account) == content_bytes
+            for path, content_bytes in kept.files.items()
+            if path.lower() not in but
+        )
+
+    def _show(
+        self, account: Account, properties: Mapping[str, str], *, seen: Mapping[str, str], shown_bytes: bytes
+    ) -> None:
+        """Set the properties that differ from those seen, address and time always, and note what is left."""
+        url, stamp = properties[PICTURE], self._stamp(seen)
+        states = {name: properties[name] for name in STATES if properties[name] != seen.get(name)}
+        self._set(account, {**states, PICTURE: url, STAMP: stamp})
+        with self._lock:
+            self._left[account.id] = CloudPhoto(shown_bytes, tag_of(url, stamp))
 
     def _set(self, account: Account, values: Mapping[str, str]) -> None:
         for key, value in values.items():

@@ -26,13 +26,18 @@ def file_stem(upn: str) -> str:
     return upn.replace("@", "_").replace(".", "_")
 
 
+def file_key(upn: str) -> str:
+    """Return the stem as files are told apart: SharePoint knows no letter case."""
+    return file_stem(upn).lower()
+
+
 def checked_stem(account: Account, taken: frozenset[str]) -> str:
     """Return the stem, or raise PersonError where the name is forbidden or shown as somebody else's picture."""
     stem = file_stem(account.upn)
     if not stem or len(stem) > LONGEST_STEM or FORBIDDEN.search(stem):
         message = f"SharePoint takes no file name made from {account.upn or account.id}."
         raise PersonError(Reason.NAME_NOT_ALLOWED, message, fix="Another UPN would mend it.", skip=True)
-    if stem.lower() in taken:
+    if file_key(account.upn) in taken:
         message = f"{account.upn} would share the file name {stem} with another account's picture."
         raise PersonError(Reason.NAME_NOT_ALLOWED, message, fix=SHARED_FIX, skip=True)
     return stem

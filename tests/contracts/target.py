@@ -132,6 +132,18 @@ class TargetContract(TargetReads):
         assert tag_of(bench, ada) != before
         assert looks(bench.seen(ada)) == looks(picture(2))
 
+    def test_what_was_kept_can_be_put_back(self, bench: TargetBench) -> None:
+        (ada,) = bench.people(1)
+        bench.hang(ada, picture(1))
+        found = bench.target.photos([ada])[ada.id]
+        assert isinstance(found, CloudPhoto)
+        bench.target.put(ada, picture(2))
+        bench.target.put_back(ada, found.to_keep)
+        assert looks(bench.seen(ada)) == looks(picture(1))
+        bench.target.remove(ada)
+        bench.target.put_back(ada, found.to_keep)
+        assert looks(bench.seen(ada)) == looks(picture(1))
+
     def test_a_removed_photo_is_gone(self, bench: TargetBench) -> None:
         (ada,) = bench.people(1)
         bench.hang(ada, picture(1))
@@ -153,6 +165,8 @@ class TargetContract(TargetReads):
         with pytest.raises(PersonError):
             bench.target.put(ada, picture(1))
         with pytest.raises(PersonError):
+            bench.target.put_back(ada, picture(1))
+        with pytest.raises(PersonError):
             bench.target.remove(ada)
         bench.target.put(bob, picture(2))
         assert looks(bench.seen(bob)) == looks(picture(2))
@@ -173,6 +187,7 @@ class DryRunContract(TargetReads):
         before = bench.writes(), bench.seen(ada)
         bench.target.put(ada, picture(2))
         bench.target.put(bob, picture(3))
+        bench.target.put_back(bob, picture(4))
         bench.target.remove(ada)
         assert (bench.writes(), bench.seen(ada)) == before
         assert bench.seen(bob) is None

@@ -1,0 +1,334 @@
+"""Can a night in SharePoint be taken back? Three files and the properties as they were, or nothing where none was."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from connector.cloud.open import open_cloud
+from connector.model import Account, Traffic
+from connector.photo import read_print, thumbnails
+from tests.cloud_stories import plain_surroundings  # noqa: F401  # a fixture
+from tests.intranet import FOLDER, WIDTHS, hang, hire, path_of, person, settings_of, shows
+from tests.lab.sharepoint import SharePointLab
+from tests.office import Colleague, Office, anchor_of, face
+from tests.test_restore import restore
+from tests.test_sharepoint import target_of
+
+pytestmark = pytest.mark.usefixtures("plain_surroundings")
+
+STATES = ("SPS-PicturePlaceholderState", "SPS-PictureExchangeSyncState")
+OLD = ("PictureURL", *STATES)
+
+
+def own_three(lab: SharePointLab, upn: str, name: str) -> dict[str, bytes]:
+    """Let SharePoint's own synchronisation with Exchange put a picture there: S, M and L differ, its states are 1."""
+    hang(lab, upn, face(name, 300))
+    for size, thumb_bytes in zip("SML", thumbnails(face(name, 300), WIDTHS), strict=True):
+        lab.farm.files[path_of(upn, size)] = thumb_bytes
+    lab.farm.profile(upn).update(dict.fromkeys(STATES, "1"))
+    return dict(lab.farm.files)
+
+
+def uploaded(lab: SharePointLab, upn: str, name: str) -> str:
+    """Let somebody have a picture of their own under a name of their own."""
+    path = f"{FOLDER}/My best side.png".lower()
+    lab.farm.files[path] = face(name, 300)
+    url = lab.url("my-site") + f"{FOLDER}/My%20best%20side.png".replace(" ", "%20")
+    lab.farm.profile(upn).update({"PictureURL": url, "SPS-PicturePlaceholderState": "0"})
+    return path
+
+
+def properties(lab: SharePointLab, upn: str) -> dict[str, str]:
+    """Return the properties that a restore must bring back."""
+    return {name: lab.farm.profile(upn)[name] for name in OLD}
+
+
+def kept(site: Office) -> list[Path]:
+    """Return the files of the backups."""
+    return sorted((site.nights.state / "backups").glob("*/*"))
+
+
+@pytest.fixture
+def ada(site: Office, lab: SharePointLab) -> Colleague:
+    """Have somebody in the directory whom SharePoint knows."""
+    return hire(site, lab, "ada")
+
+
+def test_all_three_files_and_the_old_properties_come_back_and_stay(
+    site: Office, lab: SharePointLab, ada: Colleague
+) -> None:
+    files, before = own_three(lab, ada.upn, "own ada"), properties(lab, ada.upn)
+    assert site.sync().of(ada.upn) == ("replace", "cloud-differs")
+    assert shows(lab, ada, "ada")
+    assert len(lab.asked) == 11, "a look, three files kept, three written, four properties"
+
+    told = restore(site.nights, "--run", "1", days=1)
+
+    assert (told.code, told.of(ada.upn)) == (0, ("replace", "restored")), told.err + told.out
+    assert lab.farm.files == files
+    assert properties(lab, ada.upn) == before
+    assert told.totals["open_intents"] == 0
+
+    writes = lab.writes()
+    assert site.sync(days=1).code == 0
+    assert site.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
+    assert lab.writes() == writes, "the nights after leave it alone"
+    site.paint(ada, face("ada, older", 300))
+    assert site.sync(days=1).of(ada.upn) == ("replace", "source-changed")
+    assert shows(lab, ada, "ada, older")
+
+
+def test_a_backup_is_one_file_that_opens_as_a_picture_and_as_an_archive(
+    site: Office, lab: SharePointLab, ada: Colleague
+) -> None:
+    files, before = own_three(lab, ada.upn, "own ada"), properties(lab, ada.upn)
+    site.sync()
+
+    (backup,) = kept(site)
+
+    assert read_print(backup.read_bytes()).shows_same(read_print(files[path_of(ada.upn, "L")]))
+    with zipfile.ZipFile(backup) as archive:
+        assert json.loads(archive.read("profile.json"))["properties"] == before
+        names = {name.lower(): archive.read(name) for name in archive.namelist() if name != "profile.json"}
+    assert {f"/{name}": content_bytes for name, content_bytes in names.items()} == files
+
+
+def test_the_report_shows_what_was_there_before(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+    site.settings["REPORT_PICTURES"] = "changes"
+    own_three(lab, ada.upn, "own ada")
+    page = site.nights.folder / "report.html"
+
+    site.sync("--report", str(page))
+
+    shown = [base64.b64decode(one) for one in re.findall(r"data:image/jpeg;base64,([\w+/=]+)", page.read_text("utf-8"))]
+    assert [read_print(one).shows_same(read_print(face("own ada", 300))) for one in shown] == [True, False]
+
+
+@pytest.mark.parametrize("left", ["S", "M", "L"])
+def test_a_size_that_was_not_there_is_not_there_again(
+    site: Office, lab: SharePointLab, ada: Colleague, left: str
+) -> None:
+    own_three(lab, ada.upn, "own ada")
+    del lab.farm.files[path_of(ada.upn, left)]
+    files = dict(lab.farm.files)
+    assert site.sync().of(ada.upn) == ("replace", "cloud-differs")
+
+    assert restore(site.nights, "--run", "1", days=1).code == 0
+
+    assert lab.farm.files == files
+
+
+def test_a_picture_under_another_name_is_shown_again_and_was_never_touched(
+    site: Office, lab: SharePointLab, ada: Colleague
+) -> None:
+    path = uploaded(lab, ada.upn, "best side")
+    before = properties(lab, ada.upn)
+    assert site.sync().of(ada.upn) == ("replace", "cloud-differs")
+    assert len(lab.asked) <= 11
+    lab.asked.clear()
+
+    told = restore(site.nights, "--run", "1", days=1)
+
+    assert told.of(ada.upn) == ("replace", "restored"), told.out
+    assert properties(lab, ada.upn) == before
+    assert lab.farm.files == {path: face("best side", 300)}, "ours are gone again"
+    assert not [one.path for one in lab.asked if one.method != "GET" and "best side" in one.path.lower()]
+    assert site.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
+
+
+@pytest.mark.parametrize("since", ["gone", "another picture"])
+def test_where_the_old_file_is_no_longer_itself_the_old_picture_hangs_under_our_name(
+    site: Office, lab: SharePointLab, ada: Colleague, since: str
+) -> None:
+    path = uploaded(lab, ada.upn, "best side")
+    site.sync()
+    if since == "gone":
+        del lab.farm.files[path]
+    else:
+        lab.farm.files[path] = face("somebody else", 300)
+    others = lab.farm.files.get(path)
+
+    told = restore(site.nights, "--run", "1", days=1)
+
+    assert told.of(ada.upn) == ("replace", "restored"), told.out
+    assert shows(lab, ada, "best side")
+    assert lab.farm.profile(ada.upn)["PictureURL"].endswith("/ada_contoso_test_MThumb.jpg")
+    assert lab.farm.files.get(path) == others
+    assert site.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
+
+
+def test_a_renamed_person_never_gets_the_face_that_took_the_old_name(
+    site: Office, lab: SharePointLab, ada: Colleague
+) -> None:
+    own_three(lab, ada.upn, "own ada")
+    renamed = "ada.lovelace@contoso.test"
+    lab.farm.profiles[f"i:0#.f|membership|{renamed}"] = lab.farm.profiles.pop("i:0#.f|membership|ada@contoso.test")
+    site.cloud.tenant.update_account(ada.account_id, upn=renamed)
+    assert site.sync().totals["replaced"] == 1
+    other = site.hire("other", photo=face("other", 300), account=False)
+    site.register("ada", other.entry, exchange=False)
+    lab.farm.know("ada@contoso.test")
+    assert site.sync(days=1).totals["created"] == 1, "the new ada has the old ada's file names"
+
+    told = restore(site.nights, "--run", "1", days=1)
+
+    assert told.totals["replaced"] == 1, told.out
+    shown = lab.farm.profile(renamed)["PictureURL"]
+    assert shown.endswith("/ada_lovelace_contoso_test_MThumb.jpg")
+    assert read_print(lab.farm.files[path_of(renamed, "L")]).shows_same(read_print(face("own ada", 300)))
+    assert read_print(lab.farm.files[path_of("ada@contoso.test", "L")]).shows_same(read_print(face("other", 300)))
+
+
+def test_a_creation_is_undone_to_nothing(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+    assert site.sync().of(ada.upn) == ("create", "first-upload")
+    assert len(lab.asked) == 8, "a look, three files, four properties"
+    assert kept(site) == []
+
+    told = restore(site.nights, "--run", "1", days=1)
+
+    assert told.of(ada.upn) == ("remove", "restored"), told.out
+    assert lab.farm.files == {}
+    assert set(lab.farm.profile(ada.upn).values()) == {""}
+    writes = lab.writes()
+    assert site.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
+    assert lab.writes() == writes
+
+
+def test_a_removed_picture_comes_back_with_its_files_and_properties(
+    site: Office, lab: SharePointLab, ada: Colleague
+) -> None:
+    site.settings["SYNC_REMOVED"] = "remove"
+    site.sync()
+    files, before = dict(lab.farm.files), properties(lab, ada.upn)
+    site.paint(ada, None)
+    removed = site.sync(days=1)
+    assert removed.of(ada.upn) == ("remove", "source-removed")
+
+    told = restore(site.nights, "--run", str(removed.report["run"]), days=1)
+
+    assert told.of(ada.upn) == ("create", "restored"), told.out
+    assert (lab.farm.files, properties(lab, ada.upn)) == (files, before)
+    assert site.sync("--full", days=1).totals["removed"] == 0
+
+
+def test_one_person_is_restored_and_nobody_else(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+    bob = hire(site, lab, "bob")
+    own_three(lab, ada.upn, "own ada")
+    own_three(lab, bob.upn, "own bob")
+    site.sync("--force")
+
+    told = restore(site.nights, "--person", ada.upn, days=1)
+
+    assert (told.totals["people"], told.totals["replaced"]) == (1, 1)
+    assert shows(lab, ada, "own ada")
+    assert shows(lab, bob, "bob")
+
+
+def test_a_dry_run_writes_nothing_and_says_what_it_would(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+    own_three(lab, ada.upn, "own ada")
+    site.sync()
+    writes = lab.writes()
+
+    told = restore(site.nights, "--run", "1", "--dry-run", days=1)
+
+    assert (told.report["dry_run"], told.of(ada.upn)) == (True, ("replace", "restored"))
+    assert lab.writes() == writes
+
+
+def test_what_was_chosen_since_is_left_as_it_is(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+    own_three(lab, ada.upn, "own ada")
+    site.sync()
+    hang(lab, ada.upn, face("chosen since", 300))
+    writes = lab.writes()
+
+    told = restore(site.nights, "--run", "1", days=1)
+
+    assert told.of(ada.upn) == ("skip", "changed-since")
+    assert lab.writes() == writes
+
+
+def test_a_restore_can_itself_be_taken_back(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+    own_three(lab, ada.upn, "own ada")
+    site.sync()
+    ours, properties_of_ours = dict(lab.farm.files), properties(lab, ada.upn)
+    undone = restore(site.nights, "--run", "1", days=1)
+
+    redone = restore(site.nights, "--run", str(undone.report["run"]), days=1)
+
+    assert redone.of(ada.upn) == ("replace", "restored")
+    assert (lab.farm.files, properties(lab, ada.upn)) == (ours, properties_of_ours)
+
+
+def test_both_targets_are_taken_back_by_one_restore(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+    site.settings["TARGETS"] = "graph,sharepoint"
+    files = own_three(lab, ada.upn, "own ada")
+    site.sync()
+
+    told = restore(site.nights, "--run", "1", days=1)
+
+    done = sorted((one["target"], one["action"]) for one in told.report["outcomes"])
+    assert done == [("graph", "remove"), ("sharepoint", "replace")]
+    assert site.photo(ada) is None
+    assert lab.farm.files == files
+
+
+def test_a_file_that_is_no_picture_comes_back_and_is_left_alone(
+    site: Office, lab: SharePointLab, ada: Colleague
+) -> None:
+    own_three(lab, ada.upn, "own ada")
+    for size in "SML":
+        lab.farm.files[path_of(ada.upn, size)] = b"no picture at all"
+    files = dict(lab.farm.files)
+    site.sync()
+
+    told = restore(site.nights, "--run", "1", days=1)
+
+    assert told.of(ada.upn) == ("replace", "restored"), told.out
+    assert lab.farm.files == files
+    assert site.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
+
+
+def test_a_picture_with_an_archive_hidden_in_it_is_kept_as_a_picture(lab: SharePointLab) -> None:
+    hidden = io.BytesIO()
+    with zipfile.ZipFile(hidden, "w") as archive:
+        archive.writestr("profile.json", json.dumps({"properties": {"PictureURL": "https://evil.test"}, "shown": "/x"}))
+    ada = person(lab)
+    hang(lab, ada.upn, face("own ada", 200) + hidden.getvalue())
+    before = lab.farm.profile(ada.upn)["PictureURL"]
+    with open_cloud(settings_of(lab), Traffic()) as cloud:
+        target = target_of(lab, cloud)
+        found = target.photos([ada])[ada.id]
+        target.put(ada, face("ada", 300))
+        target.put_back(ada, found.to_keep)  # type: ignore[union-attr]  # a photo, as the next line proves
+    assert lab.farm.files[path_of(ada.upn, "L")] == face("own ada", 200) + hidden.getvalue()
+    assert lab.farm.profile(ada.upn)["PictureURL"] == before
+
+
+def test_what_was_kept_as_a_picture_alone_is_put_back_as_thumbnails(lab: SharePointLab) -> None:
+    ada: Account = person(lab)
+    with open_cloud(settings_of(lab), Traffic()) as cloud:
+        target_of(lab, cloud).put_back(ada, face("own ada", 300))
+    assert read_print(lab.farm.files[path_of(ada.upn, "L")]).shows_same(read_print(face("own ada", 300)))
+    assert lab.farm.profile(ada.upn)["PictureURL"].endswith("_MThumb.jpg")
+
+
+def test_people_who_swapped_accounts_are_left_alone(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+    own_three(lab, ada.upn, "own ada")
+    site.sync()
+    site.house.tree.delete(ada.entry.guid)
+    heir = site.house.person("heir", jpegPhoto=face("ada", 300))
+    site.cloud.tenant.update_account(ada.account_id, immutable_id=anchor_of(heir.guid))
+    site.sync(days=1)
+    writes = lab.writes()
+
+    told = restore(site.nights, "--run", "1", days=1)
+
+    assert told.reasons() == {"changed-since": 1}
+    assert lab.writes() == writes
