@@ -1,13 +1,16 @@
-"""Does every source keep the contract? A real domain, a directory of our own, and one that knows no changes."""
+"""Does every source keep the contract? A real domain, OpenLDAP, a directory of our own, and a folder of pictures."""
 
 from __future__ import annotations
 
 import itertools
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ldap3 import MODIFY_DELETE, MODIFY_REPLACE
 from pydantic import SecretStr
 
 from connector.config import Settings
@@ -18,6 +21,7 @@ from connector.sources.folder import FolderSource
 from tests.contracts.source import CLAUSES, SourceWorld
 from tests.lab.directory import Directory, Entry
 from tests.lab.ldapserver_house import PEOPLE, House
+from tests.lab.openldap import MANAGER, ROOT, OpenLdap, need_slapd
 
 _names = itertools.count(1)
 
@@ -26,6 +30,7 @@ class OwnWorld:
     """Our own LDAP server as a world."""
 
     tells_deletions = True
+    knows_only_pictures = False
 
     def __init__(self, house: House, *, follows_changes: bool) -> None:
         self.house, self.follows_changes = house, follows_changes
@@ -57,6 +62,7 @@ class SambaWorld:
     """A real domain controller as a world, read by its administrator or by an account without any right."""
 
     follows_changes = True
+    knows_only_pictures = False
 
     def __init__(self, directory: Directory, ou: str, *, administrator: bool) -> None:
         self.directory, self.ou, self.tells_deletions = directory, ou, administrator
@@ -94,6 +100,113 @@ class SambaWorld:
         self.directory.delete(self._people[person_id].dn)
 
 
+class OpenLdapWorld:
+    """A real OpenLDAP server as a world: no changes are followed there, everybody is read every night."""
+
+    follows_changes = tells_deletions = knows_only_pictures = False
+
+    def __init__(self, server: OpenLdap) -> None:
+        self.server, self.sources = server, list[LdapSource]()
+        self.ou = f"ou=world{next(_names)},{ROOT}"
+        self.hands = server.hands()
+        self.hands.add(self.ou, "organizationalUnit")
+        self._dns: dict[str, str] = {}
+
+    def source(self) -> Source:
+        settings: dict[str, Any] = {
+            **{"ldap_uri": (self.server.uri,), "ldap_ca_file": self.server.ca_file, "ldap_base_dn": (self.ou,)},
+            **{"ldap_user": MANAGER, "ldap_password": SecretStr(self.server.password)},
+        }
+        self.sources.append(LdapSource(Settings(**settings), Traffic()))
+        return self.sources[-1]
+
+    def add(self, name: str, photo: bytes | None = None) -> str:
+        dn = f"uid={name},{self.ou}"
+        picture = {"jpegPhoto": photo} if photo else {}
+        self.hands.add(dn, "inetOrgPerson", {"cn": name, "sn": name, **picture})
+        self.hands.search(dn, "(objectClass=*)", attributes=["entryUUID"])
+        person_id = str(self.hands.entries[0].entryUUID).lower()
+        self._dns[person_id] = dn
+        return person_id
+
+    def replace(self, person_id: str, photo: bytes) -> None:
+        self.hands.modify(self._dns[person_id], {"jpegPhoto": [(MODIFY_REPLACE, [photo])]})
+
+    def clear(self, person_id: str) -> None:
+        self.hands.modify(self._dns[person_id], {"jpegPhoto": [(MODIFY_DELETE, [])]})
+
+    def rename(self, person_id: str) -> None:
+        name = f"uid=renamed{next(_names)}"
+        self.hands.modify_dn(self._dns[person_id], name)
+        self._dns[person_id] = f"{name},{self.ou}"
+
+    def remove(self, person_id: str) -> None:
+        self.hands.delete(self._dns[person_id])
+
+    def close(self) -> None:
+        for source in self.sources:
+            source.close()
+        self.hands.unbind()
+
+
+class FolderWorld:
+    """A folder as a world: a person is a file's name, and has a picture as long as the file is there."""
+
+    follows_changes = tells_deletions = False
+    knows_only_pictures = True
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, Path] = {}
+
+    def source(self) -> Source:
+        return FolderSource(self.folder, MatchRule.SAM_ACCOUNT_NAME)
+
+    def add(self, name: str, photo: bytes | None = None) -> str:
+        person_id = f"folder:{name}"
+        self._files[person_id] = self.folder / f"{name}.jpg"
+        if photo is not None:
+            self.replace(person_id, photo)
+        return person_id
+
+    def replace(self, person_id: str, photo: bytes) -> None:
+        path = self._files[person_id]
+        path.write_bytes(photo)
+        an_hour_ago = time.time() - 3600
+        os.utime(path, (an_hour_ago, an_hour_ago))
+
+    def clear(self, person_id: str) -> None:
+        self._files[person_id].unlink()
+
+    def rename(self, person_id: str) -> None:
+        place = self.folder / f"floor {next(_names)}"
+        place.mkdir()
+        self._files[person_id] = self._files[person_id].rename(place / self._files[person_id].name)
+
+    def remove(self, person_id: str) -> None:
+        self._files[person_id].unlink()
+
+
+@pytest.fixture(scope="module")
+def openldap_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenLdap]:
+    need_slapd()
+    root = (ROOT, {"objectClass": ["organization", "dcObject"], "o": ["Example"], "dc": ["example"]})
+    with OpenLdap(tmp_path_factory.mktemp("openldap"), [root]) as server:
+        yield server
+
+
+@pytest.fixture
+def openldap(openldap_server: OpenLdap) -> Iterator[OpenLdapWorld]:
+    world = OpenLdapWorld(openldap_server)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FolderWorld:
+    return FolderWorld(tmp_path)
+
+
 @pytest.fixture
 def own() -> Iterator[OwnWorld]:
     with House() as house:
@@ -125,6 +238,8 @@ def samba_administrator(directory: Directory, ou: str) -> Iterator[SambaWorld]:
 WORLDS = (
     "own",
     "without_changes",
+    "openldap",
+    "folder",
     pytest.param("samba_reader", marks=pytest.mark.samba),
     pytest.param("samba_administrator", marks=pytest.mark.samba),
 )

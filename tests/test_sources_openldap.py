@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from connector.model import Traffic
 from connector.sources import Mode
 from connector.sources.directory import LdapSource
 from tests.lab.ldapserver_house import told
-from tests.lab.openldap import MANAGER, ROOT, SLAPD, OpenLdap
+from tests.lab.openldap import MANAGER, ROOT, OpenLdap, need_slapd
 
 PEOPLE = f"ou=people,{ROOT}"
 INNER, OUTER = f"cn=inner,{ROOT}", f"cn=outer,{ROOT}"
@@ -41,10 +40,7 @@ ENTRIES: list[tuple[str, dict[str, list[str | bytes]]]] = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenLdap]:
-    if SLAPD is None and os.environ.get("CI"):
-        pytest.fail("The OpenLDAP tests must run here; run scripts/install-lab.")
-    if SLAPD is None:
-        pytest.skip("slapd is not installed; run scripts/install-lab")
+    need_slapd()
     folder: Path = tmp_path_factory.mktemp("openldap")
     with OpenLdap(folder, ENTRIES) as server:
         yield server

@@ -6,11 +6,15 @@ import base64
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+
+import ldap3
+import pytest
 
 from tests.lab.pki import Authority
 
@@ -33,6 +37,14 @@ suffix "{root}"
 rootdn "{manager}"
 rootpw "{password}"
 """
+
+
+def need_slapd() -> None:
+    """Skip the test where slapd is not installed; where CI is set it must be."""
+    if SLAPD is None and os.environ.get("CI"):
+        pytest.fail("The OpenLDAP tests must run here; run scripts/install-lab.")
+    if SLAPD is None:
+        pytest.skip("slapd is not installed; run scripts/install-lab")
 
 
 class OpenLdap:
@@ -83,6 +95,12 @@ class OpenLdap:
         assert self._process is not None
         self._process.terminate()
         self._process.wait()
+
+    def hands(self) -> ldap3.Connection:
+        """Return a connection of the manager, to change entries with; a refused change is raised."""
+        tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(self.ca_file))
+        server = ldap3.Server(self.uri, tls=tls, get_info=ldap3.NONE)
+        return ldap3.Connection(server, MANAGER, _PASSWORD, auto_bind=True, raise_exceptions=True)
 
     def _answers(self) -> bool:
         try:
