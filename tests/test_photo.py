@@ -126,13 +126,21 @@ def hidden(name: str) -> bytes:
         "after-the-end": fit + secret,
         "archive-after-the-end": fit + b"PK\3\4" + secret,
         "second-picture-after-the-end": fit + head + segment(0xFE, secret) + tail,
+        "number-of-lines": fit[:scan] + segment(0xDC, secret) + fit[scan:],
+        "reserved-segment": head + segment(0x02, secret) + tail,
+        "hierarchy": head + segment(0xDF, secret) + segment(0xDE, secret) + tail,
+        "lossless-extension": head + segment(0xF8, secret) + tail,
+        "jfif-header-before-the-last": head + segment(0xE0, b"JFIF\0" + secret[:7] + b"\0\0") + tail,
+        "adobe-header-too-long": head + segment(0xEE, b"Adobe\0d\0\0\0\0\1" + secret) + tail,
+        "more-than-its-pixels-need": fit[:-2] + secret + b"A" * 300_000 + fit[-2:],
     }[name]
 
 
 HIDING_PLACES = [
     *("exif", "xmp", "iptc", "comment", "maker-note", "flashpix", "jfif-thumbnail", "jfxx-thumbnail"),
     *("between-segments", "second-exif-after-tables", "comment-after-the-picture", "after-the-end"),
-    *("archive-after-the-end", "second-picture-after-the-end"),
+    *("archive-after-the-end", "second-picture-after-the-end", "number-of-lines", "reserved-segment", "hierarchy"),
+    *("lossless-extension", "jfif-header-before-the-last", "adobe-header-too-long", "more-than-its-pixels-need"),
 ]
 
 
@@ -143,6 +151,33 @@ def test_nothing_hidden_in_a_jpeg_is_sent(name: str) -> None:
     sent_bytes = prepare(content_bytes, SQUARE).sent_bytes
     assert b"SECRET-" not in sent_bytes
     assert looked_at(sent_bytes).size == (200, 200)
+
+
+ADOBE = {"rgb": b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\0", "ycc": b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\1"}
+
+
+@pytest.mark.parametrize("first", ["", "rgb", "ycc"])
+@pytest.mark.parametrize("second", ["rgb", "ycc"])
+@pytest.mark.parametrize("place", ["before the frame", "before the pixels", "after the pixels"])
+def test_colours_are_read_by_the_header_that_decoders_go_by(first: str, second: str, place: str) -> None:
+    fit = encoded(portrait("colours", (96, 96)), subsampling=0)
+    fit = fit[:2] + fit[20:]  # a JFIF header would decide
+    at = {"before the frame": fit.index(b"\xff\xc0"), "before the pixels": fit.index(b"\xff\xda")}.get(place, -2)
+    content_bytes = fit[:2] + ADOBE.get(first, b"") + fit[2:at] + ADOBE[second] + fit[at:]
+
+    sent = looked_at(prepare(content_bytes, SQUARE).sent_bytes).convert("RGB")
+
+    assert fingerprint(sent).distance(fingerprint(looked_at(content_bytes))) <= 4
+
+
+def test_a_jpeg_of_unusual_sampling_is_made_anew() -> None:
+    fit = encoded(portrait("sampling", (96, 96)), subsampling=0)
+    frame = fit.index(b"\xff\xc0")
+    bent = bytearray(fit)
+    bent[frame + 14] = 0x22  # the first colour twice as fine as luma: pixels of another size
+    prepared = prepare(bytes(bent), SQUARE)
+    assert take_apart(prepared.sent_bytes).plain
+    assert prepared.sent_bytes != bytes(bent)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "GIF"])

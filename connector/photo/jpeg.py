@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from connector.photo.refusal import not_an_image
 
@@ -12,12 +13,16 @@ from connector.photo.refusal import not_an_image
 MAX_SCANS = 100
 MAX_SEGMENTS = 5_000
 
-_SOI, _EOI, _SOS, _DHT, _DQT, _DRI, _DNL, _DAC = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xDC, 0xCC
+_SOI, _EOI, _SOS, _DHT, _DQT, _DRI, _DAC = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xCC
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _STANDALONE = frozenset({0x01, _SOI, *range(0xD0, 0xD8)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC}
 _COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
-_PICTURE = _FRAMES | {_DHT, _DQT, _DRI, _DNL, _DAC, _SOS}
+# luma samples for one of each colour, across and down: 4:4:4, 4:2:2, 4:4:0, 4:2:0 and 4:1:1
+_COMMON_SAMPLINGS = (b"\x11", b"\x21", b"\x12", b"\x22", b"\x41")
+# DNL is not among them: libjpeg skips it, so that anything could be in it.
+_PICTURE = _FRAMES | {_DHT, _DQT, _DRI, _DAC, _SOS}
+_ICC = b"ICC_PROFILE\0"
 # two bytes and no repetition: linear on any input
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -28,7 +33,7 @@ class Jpeg:
     """Hold a JPEG without its metadata, and what the metadata said that matters.
 
     `clean_bytes` decode to the same pixels; they end at the first end-of-image. `plain` says that any
-    viewer reads them: Huffman coded, 8 bit, grey or YCbCr, and whole.
+    viewer reads them: Huffman coded, 8 bit, grey or YCbCr, usually sampled, and whole.
     """
 
     clean_bytes: bytes = field(repr=False)
@@ -38,52 +43,84 @@ class Jpeg:
     plain: bool
 
 
+class Segment(NamedTuple):
+    """Hold a marker, its payload, and after a scan header the coded pixels."""
+
+    marker: int
+    payload: bytes
+    tail: bytes = b""
+
+
 def take_apart(content_bytes: bytes) -> Jpeg:
     """Walk the segments of a JPEG and keep what the picture needs; raise PictureRefused on absurd structure."""
-    kept, frames, exif, xmp = [b"\xff\xd8"], [b""], b"", b""
-    profile = ended = adobe_rgb = False
+    segments = _counted(content_bytes)
+    headers = _headers(segments)
+    adobe = segments[headers[_APP14]].payload if _APP14 in headers else b""
+    frames = [bytes([one.marker]) + one.payload for one in segments if one.marker in _FRAMES]
+    markers = {one.marker for one in segments}
+    is_whole = _EOI in markers and len(frames) == 1 and _DAC not in markers
+    kept = (
+        _kept(*one)
+        for number, one in enumerate(segments)
+        if one.marker not in (_APP0, _APP14) or headers.get(one.marker) == number
+    )
+    return Jpeg(
+        clean_bytes=b"".join((b"\xff\xd8", *kept)),
+        exif_bytes=_first(segments, _APP1, b"Exif\0"),
+        xmp_bytes=_first(segments, _APP1, b"http://ns.adobe.com/xap/"),
+        has_profile=bool(_first(segments, _APP2, _ICC)),
+        plain=is_whole and _is_plain(frames[0], adobe_rgb=adobe[11:12] not in (b"", b"\x01")),
+    )
+
+
+def _counted(content_bytes: bytes) -> list[Segment]:
+    segments: list[Segment] = []
     scans = 0
-    for number, (marker, payload, tail) in enumerate(_segments(content_bytes)):
-        scans += marker == _SOS
-        if scans > MAX_SCANS or number > MAX_SEGMENTS:
+    for one in _segments(content_bytes):
+        scans += one.marker == _SOS
+        if scans > MAX_SCANS or len(segments) > MAX_SEGMENTS:
             raise not_an_image("The JPEG has more scans or segments than any camera or program writes.")
-        ended = marker == _EOI
-        if marker == _APP1 and payload.startswith(b"Exif\0") and not exif:
-            exif = payload
-        elif marker == _APP1 and payload.startswith(b"http://ns.adobe.com/xap/"):
-            xmp = xmp or payload
-        elif marker in _FRAMES:
-            frames.append(bytes([marker]) + payload)
-        elif marker == _APP14 and payload.startswith(b"Adobe"):
-            adobe_rgb = payload[11:12] not in (b"", b"\x01")
-        profile = profile or (marker == _APP2 and payload.startswith(b"ICC_PROFILE\0"))
-        kept.append(_kept(marker, payload, tail=tail))
-    plain = ended and len(frames) == 2 and _is_plain(frames[1], adobe_rgb=adobe_rgb)
-    return Jpeg(b"".join(kept), exif, xmp, profile, plain)
+        segments.append(one)
+    return segments
 
 
-def _segments(content_bytes: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield marker, payload, and the coded data after a scan header; stop at the first end-of-image."""
+def _headers(segments: list[Segment]) -> dict[int, int]:
+    """Return where the JFIF and the Adobe header are: the last of each before the pixels, as decoders go by it."""
+    found: dict[int, int] = {}
+    for number, one in enumerate(segments):
+        if one.marker == _SOS:
+            break
+        if one.marker in (_APP0, _APP14) and _kept(*one):
+            found[one.marker] = number
+    return found
+
+
+def _first(segments: list[Segment], marker: int, start: bytes) -> bytes:
+    return next((one.payload for one in segments if one.marker == marker and one.payload.startswith(start)), b"")
+
+
+def _segments(content_bytes: bytes) -> Iterator[Segment]:
+    """Yield the segments up to the first end-of-image; what lies between them is left out."""
     position = 2
     while found := _MARKER.search(content_bytes, position):
         marker, position = content_bytes[found.start() + 1], found.end()
         if marker == _EOI:
-            yield marker, b"", b""
+            yield Segment(marker, b"")
             return
         if marker in _STANDALONE:
             continue
         length = int.from_bytes(content_bytes[position : position + 2], "big")
         payload, position = content_bytes[position + 2 : position + length], position + max(length, 2)
         if marker != _SOS:
-            yield marker, payload, b""
+            yield Segment(marker, payload)
             continue
         after = _SCAN_END.search(content_bytes, position)
         end = after.start() if after else len(content_bytes)
-        yield marker, payload, content_bytes[position:end]
+        yield Segment(marker, payload, content_bytes[position:end])
         position = end
 
 
-def _kept(marker: int, payload: bytes, *, tail: bytes) -> bytes:
+def _kept(marker: int, payload: bytes, tail: bytes) -> bytes:
     """Return what stays of a segment, as bytes; a JFIF header stays without its thumbnail."""
     if marker == _EOI:
         return b"\xff\xd9"
@@ -91,7 +128,7 @@ def _kept(marker: int, payload: bytes, *, tail: bytes) -> bytes:
         return _segment(marker, payload[:12] + b"\0\0")
     if marker == _APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:
         return _segment(marker, payload[:12])
-    if marker in _PICTURE or (marker == _APP2 and payload.startswith(b"ICC_PROFILE\0")):
+    if marker in _PICTURE or (marker == _APP2 and payload.startswith(_ICC)):
         return _segment(marker, payload) + tail
     return b""
 
@@ -104,5 +141,8 @@ def _is_plain(frame: bytes, *, adobe_rgb: bool) -> bool:
     """Say whether any viewer reads this frame header: marker, bits, height, width, then three bytes a component."""
     if frame[0] not in _COMMON_FRAMES or frame[1:2] != b"\x08" or len(frame) < 7:
         return False
-    component_ids = frame[7::3]
-    return len(component_ids) == 1 or (component_ids == b"\x01\x02\x03" and not adobe_rgb)
+    component_ids, samplings = frame[7::3], frame[8::3]
+    if len(component_ids) == 1:
+        return True
+    is_common = samplings[:1] in _COMMON_SAMPLINGS and samplings[1:] == b"\x11\x11"
+    return component_ids == b"\x01\x02\x03" and is_common and not adobe_rgb

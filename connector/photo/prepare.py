@@ -16,6 +16,9 @@ from connector.photo.refusal import PictureRefused, too_large
 
 MAX_SENT_BYTES = 4_000_000
 _QUALITIES = (90, 80, 65, 50)
+# Not even noise at quality 100 takes more than some 4 bytes a pixel; the tables of many scans take some kilobytes.
+_MOST_BYTES_A_PIXEL = 4
+_MOST_TABLES = 16_384
 
 
 def inspect(content_bytes: bytes, recipe: Recipe) -> tuple[int, int]:
@@ -62,8 +65,10 @@ def _check_size(opened: Opened, recipe: Recipe) -> None:
 
 
 def _is_fit(opened: Opened, recipe: Recipe) -> bool:
+    """Say whether the JPEG may go as it stands; more bytes than its pixels can need are something else's."""
     size = (opened.width, opened.height)
-    return 0 < len(opened.fit_bytes) <= MAX_SENT_BYTES and sent_size(*size, recipe) == size
+    limit = min(MAX_SENT_BYTES, _MOST_BYTES_A_PIXEL * size[0] * size[1] + _MOST_TABLES)
+    return 0 < len(opened.fit_bytes) <= limit and sent_size(*size, recipe) == size
 
 
 def _as_it_stands(opened: Opened, source_sha256: str) -> Prepared:
