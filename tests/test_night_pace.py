@@ -1,0 +1,133 @@
+"""Does a night get the most out of the service? Full batches, work side by side, one gate, and a pace that is told."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from connector.sources.pages import FIRST_PAGE
+from connector.sync.settle import BEHIND
+from tests.lab.graph import Emulator, Fault
+from tests.lab.ldapserver_tree import Tree
+from tests.office import Office, crowd, populate
+
+PUT = r"PUT .*/photo/\$value"
+BATCH = 20
+
+
+class Neighbourhood:
+    """Open an office over a crowd, and count what its nights ask."""
+
+    def __init__(self, cloud: Emulator, folder: Path) -> None:
+        self.cloud, self._folder = cloud, folder
+        self._offices: list[Office] = []
+
+    def of(self, people: int, *, photos: bool) -> Office:
+        """Return an office of so many people, with or without their photos in the cloud."""
+        tree = Tree(people=people, make=crowd)
+        self.cloud.set(reencode="comment")
+        populate(self.cloud, tree, people, photos=photos)
+        self._offices.append(Office(self.cloud, self._folder, tree=tree))
+        return self._offices[-1]
+
+    def batches(self, ending: str) -> list[int]:
+        """Return the sizes of the batches whose items end so, in the order in which they came back."""
+        batches = [record.items for record in self.cloud.requests if record.items]
+        return [len(items) for items in batches if all(re.search(ending, item.path) for item in items)]
+
+    def close(self) -> None:
+        """Close every office."""
+        for office in self._offices:
+            office.close()
+
+
+@pytest.fixture
+def neighbourhood(cloud: Emulator, tmp_path: Path) -> Iterator[Neighbourhood]:
+    """Give room for an office."""
+    place = Neighbourhood(cloud, tmp_path)
+    yield place
+    place.close()
+
+
+def test_batches_are_full_but_for_the_last_of_each_kind(neighbourhood: Neighbourhood) -> None:
+    office = neighbourhood.of(130, photos=True)
+
+    told = office.sync()
+
+    assert (told.code, told.reasons()) == (0, {"adopted": 130}), told.err
+    for ending in (r"/photo$", r"/photo/\$value$"):
+        assert sorted(neighbourhood.batches(ending)) == [10, *[BATCH] * 6], ending
+    assert told.requests["http"] == 2 + 7 + 7, "the link, the listing, the tags, the bytes"
+
+
+def test_reading_back_begins_while_uploads_go_on(neighbourhood: Neighbourhood) -> None:
+    people = BEHIND + 60
+    office = neighbourhood.of(people, photos=False)
+
+    told = office.sync()
+
+    assert (told.code, told.totals["created"], told.totals["open_intents"]) == (0, people, 0), told.err
+    kinds = ["put" if record.method == "PUT" else "batch" for record in office.cloud.requests if record.kind == "graph"]
+    first_put, last_put = kinds.index("put"), len(kinds) - 1 - kinds[::-1].index("put")
+    assert "batch" in kinds[first_put:last_put], "what was sent is looked at before all is sent"
+    looks = neighbourhood.batches(r"/photo$") + neighbourhood.batches(r"/photo/\$value$")
+    assert sum(size < BATCH for size in looks) <= 3, "tags before, tags after, bytes after: each ends with a rest"
+    assert office.cloud.log.most_in_flight() <= 4
+
+
+def test_pictures_are_prepared_while_the_next_page_is_read(cloud: Emulator, tmp_path: Path) -> None:
+    at_work: dict[int, bool] = {}
+
+    def watched(number: int) -> tuple[str, Mapping[str, str | bytes]]:
+        at_work.setdefault(number, any(thread.name.startswith("prepare") for thread in threading.enumerate()))
+        return crowd(number)
+
+    office = Office(cloud, tmp_path, tree=Tree(people=FIRST_PAGE + 50, make=watched))
+    told = office.sync()
+    office.close()
+
+    assert (told.code, told.totals["skipped"]) == (0, FIRST_PAGE + 50)
+    assert not at_work[0], "nothing is there to be prepared yet"
+    assert at_work[FIRST_PAGE + 49], "the first page's pictures are in the works while the second is read"
+
+
+def test_the_pace_narrows_in_trouble_widens_after_it_and_is_told(neighbourhood: Neighbourhood) -> None:
+    office = neighbourhood.of(60, photos=False)
+    office.cloud.fail_next(PUT, Fault(status=429, retry_after="0.2"), times=3)
+
+    told = office.sync()
+
+    pace = told.report["pace"]
+    assert (told.code, told.totals["created"]) == (0, 60), told.err
+    assert pace["lanes_lowest"] < pace["lanes_allowed"] == 4
+    assert pace["lanes_now"] == 4, "all lanes are open again in the end"
+    assert pace["slow_downs"] >= 1
+    assert pace["waits"] >= 1
+    assert pace["wait_seconds"] >= 0.2
+    assert pace["requests"] == told.requests["http"]
+    assert told.requests["http_retries"] == 3
+    assert office.cloud.violations() == []
+
+
+def test_a_calm_night_tells_of_no_wait(neighbourhood: Neighbourhood) -> None:
+    told = neighbourhood.of(30, photos=False).sync()
+
+    pace = told.report["pace"]
+    assert (pace["slow_downs"], pace["waits"], pace["lanes_lowest"]) == (0, 0, 4)
+
+
+@pytest.mark.parametrize("status", [503, 504])
+def test_also_an_overloaded_service_is_asked_by_fewer_at_a_time(neighbourhood: Neighbourhood, status: int) -> None:
+    office = neighbourhood.of(40, photos=False)
+    office.cloud.fail_next(PUT, Fault(status=status), times=2)
+
+    told = office.sync()
+
+    assert (told.code, told.totals["created"]) == (0, 40), told.err
+    assert told.report["pace"]["slow_downs"] >= 1
+    assert told.report["pace"]["lanes_lowest"] < 4
+    assert len(office.cloud.tenant.writes()) == 40
