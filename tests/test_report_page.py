@@ -104,6 +104,8 @@ def test_a_dry_run_says_what_would_be_done():
     text = html(a_run(dry_run=True))
     assert "Dry run: nothing was written" in text
     assert "Conflict · Would replace" in text
+    assert "<dt>Would create</dt>" in text
+    assert "<dt>Created</dt>" not in text
 
 
 def test_a_brake_says_why_it_stopped():
@@ -116,6 +118,15 @@ def test_a_run_without_totals_has_no_numbers_and_no_bar():
     text = html(a_run([], totals={}, requests={}, pace={}, notices=()))
     assert "In numbers" not in text
     assert "<rect" not in text
+
+
+def test_accounts_that_are_nobodys_are_listed_as_far_as_a_page_should():
+    upns = [f"stray{n}@contoso.com<b>" for n in range(600)]
+    report = a_run(unmatched=lambda: iter(upns), totals=a_run().totals | {"unmatched_accounts": 600})
+    text = html(report)
+    assert text.count("@contoso.com&lt;b&gt;</li>") == 500
+    assert "And 100 more;" in text
+    assert "Accounts without a person in scope" not in html(a_run())
 
 
 def test_more_rows_than_a_browser_likes_are_left_out_and_counted():
@@ -353,7 +364,7 @@ def test_without_javascript_the_top_of_the_report_still_tells_it(show):
 @pytest.mark.parametrize("story", ["awkward", "brake", "calm"])
 def test_everybody_can_use_it(show, axe, look, story):
     stories = {
-        "awkward": with_pictures(a_run()),
+        "awkward": with_pictures(a_run(unmatched=lambda: iter(["stray@contoso.com"]))),
         "brake": a_run([], exit_code=4, message="Too many; `sync --force` passes.", dry_run=True),
         "calm": a_run([an_outcome(Action.CREATE, Reason.FIRST_UPLOAD)], exit_code=0, notices=()),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TextIO
 
@@ -74,6 +75,7 @@ def write_report(
 def save_report(report: RunReport, path: str | Path, *, form: str = "", pictures: Pictures = Pictures.NONE) -> None:
     """Write the run to a file, whole or not at all; the ending chooses the format unless `form` names one.
 
+    It names people and may show them, so a new file is its owner's only; one that is there keeps its mode.
     Raises UsageError for an unknown ending and ConnectorError where the file cannot be written.
     """
     chosen, target = form or format_of(path), Path(path)
@@ -92,7 +94,11 @@ def save_report(report: RunReport, path: str | Path, *, form: str = "", pictures
 def _write_whole(report: RunReport, target: Path, form: str, pictures: Pictures) -> None:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600)
         _write(report, part, form, pictures)
+        if target.exists():
+            shutil.copymode(target, part)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

@@ -106,7 +106,7 @@ def _as_html(report: RunReport, table: Attachment | None) -> str:
             report=report,
             state=state(report),
             deeds=deeds(report),
-            totals=labelled(report.totals),
+            totals=labelled(report),
             cards=cards(report, concerns(report), Album(report, Pictures.NONE)),
             where=_where_all_are(report, table),
         )

@@ -36,6 +36,7 @@ from connector.report.story import (
 
 CARD_PEOPLE = 12
 MOST_ROWS = 50_000
+MOST_UNMATCHED = 500
 PARTS = ("created", "replaced", "removed", "failed", "skipped", "unchanged")
 
 _WORDS = {
@@ -92,10 +93,11 @@ def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictur
             style=style,
             script=script,
             policy=_policy(style, script),
-            totals=labelled(report.totals),
+            totals=labelled(report),
             bar=_bar(report.totals),
             island=_island(report, found, album, deck),
             state=state(report),
+            unmatched=list(islice(report.unmatched(), MOST_UNMATCHED)),
             spent=[(_WORDS.get(name, name), count) for name, count in report.requests.items()],
         )
     )

@@ -64,7 +64,7 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
 
 
 def _counts(report: RunReport, console: Console) -> None:
-    known = labelled(report.totals)
+    known = labelled(report)
     if not known:
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

@@ -12,7 +12,7 @@ from connector.errors import ExitCode
 from connector.model import Action, Outcome, Reason, RunReport
 from connector.report.advice import ADVICE, Advice, needs_attention
 
-TOTALS: Mapping[str, str] = {
+TOTALS = {
     "people": "People",
     "created": "Created",
     "replaced": "Replaced",
@@ -104,10 +104,16 @@ def state(report: RunReport) -> tuple[str, str]:
     return _STATES.get(report.exit_code, ("bad", "Stopped"))
 
 
-def labelled(totals: Mapping[str, int]) -> list[tuple[str, str, int]]:
-    """Return the totals as (name, label, count) in the order of the report; one that is new here keeps its name."""
-    known = [(name, label, totals[name]) for name, label in TOTALS.items() if name in totals]
-    return known + [(name, name, count) for name, count in totals.items() if name not in TOTALS]
+def labelled(report: RunReport) -> list[tuple[str, str, int]]:
+    """Return the totals as (name, label, count) in the order of the report; one that is new here keeps its name.
+
+    Where nothing was written, the labels say so: "Would create" instead of "Created".
+    """
+    totals, words = report.totals, TOTALS
+    if only_planned(report):
+        words = TOTALS | {f"{action}d": f"Would {action}" for action in (Action.CREATE, Action.REPLACE, Action.REMOVE)}
+    known = [(name, label, totals[name]) for name, label in words.items() if name in totals]
+    return known + [(name, name, count) for name, count in totals.items() if name not in words]
 
 
 def only_planned(report: RunReport) -> bool:

@@ -52,7 +52,7 @@ def _facts(report: RunReport) -> Iterator[str]:
 
 
 def _totals(report: RunReport) -> Iterator[str]:
-    rows = labelled(report.totals)
+    rows = labelled(report)
     if not rows:
         return
     width = max(len(label) for _, label, _ in rows)
