@@ -14,14 +14,16 @@ Result = TypeVar("Result")
 class Lanes(Generic[Label, Result]):
     """Run calls on a few threads and hand back what each gave, with its label; one thread feeds and empties it.
 
-    An exception of a call is raised where its result is taken. Leaving the block by an exception drops what has not
-    begun, and waits for what is on the wire; `turn_away` is called first, so that nobody sits out a long wait.
+    An exception of a call is raised where its result is taken, and no other call begins after it. Leaving the block
+    by an exception drops what has not begun, and waits for what is on the wire; `turn_away` is called first, so that
+    nobody sits out a long wait.
     """
 
     def __init__(self, lanes: int, *, turn_away: Callable[[], None] = lambda: None) -> None:
         self._turn_away = turn_away
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
         self._open: dict[Future[Result], Label] = {}
+        self._failure: BaseException | None = None
 
     def __enter__(self) -> Lanes[Label, Result]:
         """Return itself."""
@@ -41,7 +43,17 @@ class Lanes(Generic[Label, Result]):
 
     def send(self, label: Label, call: Callable[..., Result], *values: object) -> None:
         """Begin a call as soon as a lane is free."""
-        self._open[self._pool.submit(call, *values)] = label
+        self._open[self._pool.submit(self._carry_out, call, *values)] = label
+
+    def _carry_out(self, call: Callable[..., Result], *values: object) -> Result:
+        """Call, unless another call ended it for all and nobody has taken that result yet."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return call(*values)
+        except BaseException as failure:
+            self._failure = failure
+            raise
 
     def taken(self, *, until: int = 0) -> Iterator[tuple[Label, Result]]:
         """Yield finished calls, waiting until at most `until` are open."""

@@ -20,6 +20,7 @@ from tests.lab.graph.routes import answer, check_token, split_target
 from tests.lab.graph.tokens import TokenRefused
 from tests.lab.graph.world import World
 
+DRIPS = 10
 PAGE = b"<!DOCTYPE html><html><head><title>Sign in to the network</title></head><body>Welcome</body></html>"
 
 
@@ -52,6 +53,7 @@ class Broken:
     headers: Mapping[str, str]
     body_bytes: bytes
     whole: bool
+    drips: float = 0.0
 
     @classmethod
     def of(cls, done: Answer, fault: Fault | None = None, *, lengthless: bool = False) -> Broken:
@@ -67,7 +69,8 @@ class Broken:
             promised = len(body) if kind == "truncated" else promised or 1
         if status not in (204, 304) and not lengthless:
             headers["Content-Length"] = str(promised)
-        return cls(kind, status, headers, body, kind not in ("drop", "drop-mid"))
+        drips = fault.seconds if fault and kind == "drip" else 0.0
+        return cls(kind, status, headers, body, kind not in ("drop", "drop-mid"), drips)
 
 
 class ClientGone(Exception):
@@ -121,7 +124,7 @@ async def _graph(world: World, request: Arrived, record: Record, *, scope: Scope
     ask = _asked(request)
     with world.lock:
         fault = _fault(world, request)
-        pause = _pause(world, ask) + (fault.seconds if fault else 0.0)
+        pause = _pause(world, ask) + (fault.seconds if fault and fault.kind != "drip" else 0.0)
     await asyncio.sleep(pause / 2)
     with world.lock:
         done = _answered(world, ask, fault, request.headers.get("authorization", ""))
@@ -202,7 +205,14 @@ async def deliver(answer: Broken, *, scope: Scope, send: Send) -> None:
         return
     pairs = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
-    await send({"type": "http.response.body", "body": answer.body_bytes, "more_body": not answer.whole})
+    body_bytes = answer.body_bytes
+    if answer.drips:
+        size = math.ceil(len(body_bytes) / DRIPS)
+        for start in range(0, len(body_bytes), size or 1):
+            await asyncio.sleep(answer.drips / DRIPS)
+            await send({"type": "http.response.body", "body": body_bytes[start : start + size], "more_body": True})
+        body_bytes = b""
+    await send({"type": "http.response.body", "body": body_bytes, "more_body": not answer.whole})
     if not answer.whole:
         scope["lab.transport"].close()
 
