@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -131,6 +132,14 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class PrivateLog(RotatingFileHandler):
+    """Write a log that is its owner's only, each file after a rotation too."""
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).touch(mode=0o600)
+        return super()._open()
+
+
 def begin_logs(*, verbose: bool, form: str) -> None:
     """Send our own log to standard error: warnings, or everything with `--verbose`; other libraries' never."""
     ours = logging.getLogger("connector")
@@ -147,8 +156,7 @@ def begin_logs(*, verbose: bool, form: str) -> None:
 def log_to_file(folder: Path, *, form: str) -> Path:
     """Write our log to a rotated file in the state folder as well; returns its path."""
     path = folder / "photo-connector.log"
-    path.touch(mode=0o600)
-    file = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+    file = PrivateLog(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
     logging.getLogger("connector").addHandler(_formatted(file, form))
     return path
 

@@ -31,7 +31,7 @@ def unknown_names(given: Given, environ: Mapping[str, str]) -> list[str]:
 
 def advice(settings: Settings, given: Given) -> list[str]:
     """List choices that are allowed but weak, one sentence each."""
-    return [*_weak_choices(settings), *_open_file(given)]
+    return [*_weak_choices(settings), *_open_files(settings, given)]
 
 
 def _unknown_in_file(names: tuple[str, ...]) -> Iterator[str]:
@@ -65,13 +65,19 @@ def _weak_choices(settings: Settings) -> Iterator[str]:
         yield "BACKUP_DAYS: 0 keeps no replaced photo, so no run can be undone; set some days"
 
 
-def _open_file(given: Given) -> Iterator[str]:
-    if given.path is None or not _others_can_read(given.path):
-        return
-    if any(name in SECRETS for name in given.in_file):
-        yield f"{given.path}: holds a secret and others can read it; run: chmod 600 {given.path}"
+def _open_files(settings: Settings, given: Given) -> Iterator[str]:
+    """Name each file with a secret that others can read, and an env file that they can write: it says who is trusted.
+
+    Others are everybody on this machine; a group may be meant to. POSIX only: Windows has no such modes.
+    """
+    holds = given.path is not None and any(name in SECRETS for name in given.in_file)
+    certificate = settings.azure_client_certificate_path
+    for path in (*([given.path] if holds else []), *given.secret_files, *([certificate] if certificate else [])):
+        if path is not None and _lets_others(path, stat.S_IROTH):
+            yield f"{path}: holds a secret and others can read it; run: chmod 600 {path}"
+    if given.path is not None and _lets_others(given.path, stat.S_IWOTH):
+        yield f"{given.path}: others can write it, and so choose whom this tool trusts; run: chmod 600 {given.path}"
 
 
-def _others_can_read(path: Path) -> bool:
-    """Say whether everybody on this machine may read the file; a group may be meant to. POSIX only."""
-    return os.name == "posix" and path.is_file() and bool(path.stat().st_mode & stat.S_IROTH)
+def _lets_others(path: Path, bit: int) -> bool:
+    return os.name == "posix" and path.is_file() and bool(path.stat().st_mode & bit)

@@ -15,12 +15,16 @@ DEFAULT_FILE = Path(".env")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Hold the values by name, the names that stood in the env file, and what was wrong on the way."""
+    """Hold the values by name, the names that stood in the env file, and what was wrong on the way.
+
+    `secret_files` are those that the `*_FILE` settings name.
+    """
 
     values: Mapping[str, str] = field(repr=False)
     in_file: tuple[str, ...]
     path: Path | None
     problems: tuple[str, ...]
+    secret_files: tuple[Path, ...] = ()
 
 
 def gather(env_file: Path | None, environ: Mapping[str, str]) -> Given:
@@ -30,8 +34,9 @@ def gather(env_file: Path | None, environ: Mapping[str, str]) -> Given:
     lines = _read_env_file(path, problems) if path is not None else {}
     upper = _known(_with_lower_case_proxies(environ))
     lower = {name: value for name, value in _known(lines).items() if not _overruled(name, upper)}
-    merged = _resolve_twins({**lower, **upper}, problems)
-    return Given(merged, tuple(lines), path, tuple(problems))
+    values = {**lower, **upper}
+    files = tuple(_path(values[twin]) for twin in TWINS if twin in values)
+    return Given(_resolve_twins(values, problems), tuple(lines), path, tuple(problems), files)
 
 
 def _read_env_file(path: Path, problems: list[str]) -> dict[str, str]:
@@ -81,10 +86,14 @@ def _resolve_twins(values: dict[str, str], problems: list[str]) -> dict[str, str
         if secret in values:
             problems.append(f"{twin}: cannot stand beside {secret}; set one of the two")
             continue
-        content = _read_secret(twin, Path(path.strip()).expanduser(), problems=problems)
+        content = _read_secret(twin, _path(path), problems=problems)
         if content:
             values[secret] = content
     return values
+
+
+def _path(text: str) -> Path:
+    return Path(text.strip()).expanduser()
 
 
 def _read_secret(twin: str, path: Path, *, problems: list[str]) -> str:

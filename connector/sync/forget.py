@@ -96,7 +96,6 @@ def _retold(state: State, settings: Settings, runs: set[int], names: list[str]) 
         if row is not None:
             told = retell(state.db, row, backups=state.backups, spool=state.spool)
             save_report(told, path, pictures=settings.report_pictures)
-            path.chmod(0o600)
     return count
 
 
