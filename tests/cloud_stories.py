@@ -127,13 +127,14 @@ def silent_host() -> Iterator[str]:
 class Proxy:
     """Be a CONNECT proxy on a real port; `tunnels` are the hosts asked for, `login` what it wants of its users.
 
-    The next `refusals` tunnels are refused with 503.
+    The next `refusals` tunnels are refused with 503. `leads` says where a host and port truly lie.
     """
 
     login: str = ""
     refusals: int = 0
     tunnels: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    leads: dict[str, int] = field(default_factory=dict)
     _listener: socket.socket = field(default_factory=socket.socket)
 
     def __enter__(self) -> Proxy:
@@ -177,7 +178,8 @@ class Proxy:
             client.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
             return
         self.tunnels.append(f"{host}:{port}")
-        with socket.create_connection((host, int(port)), timeout=10) as server:
+        led = self.leads.get(f"{host}:{port}")
+        with socket.create_connection((host, int(port)) if led is None else ("127.0.0.1", led), timeout=10) as server:
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             back = threading.Thread(target=_pump, args=(server, client), daemon=True)
             back.start()
@@ -218,8 +220,9 @@ class Scripted:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 outer.asked.append((self.command, self.path, body))
                 status, headers, content_bytes = outer.say(self.command, self.path, body)
-                self.send_response(status)
-                for name, value in ({"Content-Length": str(len(content_bytes))} | headers).items():
+                self.send_response_only(status)
+                usual = {"Content-Length": str(len(content_bytes)), "Date": self.date_time_string()}
+                for name, value in (usual | headers).items():
                     self.send_header(name, value)
                 self.end_headers()
                 with contextlib.suppress(OSError):  # the client may have left

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from tests.lab.graph.switches import Switches
 
 KEPT = (
-    *("user-agent", "content-type", "accept", "prefer", "consistencylevel", "client-request-id", "if-match"),
+    *("host", "user-agent", "content-type", "accept", "prefer", "consistencylevel", "client-request-id", "if-match"),
     *("x-ms-throttle-priority", "if-none-match", "content-length", "metadata", "accept-encoding", "connection"),
 )
 PHOTO_WRITE = re.compile(r"/(?:v1\.0|beta)/users[/(]'?([^/')]+)'?\)?/photo(?:/|$)")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import trustme
 import uvicorn
@@ -30,7 +31,8 @@ ROOMS = ("tenant", "issuer", "faults", "log")
 class Emulator:
     """Run the token issuer and Graph over HTTPS in a thread of this process; use it with `with`.
 
-    `tenant`, `issuer`, `switches`, `log` and `faults` may be used from any thread at any time.
+    `tenant`, `issuer`, `switches`, `log` and `faults` may be used from any thread at any time. `known_as` are the
+    addresses of issuer and Graph by which clients know it, where a proxy leads them here.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Emulator:
         tenant_id: str = "",
         folder: Path | None = None,
         host: str = HOSTS[0],
+        known_as: tuple[str, str] | None = None,
     ) -> None:
-        self._host, self._given_tenant = host, tenant_id
+        self._host, self._given_tenant, self._known_as = host, tenant_id, known_as
         self._folder = folder or Path(tempfile.mkdtemp(prefix="lab-cloud-"))
         self._socket, self._side_socket = bound(host, port), bound(host, side_port)
         self.port, self.side_port = self._socket.getsockname()[1], self._side_socket.getsockname()[1]
-        self.graph_url = self.authority_host = f"https://{host}:{self.port}"
+        own_url = f"https://{host}:{self.port}"
+        self.authority_host, self.graph_url = known_as or (own_url, own_url)
         self.side_url = f"http://{host}:{self.side_port}"
         self.ca_file = str(self._folder / "cloud-ca.pem")
         self._server_file = str(self._folder / "cloud-server.pem")
@@ -201,7 +205,8 @@ class Emulator:
         """Listen; returns when both ports answer."""
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.ca_file)
-        write_chain(Path(self._server_file), authority, self._host)
+        names = [urlsplit(url).hostname or "" for url in self._known_as or ()]
+        write_chain(Path(self._server_file), authority, self._host, *names)
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="lab-cloud", daemon=True)
         self._thread.start()
@@ -257,4 +262,5 @@ class Emulator:
             await deliver(Broken.of(as_json({"error": "nothing here"}, 404)), scope=scope, send=send)
 
     def _fresh(self) -> World:
-        return new_world(self.graph_url, tenant_id=self._given_tenant)
+        authority = self._known_as[0] if self._known_as else ""
+        return new_world(self.graph_url, authority=authority, tenant_id=self._given_tenant)

@@ -57,8 +57,9 @@ class TokenRefused(Exception):
 class Issuer:
     """Keep one app registration of one tenant, and issue its access tokens."""
 
-    def __init__(self, base_url: str, switches: Switches, *, tenant_id: str = "") -> None:
+    def __init__(self, base_url: str, switches: Switches, *, tenant_id: str = "", graph_url: str = "") -> None:
         self._base_url, self._switches = base_url, switches
+        self._graph_roots = (graph_url,) if graph_url else (base_url, *GRAPH_ROOTS)
         self.tenant_id = tenant_id or str(uuid.uuid4())
         self.client_id = str(uuid.uuid4())
         self.client_secret = f"lab~{uuid.uuid4().hex}"
@@ -74,6 +75,10 @@ class Issuer:
     def set_roles(self, *roles: str) -> None:
         """Grant exactly these app roles; tokens issued from now on carry them."""
         self.roles = roles
+
+    def audiences(self) -> set[str]:
+        """Return for which resources tokens were issued."""
+        return {claims["aud"] for claims in self._issued.values()}
 
     def expire_secret(self) -> None:
         """Let the client secret run out: AADSTS7000222."""
@@ -144,7 +149,7 @@ class Issuer:
             return "IDX14100: JWT is not well formed, there are no dots (.) or the wrong number of them.", frozenset()
         if claims is None:
             return "CompactToken parsing failed with error code: 80049217", frozenset()
-        if claims["aud"].rstrip("/") not in (self._base_url, *GRAPH_ROOTS):
+        if claims["aud"].rstrip("/") not in self._graph_roots:
             return "Access token validation failure. Invalid audience.", frozenset()
         if claims["exp"] <= time.time():
             return "Lifetime validation failed, the token is expired.", frozenset()

@@ -27,15 +27,15 @@ class World:
     dice: random.Random = field(default_factory=lambda: random.Random(1))
 
 
-def new_world(base_url: str, *, tenant_id: str = "", seed: int = 1) -> World:
-    """Return a fresh cloud with an empty tenant."""
+def new_world(base_url: str, *, authority: str = "", tenant_id: str = "", seed: int = 1) -> World:
+    """Return a fresh cloud with an empty tenant; with an authority of its own it takes tokens for that Graph only."""
     lock, switches = threading.RLock(), Switches()
     return World(
         base_url=base_url,
         lock=lock,
         switches=switches,
         tenant=Tenant(switches, lock, seed=seed),
-        issuer=Issuer(base_url, switches, tenant_id=tenant_id),
+        issuer=Issuer(authority or base_url, switches, tenant_id=tenant_id, graph_url=base_url if authority else ""),
         log=RequestLog(switches, lock),
         faults=FaultBook(switches, lock, seed=seed),
         dice=random.Random(f"wire {seed}"),  # not the tenant's: no upload may get the tag of somebody's edit

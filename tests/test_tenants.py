@@ -1,0 +1,221 @@
+"""Does it work in other clouds, and for several tenants and forests? Each pair has a state folder of its own."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.ledger.store import hold_lock
+from connector.photo import read_print
+from tests.cloud_stories import Proxy, plain_surroundings  # noqa: F401  # a fixture
+from tests.lab.directory import Directory
+from tests.lab.graph import Emulator, app_certificate
+from tests.lab.samba import DomainController
+from tests.lab.world import ldap_settings
+from tests.nights import Nights, shown
+from tests.office import Colleague, Office, anchor_of, face
+
+pytestmark = pytest.mark.usefixtures("plain_surroundings")
+
+# issuer and Graph: https://learn.microsoft.com/graph/deployments, https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
+CLOUDS = {
+    "global": ("https://login.microsoftonline.com", "https://graph.microsoft.com"),
+    "usgov": ("https://login.microsoftonline.us", "https://graph.microsoft.us"),
+    "usgov-dod": ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
+    "china": ("https://login.partner.microsoftonline.cn", "https://microsoftgraph.chinacloudapi.cn"),
+}
+
+
+class Abroad(Office):
+    """Be an office whose only way to its cloud is a proxy that knows where the cloud's true names lie."""
+
+    def __init__(self, name: str, cloud: Emulator, proxy: Proxy, *, folder: Path) -> None:
+        super().__init__(cloud, folder, HTTPS_PROXY=f"http://{proxy.address}", GRAPH_CLOUD=name)
+        for own in ("AZURE_AUTHORITY_HOST", "GRAPH_URL"):
+            del self.settings[own]
+        self.proxy = proxy
+
+
+@pytest.fixture(params=CLOUDS)
+def abroad(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Abroad]:
+    """Open an office in each cloud; the product is told the cloud's name and nothing of its addresses."""
+    known_as = CLOUDS[request.param]
+    with Emulator(known_as=known_as) as cloud, Proxy() as proxy:
+        for url in known_as:
+            proxy.leads[f"{url.removeprefix('https://')}:443"] = cloud.port
+        place = Abroad(request.param, cloud, proxy, folder=tmp_path)
+        yield place
+        place.close()
+        assert cloud.mishaps == []
+
+
+def test_nights_go_through_the_issuer_and_the_graph_of_the_cloud_and_no_other_host(abroad: Abroad) -> None:
+    ada = abroad.hire("ada")
+    authority, graph = abroad.cloud.authority_host, abroad.cloud.graph_url
+
+    first, second = abroad.sync(), abroad.sync(days=1)
+    abroad.paint(ada, face("ada, older"))
+    third = abroad.sync(days=1)
+
+    assert [told.code for told in (first, second, third)] == [0, 0, 0], first.err
+    assert [first.of(ada.upn), third.of(ada.upn)] == [("create", "first-upload"), ("replace", "source-changed")]
+    assert second.requests["http"] == 1, "the delta link of this cloud"
+    assert shown(abroad.cloud, ada.account_id).shows_same(read_print(face("ada, older")))
+    assert set(abroad.proxy.tunnels) == {f"{url.removeprefix('https://')}:443" for url in (authority, graph)}
+    assert abroad.cloud.issuer.audiences() == {graph}, "the scope is this Graph's"
+    hosts = {record.kind: record.headers["host"] for record in abroad.cloud.log.records()}
+    assert hosts == {"token": authority.removeprefix("https://"), "graph": graph.removeprefix("https://")}
+
+
+def test_a_certificate_is_meant_for_the_issuer_of_the_cloud(abroad: Abroad, tmp_path: Path) -> None:
+    certificate = app_certificate(tmp_path)
+    abroad.cloud.issuer.register_certificate(certificate.public_pem)
+    del abroad.settings["AZURE_CLIENT_SECRET"]
+    abroad.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(certificate.pem_file)
+    ada = abroad.hire("ada")
+
+    assert abroad.sync().of(ada.upn) == ("create", "first-upload")
+
+
+def test_check_finds_the_cloud_under_its_own_addresses(abroad: Abroad) -> None:
+    abroad.hire("ada")
+
+    told = abroad.nights.type("check", "--env-file", str(abroad.nights.env_file()), "--json")
+
+    findings = json.loads(told.out)
+    tried = ("cloud-way", "token", "roles", "graph", "graph-users", "graph-photo", "photo-policy")
+    assert [one for one in findings if one["id"] in tried and one["status"] == "fail"] == []
+    details = " ".join(one["detail"] for one in findings)
+    assert abroad.cloud.authority_host.removeprefix("https://") in details
+    assert abroad.cloud.graph_url.removeprefix("https://") in details
+
+
+def test_the_cloud_of_another_country_is_refused_before_anything_is_written(abroad: Abroad) -> None:
+    other = "china" if abroad.settings["GRAPH_CLOUD"] != "china" else "global"
+    ada = abroad.hire("ada")
+    abroad.settings["GRAPH_CLOUD"] = other
+    for url in CLOUDS[other]:
+        abroad.proxy.leads[f"{url.removeprefix('https://')}:443"] = abroad.cloud.port
+
+    told = abroad.sync()
+
+    assert told.code == 5, "its certificate has other names"
+    assert abroad.photo(ada) is None
+
+
+# -- several tenants, several forests: one state folder each
+
+
+@pytest.fixture
+def second_cloud() -> Iterator[Emulator]:
+    """Run another tenant."""
+    with Emulator() as running:
+        yield running
+        assert running.mishaps == []
+
+
+@pytest.fixture
+def elsewhere(second_cloud: Emulator, tmp_path: Path) -> Iterator[Office]:
+    """Open another office: another forest, another tenant, another state folder."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    place = Office(second_cloud, folder)
+    yield place
+    place.close()
+
+
+def test_two_forests_with_a_tenant_each_keep_out_of_each_others_way(office: Office, elsewhere: Office) -> None:
+    ada, bob = office.hire("ada"), elsewhere.hire("bob")
+
+    firsts = office.sync(), elsewhere.sync()
+    quiet = office.sync(days=1), elsewhere.sync(days=1)
+
+    assert [(told.code, told.report["run"], told.totals["created"]) for told in firsts] == [(0, 1, 1)] * 2
+    assert [(told.report["run"], told.requests["http"], told.totals["unchanged"]) for told in quiet] == [(2, 1, 1)] * 2
+    assert [told.totals["unmatched_accounts"] for told in firsts] == [0, 0]
+    assert office.photo(ada)
+    assert elsewhere.photo(bob)
+    assert [len(place.cloud.tenant.writes()) for place in (office, elsewhere)] == [1, 1]
+
+
+def test_a_run_in_one_state_folder_is_no_other_run_in_the_next(office: Office, elsewhere: Office) -> None:
+    office.hire("ada")
+    bob = elsewhere.hire("bob")
+    office.sync()
+
+    with hold_lock(office.nights.state):
+        held, free = office.sync(days=1), elsewhere.sync()
+
+    assert (held.code, free.code) == (6, 0)
+    assert elsewhere.photo(bob)
+
+
+def test_one_forest_feeds_two_tenants_each_from_a_state_folder_of_its_own(
+    office: Office, second_cloud: Emulator, tmp_path: Path
+) -> None:
+    ada = office.hire("ada")
+    twin = second_cloud.tenant.add_account(
+        "ada@fabrikam.test", immutable_id=anchor_of(ada.entry.guid), synced=True, mail="ada@fabrikam.test"
+    )
+    folder = tmp_path / "fabrikam"
+    folder.mkdir()
+    fabrikam = Nights(folder, {**office.settings, **second_cloud.environ(), "STATE_DIR": str(folder / "state")})
+
+    assert (office.sync().totals["created"], fabrikam.sync().totals["created"]) == (1, 1)
+    office.paint(ada, face("ada, older"))
+    assert (office.sync(days=1).totals["replaced"], fabrikam.sync(days=1).totals["replaced"]) == (1, 1)
+
+    for cloud, account_id in ((office.cloud, ada.account_id), (second_cloud, twin)):
+        assert shown(cloud, account_id).shows_same(read_print(face("ada, older")))
+
+
+def test_a_state_folder_that_is_pointed_at_another_tenant_forgets_nobody_and_sends_what_is_missing_there(
+    office: Office, second_cloud: Emulator
+) -> None:
+    ada = office.hire("ada")
+    office.sync()
+    twin = second_cloud.tenant.add_account(
+        "ada@fabrikam.test", id=str(uuid.uuid4()), immutable_id=anchor_of(ada.entry.guid), synced=True
+    )
+    first = dict(office.settings)
+
+    office.settings.update(second_cloud.environ())
+    moved = office.sync("--force", days=1)
+    office.settings.update(first)
+    back = office.sync("--force", days=1)
+
+    assert (moved.code, moved.totals["created"]) == (0, 1), moved.out + moved.err
+    assert second_cloud.tenant.photo(twin) is not None
+    assert (back.code, back.totals["created"], back.totals["replaced"]) == (0, 0, 0), back.out
+    assert len(office.cloud.tenant.writes()) == 1
+
+
+@pytest.mark.samba
+def test_two_forests_share_one_tenant_and_neither_touches_the_others_people(
+    directory: Directory, domain: DomainController, ou: str, office: Office, tmp_path: Path
+) -> None:
+    bob: Colleague = office.hire("bob")
+    upns = [f"{name}@emea.test" for name in ("gwen", "hugo")]
+    for upn in upns:
+        name = upn.partition("@")[0]
+        entry = directory.add_person(ou, name, sAMAccountName=f"t-{name}", userPrincipalName=upn, jpegPhoto=face(name))
+        office.cloud.tenant.add_account(upn, immutable_id=entry.anchor, synced=True)
+    folder = tmp_path / "samba"
+    folder.mkdir()
+    samba = Nights(folder, {**ldap_settings(domain, ou), **office.cloud.environ(), "SYNC_REMOVED": "remove"})
+    office.settings["SYNC_REMOVED"] = "remove"
+
+    first, other = office.sync(), samba.sync()
+    quiet = [office.sync("--full", days=1), samba.sync("--full", days=1)]
+
+    assert (first.code, first.totals["created"], other.code) == (0, 1, 0), other.err
+    assert other.totals["created"] == other.totals["people"] == len(upns)
+    assert first.report["unmatched"] == upns
+    assert other.report["unmatched"] == [bob.upn]
+    assert [(told.code, told.totals["unchanged"]) for told in quiet] == [(0, 1), (0, len(upns))]
+    assert len(office.cloud.tenant.writes()) == 1 + len(upns)
+    assert shown(office.cloud, bob.account_id).shows_same(read_print(face("bob")))
