@@ -6,6 +6,8 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -207,6 +209,22 @@ def test_an_object_that_comes_in_part_is_read_whole(cloud: Emulator, tmp_path: P
     assert page.removed_ids == ()
 
 
+def test_of_an_account_that_is_told_several_times_the_last_word_counts(cloud: Emulator, tmp_path: Path) -> None:
+    gone = {"@removed": {"reason": "changed"}}
+    restored = [{"id": "1", **gone}, {"id": "1", "userPrincipalName": "ada@lab"}]
+    deleted = [{"id": "2", "userPrincipalName": "bob@lab"}, {"id": "2", **gone}]
+
+    def say(method: str, path: str, body: bytes) -> Reply:
+        return as_json(
+            {"value": restored + deleted, "@odata.deltaLink": f"{server.url}/v1.0/users/delta?$deltatoken=2"}
+        )
+
+    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:
+        (page,) = changes(opened.transport, f"{server.url}/v1.0/users/delta?$deltatoken=1")
+    assert page.accounts == (Account(id="1", upn="ada@lab"),)
+    assert page.removed_ids == ("2",)
+
+
 def test_no_link_at_all_ends_the_run(cloud: Emulator, tmp_path: Path) -> None:
     with (
         Scripted(lambda *_: as_json({"value": []})) as server,
@@ -299,6 +317,21 @@ def test_an_item_left_out_is_asked_again(cloud: Emulator, tmp_path: Path) -> Non
         answers = batch_get(opened.transport, {"a": "/users/1", "b": "/users/2", "c": "/users/3"})
     assert [answers[key].status for key in "abc"] == [204, 204, 204]
     assert len(json.loads(server.asked[1][2])["requests"]) == 2
+
+
+def test_an_items_date_to_wait_for_is_measured_by_the_services_clock(cloud: Emulator, tmp_path: Path) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+
+    def say(method: str, path: str, body: bytes) -> Reply:
+        wait = {"Retry-After": format_datetime(ahead + timedelta(seconds=1), usegmt=True)}
+        item = {"id": "0", "status": 429, "headers": wait} if len(server.asked) == 1 else {"id": "0", "status": 204}
+        status, headers, content_bytes = batch_answer(body, item)
+        return status, {**headers, "Date": format_datetime(ahead, usegmt=True)}, content_bytes
+
+    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:
+        answers = batch_get(opened.transport, {"a": "/users/1"})
+        assert opened.transport.pace()["wait_seconds"] == 1.0
+    assert answers["a"].status == 204
 
 
 def test_a_packed_answer_is_unpacked(cloud: Emulator, tmp_path: Path) -> None:

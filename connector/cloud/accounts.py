@@ -64,15 +64,17 @@ def latest_link(transport: Transport, *, plans: bool = False) -> str:
 def changes(transport: Transport, link: str, *, plans: bool = False) -> Iterator[AccountPage]:
     """Yield what changed since the link; only the last page has the next one. Raises LinkExpired.
 
-    An object that came without its UPN is a partial one, and read again.
+    An object that came without its UPN is a partial one, and read again; of one that came several times the last
+    word counts, since accounts are deleted and restored.
     """
     url = link
     while url:
         page = _page(_follow(transport, url), transport.system)
-        present = [one for one in page["value"] if "@removed" not in one]
-        whole = [_account(one) for one in present if "userPrincipalName" in one]
-        partial = [_text(one, "id") for one in present if "userPrincipalName" not in one]
-        removed = tuple(_text(one, "id") for one in page["value"] if "@removed" in one)
+        told = {_text(one, "id"): one for one in page["value"]}
+        present = {key: one for key, one in told.items() if "@removed" not in one}
+        whole = [_account(one) for one in present.values() if "userPrincipalName" in one]
+        partial = [key for key, one in present.items() if "userPrincipalName" not in one]
+        removed = tuple(key for key, one in told.items() if "@removed" in one)
         again = get_accounts(transport, partial, plans=plans) if partial else []
         url, next_delta = _link(page, "@odata.nextLink"), _link(page, "@odata.deltaLink")
         yield AccountPage((*whole, *again), removed, None if url else next_delta or None)

@@ -63,20 +63,22 @@ def _ask(transport: Transport, urls: Mapping[str, str]) -> dict[str, Answer]:
     whole = transport.request("POST", "/$batch", json={"requests": requests}, safe=True)
     if whole.status == 401 or not whole.ok:
         return dict.fromkeys(urls, whole)
-    items = _by_id(whole.json_object().get("responses"))
+    items = _by_id(whole.json_object().get("responses"), date=whole.headers.get("date", ""))
     return {key: items.get(str(number), MISSING) for number, key in keys.items()}
 
 
-def _by_id(responses: object) -> dict[str, Answer]:
+def _by_id(responses: object, *, date: str) -> dict[str, Answer]:
     if not isinstance(responses, list):
         return {}
-    return {str(one.get("id")): _item(one) for one in responses if isinstance(one, dict)}
+    return {str(one.get("id")): _item(one, date=date) for one in responses if isinstance(one, dict)}
 
 
-def _item(response: Mapping[str, Any]) -> Answer:
+def _item(response: Mapping[str, Any], *, date: str) -> Answer:
+    """Make an item's answer; it was given when the whole was, by the service's clock (`date`)."""
     status = response.get("status")
     headers = response.get("headers")
-    named = {str(name).lower(): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
+    own = {str(name).lower(): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
+    named = {"date": date, **own}
     return Answer(status if isinstance(status, int) else 0, named, response.get("body"))
 
 
