@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from connector.photo import read_print
+from tests.lab.graph import Fault
 from tests.lab.ldapserver_world import STALE_DIRSYNC
 from tests.nights import Told, shown
 from tests.office import Colleague, Office, anchor_of, face, total
@@ -60,6 +61,46 @@ def test_new_people_and_new_accounts_come_by_changes_alone(office: Office) -> No
     assert told.of("new@contoso.test") == ("create", "first-upload")
     assert (told.report["mode"], told.totals["created"], told.totals["unchanged"]) == ("changes", 1, 3)
     assert told.report["notices"] == []
+    assert is_quiet(office.sync(days=1))
+
+
+def test_the_link_is_asked_for_before_the_listing_so_that_nobody_falls_between(office: Office) -> None:
+    office.team(2)
+
+    office.sync()
+
+    asked = [(record.path, "deltatoken" in record.query) for record in office.cloud.requests if record.kind == "graph"]
+    assert asked[:2] == [("/v1.0/users/delta", True), ("/v1.0/users", False)]
+
+
+def test_a_link_that_expires_in_the_middle_of_its_pages_means_a_full_listing(office: Office) -> None:
+    team = office.team(3)
+    office.sync()
+    for one in team:
+        office.cloud.tenant.update_account(one.account_id, mail=f"{one.name}@mail.test")
+    office.hire("new")
+    office.cloud.set(page_cap=2)
+    office.cloud.fail_next(r"GET /v1\.0/users/delta", Fault(status=400, code="syncStateNotFound", skip=1))
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.of("new@contoso.test")) == (0, ("create", "first-upload")), told.err
+    assert any("All accounts were listed again" in notice for notice in told.report["notices"])
+    assert is_quiet(office.sync(days=1))
+
+
+def test_a_listing_that_breaks_off_loses_nobodys_account(office: Office) -> None:
+    team = office.team(4)
+    office.sync()
+    office.cloud.set(page_cap=2)
+    office.cloud.fail_next(r"GET /v1\.0/users$", Fault(status=400, code="Directory_ExpiredPageToken", skip=1))
+
+    told = office.sync("--full", days=1)
+
+    assert told.code == 5
+    assert "users could not be listed" in told.err
+    assert told.totals["people"] == len(team)
+    office.cloud.set(page_cap=999)
     assert is_quiet(office.sync(days=1))
 
 

@@ -130,6 +130,7 @@ def test_names_are_escaped_in_filters() -> None:
         "(department=Sales)",
         "(&(l=Bonn)(|(title=a*)(!(employeeType=x))))",
         r"(info=a:=b)",
+        "(wWWHomePage=https://contoso.com:8080/=BL)",
         "(msDS-cloudExtensionAttribute1=1)",
     ],
 )
@@ -145,6 +146,8 @@ def test_changes_are_followed_where_the_filter_looks_at_stored_attributes(text: 
         ("(userAccountControl:1.2.840.113556.1.4.803:=512)", "userAccountControl:1.2.840.113556.1.4.803:=512"),
         ("(lastLogon>=1)", "lastLogon"),
         ("(msDS-User-Account-Control-Computed=0)", "msDS-User-Account-Control-Computed"),
+        ("(publicDelegatesBL=CN=x,DC=y)", "publicDelegatesBL"),
+        ("(1.2.840.113556.1.2.102=CN=x,DC=y)", "1.2.840.113556.1.2.102"),
     ],
 )
 def test_a_term_whose_changes_are_not_told_is_named(text: str, named_term: str) -> None:

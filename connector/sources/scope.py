@@ -118,10 +118,15 @@ def filter_can_be_followed(filter_text: str | None) -> str | None:
     for leaf in _LEAF.findall(filter_text or ""):
         if leaf.partition("=")[0].endswith(":"):
             return f"the extensible term ({leaf}) cannot be followed"
-    untold = [name for name in filter_attributes(filter_text or "") if name.casefold() in _UNTOLD]
+    untold = [name for name in filter_attributes(filter_text or "") if _is_untold(name)]
     if untold:
         return f"the directory does not report changes of {', '.join(untold)}"
     return None
+
+
+def _is_untold(name: str) -> bool:
+    """Tell whether no change is told of an attribute: computed, local, a back link, or given by a bare OID."""
+    return name.casefold() in _UNTOLD or name.endswith("BL") or name[:1].isdigit()
 
 
 def _people(settings: Settings, kind: Kind) -> str:
