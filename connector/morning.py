@@ -26,7 +26,9 @@ def leave_for_morning(report: RunReport, settings: Settings, folder: Path) -> It
     if settings.report_mail_to and mail_due(report, settings.report_mail_when):
         yield mail_report(report, settings)
     if settings.metrics_file is not None:
-        yield write_metrics(report, settings.metrics_file, labels={"tenant": settings.azure_tenant_id or ""})
+        # two domains of one tenant have a state folder each: without its name they would tell the same series twice
+        labels = {"tenant": settings.azure_tenant_id or "", "name": folder.name}
+        yield write_metrics(report, settings.metrics_file, labels=labels)
     text = f"{headline(report)} {report.message}".strip()
     yield tell_system(report.exit_code or 0, text, run=report.run)
 

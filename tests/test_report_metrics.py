@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from connector.report import write_metrics
 from tests.report_stories import a_run
@@ -20,9 +22,22 @@ def textfile(tmp_path):
     return tmp_path / "photo_connector.prom"
 
 
+def families(path):
+    """Read the file as a Prometheus server would; what is not in its text format raises ValueError."""
+    return list(text_string_to_metric_families(path.read_bytes().decode("utf-8")))
+
+
 def series(path):
-    lines = [line for line in path.read_text("utf-8").splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+    """Return the value of each series, by name and labels."""
+    samples = [sample for family in families(path) for sample in family.samples]
+    told = {_named(sample.name, sample.labels): sample.value for sample in samples}
+    assert len(told) == len(samples), "a series is told twice"
+    return told
+
+
+def _named(name, labels):
+    inner = ",".join(f'{label}="{value}"' for label, value in labels.items())
+    return f"{name}{{{inner}}}" if inner else name
 
 
 def test_it_tells_what_the_run_did(textfile):
@@ -43,12 +58,19 @@ def test_each_line_is_in_the_text_format_and_each_family_is_declared_once(textfi
     text = textfile.read_bytes().decode("ascii")
     assert "\r" not in text
     assert text.endswith("\n")
-    sample = re.compile(r'[a-z_]+\{tenant="contoso"(,[a-z]+="[a-z_]+")?\} [0-9.]+')
-    for line in text.splitlines():
-        assert line.startswith(("# HELP photo_connector_", "# TYPE photo_connector_")) or sample.fullmatch(line)
-    declared = re.findall(r"^# TYPE (\S+) gauge$", text, re.MULTILINE)
-    assert len(declared) == len(set(declared))
-    assert {name.split("{")[0] for name in series(textfile)} == set(declared)
+    declared = families(textfile)
+    assert {family.type for family in declared} == {"gauge"}
+    assert all(family.documentation and family.samples for family in declared)
+    assert len({family.name for family in declared}) == len(declared)
+    assert {sample.labels["tenant"] for family in declared for sample in family.samples} == {"contoso"}
+
+
+def test_the_pages_list_the_metrics_that_there_are(textfile):
+    write_metrics(a_run(exit_code=0), textfile)
+    page = (Path(__file__).parent.parent / "docs" / "operations.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| `(photo_connector_\w+)` \|", page, re.MULTILINE))
+    assert listed == {family.name for family in families(textfile)}
+    assert set(re.findall(r"\b(photo_connector_\w+)", page)) == listed
 
 
 @pytest.mark.parametrize(
@@ -93,7 +115,8 @@ def test_a_dry_run_and_a_restore_tell_nothing(textfile, changes):
 
 def test_labels_are_escaped(textfile):
     write_metrics(a_run(exit_code=0), textfile, labels={"tenant": 'a"b\\c\nd'})
-    assert r'photo_connector_last_exit_code{tenant="a\"b\\c\nd"} 0' in textfile.read_text()
+    (code,) = [family for family in families(textfile) if family.name == "photo_connector_last_exit_code"]
+    assert code.samples[0].labels == {"tenant": 'a"b\\c\nd'}
 
 
 def test_the_exporter_may_read_it_and_finds_nothing_beside_it(textfile):
