@@ -83,6 +83,13 @@ def note_look(db: sqlite3.Connection, target: str, account_id: str, *, now: date
         db.execute(change, (pack_time(now), target, account_id))
 
 
+def set_looks_right(db: sqlite3.Connection, target: str, *, now: datetime) -> None:
+    """Date back to now what a clock that was wrong put into the future: its turn would not come before that day."""
+    for table in ("memory", "refusals"):
+        change = f"UPDATE {table} SET looked_at = :now WHERE target = :target AND looked_at > :now"
+        db.execute(change, {"target": target, "now": pack_time(now)})
+
+
 def open_intent(db: sqlite3.Connection, target: str, account_id: str, *, intent: Intent, run: int) -> None:
     """Write down a write before it happens."""
     values = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime, timedelta
 
-from connector.ledger.codec import pack_time
+from connector.ledger.codec import pack_time, unpack_time
 from connector.ledger.files import Backups
 from connector.ledger.store import transaction
 from connector.ledger.writes import is_backup_wanted
@@ -13,10 +13,14 @@ from connector.ledger.writes import is_backup_wanted
 _OLD_RUNS = "SELECT id FROM runs WHERE started < ?"
 # A backup that no run wrote down (a brake stopped it) is dropped after a day.
 _UNWRITTEN = timedelta(days=1)
+# So far a clock may have moved since the last run. A longer leap may be a clock that is wrong for one night, and what
+# it made us forget could not be had back: it is believed by the run after.
+_LEAP = timedelta(days=7)
 
 
 def forget_old(db: sqlite3.Connection, backups: Backups, *, now: datetime, ledger_days: int, backup_days: int) -> None:
-    """Drop what is older than the settings keep."""
+    """Drop what is older than the settings keep; a clock that leaps ahead is not believed at once."""
+    now = min(now, _latest(db, now))
     old = pack_time(now - timedelta(days=ledger_days))
     with transaction(db):
         _forget_people(db, old)
@@ -24,6 +28,13 @@ def forget_old(db: sqlite3.Connection, backups: Backups, *, now: datetime, ledge
     stale = pack_time(now - timedelta(days=backup_days))
     before = now - min(_UNWRITTEN, timedelta(days=backup_days))
     backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one, since=stale), before=before)
+
+
+def _latest(db: sqlite3.Connection, now: datetime) -> datetime:
+    """Return how late it can be, by the run before this one; `now` where there was none."""
+    row = db.execute("SELECT started FROM runs ORDER BY id DESC LIMIT 1 OFFSET 1").fetchone()
+    started = unpack_time(row["started"]) if row is not None else None
+    return now if started is None else started + _LEAP
 
 
 def _forget_people(db: sqlite3.Connection, old: str) -> None:

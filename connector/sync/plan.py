@@ -55,6 +55,7 @@ def list_work(night: Night, target: Target) -> None:
     else:
         # SharePoint's tags are asked by `--full` alone; who had no profile gets another try in turn
         refused_only = target.name == "sharepoint"
+        memory_rows.set_looks_right(night.db, target.name, now=night.clock())
         work.list_share(night.db, target.name, settings.sync_verify_percent, refused_only=refused_only)
 
 
