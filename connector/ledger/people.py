@@ -98,16 +98,6 @@ def clear_photos(db: sqlite3.Connection, person_id: str, *, run: int) -> bool:
     return db.execute(change, (run, person_id, run)).rowcount > 0
 
 
-def compare_roster(db: sqlite3.Connection, context: str, roster: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Compare a group's members with who is in scope; returns the ids of who is new and of who left."""
-    db.execute("CREATE TEMP TABLE IF NOT EXISTS roster (id TEXT PRIMARY KEY)")
-    db.execute("DELETE FROM roster")
-    db.executemany("INSERT OR IGNORE INTO roster VALUES (?)", ((member,) for member in roster))
-    new = "SELECT id FROM roster WHERE id NOT IN (SELECT id FROM people WHERE state = 'in-scope')"
-    left = "SELECT id FROM people WHERE context = ? AND state = 'in-scope' AND id NOT IN (SELECT id FROM roster)"
-    return [row["id"] for row in db.execute(new)], [row["id"] for row in db.execute(left, (context,))]
-
-
 def set_unread(db: sqlite3.Connection, person_id: str, *, run: int) -> None:
     """Leave a person as they were: an attribute could not be read that was not said to be empty."""
     change = "UPDATE people SET source_sha256 = '', source_reason = 'source-unread', changed_run = ? WHERE id = ?"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 from connector.cloud.accounts import LinkExpired, changes, get_accounts, latest_link, list_accounts
 from connector.cloud.transport import Transport
@@ -13,6 +14,7 @@ from connector.config import SourceKind, cloud_urls
 from connector.errors import Unreachable, UsageError
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
+from connector.ledger import roster
 from connector.ledger.matching import match_people, rematched_unseen
 from connector.ledger.memory import disown_unasked
 from connector.ledger.places import Place, has_place, load_place, save_place
@@ -28,6 +30,7 @@ from connector.sync.tell import tell_left
 log = logging.getLogger("connector.sync")
 
 ACCOUNTS = "accounts"
+FETCHED_PAGE = 50
 
 
 def read_accounts(night: Night, transport: Transport) -> None:
@@ -164,7 +167,8 @@ def save_page(night: Night, ready: ReadyPage, *, context: str, mode: Mode) -> No
         if isinstance(event, PersonGone):
             _save_gone(night, event, context=context)
         else:
-            _save_read(night, event, ready.shas[index], context=context, mode=mode)
+            known = context or people_rows.context_of(night.db, event.person.id)
+            _save_read(night, event, ready.shas[index], context=known, mode=mode)
     night.progress.step(len(ready.page.events))
 
 
@@ -201,21 +205,22 @@ def _leave_unseen(night: Night, context: str, *, are_cleared: bool) -> None:
 
 def _compare_roster(night: Night, source: Source, context: str) -> None:
     """Fetch who is new in the group, and put out of scope who left it: a membership is no change of the person."""
-    roster = source.roster(context)
-    if roster is None:
+    members = source.roster(context)
+    if members is None:
         return
-    new, left = people_rows.compare_roster(night.db, context, roster)
-    for person_id in left:
+    roster.note_roster(night.db, members)
+    for person_id in chain.from_iterable(roster.left(night.db, context)):
         _save_gone(night, PersonGone(person_id, PersonState.OUT_OF_SCOPE), context=context)
-    save_events(night, source.fetch(new), context=context)
+    for person_ids in roster.joined(night.db):
+        save_events(night, source.fetch(person_ids), context=context)
 
 
 def save_events(night: Night, events: Iterable[PersonRead], *, context: str = "") -> None:
     """Store people who were read by name or by id, each in this context, or in the one that is known of them."""
-    for event in events:
-        known = context or people_rows.context_of(night.db, event.person.id)
-        for ready in ready_pages(night, [Page([event])]):
-            save_page(night, ready, context=known, mode=Mode.CHANGES)
+    waiting = iter(events)
+    pages = (Page(some) for some in iter(lambda: list(islice(waiting, FETCHED_PAGE)), []))
+    for ready in ready_pages(night, pages):
+        save_page(night, ready, context=context, mode=Mode.CHANGES)
 
 
 def read_chosen(night: Night, source: Source, transport: Transport) -> None:
