@@ -79,7 +79,7 @@ def _tell_journal(journal: Path, entry: bytes) -> None:
 
 
 def _tell_event_log(event: Event, text: str) -> None:
-    """Write an Application event; the source need not be registered, its text then follows the system's preface."""
+    """Write an Application event; a source that register-task.ps1 did not register has the system's preface first."""
     if sys.platform != "win32":
         return
     import ctypes

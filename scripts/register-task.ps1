@@ -8,7 +8,8 @@ job" on this machine, Read on the program and the env file, and Modify on STATE_
 signs in to the directory, so that the env file holds no password at all.
 
 One task for each env file: run the script once for every tenant, each with its own -Name and -EnvFile.
-A task of the same name is replaced. Run it in an elevated Windows PowerShell 5.1 or newer.
+A task of the same name is replaced. The source photo-connector is registered in the Application event log, so that
+its events are shown without a preface. Run it in an elevated Windows PowerShell 5.1 or newer.
 
 .EXAMPLE
 .\register-task.ps1 -Account 'CONTOSO\svc-photo$' -EnvFile C:\ProgramData\photo-connector\contoso.env
@@ -73,6 +74,12 @@ $principal = New-ScheduledTaskPrincipal -UserId $Account -LogonType Password -Ru
 # A night that the machine slept through is made up for; a big first night may last longer than the usual three days.
 $settings = New-ScheduledTaskSettingsSet -StartWhenAvailable -MultipleInstances IgnoreNew `
     -ExecutionTimeLimit ([TimeSpan]::Zero) -AllowStartIfOnBatteries -DontStopIfGoingOnBatteries
+
+if (-not [Diagnostics.EventLog]::SourceExists('photo-connector') -and
+    $PSCmdlet.ShouldProcess('photo-connector', 'Register the source in the Application event log')) {
+    # Without a message file of its own .NET's is taken, which shows the text of every event as it is.
+    [Diagnostics.EventLog]::CreateEventSource('photo-connector', 'Application')
+}
 
 if ($PSCmdlet.ShouldProcess("\photo-connector\$Name", "Register a task that runs as $Account every day at $($At.ToString('HH:mm'))")) {
     $task = @{

@@ -84,6 +84,21 @@ def test_the_timers_hour_is_one_that_systemd_understands() -> None:
     assert all(analyze("calendar", hour).returncode == 0 for hour in hours)
 
 
+@pytest.mark.root
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root may mount")
+def test_a_service_that_sees_its_own_processes_only_still_knows_a_network_share() -> None:
+    assert "ProcSubset=pid" in (SCRIPTS / "photo-connector@.service").read_text(encoding="utf-8")
+    code = "from connector.ledger.store import mount_points, mount_table; print(len(mount_points(mount_table())))"
+    locked_in = f"mount -t proc -o subset=pid proc /proc && exec '{sys.executable}' -c '{code}'"
+
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", locked_in], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
+
+
 def test_each_instance_has_its_own_settings_and_its_own_state() -> None:
     unit = (SCRIPTS / "photo-connector@.service").read_text(encoding="utf-8")
     assert "--env-file /etc/photo-connector/%i.env" in unit

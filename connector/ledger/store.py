@@ -49,18 +49,25 @@ def make_state_folder(folder: Path) -> Path:
 
 
 def is_network_share(folder: Path) -> bool:
-    """Say whether the folder is on a network share (drive type on Windows, /proc/mounts on Linux)."""
+    """Say whether the folder is on a network share (drive type on Windows, the table of mounts on Linux)."""
     resolved = str(folder.resolve())
     if sys.platform == "win32":
         import ctypes
 
         drive = os.path.splitdrive(resolved)[0]
         return drive.startswith("\\\\") or ctypes.windll.kernel32.GetDriveTypeW(drive + "\\") == _DRIVE_REMOTE
+    return is_network(file_system_of(resolved, mount_points(mount_table())))
+
+
+def mount_table() -> str:
+    """Return what is mounted, in the form of /proc/mounts; a system that does not tell has nothing.
+
+    A service may see its own processes only (ProcSubset=pid, as in our unit), and then /proc/mounts is not there.
+    """
     try:
-        text = Path("/proc/mounts").read_text("utf-8", "surrogateescape")
+        return Path("/proc/self/mounts").read_text("utf-8", "surrogateescape")
     except OSError:
-        return False
-    return is_network(file_system_of(resolved, mount_points(text)))
+        return ""
 
 
 def mount_points(text: str) -> list[list[str]]:
