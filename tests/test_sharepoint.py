@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from connector.cloud.open import Cloud, open_cloud
 from connector.cloud.sharepoint import open_sharepoint
 from connector.errors import PersonError, Unreachable
+from connector.ledger.names import shared_names
+from connector.ledger.store import open_ledger, transaction
 from connector.model import Account, CloudPhoto, CloudTag, Reason, Traffic
 from connector.photo import thumbnails
 from connector.targets.dry_run import DryRun
 from connector.targets.sharepoint import BEGINNING, SharePointTarget
+from connector.targets.sharepoint_names import file_key
 from tests.cloud_stories import picture, plain_surroundings  # noqa: F401  # a fixture
 from tests.contracts.target import DryRunContract, TargetBench, TargetContract
 from tests.intranet import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows, width
@@ -420,3 +427,101 @@ def test_where_sharepoint_refuses_us_nothing_is_written_and_the_next_run_does_it
     assert site.sync(days=1).totals["created"] == 1
     assert site.photo(bob)
     assert shows(lab, bob, "bob")
+
+
+@pytest.mark.parametrize("folder", ["User Photos/Profilbilder", "User Photos/Profielafbeeldingen", "用户照片/头像 #1"])
+def test_the_folder_has_its_name_in_the_language_of_the_site(site: Office, lab: SharePointLab, folder: str) -> None:
+    lab.farm.folders = {f"/{folder}"}
+    site.settings["SHAREPOINT_PHOTO_FOLDER"] = folder
+    ada = hire(site, lab, "ada")
+
+    first, quiet, full = site.sync(), site.sync(days=1), site.sync("--full", days=1)
+
+    assert (first.code, first.of(ada.upn)) == (0, ("create", "first-upload")), first.err
+    assert sorted(lab.farm.files) == sorted(f"/{folder}/ada_contoso_test_{size}Thumb.jpg".lower() for size in "SML")
+    url = lab.farm.profile(ada.upn)["PictureURL"]
+    assert unquote(url) == f"{lab.url('my-site')}/{folder}/ada_contoso_test_MThumb.jpg"
+    assert (quiet.totals["unchanged"], full.of(ada.upn)) == (1, ("keep", "unchanged"))
+
+
+def test_a_client_secret_is_refused_with_the_reason_before_anybody_is_asked(site: Office, lab: SharePointLab) -> None:
+    hire(site, lab, "ada")
+    site.cloud.log.clear()
+    site.settings.update({"AZURE_CLIENT_CERTIFICATE_PATH": "", "AZURE_CLIENT_SECRET": site.cloud.client_secret})
+
+    told = site.sync()
+
+    assert told.code == 2
+    assert "AZURE_CLIENT_SECRET" in told.err
+    assert "certificate" in told.err
+    assert (list(site.cloud.requests), lab.asked) == ([], [])
+
+
+def test_a_night_that_is_throttled_waits_as_told_and_ends_well(site: Office, lab: SharePointLab) -> None:
+    people = [hire(site, lab, name) for name in ("ada", "bob", "cleo")]
+    lab.planned.extend([Said(429, b"", {"Retry-After": "1"}), Said(503, b"", {"Retry-After": "1"})])
+
+    told = site.sync()
+
+    assert (told.code, told.totals["created"], told.requests["http_retries"]) == (0, 3, 2), told.err
+    assert all(shows(lab, one, one.name) for one in people)
+    refused = [one for one in lab.asked if one.status in (429, 503)]
+    assert len(refused) == 2
+    assert {one.user_agent.partition("/")[0] for one in lab.asked} == {"NONISV|photo-connector|photo-connector"}
+
+
+def test_who_loses_exchange_is_given_thumbnails_and_who_gains_it_keeps_them_as_they_are(
+    site: Office, lab: SharePointLab
+) -> None:
+    site.settings["TARGETS"] = "graph,sharepoint"
+    ada, bob = hire(site, lab, "ada", exchange=True), hire(site, lab, "bob")
+    site.sync()
+    bobs, seen = dict(lab.farm.files), dict(lab.farm.profile(bob.upn))
+
+    site.cloud.tenant.update_account(ada.account_id, exchange=False)
+    site.cloud.tenant.update_account(bob.account_id, exchange=True)
+    site.paint(bob, face("bob, older", 300))
+    told = site.sync(days=1)
+
+    done = sorted((one["upn"], one["target"], one["action"]) for one in told.report["outcomes"])
+    assert done == [(ada.upn, "sharepoint", "create"), (bob.upn, "graph", "replace")]
+    assert shows(lab, ada, "ada")
+    assert {path: lab.farm.files[path] for path in bobs} == bobs, "nobody removes what SharePoint no longer shows"
+    assert lab.farm.profile(bob.upn) == seen
+    site.cloud.tenant.update_account(bob.account_id, exchange=False)
+    back = site.sync(days=1)
+    assert back.of(bob.upn) == ("replace", "source-changed"), "and it is taken up where it was left"
+    assert shows(lab, bob, "bob, older")
+
+
+def test_guests_get_the_common_picture_in_graph_alone(site: Office, lab: SharePointLab, tmp_path: Path) -> None:
+    (tmp_path / "guest.jpg").write_bytes(face("a logo", 300))
+    site.settings.update({"TARGETS": "graph,sharepoint", "GUEST_PHOTO": str(tmp_path / "guest.jpg")})
+    upn = "eve_partner.example#EXT#@contoso.test"
+    guest = site.cloud.tenant.add_account(upn, user_type="Guest", mail="eve@partner.example", exchange=False)
+    lab.farm.know(upn)
+
+    told = site.sync()
+
+    assert [(one["upn"], one["target"]) for one in told.report["outcomes"]] == [(upn, "graph")]
+    assert site.cloud.tenant.photo(guest) is not None
+    assert lab.asked == []
+
+
+def test_the_names_of_others_are_found_without_holding_everybodys(site: Office, lab: SharePointLab) -> None:
+    hire(site, lab, "ada")
+    site.sync()
+    with closing(open_ledger(site.nights.state)[0]) as db:
+        columns = len(db.execute("SELECT * FROM accounts LIMIT 1").description)
+        rows = (
+            (f"id-{number}", f"person.{number // 2 if number < 4 else number}@contoso.test", *[""] * (columns - 2))
+            for number in range(40_000)
+        )
+        with transaction(db):
+            db.executemany(f"INSERT INTO accounts VALUES ({', '.join('?' * columns)})", rows)
+        tracemalloc.start()
+        shared = list(shared_names(db, file_key))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert shared == ["person_0_contoso_test", "person_1_contoso_test"]
+    assert peak_bytes < 100_000
