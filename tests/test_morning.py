@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import time
 from pathlib import Path
 
 import pytest
+import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
+from aiosmtpd.smtp import AuthResult
 
 from connector.morning import KEPT_REPORTS
-from tests.lab.graph import Emulator
+from connector.terminal import LOG_BYTES, LOG_FILES
+from tests.lab.graph import Emulator, Fault
 from tests.lab.pictures import jpeg
 from tests.nights import Nights
 
@@ -29,6 +33,14 @@ def nights(cloud: Emulator, tmp_path: Path) -> Nights:
     cloud.tenant.add_account("anna@contoso.test")
     settings = {"SOURCE": "folder", "FOLDER_PATH": str(folder), "METRICS_FILE": str(tmp_path / "photo.prom")}
     return Nights(tmp_path, {**settings, **cloud.environ()})
+
+
+MAIL = {"REPORT_MAIL_TO": "admin@contoso.test", "REPORT_MAIL_FROM": "photos@contoso.test"}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 class Mailbox(Message):
@@ -50,7 +62,11 @@ def test_a_night_leaves_a_report_and_figures(nights: Nights, tmp_path: Path) -> 
     page = nights.state / "reports" / "run-000001.html"
     assert "anna@contoso.test" in page.read_text("utf-8")
     assert page.stat().st_mode & 0o077 == 0
-    assert "photo_connector" in (tmp_path / "photo.prom").read_text("utf-8")
+    figures = (tmp_path / "photo.prom").read_text("utf-8")
+    assert (
+        f'photo_connector_people{{tenant="{nights.settings["AZURE_TENANT_ID"]}",name="state",result="created"}} 1'
+        in figures
+    )
 
 
 def test_only_the_newest_reports_are_kept(nights: Nights) -> None:
@@ -75,17 +91,11 @@ def test_the_log_file_names_run_and_person_and_no_secret(nights: Nights, cloud: 
 
 def test_the_report_is_mailed_when_something_changed_and_not_on_a_quiet_night(nights: Nights) -> None:
     mailbox = Mailbox()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    server = Controller(mailbox, hostname="127.0.0.1", port=port)
+    server = Controller(mailbox, hostname="127.0.0.1", port=_free_port())
     server.start()
     try:
-        nights.settings |= {
-            "SMTP_URL": f"smtp://127.0.0.1:{port}",
-            "REPORT_MAIL_TO": "admin@contoso.test",
-            "REPORT_MAIL_FROM": "photos@contoso.test",
-            "REPORT_MAIL_WHEN": "changes",
-        }
+        url = f"smtp://127.0.0.1:{server.port}"
+        nights.settings |= {"SMTP_URL": url, "REPORT_MAIL_WHEN": "changes", **MAIL}
         first, second = nights.sync(), nights.sync(days=1)
     finally:
         server.stop()
@@ -94,13 +104,69 @@ def test_the_report_is_mailed_when_something_changed_and_not_on_a_quiet_night(ni
     assert len(mailbox.subjects) == 1, first.err
 
 
-def test_a_mail_server_that_is_not_there_is_a_warning_and_no_failure(nights: Nights) -> None:
-    nights.settings |= {
-        "SMTP_URL": "smtp://127.0.0.1:9",
-        "REPORT_MAIL_TO": "admin@contoso.test",
-        "REPORT_MAIL_FROM": "photos@contoso.test",
-    }
+@pytest.mark.parametrize(
+    ("login", "offers_tls", "warning"),
+    [
+        ("photos:mistyped@", True, "the user or password of SMTP_URL was refused"),
+        ("photos:right@", False, "it offers no STARTTLS, so the password was not sent"),
+        ("", True, "its certificate is not trusted"),
+    ],
+    ids=["a wrong password", "no STARTTLS", "an unknown authority"],
+)
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+def test_a_mail_that_fails_is_told_and_changes_nothing_else(
+    nights: Nights, tmp_path: Path, login: str, offers_tls: bool, warning: str, request: pytest.FixtureRequest
+) -> None:
+    authority = trustme.CA()
+    if login:  # this machine knows the authority
+        authority.cert_pem.write_to_path(tmp_path / "mail-ca.pem")
+        request.getfixturevalue("monkeypatch").setenv("SSL_CERT_FILE", str(tmp_path / "mail-ca.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    mailbox = Mailbox()
+    server = Controller(
+        mailbox,
+        hostname="localhost",
+        port=_free_port(),
+        tls_context=tls if offers_tls else None,
+        authenticator=lambda *_: AuthResult(success=False, handled=False),
+        auth_require_tls=offers_tls,
+    )
+    server.start()
+    try:
+        nights.settings |= {"SMTP_URL": f"smtp://{login}localhost:{server.port}", **MAIL}
+        told = nights.sync()
+    finally:
+        server.stop()
+
+    assert told.code == 0, told.err
+    assert told.totals["created"] == 1
+    assert f"Warning: The report could not be mailed through localhost: {warning}" in told.err
+    assert "mistyped" not in told.out + told.err
+    assert mailbox.subjects == []
+    assert (nights.state / "reports" / "run-000001.html").exists()
+
+
+def test_a_mail_server_that_is_not_there_keeps_the_code_of_a_night_that_failed(nights: Nights, cloud: Emulator) -> None:
+    nights.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{_free_port()}", "REPORT_MAIL_WHEN": "problems", **MAIL}
+    cloud.fail_next(".*PUT .*", Fault(status=403, code="ErrorAccessDenied"), times=-1)
+
     told = nights.sync()
 
-    assert told.code == 0
-    assert "Warning" in told.err
+    assert told.code == 3
+    assert "Warning: The report could not be mailed through 127.0.0.1: it does not answer." in told.err
+
+
+def test_the_log_is_turned_over_and_only_so_many_are_kept(nights: Nights) -> None:
+    logs = nights.state / "logs"
+    logs.mkdir(parents=True)
+    (logs / "photo-connector.log").write_bytes(b"x" * LOG_BYTES)
+    for number in range(1, LOG_FILES + 1):
+        (logs / f"photo-connector.log.{number}").write_text(f"older {number}")
+
+    nights.sync()
+
+    names = sorted(path.name for path in logs.iterdir())
+    assert names == ["photo-connector.log", *(f"photo-connector.log.{n}" for n in range(1, LOG_FILES + 1))]
+    assert (logs / "photo-connector.log").stat().st_size < LOG_BYTES
+    assert (logs / "photo-connector.log.2").read_text() == "older 1"
