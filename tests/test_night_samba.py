@@ -1,0 +1,161 @@
+"""Does a night follow a real domain? Changes, a group, a moved unit, as the least privileged account sees them."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from connector.photo import read_print
+from tests.lab.directory import Directory, Entry
+from tests.lab.graph import Emulator
+from tests.lab.samba import DomainController
+from tests.lab.world import ldap_settings
+from tests.nights import Nights, Told, shown
+from tests.office import face
+
+pytestmark = pytest.mark.samba
+
+
+@dataclass(slots=True)
+class Company:
+    """Hold a domain's OU, a tenant, and the people that stories hire into both."""
+
+    directory: Directory
+    ou: str
+    cloud: Emulator
+    nights: Nights
+    people: dict[str, Entry] = field(default_factory=dict)
+    account_ids: dict[str, str] = field(default_factory=dict)
+
+    def hire(self, name: str, *, below: str = "") -> None:
+        """Add a person with a face, and the account that Entra Connect makes of them."""
+        upn = f"{name}@contoso.test"
+        photo = [face(name)]
+        entry = self.directory.add_person(below or self.ou, name, userPrincipalName=upn, mail=upn, jpegPhoto=photo)
+        self.people[name] = entry
+        self.account_ids[name] = self.cloud.tenant.add_account(upn, mail=upn, immutable_id=entry.anchor, synced=True)
+
+    def dn(self, name: str) -> str:
+        """Return somebody's DN as it was when they were hired."""
+        return self.people[name].dn
+
+    def told(self, night: Told) -> dict[str, tuple[str, str]]:
+        """Return what a night told of each person, by name."""
+        found = {name: night.of(f"{name}@contoso.test") for name in self.people}
+        return {name: told for name, told in found.items() if told is not None}
+
+    def shows(self, name: str, picture: str) -> bool:
+        """Say whether the cloud shows this face for somebody."""
+        return shown(self.cloud, self.account_ids[name]).shows_same(read_print(face(picture)))
+
+
+@pytest.fixture
+def company(directory: Directory, domain: DomainController, ou: str, cloud: Emulator, tmp_path: Path) -> Company:
+    """Found a company in an OU of the domain."""
+    settings = {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_MAX_CHANGES_PERCENT": "100"}
+    return Company(directory, ou, cloud, Nights(tmp_path, settings))
+
+
+def is_quiet(told: Told) -> bool:
+    """Say whether a night asked once on each side, read nobody, and had nothing to say."""
+    costs = told.requests["http"], told.requests["ldap_entries"]
+    return (told.code, told.report["mode"], costs, told.report["notices"]) == (0, "changes", (1, 0), [])
+
+
+def test_a_days_changes_are_each_told_and_cost_two_entries_a_person(company: Company) -> None:
+    domain, nights = company.directory, company.nights
+    nights.settings["SYNC_REMOVED"] = "remove"
+    robots = domain.add_ou("Robots", company.ou)
+    nights.settings["LDAP_EXCLUDE_DN"] = robots
+    changing = ("paints", "clears", "leaves", "moves", "renames")
+    for name in (*changing, *(f"quiet{number}" for number in range(10))):
+        company.hire(name)
+    assert nights.sync().totals["created"] == 15
+    domain.set_photo(company.dn("paints"), face("painted"))
+    domain.set_photo(company.dn("clears"))
+    domain.disable(company.dn("leaves"))
+    domain.move(company.dn("moves"), robots)
+    renamed = domain.rename(company.dn("renames"), "Married")
+    domain.set(renamed, userPrincipalName="married@contoso.test", mail="married@contoso.test")
+    company.hire("joins")
+
+    told = nights.sync(days=1)
+
+    assert (told.code, told.report["mode"], told.report["notices"]) == (0, "changes", []), told.err
+    assert company.told(told) == {
+        "paints": ("replace", "source-changed"),
+        "clears": ("remove", "source-removed"),
+        "leaves": ("skip", "disabled"),
+        "moves": ("skip", "out-of-scope"),
+        "joins": ("create", "first-upload"),
+    }
+    changed = len(changing) + 1
+    assert told.requests["ldap_entries"] <= 2 * changed + 5
+    assert told.requests["http"] <= 1.3 * changed + 5
+    assert company.shows("paints", "painted")
+    assert company.shows("joins", "joins")
+    assert all(company.shows(name, name) for name in ("leaves", "moves", "renames"))
+    assert is_quiet(nights.sync(days=1))
+
+
+def test_a_groups_members_come_and_go_without_a_change_of_their_own(company: Company) -> None:
+    for name in ("stays", "leaves", "joins", "nested"):
+        company.hire(name)
+    domain, suffix = company.directory, uuid.uuid4().hex[:8]
+    inner = domain.add_group(company.ou, f"inner{suffix}")
+    outer = domain.add_group(company.ou, f"outer{suffix}", [company.dn("stays"), company.dn("leaves"), inner.dn])
+    company.nights.settings["LDAP_GROUP"] = outer.dn
+    assert company.nights.sync().totals["created"] == 2
+    domain.remove_members(outer.dn, company.dn("leaves"))
+    domain.add_members(outer.dn, company.dn("joins"))
+    domain.add_members(inner.dn, company.dn("nested"))
+
+    told, quiet = company.nights.sync(days=1), company.nights.sync(days=1)
+
+    assert told.report["mode"] == "changes"
+    assert company.told(told) == {
+        "leaves": ("skip", "out-of-scope"),
+        "joins": ("create", "first-upload"),
+        "nested": ("create", "first-upload"),
+    }
+    assert company.shows("leaves", "leaves")
+    assert (quiet.code, quiet.requests["http"], quiet.totals["people"], company.told(quiet)) == (0, 1, 3, {})
+
+
+def test_people_move_with_their_unit_into_the_scope_and_out_of_it(company: Company, domain: DomainController) -> None:
+    outside = company.directory.add_ou(f"Team {uuid.uuid4().hex[:6]}", domain.base_dn)
+    company.hire("anna", below=outside)
+    company.hire("bert")
+    assert company.nights.sync().totals["people"] == 1
+
+    inside = company.directory.move(outside, company.ou)
+    entered = company.nights.sync(days=1)
+    back = company.directory.move(inside, domain.base_dn)
+    left = company.nights.sync(days=1)
+    company.directory.delete(back)
+
+    assert (entered.report["mode"], company.told(entered)) == ("changes", {"anna": ("create", "first-upload")})
+    assert (left.report["mode"], company.told(left)) == ("changes", {"anna": ("skip", "out-of-scope")})
+    assert company.shows("anna", "anna")
+    assert is_quiet(company.nights.sync(days=1))
+
+
+def test_a_filter_is_followed_by_the_attribute_it_names(company: Company) -> None:
+    company.nights.settings["LDAP_FILTER"] = "(department=Sales)"
+    for name in ("anna", "bert"):
+        company.hire(name)
+    company.directory.set(company.dn("anna"), department="Sales")
+    assert company.nights.sync().totals["people"] == 1
+    company.directory.set(company.dn("anna"), department="IT")
+    company.directory.set(company.dn("bert"), department="Sales")
+
+    told = company.nights.sync(days=1)
+
+    assert (told.report["mode"], company.told(told)) == (
+        "changes",
+        {"anna": ("skip", "out-of-scope"), "bert": ("create", "first-upload")},
+    )
+    assert is_quiet(company.nights.sync(days=1))
