@@ -34,6 +34,8 @@ def app_certificate(folder: Path, *, name: str = "app", password: str = "", days
     pem_file, pfx_file = folder / f"{name}.pem", folder / f"{name}.pfx"
     pem_file.write_bytes(private + public)
     pfx_file.write_bytes(pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, None, lock))
+    for file in (pem_file, pfx_file):
+        file.chmod(0o600)
     return AppCertificate(
         pem_file=pem_file,
         pfx_file=pfx_file,
