@@ -4,52 +4,179 @@ from __future__ import annotations
 
 import pytest
 
-from tests.office import Office
+from tests.lab.graph import Fault
+from tests.lab.ldapserver_house import authority
+from tests.lab.pki import Authority
+from tests.nights import Told
+from tests.office import Colleague, Office, face
+from tests.test_faults_cloud import meanwhile
 
-CODES = {3: "timeLimitExceeded", 4: "sizeLimitExceeded", 51: "busy", 52: "unavailable", 53: "unwillingToPerform"}
-TEN_A_PAGE = 10
+CODES = {3: "the server's time limit", 4: "size limit", 51: "busy", 52: "unavailable", 53: "unwilling"}
+NAMES = {3: "timeLimitExceeded", 4: "sizeLimitExceeded", 51: "busy", 52: "unavailable", 53: "unwillingToPerform"}
 
 
-@pytest.mark.parametrize("code", CODES, ids=CODES.get)
-def test_a_page_that_is_refused_removes_nobody_and_the_next_night_finishes(office: Office, code: int) -> None:
-    office.settings.update(SYNC_REMOVED="remove")
-    office.knobs.page_entries = TEN_A_PAGE
-    team = office.team(25)
+def settled(office: Office, count: int = 25) -> list[Colleague]:
+    """Live the first night of a team that is read in pages of ten, with a policy that removes."""
+    office.knobs.page_entries = office.knobs.round_entries = 10
+    office.settings["SYNC_REMOVED"] = "remove"
+    team = office.team(count)
     assert office.sync().code == 0
-    newcomer = office.hire("zoe")
-    office.knobs.refuse_page[2] = (code, "")
-
-    told = office.sync("--full", days=1)
-
-    assert all(office.photo(one) for one in team), told.err
-    assert (told.code, told.totals["people"], office.photo(newcomer)) == (5, 25, None), told.err
-    office.knobs.refuse_page.clear()
-    assert office.sync("--full", days=1).code == 0
-    assert office.photo(newcomer)
+    return team
 
 
-def test_a_connection_that_drops_on_page_two_removes_nobody(office: Office) -> None:
-    office.settings.update(SYNC_REMOVED="remove")
-    office.knobs.page_entries = TEN_A_PAGE
-    team = office.team(25)
-    assert office.sync().code == 0
-    office.knobs.drop_on_page = 2
-
-    told = office.sync("--full", days=1)
-
-    assert (told.code, told.totals["people"]) == (5, 25), told.err
+def assert_untouched(office: Office, team: list[Colleague], told: Told, *words: str) -> None:
+    """Hold a night that could not read: exit 5, one sentence with the words, and everybody as they were."""
+    assert told.code == 5, told.err
+    assert all(word in told.err for word in words), told.err
+    assert told.totals["unchanged"] == told.totals["people"] == len(team)
     assert all(office.photo(one) for one in team)
+    assert len(office.cloud.tenant.writes()) == len(team)
+
+
+def assert_mended(office: Office, team: list[Colleague], *options: str) -> None:
+    """Hold the next night: the newcomer gets a photo, who cleared theirs loses it, and then all is quiet."""
+    told = office.sync(*options, days=1)
+    assert told.code == 0, told.err
+    assert (told.totals["created"], told.totals["removed"]) == (1, 1)
+    assert office.photo(team[0]) is None
+    assert office.sync(days=1).requests["http"] == 1
+
+
+@pytest.mark.parametrize("code", CODES, ids=NAMES.get)
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_a_page_that_is_refused_changes_nobody_and_the_next_night_finishes(
+    office: Office, code: int, page: int
+) -> None:
+    team = settled(office)
+    office.paint(team[0], None)
+    office.hire("zoe")
+    office.knobs.refuse_page[page] = (code, "")
+
+    told = office.sync("--full", days=1)
+
+    assert_untouched(office, team, told, CODES[code], f"(LDAP result {code})")
+    assert f"The people of {office.house.tree.root} are left as they were" in told.report["notices"][0]
+    office.knobs.refuse_page.clear()
+    assert_mended(office, team, "--full")
+
+
+@pytest.mark.parametrize("code", CODES, ids=NAMES.get)
+def test_a_round_of_changes_that_is_refused_changes_nobody_and_the_next_night_finishes(
+    office: Office, code: int
+) -> None:
+    team = settled(office)
+    office.settings["SYNC_MAX_CHANGES_PERCENT"] = "100"
+    for one in team[1:]:
+        office.paint(one, face(f"new {one.name}"))
+    office.paint(team[0], None)
+    office.knobs.refuse_round[2] = (code, "")
+
+    told = office.sync(days=1)
+
+    assert_untouched(office, team, told, CODES[code], f"(LDAP result {code})")
+    office.knobs.refuse_round.clear()
+    after = office.sync(days=1)
+    assert (after.code, after.report["mode"]) == (0, "changes"), after.err
+    assert (after.totals["replaced"], after.totals["removed"]) == (24, 1)
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_a_controller_that_is_restarted_in_mid_page_changes_nobody(office: Office, page: int) -> None:
+    team = settled(office)
+    office.paint(team[0], None)
+    office.hire("zoe")
+    office.knobs.drop_on_page = page
+
+    told = office.sync("--full", days=1)
+
+    assert_untouched(office, team, told, "the connection failed", "while reading a page")
     office.knobs.drop_on_page = 0
-    assert office.sync("--full", days=1).code == 0
+    assert_mended(office, team, "--full")
 
 
-def test_a_refused_cookie_is_answered_with_a_full_read(office: Office) -> None:
-    team = office.team(6)
-    assert office.sync().code == 0
+def hang_up(office: Office) -> None:
+    office.house.server.hang_up()
+
+
+@pytest.mark.parametrize("options", [(), ("--full",)], ids=["changes", "full"])
+def test_a_controller_that_is_restarted_between_reading_and_removing_is_found_again(
+    office: Office, options: tuple[str, ...]
+) -> None:
+    team = settled(office, 6)
+    office.paint(team[0], None)
+    office.cloud.fail_next(r"POST .*/\$batch", Fault(kind="slow", seconds=0.5, performed=True), times=1)
+    beside = meanwhile(lambda: office.cloud.log.in_flight() > 0, lambda: hang_up(office))
+
+    told = office.sync(*options, days=1)
+    beside.join()
+
+    assert (told.code, told.totals["removed"]) == (0, 1), told.err
+
+
+def test_a_refused_cookie_is_answered_with_a_full_read_that_loses_no_change(office: Office) -> None:
+    team = settled(office, 6)
+    office.paint(team[0], None)
+    office.paint(team[1], face("new"))
     office.knobs.refuse_cookie = (53, "")
 
     told = office.sync(days=1)
 
     assert told.code == 0, told.err
     assert told.report["mode"] == "full"
-    assert len(office.cloud.tenant.writes()) == len(team)
+    assert "refused the cookie of the last reading; everybody was read" in told.report["notices"][0]
+    assert (told.totals["replaced"], told.totals["removed"], told.totals["unchanged"]) == (1, 1, 4)
+    office.knobs.refuse_cookie = None
+    quiet = office.sync(days=1)
+    assert (quiet.report["mode"], quiet.requests["http"]) == ("changes", 1)
+
+
+# ----------------------------------------------------------------------------- another certificate
+
+
+def swap_certificate(office: Office, other: Authority) -> None:
+    """Let the controller show a certificate that nobody here trusts, from the next connection on."""
+    office.house.server.show(other.issue("localhost"))
+    office.house.server.hang_up()
+
+
+def test_a_tls_certificate_that_changes_between_pages_changes_nobody(office: Office, tmp_path_factory) -> None:
+    team = settled(office)
+    office.paint(team[0], None)
+    office.hire("zoe")
+    office.knobs.stall_on_page = 2
+    strangers = Authority(tmp_path_factory.mktemp("strangers"))
+    asked = len(office.house.server.asked)
+    beside = meanwhile(
+        lambda: sum(one.size > 0 for one in office.house.server.asked[asked:]) >= 2,
+        lambda: swap_certificate(office, strangers),
+    )
+
+    told = office.sync("--full", days=1)
+    beside.join()
+
+    assert_untouched(office, team, told, "the connection failed")
+    office.knobs.stall_on_page = 0
+    refused = office.sync("--full", days=1)
+    assert_untouched(office, team, refused, "its certificate is not trusted", "LDAP_CA_FILE")
+    office.house.server.show(authority().issue("localhost"))
+    assert_mended(office, team, "--full")
+
+
+def test_a_tls_certificate_that_changes_before_a_removal_is_confirmed_removes_nobody(
+    office: Office, tmp_path_factory
+) -> None:
+    team = settled(office, 6)
+    office.paint(team[0], None)
+    strangers = Authority(tmp_path_factory.mktemp("strangers"))
+    office.cloud.fail_next(r"POST .*/\$batch", Fault(kind="slow", seconds=0.5, performed=True), times=1)
+    beside = meanwhile(lambda: office.cloud.log.in_flight() > 0, lambda: swap_certificate(office, strangers))
+
+    told = office.sync(days=1)
+    beside.join()
+
+    assert told.code == 5, told.err
+    assert "its certificate is not trusted" in told.err
+    assert told.of(team[0].upn) == ("skip", "postponed")
+    assert all(office.photo(one) for one in team)
+    office.house.server.show(authority().issue("localhost"))
+    assert office.sync(days=1).totals["removed"] == 1

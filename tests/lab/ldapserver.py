@@ -78,6 +78,10 @@ class LdapServer:
         for thread in self._threads:
             thread.join()
 
+    def show(self, certificate: ServerCertificate) -> None:
+        """Show another certificate from the next connection on."""
+        self.world.tls = server_context(certificate)
+
     def hang_up(self) -> None:
         """Drop all connections, as a restarted server does."""
         for talk in list(self._talks):
