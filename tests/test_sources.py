@@ -14,6 +14,7 @@ from connector.errors import Unreachable
 from connector.model import Traffic
 from connector.sources import Cookie, Mode, PersonRead
 from connector.sources.pages import FEWEST, FIRST_PAGE, MOST
+from connector.sources.reading import LOOKUP
 from tests.lab.ldapserver_house import PEOPLE, House, PersonState, Told, told
 from tests.lab.ldapserver_tree import Tree, Value
 from tests.lab.ldapserver_wire import DIRSYNC
@@ -287,6 +288,8 @@ def test_changes_cost_two_entries_a_person(crowd: House, changed: int) -> None:
     night = told(crowd.source(traffic), start.cookie)
     assert len(night.read) + len(night.gone) == changed
     assert traffic.counts()["ldap_entries"] <= 2 * changed + 5
+    look_ups = 2 * -(-changed // LOOKUP)  # those in scope, and once more those whose change does not say why they left
+    assert traffic.counts()["ldap_searches"] <= 3 + look_ups, "beside the rootDSE, twice, and the changes"
 
 
 def test_dirsync_is_asked_without_rights_over_the_whole_domain(house: House) -> None:

@@ -14,8 +14,11 @@ from connector.errors import Unreachable
 from connector.model import Traffic
 from connector.sources import Mode
 from connector.sources.directory import LdapSource
+from tests.lab.graph import Emulator
 from tests.lab.ldapserver_house import told
 from tests.lab.openldap import MANAGER, ROOT, OpenLdap, need_slapd
+from tests.nights import Nights
+from tests.office import face
 
 PEOPLE = f"ou=people,{ROOT}"
 INNER, OUTER = f"cn=inner,{ROOT}", f"cn=outer,{ROOT}"
@@ -32,6 +35,7 @@ ENTRIES: list[tuple[str, dict[str, list[str | bytes]]]] = [
     (PEOPLE, {"objectClass": ["organizationalUnit"], "ou": ["people"]}),
     person("anna", jpegPhoto=[b"\xff\xd8anna"], employeeNumber=["0815"]),
     person("ben"),
+    person("cleo", jpegPhoto=[face("cleo")], employeeNumber=["0816"]),
     *(person(f"crowd{number}") for number in range(600)),
     (INNER, {"objectClass": ["groupOfNames"], "cn": ["inner"], "member": [f"uid=ben,{PEOPLE}", OUTER]}),
     (OUTER, {"objectClass": ["groupOfNames"], "cn": ["outer"], "member": [f"UID=Anna, {PEOPLE}", INNER]}),
@@ -65,9 +69,28 @@ def opened(server: OpenLdap) -> Iterator[Open]:
 
 def test_everybody_is_read_in_full_every_night_and_the_report_says_why(opened: Open) -> None:
     night = told(opened())
-    assert (night.mode, night.cookie, len(night.read)) == (Mode.FULL, None, 602)
+    assert (night.mode, night.cookie, len(night.read)) == (Mode.FULL, None, 603)
     assert "does not offer DirSync" in night.notice
     assert night.gone == {}
+
+
+def test_a_night_reads_everybody_says_why_and_sends_only_what_changed(
+    server: OpenLdap, cloud: Emulator, tmp_path: Path
+) -> None:
+    cloud.tenant.add_account("cleo@contoso.test", mail="cleo@example.org", immutable_id="0816", synced=True)
+    settings = {
+        **{"LDAP_URI": server.uri, "LDAP_CA_FILE": str(server.ca_file), "LDAP_BASE_DN": PEOPLE},
+        **{"LDAP_USER": MANAGER, "LDAP_PASSWORD": server.password, "LDAP_ANCHOR": "employeeNumber"},
+    }
+    nights = Nights(tmp_path, {**settings, **cloud.environ()})
+
+    first, second = nights.sync(), nights.sync(days=1)
+
+    assert (first.code, first.totals["people"], first.totals["created"]) == (0, 603, 1), first.err
+    assert (second.code, second.report["mode"], second.requests["http"]) == (0, "full", 1)
+    assert any("does not offer DirSync, so everybody was read" in notice for notice in second.report["notices"])
+    assert second.totals["unchanged"] == 1
+    assert len(cloud.tenant.writes()) == 1
 
 
 def test_people_have_lasting_ids_and_are_found_by_name_and_id(opened: Open) -> None:
