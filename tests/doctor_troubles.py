@@ -12,6 +12,9 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
+
+from aiosmtpd.controller import Controller
 
 from connector.cloud.token_words import WORDS
 from connector.ledger.runs import begin_run, finish_run, save_outcome
@@ -25,6 +28,7 @@ from tests.test_sources_connect import DC, name_server
 from tests.ward import Ward
 
 Spoil = Callable[[Ward], object]
+MAIL = {"REPORT_MAIL_TO": "admin@contoso.test", "REPORT_MAIL_FROM": "photos@contoso.test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ def _row(name: str, spoil: Callable[[Ward], object], *, of: str, says: str, fix:
     TROUBLES.append(Trouble(name, spoil, check, status, says, fix))
 
 
-def _nobody_listens() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
 
@@ -161,12 +165,12 @@ def dns_knows_no_such_domain(ward: Ward) -> None:
 
 @trouble("directory-tls", "fail", "connection refused", "Check the port")
 def nobody_listens_there(ward: Ward) -> None:
-    ward.settings["LDAP_URI"] = f"ldaps://localhost:{_nobody_listens()}"
+    ward.settings["LDAP_URI"] = f"ldaps://localhost:{free_port()}"
 
 
 @trouble("directory-tls", "warn", "connection refused", "whether the server is up")
 def one_of_two_servers_is_down(ward: Ward) -> None:
-    ward.settings["LDAP_URI"] = f"{ward.domain.uri} ldaps://localhost:{_nobody_listens()}"
+    ward.settings["LDAP_URI"] = f"{ward.domain.uri} ldaps://localhost:{free_port()}"
 
 
 @trouble("directory-tls", "fail", "its certificate is not trusted", "LDAP_CA_FILE")
@@ -376,12 +380,12 @@ def graph_s_name_is_unknown(ward: Ward) -> None:
 
 @trouble("cloud-way", "fail", "refused the connection", "firewall (TCP 443 out)")
 def graph_refuses_the_connection(ward: Ward) -> None:
-    ward.settings["GRAPH_URL"] = f"https://127.0.0.1:{_nobody_listens()}"
+    ward.settings["GRAPH_URL"] = f"https://127.0.0.1:{free_port()}"
 
 
 @trouble("cloud-way", "fail", "by the proxy 127.0.0.1:", "HTTPS_PROXY")
 def the_proxy_is_down(ward: Ward) -> None:
-    ward.settings["HTTPS_PROXY"] = f"http://somebody:a-proxy-password@127.0.0.1:{_nobody_listens()}"
+    ward.settings["HTTPS_PROXY"] = f"http://somebody:a-proxy-password@127.0.0.1:{free_port()}"
 
 
 @trouble("graph", "fail", "the proxy wants a login (407)", "http://user:password@proxy:port")
@@ -637,6 +641,44 @@ def two_people_share_an_anchor(ward: Ward) -> None:
 )
 def entra_connect_writes_too(ward: Ward) -> None:
     competed(ward, 21)
+
+
+@trouble("mail", "warn", "the report cannot be mailed: 127.0.0.1: it does not answer", "Correct SMTP_URL")
+def the_mail_server_is_down(ward: Ward) -> None:
+    ward.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{free_port()}", **MAIL}
+
+
+def _mail_server(ward: Ward, **refused: str) -> None:
+    server = Controller(Porter(refused), hostname="127.0.0.1", port=free_port())
+    server.start()
+    ward.stack.callback(server.stop)
+    ward.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{server.port}", **MAIL}
+
+
+@trouble("mail", "warn", "takes no mail from photos@contoso.test for admin@contoso.test", "REPORT_MAIL_TO")
+def the_mail_server_refuses_the_receiver(ward: Ward) -> None:
+    _mail_server(ward, RCPT="550 no such mailbox")
+
+
+@trouble("mail", "warn", "it offers no STARTTLS, so the password was not sent", "Correct SMTP_URL")
+def the_mail_server_offers_no_encryption(ward: Ward) -> None:
+    _mail_server(ward)
+    ward.settings["SMTP_URL"] = ward.settings["SMTP_URL"].replace("smtp://", "smtp://photos:password@")
+
+
+class Porter:
+    """Answer some commands of a mail session as told, and take no mail."""
+
+    def __init__(self, refused: dict[str, str]) -> None:
+        self.refused, self.mails = refused, 0
+
+    async def handle_RCPT(self, _server: object, _session: object, envelope: Any, address: str, _: object) -> str:  # noqa: N802
+        envelope.rcpt_tos.append(address)
+        return self.refused.get("RCPT", "250 OK")
+
+    async def handle_DATA(self, *_: object) -> str:  # noqa: N802
+        self.mails += 1
+        return "250 OK"
 
 
 def competed(ward: Ward, people: int) -> None:

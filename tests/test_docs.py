@@ -49,6 +49,19 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     assert [link for link in local if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_into_a_page_finds_its_heading(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+    local = [(page.parent / name if name else page, anchor) for name, anchor in links if "://" not in name]
+    assert [anchor for target, anchor in local if anchor not in anchors(target)] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to a page's headings: small letters, no signs, hyphens for spaces."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("script", re.findall(r"^(scripts/[\w-]+)$", README, re.MULTILINE))
 def test_every_script_that_the_readme_names_can_be_run(script: str) -> None:
     path = ROOT / script

@@ -13,12 +13,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from aiosmtpd.controller import Controller
 
 from connector import doctor
 from connector.doctor import CHECKS, render_checks_md
 from connector.doctor.sky import LEAST, OPTIONAL
 from connector.doctor.tenant import SHAREPOINT_ROLES
-from tests.doctor_troubles import TROUBLES, Trouble, competed, to_sharepoint
+from tests.doctor_troubles import MAIL, TROUBLES, Porter, Trouble, competed, free_port, to_sharepoint
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
 from tests.ward import Ward
@@ -41,7 +42,8 @@ def test_where_all_is_well_the_code_is_0_and_nothing_was_written(ward: Ward, clo
     assert checked.wrong() == {}
     assert checked.code == 0
     assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == [
-        *("ledger", "directory-group", "directory-filter", "photo-policy", "sharepoint", "competing-writer")
+        *("ledger", "directory-group", "directory-filter", "photo-policy", "sharepoint", "competing-writer"),
+        "mail",
     ]
     assert {record.method for record in cloud.requests if record.kind == "graph"} == {"GET", "POST"}
     assert {record.path for record in cloud.requests if record.method == "POST" and record.kind == "graph"} == {
@@ -58,6 +60,11 @@ def test_where_everything_is_used_all_of_it_is_tried(ward: Ward, cloud: Emulator
     group = ward.directory.add_group(ward.ou, "Doctors and Pilots", ward.dns[:2])
     ward.settings |= {"LDAP_GROUP": group.dn, "LDAP_FILTER": "(mail=*)"}
     competed(ward, 20)
+    porter = Porter({})
+    server = Controller(porter, hostname="127.0.0.1", port=free_port())
+    server.start()
+    ward.stack.callback(server.stop)
+    ward.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{server.port}", **MAIL}
 
     checked = ward.check()
 
@@ -66,6 +73,8 @@ def test_where_everything_is_used_all_of_it_is_tried(ward: Ward, cloud: Emulator
     assert checked.of("people")[0]["detail"].startswith("2 people in scope")
     assert checked.of("competing-writer")[0]["detail"] == "in run 1 another writer was met for 20 people"
     assert "cloud" in checked.of("photo-policy")[0]["detail"]
+    assert checked.of("mail")[0]["detail"] == "the server takes reports for admin@contoso.test (always)"
+    assert porter.mails == 0, "the doctor sends no mail"
 
 
 @pytest.mark.parametrize("case", TROUBLES, ids=lambda case: case.name)

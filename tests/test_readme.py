@@ -83,7 +83,8 @@ class Evening:
 def filled_in(lines: str, values: dict[str, str]) -> str:
     """Replace the example values that are of another house; every name in `values` must be there."""
     for name, value in values.items():
-        lines, count = re.subn(rf"^{name}=.*$", lambda _, line=f"{name}={value}": line, lines, flags=re.MULTILINE)
+        line = f"{name}={value}".replace("\\", r"\\")
+        lines, count = re.subn(rf"^{name}=.*$", line, lines, flags=re.MULTILINE)
         assert count == 1, f"the README does not set {name}"
     return lines
 

@@ -122,7 +122,7 @@ def test_a_run_without_totals_has_no_numbers_and_no_bar():
 
 def test_accounts_that_are_nobodys_are_listed_as_far_as_a_page_should():
     upns = [f"stray{n}@contoso.com<b>" for n in range(600)]
-    report = a_run(unmatched=lambda: iter(upns), totals=a_run().totals | {"unmatched_accounts": 600})
+    report = a_run(unmatched=lambda: iter(upns), totals={**a_run().totals, "unmatched_accounts": 600})
     text = html(report)
     assert text.count("@contoso.com&lt;b&gt;</li>") == 500
     assert "And 100 more;" in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.doctor import directory, machine, match, people, sky, tenant
+from connector.doctor import directory, machine, mail, match, people, sky, tenant
 from connector.doctor.finding import Check
 
 _S = ("settings",)
@@ -206,5 +206,12 @@ CHECKS: tuple[Check, ...] = (
         " Connect writes",
         look=machine.look_for_competitors,
         needs=("ledger",),
+    ),
+    Check(
+        id="mail",
+        what="Mail server",
+        about="! when it cannot be reached, encrypted or signed in to, or would not take the report (none is sent)",
+        look=mail.look_at_mail,
+        needs=_S,
     ),
 )

@@ -73,6 +73,26 @@ def mail_report(report: RunReport, settings: Settings) -> str:
     return ""
 
 
+def try_mail_server(settings: Settings) -> str:
+    """Go as far as a mail goes without sending one; return a warning sentence where it would fail, else nothing.
+
+    The server is asked whether it takes mail from the sender and for everybody who gets the report (RFC 5321: MAIL,
+    RCPT, then RSET). The settings must name server, sender and receivers.
+    """
+    server = urlsplit(settings.smtp_url.get_secret_value() if settings.smtp_url else "")
+    try:
+        with _session(server) as session:
+            session.mail(settings.report_mail_from or "")
+            answers = {address: session.rcpt(address) for address in settings.report_mail_to}
+            session.rset()
+    except (OSError, ValueError, ConnectorError) as error:
+        return f"{server.hostname}: {_told(error)}"
+    refused = sorted(address for address, (code, _) in answers.items() if code >= 400)
+    return (
+        f"{server.hostname} takes no mail from {settings.report_mail_from} for {', '.join(refused)}." if refused else ""
+    )
+
+
 def compose(report: RunReport, *, to: tuple[str, ...], sender: str) -> EmailMessage:
     """Return the mail: text, HTML, and the table as a file. A line break in an address raises ValueError."""
     table = _table(report)
