@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from connector.model import MatchRule
+from connector.sources.folder import CONTEXT, FolderSource
 from tests.lab.graph import Emulator
 from tests.lab.pictures import jpeg
 from tests.nights import Nights, shown
@@ -180,3 +185,104 @@ def test_files_may_be_named_by_other_keys(
     told = nights.sync()
 
     assert told.totals["created"] == 1, told.out
+
+
+def test_the_content_of_a_file_tells_what_changed_and_not_its_date(
+    nights: Nights, pictures: Path, cloud: Emulator
+) -> None:
+    people(cloud, "anna", "ben")
+    touched = put(pictures, "anna@contoso.test.jpg", "anna")
+    path = put(pictures, "ben@contoso.test.jpg", "ben")
+    nights.sync()
+    os.utime(touched, (LONG_AGO + 600, LONG_AGO + 600))
+    path.write_bytes(jpeg("ben, older", (300, 300)))
+    os.utime(path, (LONG_AGO, LONG_AGO))
+
+    told = nights.sync(days=1)
+
+    assert (told.totals["replaced"], told.totals["unchanged"]) == (1, 1)
+    assert told.of("ben@contoso.test") == ("replace", "source-changed")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a name is always text")
+def test_a_file_whose_name_is_no_text_is_told_and_hinders_nobody(
+    nights: Nights, pictures: Path, cloud: Emulator
+) -> None:
+    people(cloud, "anna")
+    put(pictures, "anna@contoso.test.jpg", "anna")
+    Path(os.fsdecode(os.fsencode(pictures) + b"/zo\xeb@contoso.test.jpg")).write_bytes(jpeg("zoe", (300, 300)))
+
+    told = nights.sync()
+
+    assert (told.code, told.totals["people"], told.totals["created"]) == (0, 1, 1), told.err
+    assert r"zo\xeb@contoso.test.jpg" in told.out
+    assert "not UTF-8" in told.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the name is made too long by relative steps")
+def test_a_file_that_vanished_is_no_cleared_photo_where_a_folder_below_could_not_be_read(
+    nights: Nights, pictures: Path, cloud: Emulator
+) -> None:
+    nights.settings["SYNC_REMOVED"] = "remove"
+    (anna,) = people(cloud, "anna")
+    path = put(pictures, "anna@contoso.test.jpg", "anna")
+    nights.sync()
+    path.unlink()
+    here = os.open(pictures, os.O_RDONLY)
+    for _ in range(20):  # longer than any path may be, so that it cannot be listed, whoever asks
+        os.mkdir("x" * 250, dir_fd=here)
+        here, above = os.open("x" * 250, os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+
+    told = nights.sync(days=1)
+
+    assert told.code == 5, told.out
+    assert "File name too long" in told.err
+    assert cloud.tenant.photo(anna) is not None
+    shutil.rmtree(pictures / ("x" * 250))
+    assert nights.sync(days=1).of("anna@contoso.test") == ("remove", "source-removed")
+
+
+def test_what_is_held_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
+    for number in range(12_000):
+        (tmp_path / f"person.number.{number:06}@contoso.test.jpg").touch()
+    source = FolderSource(tmp_path, MatchRule.UPN)
+
+    def read() -> int:
+        return sum(len(page.events) for page in source.read(CONTEXT, None).pages)
+
+    read()  # what Python itself sets aside for so many names is not ours
+    tracemalloc.start()
+    count = read()
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    source.close()
+
+    assert count == 12_000
+    assert peak_bytes < 1_000_000, "a list of all names alone would hold more"
+
+
+def test_a_page_of_large_files_holds_few_of_them(tmp_path: Path) -> None:
+    for number in range(7):
+        with (tmp_path / f"p{number}.jpg").open("wb") as stream:
+            stream.truncate(19_000_000)
+        os.utime(tmp_path / f"p{number}.jpg", (LONG_AGO, LONG_AGO))
+    source = FolderSource(tmp_path, MatchRule.SAM_ACCOUNT_NAME)
+
+    sizes = [len(page.events) for page in source.read(CONTEXT, None).pages]
+    source.close()
+
+    assert sizes == [3, 3, 1, 0]
+
+
+def test_who_was_postponed_is_sent_by_the_next_nights(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+    nights.settings["SYNC_MAX_UPLOADS"] = "2"
+    names = [f"p{number}" for number in range(5)]
+    people(cloud, *names)
+    for name in names:
+        put(pictures, f"{name}@contoso.test.jpg", name)
+
+    told = [nights.sync(days=1) for _ in range(3)]
+
+    assert [(one.code, one.totals["created"]) for one in told] == [(7, 2), (7, 2), (0, 1)]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from connector.errors import Unreachable
 from connector.model import MatchRule, Person, SourcePhoto
 from connector.sources import Cookie, Mode, Page, PersonRead, Reading
+from connector.sources.listing import SHOWN, Listing, folded, unreadable
 
 CONTEXT = "folder"
 ATTRIBUTE = "file"
@@ -23,25 +21,7 @@ ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", "
 SETTLED_SECONDS = 60.0
 # No picture is larger; what is, is read so far that it is told as too large.
 MOST_BYTES = 20_000_001
-PAGE_FILES = 50
-NAMED_DUPLICATES = 10
-
-
-@dataclass(slots=True)
-class Listing:
-    """Hold the files by person: the name they are filed under, Unicode NFC without letter case."""
-
-    files: dict[str, Path] = field(default_factory=dict)
-    duplicates: dict[str, list[Path]] = field(default_factory=dict)
-
-    def add(self, key: str, path: Path) -> None:
-        """Add a file; from the second of one name on, none of them is used."""
-        if key in self.duplicates:
-            self.duplicates[key].append(path)
-        elif key in self.files:
-            self.duplicates[key] = [self.files.pop(key), path]
-        else:
-            self.files[key] = path
+PAGE_FILES, PAGE_BYTES = 50, 50_000_000
 
 
 class FolderSource:
@@ -66,90 +46,85 @@ class FolderSource:
 
     def read(self, context: str, cookie: Cookie | None) -> Reading:
         """Read all files: their bytes tell what changed, whatever their dates say."""
-        self._listed = self._list()
-        return Reading(Mode.FULL, self._pages(self._listed), self._notice(self._listed), absent_is_cleared=True)
+        listed = self._list()
+        return Reading(Mode.FULL, self._pages(listed), self._notice(listed), absent_is_cleared=True)
 
     def roster(self, context: str) -> Iterator[str] | None:
         """Return None: a folder knows no groups."""
         return None
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
-        """Read these people's files again; one that vanished since is left out, unless its folder is there."""
-        listed = self._list()
-        for person_id in person_ids:
-            key = person_id.removeprefix(f"{CONTEXT}:")
-            if key in listed.files:
-                yield self._read(key, listed.files[key])
-            elif key in listed.duplicates:
-                yield self._duplicate(key, listed.duplicates[key])
-            else:
-                yield PersonRead(self._person(key, key), cleared=frozenset({ATTRIBUTE}))
+        """Read these people's files again; whoever has none any more has none in a folder that was listed anew."""
+        keys = [person_id.removeprefix(f"{CONTEXT}:") for person_id in person_ids]
+        listed = self._listing_for(keys)
+        for key in keys:
+            names = listed.names(key)
+            yield (
+                self._read(key, names) if names else PersonRead(self._person(key, key), cleared=frozenset({ATTRIBUTE}))
+            )
 
     def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
         """Yield which of these people have a file now."""
         listed = self._list()
-        there = listed.files.keys() | listed.duplicates.keys()
-        yield from (one for one in person_ids if one.removeprefix(f"{CONTEXT}:") in there)
+        yield from (one for one in person_ids if listed.names(one.removeprefix(f"{CONTEXT}:")))
 
     def find(self, name: str) -> Sequence[PersonRead]:
         """Find the person whose file has this name, with or without its ending."""
-        listed, key = self._list(), _folded(name)
-        if key in listed.files:
-            return [self._read(key, listed.files[key])]
-        return [self._read(one, path) for one, path in listed.files.items() if self._name(path) == name]
+        listed, key = self._list(), folded(name)
+        key = key if len(listed.names(key)) == 1 else listed.key_of(name)
+        return [self._read(key, listed.names(key))] if key else []
 
     def close(self) -> None:
         """Forget the listing."""
+        if self._listed is not None:
+            self._listed.close()
         self._listed = None
 
     def _list(self) -> Listing:
-        listing = Listing()
-        for path in _walk(self._folder):
-            if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
-                listing.add(_folded(path.stem), path)
-        return listing
+        self.close()
+        self._listed = Listing(self._folder, ENDINGS)
+        return self._listed
+
+    def _listing_for(self, keys: Sequence[str]) -> Listing:
+        """Return the listing at hand where each of them still has the file that it names, else a new one."""
+        listed = self._listed
+        if listed is not None and all(self._is_there(listed.names(key)) for key in keys):
+            return listed
+        return self._list()
+
+    def _is_there(self, names: Sequence[str]) -> bool:
+        return len(names) == 1 and (self._folder / names[0]).exists()
 
     def _notice(self, listing: Listing) -> str:
-        if not listing.duplicates:
-            return ""
-        named = [
-            " and ".join(self._name(path) for path in paths)
-            for paths in islice(listing.duplicates.values(), NAMED_DUPLICATES)
-        ]
-        count = len(listing.duplicates)
-        return f"{count} people have several files, of which none is used: {'; '.join(named)}. Leave one of each."
+        notices = []
+        if count := listing.count_duplicates():
+            named = "; ".join(" and ".join(names) for names in islice(listing.duplicates(), SHOWN))
+            notices.append(f"{count} people have several files, of which none is used: {named}. Leave one of each.")
+        if count := listing.nameless:
+            named = "; ".join(listing.nameless_shown)
+            notices.append(f"{count} files have names that are not UTF-8, and are left out: {named}. Rename them.")
+        return " ".join(notices)
 
     def _pages(self, listing: Listing) -> Iterator[Page]:
-        events = self._events(listing)
-        while page := list(islice(events, PAGE_FILES)):
+        for page in _in_pages(self._read(key, names) for key, names in listing.people()):
             yield Page(page)
         if not self._folder.is_dir():
-            raise self._unreadable("it went away while it was read")
+            raise unreadable(self._folder, "it went away while it was read")
         yield Page([], complete=True)
 
-    def _events(self, listing: Listing) -> Iterator[PersonRead]:
-        for key, path in sorted(listing.files.items()):
-            yield self._read(key, path)
-        for key, paths in sorted(listing.duplicates.items()):
-            yield self._duplicate(key, paths)
-
-    def _read(self, key: str, path: Path) -> PersonRead:
-        person = self._person(key, self._name(path))
-        content_bytes = self._bytes(path)
+    def _read(self, key: str, names: Sequence[str]) -> PersonRead:
+        person = self._person(key, " | ".join(names))
+        content_bytes = self._bytes(self._folder / names[0]) if len(names) == 1 else None
         if content_bytes is None:
             return PersonRead(person, unread=frozenset({ATTRIBUTE}))
         return PersonRead(person, (SourcePhoto(ATTRIBUTE, content_bytes),))
-
-    def _duplicate(self, key: str, paths: Sequence[Path]) -> PersonRead:
-        person = self._person(key, " | ".join(self._name(path) for path in paths))
-        return PersonRead(person, unread=frozenset({ATTRIBUTE}))
 
     def _bytes(self, path: Path) -> bytes | None:
         """Return a file's bytes; None while it is being written, or cannot be read (a lock, a right)."""
         try:
             with path.open("rb") as stream:
                 before = os.fstat(stream.fileno())
-                content_bytes = stream.read(MOST_BYTES)
+                content_bytes = stream.read(min(MOST_BYTES, before.st_size + 1))  # so much is set aside at once
                 after = os.fstat(stream.fileno())
         except OSError:
             return None
@@ -159,7 +134,7 @@ class FolderSource:
 
     def _person(self, key: str, name: str) -> Person:
         exact = unicodedata.normalize("NFC", Path(name).stem)  # an employee ID is compared with its letter case
-        value = exact if _folded(exact) == key else key
+        value = exact if folded(exact) == key else key
         named = {rule: value if rule is self._key else "" for rule in MatchRule}
         return Person(
             id=f"{CONTEXT}:{key}",
@@ -170,35 +145,16 @@ class FolderSource:
             sam_account_name=named[MatchRule.SAM_ACCOUNT_NAME],
         )
 
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self._folder).as_posix()
 
-    def _unreadable(self, why: str) -> Unreachable:
-        fix = "Check FOLDER_PATH and the rights on it and on everything below; nothing was changed for anybody."
-        return Unreachable("folder", f"{self._folder} could not be read: {why}.", fix)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield every regular file below a folder, in a stable order; whatever cannot be listed is raised."""
-
-    def failed(error: OSError) -> None:
-        fix = "Check FOLDER_PATH and the rights on it and on everything below; nothing was changed for anybody."
-        raise Unreachable("folder", f"{error.filename} could not be read: {error.strerror}.", fix) from error
-
-    for place, folders, files in os.walk(folder, onerror=failed):
-        folders.sort()
-        for name in sorted(files):
-            path = Path(place, name)
-            if _is_regular(path):
-                yield path
-
-
-def _is_regular(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except FileNotFoundError:
-        return False
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+def _in_pages(events: Iterable[PersonRead]) -> Iterator[list[PersonRead]]:
+    """Cut into pages of so many files, or fewer large ones."""
+    page: list[PersonRead] = []
+    page_bytes = 0
+    for event in events:
+        page.append(event)
+        page_bytes += sum(len(photo.content_bytes) for photo in event.photos)
+        if len(page) == PAGE_FILES or page_bytes >= PAGE_BYTES:
+            yield page
+            page, page_bytes = [], 0
+    if page:
+        yield page
