@@ -199,6 +199,29 @@ def test_a_domain_that_cannot_be_read_is_no_brake_for_the_others(forest: Forest)
     assert {mended.of(one.upn) for one in abroad[1:]} == {("skip", "out-of-scope")}
 
 
+def test_what_passed_while_a_domain_was_down_does_not_add_up_to_a_brake(forest: Forest) -> None:
+    office = forest.office
+    office.settings["SYNC_MAX_REMATCHES"] = "2"
+    team, abroad = office.team(6), [forest.hire_in_branch(f"abroad{number}") for number in range(3)]
+    office.sync()
+    forest.branch.knobs.refuse_dirsync = (51, "")
+
+    nights = []
+    for pair in (team[:2], team[2:4]):
+        for one in pair:
+            office.cloud.tenant.update_account(one.account_id, immutable_id="")
+        nights.append(office.sync(days=1))
+    for one in abroad:
+        office.cloud.tenant.update_account(one.account_id, immutable_id="")
+    nights.append(office.sync(days=1))
+    forest.branch.knobs.refuse_dirsync = None
+    back = office.sync(days=1)
+
+    assert [told.code for told in nights] == [5, 5, 5], "two at a time pass"
+    assert back.code == 4, "the three of the domain that was down are judged when it is back"
+    assert "3 people changed or lost their account since last night" in back.err
+
+
 def test_a_new_member_of_the_group_belongs_to_the_domain_that_has_them(forest: Forest) -> None:
     group = f"CN=Pilot,{ROOT}"
     for tree in (forest.office.house.tree, forest.branch.tree):

@@ -134,11 +134,15 @@ def count_settled(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> in
     return count
 
 
-def settle_matches(db: sqlite3.Connection) -> None:
-    """Take tonight's accounts as the ones to compare with next night: the brakes were passed."""
+def settle_matches(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> None:
+    """Take tonight's accounts as the ones to compare with next night: the brakes were passed.
+
+    People of contexts in `unread` were not judged; they are compared with what they had as before.
+    """
     db.execute(
-        "UPDATE people SET settled_account_id = account_id "
-        "WHERE state = 'in-scope' AND settled_account_id <> account_id"
+        "UPDATE people SET settled_account_id = account_id WHERE state = 'in-scope' "
+        f"AND settled_account_id <> account_id AND context NOT IN ({_marks(unread)})",
+        tuple(unread),
     )
 
 

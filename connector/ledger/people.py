@@ -248,9 +248,11 @@ def vanished(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     return {row["attribute"]: (row["had"], row["lost"]) for row in db.execute(query)}
 
 
-def settle_vanished(db: sqlite3.Connection) -> None:
-    """Forget the values that are gone, and the pictures nobody has: the brakes were passed."""
-    if db.execute("DELETE FROM photos WHERE gone_run IS NOT NULL").rowcount:
+def settle_vanished(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> None:
+    """Forget the values that are gone, but for contexts in `unread`, and the pictures nobody has: the brakes passed."""
+    others = f"SELECT id FROM people WHERE context IN ({', '.join('?' * len(unread))})"
+    gone = f"DELETE FROM photos WHERE gone_run IS NOT NULL AND person_id NOT IN ({others})"
+    if db.execute(gone, tuple(unread)).rowcount:
         db.execute(
             "DELETE FROM pictures WHERE NOT EXISTS "
             "(SELECT 1 FROM photos WHERE photos.source_sha256 = pictures.source_sha256) "

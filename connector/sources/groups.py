@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import ldap3
@@ -25,10 +26,10 @@ _FINDING = "looking for LDAP_GROUP"
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Tell members apart: by a filter term where the server can (AD), else by their DNs."""
+    """Tell members apart: by a filter term where the server can (AD), else by their DNs, each kept as 16 bytes."""
 
     term: str
-    dns: frozenset[Parts] | None
+    marks: frozenset[bytes] | None
 
     def narrowed(self, filter_text: str) -> str:
         """Return the filter, narrowed to members where the server can tell them."""
@@ -36,7 +37,7 @@ class Members:
 
     def has(self, entry: RawEntry) -> bool:
         """Tell whether an entry that the filter let through is a member."""
-        return self.dns is None or names.parts(entry.dn) in self.dns
+        return self.marks is None or _mark(names.parts(entry.dn)) in self.marks
 
 
 EVERYBODY = Members("", None)
@@ -92,30 +93,35 @@ def _rid(group: RawEntry) -> int:
     return int(struct.unpack("<I", sid[-4:])[0]) if len(sid) >= 12 else 0
 
 
-def _listed(session: Session, group: str, context: str) -> frozenset[Parts]:
+def _listed(session: Session, group: str, context: str) -> frozenset[bytes]:
     """Gather the members of groupOfNames entries, nested ones too, by following the lists from the top."""
-    lists: dict[Parts, list[Parts]] = {}
+    lists: dict[bytes, list[bytes]] = {}
+    top = None
     for entries in walk(session, Query(context, _OTHER_GROUPS, ["cn", "member", "uniqueMember"])):
         for entry in entries:
+            name = names.parts(entry.dn)
             told = (*entry.values.get("member", ()), *entry.values.get("uniquemember", ()))
-            lists[names.parts(entry.dn)] = [names.parts(dn.decode("utf-8", "replace")) for dn in told]
-    top = _top(lists, group)
+            lists[_mark(name)] = [_mark(names.parts(dn.decode("utf-8", "replace"))) for dn in told]
+            top = top or (_mark(name) if _is_called(name, group) else None)
     if top is None:
         raise _no_group(session, group)
-    return _reached(top, lambda name: lists.get(name, []))
+    return _reached(top, lists)
 
 
-def _top(lists: dict[Parts, list[Parts]], group: str) -> Parts | None:
-    wanted = names.parts(group) if "=" in group else (f"cn={group.casefold()}",)
-    return next((name for name in lists if name == wanted or name[:1] == wanted), None)
+def _is_called(name: Parts, group: str) -> bool:
+    return name == names.parts(group) if "=" in group else name[:1] == (f"cn={group.casefold()}",)
 
 
-def _reached(top: Parts, below: Callable[[Parts], Sequence[Parts]]) -> frozenset[Parts]:
-    seen: set[Parts] = set()
+def _mark(name: Parts) -> bytes:
+    return hashlib.blake2b("\0".join(name).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _reached(top: bytes, lists: Mapping[bytes, Sequence[bytes]]) -> frozenset[bytes]:
+    seen: set[bytes] = set()
     waiting = [top]
     while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting.extend(below(name))
+        mark = waiting.pop()
+        if mark not in seen:
+            seen.add(mark)
+            waiting.extend(lists.get(mark, ()))
     return frozenset(seen)

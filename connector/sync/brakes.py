@@ -20,10 +20,10 @@ def check_plan(night: Night) -> None:
         raise BrakeError(f"A brake stopped the run before its first write: {reasons}", fixes)
     for trip in trips:
         night.tell(f"Passed by --force: {trip.message}")
-    if not (night.options.only or night.unread):
+    if not night.options.only:
         with transaction(night.db):
-            settle_matches(night.db)
-            settle_vanished(night.db)
+            settle_matches(night.db, unread=night.unread)
+            settle_vanished(night.db, unread=night.unread)
 
 
 def _counts(night: Night) -> PlanCounts:
