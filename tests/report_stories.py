@@ -37,7 +37,7 @@ def awkward_outcomes() -> list[Outcome]:
         an_outcome(Action.CREATE, Reason.FIRST_UPLOAD, number=1, person="CN=José Ñandú,OU=Staff,DC=contoso,DC=com"),
         an_outcome(Action.CREATE, Reason.FIRST_UPLOAD, number=2, person=f"CN={SCRIPT_NAME},OU=Staff,DC=contoso,DC=com"),
         an_outcome(Action.REPLACE, Reason.CLOUD_DIFFERS, number=3, detail="The cloud photo is 648 × 648 pixels."),
-        an_outcome(Action.KEEP, Reason.CONFLICT_STANDING, number=4),
+        an_outcome(Action.KEEP, Reason.CONFLICT_STANDING, number=4, conflict=True),
         an_outcome(Action.CREATE, Reason.CLOUD_REMOVED, number=5),
         an_outcome(Action.REMOVE, Reason.SOURCE_REMOVED, number=6, source_sha256=None),
         an_outcome(Action.FAIL, Reason.ACCESS_DENIED, number=7),

@@ -132,6 +132,27 @@ def test_a_conflict_that_was_left_ends_when_the_policy_becomes_source(office: Of
     assert shows(office, bob, "bob")
 
 
+def listed(told: Told) -> int:
+    """Count the outcomes that the JSON report marks as conflicts."""
+    return sum(bool(outcome["conflict"]) for outcome in told.report["outcomes"])
+
+
+@pytest.mark.parametrize("conflict", POLICIES)
+def test_as_many_conflicts_are_listed_as_are_counted(office: Office, conflict: str) -> None:
+    office.settings["SYNC_CONFLICT"] = conflict
+    team = office.team(3)
+    office.sync()
+    office.cloud.tenant.set_photo(team[0].account_id, face("edited"))
+    office.cloud.tenant.clear_photo(team[1].account_id)
+
+    nights = [office.sync("--full", days=1), office.sync("--full", days=1), office.sync(days=1)]
+    desk = office.sync("--only", team[0].name, "--overwrite", days=1)
+
+    standing = 2 if conflict == "report" else 0
+    assert [told.totals["conflicts"] for told in nights] == [2, standing, standing]
+    assert [listed(told) for told in (*nights, desk)] == [told.totals["conflicts"] for told in (*nights, desk)]
+
+
 # ------------------------------------------------------------------------------------------------ no edit at all
 
 

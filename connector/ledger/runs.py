@@ -222,6 +222,7 @@ def _outcome(row: sqlite3.Row) -> Outcome:
         source_sha256=row["source_sha256"] or None,
         person_id=row["person_id"],
         target=row["target"],
+        conflict=bool(row["conflict"]),
     )
 
 

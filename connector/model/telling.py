@@ -13,7 +13,7 @@ from connector.model.words import Action, Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Tell what happened to one person, in the words of the report."""
+    """Tell what happened to one person, in the words of the report; `conflict` counts and lists it as one."""
 
     person: str
     upn: str
@@ -24,6 +24,7 @@ class Outcome:
     source_sha256: str | None = None
     person_id: str = ""
     target: str = "graph"
+    conflict: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -225,8 +225,9 @@ ADVICE: Mapping[Reason, Advice] = {reason: advice for group in GROUPS.values() f
 
 
 def is_conflict(outcome: Outcome) -> bool:
-    """Say whether two sides disagreed about this person's photo, whoever won."""
-    return outcome.reason in CONFLICTS and outcome.action is not Action.FAIL
+    """Say whether two sides disagreed about this photo, whoever won; what merely stands is one while it is listed."""
+    by_reason = outcome.reason in CONFLICTS and outcome.reason is not Reason.CONFLICT_STANDING
+    return outcome.action is not Action.FAIL and (outcome.conflict or by_reason)
 
 
 def needs_attention(outcome: Outcome) -> bool:
