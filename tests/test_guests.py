@@ -98,6 +98,43 @@ def test_a_guest_with_a_picture_in_the_folder_gets_that(nights: Nights, cloud: E
     assert shown(cloud, gwen).shows_same(read_print(OWN))
 
 
+@pytest.mark.parametrize("removed", ["keep", "remove"])
+def test_a_guest_whose_own_picture_left_the_source_gets_the_common_one_only_where_none_is_left(
+    nights: Nights, cloud: Emulator, tmp_path: Path, removed: str
+) -> None:
+    nights.settings["SYNC_REMOVED"] = removed
+    gwen = guest(cloud, "gwen")
+    path = tmp_path / "pictures" / "gwen@partner.example.jpg"
+    path.write_bytes(OWN)
+    os.utime(path, (time.time() - 3600,) * 2)
+    assert nights.sync().of(path.name) == ("create", "first-upload")
+    path.unlink()
+
+    nights.sync(days=1)
+    later = [nights.sync(*options, days=1) for options in ((), ("--full",), ())]
+
+    assert {told.code for told in later} == {0}
+    assert shown(cloud, gwen).shows_same(read_print(OWN if removed == "keep" else LOGO))
+    assert later[-1].totals["created"] + later[-1].totals["replaced"] == 0
+
+
+def test_a_picture_that_came_for_a_guest_is_replaced_and_the_common_one_never_counts_as_their_own(
+    nights: Nights, cloud: Emulator, tmp_path: Path
+) -> None:
+    nights.settings["SYNC_CONFLICT"] = "cloud"  # people keep their own photos; the common one is nobody's own
+    gwen = guest(cloud, "gwen")
+    nights.sync()
+    path = tmp_path / "pictures" / "gwen@partner.example.jpg"
+    path.write_bytes(OWN)
+    os.utime(path, (time.time() - 3600,) * 2)
+
+    told = nights.sync(days=1)
+
+    assert told.of(path.name) == ("replace", "source-changed"), told.out
+    assert told.totals["conflicts"] == 0
+    assert shown(cloud, gwen).shows_same(read_print(OWN))
+
+
 def test_without_the_setting_guests_are_nobody(nights: Nights, cloud: Emulator) -> None:
     guest(cloud, "bare")
     nights.sync()
@@ -154,3 +191,44 @@ def test_a_contact_is_matched_to_the_guest_with_its_mail_and_to_nobody_where_two
     assert told.totals["created"] == 1, told.out
     assert shown(cloud, gwen).shows_same(read_print(OWN))
     assert told.reasons()["ambiguous-match"] == 1
+
+
+def filed(tmp_path: Path, name: str, content_bytes: bytes) -> None:
+    """File a picture for somebody by mail, an hour ago."""
+    path = tmp_path / "pictures" / f"{name}@contoso.test.jpg"
+    path.write_bytes(content_bytes)
+    os.utime(path, (time.time() - 3600,) * 2)
+
+
+def test_a_member_without_a_mailbox_gets_a_picture_of_at_most_100_kb_at_the_second_try(
+    nights: Nights, cloud: Emulator, tmp_path: Path
+) -> None:
+    nights.settings["PHOTO_SIZE"] = "2000"
+    account_id = cloud.tenant.add_account("anna@contoso.test", mail="anna@contoso.test", trouble="small-only")
+    filed(tmp_path, "anna", jpeg("anna", (2000, 2000)))
+
+    told, quiet = nights.sync(), nights.sync("--full", days=1)
+
+    assert (told.code, told.totals["created"]) == (0, 1), told.out
+    assert shown(cloud, account_id).shows_same(read_print(jpeg("anna", (2000, 2000))))
+    puts = [record for record in cloud.log.records() if record.method == "PUT"]
+    sizes = [int(record.headers["content-length"]) for record in puts]
+    assert sizes[0] > 100_000 >= sizes[1]
+    assert len(sizes) == 2, "and it is not sent again the night after"
+    assert quiet.totals["replaced"] == 0
+
+
+def test_a_member_whom_the_service_takes_no_picture_for_is_told_and_not_tried_every_night(
+    nights: Nights, cloud: Emulator, tmp_path: Path
+) -> None:
+    cloud.tenant.add_account("anna@contoso.test", mail="anna@contoso.test", trouble="no-mailbox")
+    filed(tmp_path, "anna", jpeg("anna", (300, 300)))
+
+    first, second = nights.sync(), nights.sync(days=1)
+    filed(tmp_path, "anna", jpeg("anna, older", (300, 300)))
+    third = nights.sync(days=1)
+
+    assert [told.reasons() for told in (first, second, third)] == [{"no-mailbox": 1}] * 3
+    assert [told.code for told in (first, second, third)] == [0, 0, 0]
+    assert second.requests["http"] == 1, "the delta alone"
+    assert third.requests["http"] > 1, "another picture is another try"
