@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,6 +92,22 @@ def test_somebody_who_changes_during_a_walk_comes_again_and_the_later_reading_co
     assert isinstance(before, PersonRead)
     assert (before.person.id, before.photos[0].content_bytes) == (first.id, b"0")
     assert [event.photos[0].content_bytes for event in again] == [b"new"]
+
+
+def test_a_walk_over_four_times_the_people_takes_no_more_memory() -> None:
+    def peak(people: int) -> int:
+        with House(Tree(people=people, make=somebody)) as house:
+            pages = house.source().read(ROOT, None).pages
+            tracemalloc.start()
+            try:
+                assert sum(len(page.events) for page in pages) == people
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    peak(1_000)  # what is made once, whoever comes first
+    few, many = peak(1_500), peak(6_000)
+    assert many <= 1.1 * few, f"{few // 1024} KiB for 1,500 people, {many // 1024} KiB for 6,000"
 
 
 def test_referral_items_are_no_people(crowd: House) -> None:
