@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from connector.cli import commands
 from connector.cloud.token_words import WORDS
 from connector.config import Settings
 from connector.sources.trouble import of_bind
+from tests.lab.directory import Directory
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
@@ -194,3 +196,23 @@ def test_every_command_that_a_page_shows_can_be_typed(page: Path) -> None:
         assert isinstance(command, click.Command), f"there is no command {name}"
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} - known - {"--help"} == set(), line
+
+
+@pytest.mark.samba
+def test_the_schema_guids_in_the_page_are_those_of_a_real_directory(directory: Directory) -> None:
+    page = " ".join((ROOT / "docs" / "permissions.md").read_text(encoding="utf-8").split())
+    named = dict(re.findall(r"(jpegPhoto|mS-DS-ConsistencyGuid|the class user) `([0-9a-f-]{36})`", page))
+    schema = f"CN=Schema,CN=Configuration,{directory.controller.base_dn}"
+
+    found = directory.search(
+        schema,
+        "(|(lDAPDisplayName=jpegPhoto)(lDAPDisplayName=mS-DS-ConsistencyGuid)"
+        "(&(objectClass=classSchema)(lDAPDisplayName=user)))",
+        "lDAPDisplayName",
+        "schemaIDGUID",
+    )
+
+    told = {
+        values["lDAPDisplayName"][0].decode(): str(uuid.UUID(bytes_le=values["schemaIDGUID"][0])) for _, values in found
+    }
+    assert {name.removeprefix("the class "): guid for name, guid in named.items()} == told
