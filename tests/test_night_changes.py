@@ -36,6 +36,12 @@ def standing(office: Office) -> int:
         return count
 
 
+def places(office: Office) -> dict[str, bytes]:
+    """Return where the last reading ended on each side: a cookie by naming context, a link for the accounts."""
+    with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db:
+        return dict(db.execute("SELECT context, cookie FROM cookies").fetchall())
+
+
 def retold(office: Office, run: int) -> dict[str, Any]:
     """Type `report RUN` and read it."""
     told = office.nights.type("report", str(run), "--env-file", str(office.nights.env_file()), "--format", "json")
@@ -409,6 +415,22 @@ def test_another_tenant_of_accounts_is_listed_anew(office: Office) -> None:
     told = office.sync(days=1)
 
     assert (told.code, told.requests["http"], told.totals["unchanged"]) == (0, 2, 2)
+    assert any("accounts are others than last time" in notice for notice in told.report["notices"])
+    assert is_quiet(office.sync(days=1))
+
+
+def test_a_full_night_takes_a_new_cookie_and_a_new_link(office: Office) -> None:
+    office.team(2)
+    office.sync()
+    before = places(office)
+    office.hire("new")
+
+    told = office.sync("--full", days=1)
+
+    after = places(office)
+    assert (told.code, told.report["mode"], told.report["notices"]) == (0, "full", [])
+    assert before.keys() == after.keys() == {"accounts", ROOT}
+    assert all(before[name] != after[name] for name in after)
     assert is_quiet(office.sync(days=1))
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.lab.graph import Emulator
 from tests.lab.ldapserver_tree import Tree
+from tests.lab.ldapserver_wire import DIRSYNC
 from tests.nights import Told
 from tests.office import Office, crowd, face, populate
 
@@ -70,10 +71,13 @@ def test_adopting_10_000_photos_costs_at_most_0_12_requests_each_and_no_upload(c
 
 
 def test_a_quiet_night_asks_at_most_three_times_and_reads_nobody(city: City) -> None:
+    city.office.house.server.asked.clear()
+
     told = city.night()
 
     assert told.requests["http"] <= 3
     assert told.requests["ldap_entries"] == 0
+    assert len([asked for asked in city.office.house.server.asked if DIRSYNC in asked.controls]) == 1
     assert photo_requests(city.office.cloud) == []
 
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
-from connector.cloud.accounts import LinkExpired, changes, get_accounts, latest_link, list_accounts
+from connector.cloud.accounts import FIELDS, LinkExpired, changes, get_accounts, latest_link, list_accounts
 from connector.cloud.transport import Transport
 from connector.config import SourceKind, cloud_urls
 from connector.errors import Unreachable, UsageError
@@ -36,8 +36,10 @@ FETCHED_PAGE = 50
 def read_accounts(night: Night, transport: Transport) -> None:
     """Refresh the accounts: what changed since the last link, or the whole listing."""
     plans = len(night.settings.targets) > 1
-    shape = _shape(night.settings.azure_tenant_id, cloud_urls(night.settings).graph_url, plans)
+    shape = _shape(night.settings.azure_tenant_id, cloud_urls(night.settings).graph_url, plans, *FIELDS)
     place = None if night.options.full else load_place(night.db, ACCOUNTS, shape=shape)
+    if place is None and not night.options.full and has_place(night.db, ACCOUNTS):
+        night.tell("The settings that shape the list of accounts are others than last time; all were listed again.")
     night.progress.phase("accounts")
     if place is not None:
         try:
