@@ -14,6 +14,8 @@ from connector.photo import read_print
 from tests.cloud_stories import Proxy, plain_surroundings  # noqa: F401  # a fixture
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator, app_certificate
+from tests.lab.ldapserver_house import House, authority
+from tests.lab.ldapserver_tree import Tree
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
 from tests.nights import Nights, shown
@@ -219,3 +221,43 @@ def test_two_forests_share_one_tenant_and_neither_touches_the_others_people(
     assert [(told.code, told.totals["unchanged"]) for told in quiet] == [(0, 1), (0, len(upns))]
     assert len(office.cloud.tenant.writes()) == 1 + len(upns)
     assert shown(office.cloud, bob.account_id).shows_same(read_print(face("bob")))
+
+
+@pytest.mark.samba
+def test_two_domains_of_a_forest_are_read_in_one_night_each_from_a_controller_of_its_own(
+    directory: Directory, domain: DomainController, ou: str, cloud: Emulator, tmp_path: Path
+) -> None:
+    emea, bundle = "DC=emea,DC=contoso,DC=test", tmp_path / "both.pem"
+    bundle.write_bytes(Path(domain.ca_file).read_bytes() + authority().ca_file.read_bytes())
+    entry = directory.add_person(
+        ou, "anna", sAMAccountName="d-anna", userPrincipalName="anna@contoso.test", jpegPhoto=face("anna")
+    )
+    anna = cloud.tenant.add_account("anna@contoso.test", immutable_id=entry.anchor, synced=True)
+    with House(Tree(emea)) as branch:
+        branch.server.users[domain.reader] = domain.reader_password
+        bert_entry = branch.person("bert", ou=f"OU=People,{emea}", jpegPhoto=face("bert"))
+        bert = cloud.tenant.add_account("bert@contoso.test", immutable_id=anchor_of(bert_entry.guid), synced=True)
+        settings = {
+            **ldap_settings(domain, ou, f"OU=People,{emea}"),
+            **{"LDAP_URI": f"{domain.uri} {branch.server.uri}", "LDAP_CA_FILE": str(bundle)},
+        }
+        nights = Nights(tmp_path, {**settings, **cloud.environ()})
+
+        first, quiet = nights.sync(), nights.sync(days=1)
+        directory.set_photo(entry.dn, face("anna, older"))
+        branch.tree.change(bert_entry.guid, jpegPhoto=face("bert, older"))
+        changed = nights.sync(days=1)
+        directory.set_photo(entry.dn, face("anna, oldest"))
+        branch.tree.change(bert_entry.guid, jpegPhoto=face("bert, oldest"))
+
+    alone = nights.sync(days=1)
+
+    assert (first.code, first.totals["created"]) == (0, 2), first.err
+    assert (quiet.report["mode"], quiet.requests["http"], quiet.totals["unchanged"]) == ("changes", 1, 2)
+    assert (changed.report["mode"], changed.totals["replaced"]) == ("changes", 2)
+    assert alone.code == 5, "one of them is not there any more"
+    assert [alone.of(f"{name}@contoso.test") for name in ("anna", "bert")] == [
+        *(("replace", "source-changed"), ("skip", "source-unread")),
+    ]
+    assert shown(cloud, anna).shows_same(read_print(face("anna, oldest")))
+    assert shown(cloud, bert).shows_same(read_print(face("bert, older")))
