@@ -284,6 +284,28 @@ def test_who_leaves_the_scope_is_told_once_and_comes_back_without_an_upload(
     assert writes(office) == 2, "no photo was removed, and none sent again"
 
 
+@pytest.mark.parametrize("removed", ["keep", "remove"])
+def test_a_photo_that_was_cleared_while_somebody_was_away_is_cleared_when_they_are_back(
+    office: Office, removed: str
+) -> None:
+    office.settings["SYNC_REMOVED"] = removed
+    anna, _ = office.team(2)
+    office.sync()
+    office.house.tree.change(anna.entry.guid, userAccountControl="514")
+    office.sync(days=1)
+    office.paint(anna, None)
+    away = office.sync(days=1)
+    shown_meanwhile = office.photo(anna)
+    office.house.tree.change(anna.entry.guid, userAccountControl="512")
+
+    back = office.sync(days=1)
+
+    assert (away.of(anna.upn), away.totals["people"]) == (None, 1)
+    assert shown_meanwhile is not None, "who takes no part loses nothing"
+    assert (back.code, back.of(anna.upn)) == (0, (removed, "source-removed"))
+    assert (office.photo(anna) is None) is (removed == "remove")
+
+
 def test_a_deleted_person_keeps_the_cloud_photo(office: Office) -> None:
     anna, _ = office.team(2)
     office.settings["SYNC_REMOVED"] = "remove"

@@ -128,6 +128,12 @@ def drop_other_attributes(db: sqlite3.Connection, context: str, *, attributes: S
     db.execute(f"{query} AND person_id IN (SELECT id FROM people WHERE context = ?)", (*attributes, context))
 
 
+def drop_values(db: sqlite3.Connection, person_id: str, *, attributes: Collection[str]) -> None:
+    """Forget what somebody who takes no part had in these attributes: they are empty now."""
+    gone = "DELETE FROM photos WHERE person_id = ? AND attribute = ?"
+    db.executemany(gone, [(person_id, attribute) for attribute in attributes])
+
+
 def known_attributes(db: sqlite3.Connection, person_id: str) -> set[str]:
     """Name the photo attributes in which this person had a value when last read."""
     query = "SELECT DISTINCT attribute FROM photos WHERE person_id = ? AND gone_run IS NULL"
@@ -233,31 +239,6 @@ def find_placeholders(db: sqlite3.Connection, *, people: int, run: int) -> int:
     db.execute("DELETE FROM placeholders WHERE source_sha256 NOT IN now_shared")
     db.execute("INSERT OR IGNORE INTO placeholders SELECT source_sha256 FROM now_shared")
     return count
-
-
-def vanished(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
-    """Count by attribute: people in scope who had a value until the last night that passed, and who lost it."""
-    query = """
-        SELECT attribute, COUNT(*) AS had, SUM(live = 0) AS lost FROM (
-          SELECT photos.person_id, attribute, SUM(gone_run IS NULL) AS live
-          FROM photos JOIN people ON people.id = photos.person_id AND people.state = 'in-scope'
-          GROUP BY photos.person_id, attribute)
-        GROUP BY attribute"""
-    if db.execute("SELECT 1 FROM photos WHERE gone_run IS NOT NULL LIMIT 1").fetchone() is None:
-        return {}
-    return {row["attribute"]: (row["had"], row["lost"]) for row in db.execute(query)}
-
-
-def settle_vanished(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> None:
-    """Forget the values that are gone, but for contexts in `unread`, and the pictures nobody has: the brakes passed."""
-    others = f"SELECT id FROM people WHERE context IN ({', '.join('?' * len(unread))})"
-    gone = f"DELETE FROM photos WHERE gone_run IS NOT NULL AND person_id NOT IN ({others})"
-    if db.execute(gone, tuple(unread)).rowcount:
-        db.execute(
-            "DELETE FROM pictures WHERE NOT EXISTS "
-            "(SELECT 1 FROM photos WHERE photos.source_sha256 = pictures.source_sha256) "
-            "AND source_sha256 NOT IN (SELECT source_sha256 FROM people WHERE context = 'guests')"
-        )
 
 
 def find_person(db: sqlite3.Connection, person_id: str) -> Person | None:

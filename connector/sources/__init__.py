@@ -34,10 +34,15 @@ class PersonRead:
 
 @dataclass(frozen=True, slots=True)
 class PersonGone:
-    """Tell that somebody no longer takes part: disabled, deleted, or out of scope. Never a removal."""
+    """Tell that somebody no longer takes part: disabled, deleted, or out of scope. Never a removal.
+
+    `cleared` names attributes that were explicitly reported as emptied meanwhile: when the person comes back, their
+    absence is no riddle.
+    """
 
     person_id: str
     state: PersonState
+    cleared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,8 @@ def _left(on: Pass, change: Change, now: RawEntry | None) -> PersonGone:
     """Say why somebody who changed does not take part."""
     disabled = is_disabled(now) if now is not None else change.disabled
     is_why = bool(on.scope.disabled and disabled)
-    return PersonGone(change.person_id, PersonState.DISABLED if is_why else PersonState.OUT_OF_SCOPE)
+    state = PersonState.DISABLED if is_why else PersonState.OUT_OF_SCOPE
+    return PersonGone(change.person_id, state, change.cleared)
 
 
 def _below(on: Pass, top: str) -> Iterator[Page]:

@@ -180,6 +180,7 @@ def _save_gone(night: Night, event: PersonGone, *, context: str) -> None:
         return
     if people_rows.mark_gone(night.db, event.person_id, event.state, run=night.run):
         tell_left(night, event.person_id, event.state)
+    people_rows.drop_values(night.db, event.person_id, attributes=event.cleared)
 
 
 def _save_read(night: Night, event: PersonRead, found: Sequence[tuple[str, str]], *, context: str, mode: Mode) -> None:
