@@ -199,6 +199,25 @@ def test_a_domain_that_cannot_be_read_is_no_brake_for_the_others(forest: Forest)
     assert {mended.of(one.upn) for one in abroad[1:]} == {("skip", "out-of-scope")}
 
 
+def test_the_people_of_a_domain_that_is_no_longer_named_leave_and_come_back_with_it(forest: Forest) -> None:
+    office = forest.office
+    office.settings["SYNC_REMOVED"] = "remove"
+    anna, bert = office.hire("anna"), forest.hire_in_branch("bert")
+    office.sync()
+    both, office.settings["LDAP_BASE_DN"] = office.settings["LDAP_BASE_DN"], OFFICE
+
+    left, after = office.sync(days=1), office.sync(days=1)
+    office.settings["LDAP_BASE_DN"] = both
+    back = office.sync(days=1)
+
+    assert (left.code, left.of(bert.upn), left.of(anna.upn)) == (0, ("skip", "out-of-scope"), None), left.err
+    assert any(EMEA in notice and "no longer" in notice for notice in left.report["notices"])
+    assert set(forest.cookies()) == {ROOT, EMEA}
+    assert (is_quiet(after), after.totals["people"]) == (True, 1)
+    assert (back.code, back.totals["unchanged"], back.totals["people"], writes(office)) == (0, 2, 2, 2)
+    assert is_quiet(office.sync(days=1))
+
+
 def test_what_passed_while_a_domain_was_down_does_not_add_up_to_a_brake(forest: Forest) -> None:
     office = forest.office
     office.settings["SYNC_MAX_REMATCHES"] = "2"

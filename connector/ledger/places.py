@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from typing import NamedTuple
 
 
@@ -33,3 +34,13 @@ def save_place(db: sqlite3.Connection, context: str, place: Place, *, shape: str
 def drop_place(db: sqlite3.Connection, context: str) -> None:
     """Forget a place, so that the next reading is a full one."""
     db.execute("DELETE FROM cookies WHERE context = ?", (context,))
+
+
+def dropped_contexts(db: sqlite3.Connection, contexts: Collection[str]) -> list[str]:
+    """Name the contexts that somebody in scope was read in, or a place is known of, beside the ones named."""
+    named = f"({', '.join('?' * len(contexts))})"
+    query = (
+        f"SELECT DISTINCT context FROM people WHERE state = 'in-scope' AND context NOT IN {named} "
+        f"UNION SELECT context FROM cookies WHERE context NOT IN {named} ORDER BY context"
+    )
+    return [row["context"] for row in db.execute(query, (*contexts, *contexts))]

@@ -15,9 +15,10 @@ from connector.errors import Unreachable, UsageError
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
 from connector.ledger import roster
+from connector.ledger.guests import CONTEXT as GUESTS
 from connector.ledger.matching import match_people, rematched_unseen
 from connector.ledger.memory import disown_unasked
-from connector.ledger.places import Place, has_place, load_place, save_place
+from connector.ledger.places import Place, drop_place, dropped_contexts, has_place, load_place, save_place
 from connector.ledger.runs import drop_returned
 from connector.ledger.store import transaction
 from connector.model import MatchRule, PersonState
@@ -79,7 +80,16 @@ def read_people(night: Night, source: Source) -> None:
     if failures and len(failures) == len(contexts):
         raise failures[0]
     with transaction(night.db):
+        _leave_dropped(night, contexts)
         drop_returned(night.db, night.run)
+
+
+def _leave_dropped(night: Night, contexts: Sequence[str]) -> None:
+    """Let the people of contexts that no setting names any more leave, and read everybody if one comes back."""
+    for context in dropped_contexts(night.db, (*contexts, ACCOUNTS, GUESTS)):
+        night.tell(f"{context} is no longer among what is read; its people left the scope.")
+        _leave_unseen(night, context, are_cleared=False)
+        drop_place(night.db, context)
 
 
 def leave_departed(night: Night, source: Source) -> None:
