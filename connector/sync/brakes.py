@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from connector.decide.brakes import Limits, PlanCounts, Vanished, check_brakes
+from connector.decide.brakes import VANISHED_FROM, Limits, PlanCounts, Vanished, check_brakes
 from connector.errors import BrakeError
 from connector.ledger.matching import count_matched, count_rematched, count_settled, settle_matches
-from connector.ledger.people import settle_vanished, vanished
 from connector.ledger.plan import count_plan, count_with_photo
 from connector.ledger.store import transaction
+from connector.ledger.vanished import settle_vanished, vanished, vanished_units
 from connector.sync.night import Night
 
 
@@ -30,7 +30,6 @@ def _counts(night: Night) -> PlanCounts:
     plan = count_plan(night.db)
     known, _ = count_matched(night.db)
     only = bool(night.options.only)
-    lost = {} if only else vanished(night.db)
     return PlanCounts(
         replacements=plan.replacements,
         with_photo=count_with_photo(night.db),
@@ -39,8 +38,19 @@ def _counts(night: Night) -> PlanCounts:
         known=known,
         rematches=count_rematched(night.db, unread=night.unread, chosen=night.chosen_ids if only else None),
         matched_before=count_settled(night.db, unread=night.unread),
-        attributes={name: Vanished(had, gone) for name, (had, gone) in lost.items()},
+        attributes={} if only else _vanished(night),
     )
+
+
+def _vanished(night: Night) -> dict[str, Vanished]:
+    """Count what vanished, for all and, where that is not everybody, for the units that lost it whole."""
+    counts: dict[str, Vanished] = {}
+    for name, (had, gone) in vanished(night.db).items():
+        counts[name] = Vanished(had, gone)
+        if VANISHED_FROM <= gone < had:
+            units = vanished_units(night.db, name, at_least=VANISHED_FROM)
+            counts |= {f"{name} below {unit}": Vanished(count, count) for unit, count in units.items()}
+    return counts
 
 
 def limits_of(night: Night) -> Limits:

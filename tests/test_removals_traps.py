@@ -1,0 +1,237 @@
+"""Does a broken or changed reading of a real domain ever take somebody's photo? Each trap, with SYNC_REMOVED=remove."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.lab.directory import Directory, Entry
+from tests.lab.graph import Emulator
+from tests.lab.ldapserver_house import House
+from tests.lab.ldapserver_tree import Tree
+from tests.lab.samba import DomainController
+from tests.lab.world import ldap_settings
+from tests.nights import Nights, Told
+from tests.office import Office, anchor_of, face, total
+
+COUNT = 6
+COMMA = ","
+
+
+@dataclass
+class Estate:
+    """Hold six people of a real domain whose photos we have sent: three in each of two units."""
+
+    directory: Directory
+    cloud: Emulator
+    nights: Nights
+    ou: str
+    units: tuple[str, str]
+    people: list[Entry]
+    account_ids: list[str]
+    group: Entry
+
+    def set(self, **settings: str) -> None:
+        self.nights.settings.update(settings)
+
+    def assert_nobody_lost_anything(self, told: Told) -> None:
+        """Hold that everybody is accounted for and keeps the photo, and that no removal was even tried."""
+        assert told.totals["removed"] == 0
+        assert total(told.totals) == told.totals["people"]
+        assert all(self.cloud.tenant.photo(one) is not None for one in self.account_ids)
+        assert not [record for record in self.cloud.requests if record.method == "DELETE"]
+        assert len(self.cloud.tenant.writes()) == COUNT
+
+
+@pytest.fixture
+def estate(
+    domain: DomainController, directory: Directory, ou: str, cloud: Emulator, tmp_path: Path
+) -> Estate:
+    """Settle six people, and go on with a policy that removes."""
+    units = directory.add_ou("North", ou), directory.add_ou("South", ou)
+    people, account_ids = [], []
+    for number in range(COUNT):
+        name = f"trap{number}"
+        upn = f"{name}@contoso.test"
+        entry = directory.add_person(units[number % 2], name, userPrincipalName=upn, jpegPhoto=face(name))
+        people.append(entry)
+        account_ids.append(cloud.tenant.add_account(upn, mail=upn, immutable_id=entry.anchor, synced=True))
+    group = directory.add_group(ou, f"Everybody of {ou[3:].partition(COMMA)[0]}", [one.dn for one in people])
+    nights = Nights(tmp_path, {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_REMOVED": "remove"})
+    first = nights.sync()
+    assert (first.code, first.totals["created"]) == (0, COUNT), first.err
+    return Estate(directory, cloud, nights, ou, units, people, account_ids, group)
+
+
+Undo = Callable[[], object]
+
+
+def unreadable_attribute(estate: Estate) -> Undo:
+    dns = [one.dn for one in estate.people]
+    estate.directory.hide(dns, "jpegPhoto")
+    return lambda: estate.directory.show(dns, "jpegPhoto")
+
+
+def unreadable_attribute_of_a_unit(estate: Estate) -> Undo:
+    dns = [one.dn for one in estate.people[::2]]
+    estate.directory.hide(dns, "jpegPhoto")
+    return lambda: estate.directory.show(dns, "jpegPhoto")
+
+
+def changed_filter(estate: Estate) -> Undo:
+    estate.set(LDAP_FILTER="(department=Nobody)")
+    return lambda: estate.nights.settings.pop("LDAP_FILTER")
+
+
+def changed_base(estate: Estate) -> Undo:
+    estate.set(LDAP_BASE_DN=estate.directory.add_ou("Elsewhere", estate.ou))
+    return lambda: estate.set(LDAP_BASE_DN=estate.ou)
+
+
+def mistyped_base(estate: Estate) -> Undo:
+    estate.set(LDAP_BASE_DN=f"OU=Mistyped,{estate.ou}")
+    return lambda: estate.set(LDAP_BASE_DN=estate.ou)
+
+
+def changed_group(estate: Estate) -> Undo:
+    estate.set(LDAP_GROUP=estate.directory.add_group(estate.ou, f"Nobody of {estate.ou[3:].partition(COMMA)[0]}").dn)
+    return lambda: estate.nights.settings.pop("LDAP_GROUP")
+
+
+def emptied_group(estate: Estate) -> Undo:
+    estate.set(LDAP_GROUP=estate.group.dn)
+    assert estate.nights.sync(days=1).totals["unchanged"] == COUNT
+    dns = [one.dn for one in estate.people]
+    estate.directory.remove_members(estate.group.dn, *dns)
+    return lambda: estate.directory.add_members(estate.group.dn, *dns)
+
+
+def renamed_unit(estate: Estate) -> Undo:
+    estate.directory._do("modify_dn", estate.units[0], "OU=Renamed")
+    return lambda: estate.directory._do("modify_dn", f"OU=Renamed,{estate.ou}", "OU=North")
+
+
+def renamed_base(estate: Estate) -> Undo:
+    estate.set(LDAP_BASE_DN=";".join(estate.units))
+    assert estate.nights.sync(days=1).totals["unchanged"] == COUNT
+    return renamed_unit(estate)
+
+
+def disabled_people(estate: Estate) -> Undo:
+    for one in estate.people:
+        estate.directory.disable(one.dn)
+    return lambda: [estate.directory.enable(one.dn) for one in estate.people]
+
+
+def people_moved_out(estate: Estate) -> Undo:
+    estate.set(LDAP_BASE_DN=";".join(estate.units))
+    assert estate.nights.sync(days=1).totals["unchanged"] == COUNT
+    moved = [(estate.directory.move(one.dn, estate.ou), one.dn.partition(",")[2]) for one in estate.people]
+    return lambda: [estate.directory.move(dn, unit) for dn, unit in moved]
+
+
+def lost_right_to_a_part(estate: Estate) -> Undo:
+    reader = estate.directory.entry(estate.directory.controller.reader_dn).sid
+    change = json.dumps({"dns": [estate.units[0]], "aces": f"(D;CI;RPLCLORC;;;{reader})"})
+    estate.directory.controller.tool("deny", [change])
+    return lambda: estate.directory.controller.tool("allow", [change])
+
+
+@dataclass(frozen=True)
+class Trap:
+    """Hold a trap with how its three nights end (changes, full, changes), and what is said of how many."""
+
+    spring: Callable[[Estate], Undo]
+    codes: tuple[int, int, int]
+    words: str = ""
+    reasons: tuple[tuple[str, int], ...] = ()
+
+
+OUT, NO_BASE = (("out-of-scope", COUNT),), "there is no such base DN"
+TRAPS = [
+    Trap(unreadable_attribute, (0, 4, 4), "jpegPhoto vanished for 6 of the 6 people who had it"),
+    Trap(unreadable_attribute_of_a_unit, (0, 4, 4), "jpegPhoto below OU=North,"),
+    Trap(changed_filter, (0, 0, 0), reasons=OUT),
+    Trap(changed_base, (0, 0, 0), reasons=OUT),
+    Trap(mistyped_base, (5, 5, 5), NO_BASE),
+    Trap(changed_group, (0, 0, 0), reasons=OUT),
+    Trap(emptied_group, (0, 0, 0), reasons=OUT),
+    Trap(renamed_unit, (0, 0, 0)),
+    Trap(renamed_base, (5, 5, 5), NO_BASE),
+    Trap(disabled_people, (0, 0, 0), reasons=(("disabled", COUNT),)),
+    Trap(people_moved_out, (0, 0, 0), reasons=OUT),
+    Trap(lost_right_to_a_part, (0, 0, 0), reasons=(("out-of-scope", COUNT // 2),)),
+]
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.spring.__name__)
+def test_a_trap_of_a_real_domain_removes_nobodys_photo(estate: Estate, trap: Trap) -> None:
+    undo = trap.spring(estate)
+
+    nights = [estate.nights.sync(days=1), estate.nights.sync("--full", days=1), estate.nights.sync(days=1)]
+
+    assert tuple(told.code for told in nights) == trap.codes, [told.err for told in nights]
+    assert trap.words in nights[1].err
+    left = {reason: count for told in nights for reason, count in told.reasons().items()}
+    assert dict(trap.reasons).items() <= left.items()
+    for told in nights:
+        estate.assert_nobody_lost_anything(told)
+    undo()
+    mended = estate.nights.sync("--full", days=1)
+    assert (mended.code, mended.totals["unchanged"]) == (0, COUNT), mended.err
+    estate.assert_nobody_lost_anything(mended)
+    assert estate.nights.sync(days=1).requests["http"] == 1
+
+
+# ----------------------------------------------------------------------------- traps that need no Samba
+
+
+@pytest.mark.parametrize("options", [(), ("--full",)], ids=["changes", "full"])
+def test_a_directory_that_answers_empty_removes_nobodys_photo(office: Office, options: tuple[str, ...]) -> None:
+    """Restored from nothing: it is there, lets us in, and knows nobody."""
+    office.settings["SYNC_REMOVED"] = "remove"
+    team = office.team(COUNT)
+    assert office.sync().code == 0
+    with House(Tree()) as empty:
+        office.settings["LDAP_URI"] = empty.server.uri
+
+        told = office.sync(*options, days=1)
+
+    assert told.code == 0, told.err
+    assert (told.totals["removed"], total(told.totals)) == (0, told.totals["people"])
+    assert all(office.photo(one) for one in team)
+    assert len(office.cloud.tenant.writes()) == COUNT
+
+
+@pytest.mark.parametrize("options", [(), ("--full",)], ids=["changes", "full"])
+def test_half_of_a_forest_that_is_unreachable_loses_no_photo(office: Office, options: tuple[str, ...]) -> None:
+    with House(Tree("DC=branch,DC=test")) as branch:
+        office.settings.update(
+            SYNC_REMOVED="remove",
+            LDAP_URI=f"{office.house.server.uri} {branch.server.uri}",
+            LDAP_BASE_DN="DC=contoso,DC=test;DC=branch,DC=test",
+        )
+        team = office.team(3)
+        abroad = [branch.person(f"abroad{number}", "DC=branch,DC=test", jpegPhoto=face(number)) for number in range(3)]
+        ids = [
+            office.cloud.tenant.add_account(
+                f"abroad{number}@contoso.test", immutable_id=anchor_of(one.guid), synced=True
+            )
+            for number, one in enumerate(abroad)
+        ]
+        first = office.sync()
+        assert (first.code, first.totals["created"]) == (0, 6), first.err
+        branch.tree.change(abroad[0].guid, jpegPhoto=[])
+        office.paint(team[0], None)
+    # the branch's controller is down now
+
+    told = office.sync(*options, days=1)
+
+    assert told.code == 5, told.err
+    assert (told.totals["removed"], told.totals["people"]) == (1, 6), "who can be read is served"
+    assert all(office.cloud.tenant.photo(one) is not None for one in ids)
+    assert office.photo(team[0]) is None
