@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -216,6 +218,24 @@ def test_the_people_of_a_domain_that_is_no_longer_named_leave_and_come_back_with
     assert (is_quiet(after), after.totals["people"]) == (True, 1)
     assert (back.code, back.totals["unchanged"], back.totals["people"], writes(office)) == (0, 2, 2, 2)
     assert is_quiet(office.sync(days=1))
+
+
+def test_from_a_folder_to_a_directory_nobodys_photo_is_sent_again(office: Office, tmp_path: Path) -> None:
+    anna = office.hire("anna")
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / f"{anna.upn}.jpg").write_bytes(face("anna"))
+    os.utime(folder / f"{anna.upn}.jpg", (0, 0))
+    office.settings.update(SOURCE="folder", FOLDER_PATH=str(folder), SYNC_REMOVED="remove")
+    assert office.sync().totals["created"] == 1
+    office.settings["SOURCE"] = "ldap"
+
+    told, after = office.sync(days=1), office.sync(days=1)
+
+    assert (told.code, told.totals["people"], writes(office)) == (0, 2, 1), told.err
+    assert told.reasons() == {"out-of-scope": 1, "adopted": 1}
+    assert (is_quiet(after), after.totals["people"]) == (True, 1)
+    assert shows(office.cloud, anna, "anna")
 
 
 def test_what_passed_while_a_domain_was_down_does_not_add_up_to_a_brake(forest: Forest) -> None:
