@@ -15,7 +15,7 @@ from connector.cloud.open import open_cloud
 from connector.model import Account, Traffic
 from connector.photo import read_print, thumbnails
 from tests.cloud_stories import plain_surroundings  # noqa: F401  # a fixture
-from tests.intranet import FOLDER, WIDTHS, hang, hire, path_of, person, settings_of, shows
+from tests.intranet import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows
 from tests.lab.sharepoint import SharePointLab
 from tests.office import Colleague, Office, anchor_of, face
 from tests.test_restore import restore
@@ -332,3 +332,35 @@ def test_people_who_swapped_accounts_are_left_alone(site: Office, lab: SharePoin
 
     assert told.reasons() == {"changed-since": 1}
     assert lab.writes() == writes
+
+
+UPLOADS = [f"{size}Thumb.jpg',Overwrite" for size in "SML"]
+STEPS = [*STATES, *UPLOADS, "PictureURL", "SPS-PictureTimestamp"]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=[*STATES, *"SML", "address", "time"])
+@pytest.mark.parametrize("pointed", ["at our name", "elsewhere"])
+def test_a_write_that_stopped_anywhere_is_finished_by_the_next_night_and_can_be_taken_back(
+    site: Office, lab: SharePointLab, ada: Colleague, step: str, pointed: str
+) -> None:
+    if pointed == "at our name":
+        own_three(lab, ada.upn, "own ada")
+    else:
+        uploaded(lab, ada.upn, "own ada")
+        lab.farm.profile(ada.upn).update(dict.fromkeys(STATES, "1"))
+    files, before = dict(lab.farm.files), properties(lab, ada.upn)
+    lab.trouble[step] = LOCKED
+
+    stopped = site.sync()
+    lab.trouble.clear()
+    again, full = site.sync(days=1), site.sync("--full", days=1)
+
+    assert (stopped.code, again.code, full.code) == (3, 0, 0), again.err
+    assert again.totals["open_intents"] == 0
+    assert full.of(ada.upn) == ("keep", "unchanged")
+    assert shows(lab, ada, "ada")
+    assert {name: properties(lab, ada.upn)[name] for name in STATES} == dict.fromkeys(STATES, "0")
+    assert lab.farm.profile(ada.upn)["PictureURL"].lower().endswith("/ada_contoso_test_mthumb.jpg")
+    last = restore(site.nights, "--run", "1", days=1)
+    assert (last.code, last.of(ada.upn)) == (0, ("replace", "restored")), last.out
+    assert (lab.farm.files, properties(lab, ada.upn)) == (files, before)

@@ -71,14 +71,14 @@ class SharePointTarget:
         return {account.id: self._each(account, self._photo) for account in accounts}
 
     def put(self, account: Account, content_bytes: bytes) -> None:
-        """Write the three files, then the properties, the time last: only then is the new tag to be seen."""
+        """Write the states, the three files, address and time: what stops half way is seen as not done, or as done."""
         stem = checked_stem(account, self._taken)
         seen = self._forget(account)
         made = list(self._thumbnails(content_bytes))
+        self._set_states(account, dict.fromkeys(STATES, "0"), seen=seen)
         for path, thumb_bytes in zip(self._own_paths(stem), made, strict=True):
             self._upload(path, thumb_bytes, account)
-        properties = {**dict.fromkeys(STATES, "0"), PICTURE: self._url(stem)}
-        self._show(account, properties, seen=seen, shown_bytes=made[-1])
+        self._show(account, self._url(stem), seen=seen, shown_bytes=made[-1])
 
     def put_back(self, account: Account, kept_bytes: bytes) -> None:
         """Write files and properties as they were kept; old files under other names must still lie there for that.
@@ -93,13 +93,14 @@ class SharePointTarget:
             self.put(account, kept_bytes if kept is None else kept.shown_bytes)
             return
         seen = self._forget(account)
+        self._set_states(account, kept.properties, seen=seen)
         old = {path.lower(): content_bytes for path, content_bytes in kept.files.items()}
         for folded, path in mine.items():
             if folded in old:
                 self._upload(path, old[folded], account)
             else:
                 rest.delete(self._sharepoint, path, account=account)
-        self._show(account, kept.properties, seen=seen, shown_bytes=kept.shown_bytes)
+        self._show(account, kept.properties[PICTURE], seen=seen, shown_bytes=kept.shown_bytes)
 
     def remove(self, account: Account) -> None:
         """Delete the three files and clear the properties; what is already gone is a success."""
@@ -192,13 +193,14 @@ class SharePointTarget:
             if path.lower() not in but
         )
 
-    def _show(
-        self, account: Account, properties: Mapping[str, str], *, seen: Mapping[str, str], shown_bytes: bytes
-    ) -> None:
-        """Set the properties that differ from those seen, address and time always, and note what is left."""
-        url, stamp = properties[PICTURE], self._stamp(seen)
-        states = {name: properties[name] for name in STATES if properties[name] != seen.get(name)}
-        self._set(account, {**states, PICTURE: url, STAMP: stamp})
+    def _set_states(self, account: Account, properties: Mapping[str, str], *, seen: Mapping[str, str]) -> None:
+        """Set the states that differ from those seen."""
+        self._set(account, {name: properties[name] for name in STATES if properties[name] != seen.get(name)})
+
+    def _show(self, account: Account, url: str, *, seen: Mapping[str, str], shown_bytes: bytes) -> None:
+        """Set address and time, and note what is left."""
+        stamp = self._stamp(seen)
+        self._set(account, {PICTURE: url, STAMP: stamp})
         with self._lock:
             self._left[account.id] = CloudPhoto(shown_bytes, tag_of(url, stamp))
 

@@ -35,7 +35,10 @@ class Asked:
 
 
 class SharePointLab:
-    """Run both hosts in threads of this process; use it with `with`, for one test."""
+    """Run both hosts in threads of this process; use it with `with`, for one test.
+
+    `planned` are the next answers, whatever is asked; `trouble` are answers to requests with a text in path or body.
+    """
 
     def __init__(self, cloud: Emulator, folder: Path) -> None:
         self.cloud = cloud
@@ -43,6 +46,7 @@ class SharePointLab:
         self.roles = ROLES
         self.asked: list[Asked] = []
         self.planned: deque[Said] = deque()
+        self.trouble: dict[str, Said] = {}
         self._folder = folder
         authority = trustme.CA()
         self.ca_file = folder / "bundle.pem"
@@ -91,6 +95,9 @@ class SharePointLab:
                 return self.planned.popleft()
             if refused := self._refused(host, authorization):
                 return refused
+            for text, said in self.trouble.items():
+                if text in unquote(target) or text.encode() in body:
+                    return said
             answers = self.farm.on_admin if host == "admin" else self.farm.on_my_site
             return answers(method, target, body)
 
