@@ -220,6 +220,20 @@ def test_the_people_of_a_domain_that_is_no_longer_named_leave_and_come_back_with
     assert is_quiet(office.sync(days=1))
 
 
+def test_another_server_that_answers_for_another_domain_takes_nobody_out_of_the_scope(forest: Forest) -> None:
+    """Without a base DN the first server that answers names the domain; here it is not there one night."""
+    office = forest.office
+    office.settings["LDAP_BASE_DN"] = ""
+    anna, bert = office.hire("anna"), forest.hire_in_branch("bert")
+    assert office.sync().totals["people"] == 1
+    office.house.server.close()
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.of(anna.upn), told.of(bert.upn)) == (0, None, ("create", "first-upload")), told.err
+    assert told.totals["people"] == 2
+
+
 def test_from_a_folder_to_a_directory_nobodys_photo_is_sent_again(office: Office, tmp_path: Path) -> None:
     anna = office.hire("anna")
     folder = tmp_path / "pictures"

@@ -36,11 +36,16 @@ def drop_place(db: sqlite3.Connection, context: str) -> None:
     db.execute("DELETE FROM cookies WHERE context = ?", (context,))
 
 
-def dropped_contexts(db: sqlite3.Connection, contexts: Collection[str]) -> list[str]:
-    """Name the contexts that somebody in scope was read in, or a place is known of, beside the ones named."""
+def dropped_contexts(db: sqlite3.Connection, contexts: Collection[str], *, shape: str) -> list[str]:
+    """Name the contexts that somebody in scope was read in, or a place is known of, beside the ones named.
+
+    Not those whose place was shaped by these very settings: without a base DN the first server that answers names the
+    context, so another server answered tonight, and nobody decided anything.
+    """
     named = f"({', '.join('?' * len(contexts))})"
     query = (
         f"SELECT DISTINCT context FROM people WHERE state = 'in-scope' AND context NOT IN {named} "
-        f"UNION SELECT context FROM cookies WHERE context NOT IN {named} ORDER BY context"
+        "AND context NOT IN (SELECT context FROM cookies WHERE shape = ?) "
+        f"UNION SELECT context FROM cookies WHERE context NOT IN {named} AND shape <> ? ORDER BY context"
     )
-    return [row["context"] for row in db.execute(query, (*contexts, *contexts))]
+    return [row["context"] for row in db.execute(query, (*contexts, shape, *contexts, shape))]

@@ -80,13 +80,13 @@ def read_people(night: Night, source: Source) -> None:
     if failures and len(failures) == len(contexts):
         raise failures[0]
     with transaction(night.db):
-        _leave_dropped(night, contexts)
+        _leave_dropped(night, contexts, shape=source.shape())
         drop_returned(night.db, night.run)
 
 
-def _leave_dropped(night: Night, contexts: Sequence[str]) -> None:
+def _leave_dropped(night: Night, contexts: Sequence[str], *, shape: str) -> None:
     """Let the people of contexts that no setting names any more leave, and read everybody if one comes back."""
-    for context in dropped_contexts(night.db, (*contexts, ACCOUNTS, GUESTS)):
+    for context in dropped_contexts(night.db, (*contexts, ACCOUNTS, GUESTS), shape=shape):
         night.tell(f"{context} is no longer among what is read; its people left the scope.")
         _leave_unseen(night, context, are_cleared=False)
         drop_place(night.db, context)
