@@ -62,6 +62,16 @@ class StateError(StopRun):
     exit_code = ExitCode.SETTINGS
 
 
+class DiskError(StopRun):
+    """Say that the disk of the state folder is full, or fails, while a run is at work."""
+
+    exit_code = ExitCode.FAULT
+
+    def __init__(self, why: object) -> None:
+        fix = "Make room there, or look at the disk; what was done is remembered, and the next run goes on."
+        super().__init__(f"STATE_DIR: its disk is full, or fails: {why}.", fix)
+
+
 class BrakeError(StopRun):
     """Stop before the first write, with the numbers and the way past."""
 

@@ -139,6 +139,9 @@ class PrivateLog(RotatingFileHandler):
         Path(self.baseFilename).touch(mode=0o600)
         return super()._open()
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        """Let a log that finds no room end nothing, and fill no console with its own troubles."""
+
 
 def begin_logs(*, verbose: bool, form: str) -> None:
     """Send our own log to standard error: warnings, or everything with `--verbose`; other libraries' never."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+
+from connector.errors import DiskError
 
 # So much of the disk is left to others, whatever the spool would like to hold.
 SPARE_BYTES = 512 * 1024 * 1024
@@ -36,7 +39,13 @@ class Spool:
             return False
         path = self._path(source_sha256)
         if not path.exists():
-            write_private(path, sent_bytes, durable=False)
+            try:
+                write_private(path, sent_bytes, durable=False)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                self._room_bytes = 0  # others filled the disk meanwhile
+                return False
             self._room_bytes -= len(sent_bytes)
         return True
 
@@ -76,13 +85,16 @@ class Backups:
         self._folder = folder
 
     def keep(self, content_bytes: bytes) -> str:
-        """Keep a photo and return its sha256; raises OSError when the disk will not."""
+        """Keep a photo and return its sha256; raises DiskError when the disk will not."""
         content_sha256 = hashlib.sha256(content_bytes).hexdigest()
         path = self._path(content_sha256)
-        if self.load(content_sha256) is None:
-            write_private(path, content_bytes)
-        else:
-            os.utime(path)  # young again: what kept it until now may be about to expire
+        try:
+            if self.load(content_sha256) is None:
+                write_private(path, content_bytes)
+            else:
+                os.utime(path)  # young again: what kept it until now may be about to expire
+        except OSError as error:
+            raise DiskError(f"a backup cannot be kept, {error.strerror or error}") from error
         return content_sha256
 
     def has(self, content_sha256: str) -> bool:

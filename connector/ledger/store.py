@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from connector.errors import Locked, StateError
+from connector.errors import DiskError, Locked, StateError
 from connector.ledger.schema import MIGRATIONS, SCHEMA, VERSION
 
 LEDGER_NAME = "ledger.sqlite3"
@@ -23,6 +24,8 @@ _NETWORK_FILE_SYSTEMS = frozenset(
         *("fuse.sshfs", "fuse.glusterfs", "fuse.rclone", "fuse.davfs2"),
     }
 )
+_FIXES = {errno.ENOSPC: "Make room on that disk", errno.EROFS: "Mount that disk for writing"}
+_PAGE_BYTES = 4096
 _ESCAPED = re.compile(r"\\([0-7]{3})")  # a space in a mount point is \040 there, proc(5)
 _DRIVE_REMOTE = 4  # GetDriveTypeW, https://learn.microsoft.com/windows/win32/api/fileapi/nf-fileapi-getdrivetypew
 
@@ -37,10 +40,13 @@ def make_state_folder(folder: Path) -> Path:
         for name in ("backups", "spool", "logs", "reports"):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
         probe = folder / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
+        try:
+            probe.write_bytes(bytes(_PAGE_BYTES))  # a full disk still takes a file without content
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
-        fix = "Give the account that runs the night Modify rights there, or set STATE_DIR to another folder."
+        fix = _FIXES.get(error.errno or 0, "Give the account that runs the night Modify rights there")
+        fix = f"{fix}, or set STATE_DIR to another folder."
         raise StateError(f"STATE_DIR: {folder} cannot be written: {error.strerror or error}.", fix) from error
     if is_network_share(folder):
         fix = "Set STATE_DIR to a folder on a local disk: SQLite's locks do not hold over a network."
@@ -212,17 +218,25 @@ def _set_aside(path: Path) -> Path:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Make what happens inside one transaction; inside another one, a part of that."""
+    """Make what happens inside one transaction; inside another one, a part of that. Raises DiskError."""
     if db.in_transaction:
         yield
         return
-    db.execute("BEGIN IMMEDIATE")
     try:
+        db.execute("BEGIN IMMEDIATE")
         yield
-    except BaseException:
-        db.execute("ROLLBACK")
+        db.execute("COMMIT")
+    except BaseException as error:
+        if db.in_transaction:  # a full disk may have ended it already
+            db.execute("ROLLBACK")
+        if isinstance(error, sqlite3.OperationalError) and _is_disk_trouble(error):
+            raise DiskError(error) from error
         raise
-    db.execute("COMMIT")
+
+
+def _is_disk_trouble(error: sqlite3.Error) -> bool:
+    """Say whether the disk failed SQLite: its extended codes carry the primary one in the lowest byte."""
+    return (error.sqlite_errorcode & 0xFF) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 
 
 def copy_ledger(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:

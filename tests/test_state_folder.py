@@ -1,0 +1,169 @@
+"""What if the state folder cannot be worked in? One clear sentence, nothing is sent, and the next night goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.graph import Fault
+from tests.nights import Told
+from tests.office import Office, face
+from tests.test_faults_cloud import PUT, meanwhile, puts
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="mounting needs root"),
+]
+FILLER = "filler"
+
+
+def mount(*words: str) -> None:
+    subprocess.run(["mount", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def disk(office: Office, tmp_path: Path) -> Iterator[Path]:
+    """Give the office's state folder a small disk of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder))
+    office.settings["STATE_DIR"] = str(folder / "state")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Leave no byte on the disk."""
+    with (disk / FILLER).open("wb", buffering=0) as stream:
+        size = 1 << 16
+        while size:
+            try:
+                stream.write(b"\0" * size)
+            except OSError:
+                size //= 2
+
+
+def refused(told: Told, office: Office, *words: str) -> None:
+    """Hold a run that could not begin: exit 2, one sentence that names the setting, and nobody was contacted."""
+    assert told.code == 2
+    *_, sentence = told.err.strip().splitlines()
+    assert sentence.startswith(f"STATE_DIR: {office.nights.state} ")
+    assert all(word in sentence for word in words), sentence
+    assert "Traceback" not in told.err
+    assert list(office.cloud.requests) == []
+    assert office.house.server.asked == []
+
+
+def forget_asked(office: Office) -> None:
+    office.cloud.log.clear()
+    office.house.server.asked.clear()
+
+
+def test_a_read_only_disk_is_named_with_its_fix_and_the_next_night_goes_on(office: Office, disk: Path) -> None:
+    office.team(3)
+    assert office.sync().code == 0
+    office.hire("zoe")
+    mount("-o", "remount,ro", str(disk))
+    forget_asked(office)
+
+    told = office.sync(days=1)
+
+    refused(told, office, "cannot be written: Read-only file system", "Mount that disk for writing")
+    mount("-o", "remount,rw", str(disk))
+    after = office.sync(days=1)
+    assert (after.code, after.totals["created"], after.totals["unchanged"]) == (0, 1, 3), after.err
+
+
+@pytest.mark.parametrize("night", ["first", "second"])
+def test_a_full_disk_is_named_with_its_fix_and_the_next_night_goes_on(office: Office, disk: Path, night: str) -> None:
+    team = office.team(3)
+    if night == "second":
+        assert office.sync().code == 0
+    office.hire("zoe")
+    fill(disk)
+    forget_asked(office)
+
+    told = office.sync(days=1)
+
+    refused(told, office, "cannot be written: No space left on device", "Make room on that disk")
+    (disk / FILLER).unlink()
+    after = office.sync(days=1)
+    assert (after.code, after.totals["created"]) == (0, 1 if night == "second" else 4), after.err
+    assert len(office.cloud.tenant.writes()) == len(team) + 1
+
+
+def by_itself(office: Office) -> tuple[int, str]:
+    """Live a night in a process of its own, whose log meets the full disk, too."""
+    process, _ = office.nights.start()
+    _, err = process.communicate()
+    return process.returncode, err
+
+
+def test_a_disk_that_fills_up_in_mid_run_loses_nobody_and_sends_nobody_twice(office: Office, disk: Path) -> None:
+    team = office.team(20)
+    office.settings["SYNC_CONCURRENCY"] = "1"
+    office.cloud.fail_next(PUT, Fault(kind="slow", seconds=0.1, performed=True), times=-1)
+    beside = meanwhile(lambda: puts(office) >= 3, lambda: fill(disk))
+
+    code, err = by_itself(office)
+    beside.join()
+
+    assert code == 1, err
+    assert "STATE_DIR: its disk is full, or fails" in err
+    assert "Make room there" in err
+    assert "Traceback" not in err, "it is no fault of the program"
+    assert 3 <= len(office.cloud.tenant.writes()) < 20
+    (disk / FILLER).unlink()
+    office.cloud.faults.clear()
+    told = office.sync(days=0.1)
+    assert (told.code, told.totals["conflicts"], told.totals["open_intents"]) == (0, 0, 0), told.err
+    assert len(office.cloud.tenant.photos()) == len(office.cloud.tenant.writes()) == len(team)
+
+
+def test_a_photo_whose_backup_finds_no_room_is_not_replaced(office: Office, disk: Path) -> None:
+    anna = office.hire("anna")
+    office.cloud.set(reencode="none")
+    theirs = face("a big one", 900)
+    office.cloud.tenant.set_photo(anna.account_id, theirs)
+    with (disk / FILLER).open("wb") as stream:  # room for the ledger, and for no backup
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+        stream.write(bytes(free - 1024 * 1024))
+    (disk / "state").mkdir()
+    office.sync("--dry-run")
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    (disk / "more").write_bytes(bytes(max(0, free - len(theirs) // 2)))
+
+    code, err = by_itself(office)
+
+    assert code == 1, err
+    assert "its disk is full, or fails" in err
+    assert office.photo(anna) == theirs
+    for name in (FILLER, "more"):
+        (disk / name).unlink()
+    told = office.sync(days=1)
+    assert (told.code, told.of(anna.upn)) == (0, ("replace", "cloud-differs")), told.err
+    assert len(list((office.nights.state / "backups").glob("*/*.jpg"))) == 1
+
+
+def test_a_state_folder_on_a_network_share_is_refused(office: Office, tmp_path: Path) -> None:
+    """The system calls its disk a share, as for an NFS mount: in a mount namespace whose list of mounts says so."""
+    office.hire("anna")
+    told_mounts = tmp_path / "mounts"
+    told_mounts.write_text(f"/dev/root / ext4 rw 0 0\nfiler:/export {tmp_path} nfs4 rw 0 0\n", encoding="utf-8")
+    sync = f"{sys.executable} -m connector sync --env-file {office.nights.env_file()}"
+    script = f"mount --bind {told_mounts} /proc/$$/mounts && exec {sync}"
+
+    run = subprocess.run(["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True)
+
+    refused(Told(run.returncode, run.stdout, run.stderr, {}), office, "is on a network share", "on a local disk")
+
+
+def test_a_file_in_the_folders_place_is_named_with_its_fix(office: Office, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("in the way", encoding="utf-8")
+
+    refused(office.sync(), office, "cannot be written", "set STATE_DIR to another folder")
