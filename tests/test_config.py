@@ -136,10 +136,11 @@ class TestValues:
             AZURE_CLIENT_SECRET=None,
             AZURE_MANAGED_IDENTITY="true",
             SHAREPOINT_MY_SITE_URL="https://contoso-my.sharepoint.com/",
-            SHAREPOINT_ADMIN_URL="https://contoso-admin.sharepoint.com",
+            SHAREPOINT_ADMIN_URL="HTTPS://Contoso-Admin.SharePoint.com",
         )
         assert found.targets == ("graph", "sharepoint")
         assert found.sharepoint_my_site_url == "https://contoso-my.sharepoint.com"
+        assert found.sharepoint_admin_url == "https://contoso-admin.sharepoint.com"
 
     @pytest.mark.parametrize(
         "name, value",

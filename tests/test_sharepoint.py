@@ -525,3 +525,41 @@ def test_the_names_of_others_are_found_without_holding_everybodys(site: Office, 
         tracemalloc.stop()
     assert shared == ["person_0_contoso_test", "person_1_contoso_test"]
     assert peak_bytes < 100_000
+
+
+@pytest.mark.parametrize(("policy", "listed"), [("cloud", 0), ("report", 1)])
+def test_a_picture_of_somebodys_own_stays_where_the_cloud_wins(
+    site: Office, lab: SharePointLab, policy: str, listed: int
+) -> None:
+    site.settings["SYNC_CONFLICT"] = policy
+    ada = hire(site, lab, "ada")
+    hang(lab, ada.upn, face("a holiday", 300))
+
+    first, later = site.sync(), site.sync(days=1)
+
+    assert (first.of(ada.upn), first.totals["conflicts"]) == (("keep", "cloud-differs"), 1)
+    assert (later.code, later.totals["conflicts"]) == (0, listed)
+    assert lab.writes() == 0
+
+
+def test_the_brakes_count_what_sharepoint_would_lose(site: Office, lab: SharePointLab) -> None:
+    site.settings["SYNC_MAX_OVERWRITES"] = "1"
+    for name in ("ada", "bob"):
+        hang(lab, hire(site, lab, name).upn, face(f"a holiday of {name}", 300))
+
+    stopped, forced = site.sync(), site.sync("--force")
+
+    assert stopped.code == 4
+    assert "SYNC_MAX_OVERWRITES" in stopped.err
+    assert (forced.code, forced.totals["replaced"]) == (0, 2)
+
+
+def test_a_my_site_host_may_have_any_name_and_port(site: Office, lab: SharePointLab) -> None:
+    site.settings["SHAREPOINT_MY_SITE_URL"] += "/"
+    site.settings["SHAREPOINT_ADMIN_URL"] = site.settings["SHAREPOINT_ADMIN_URL"].replace("https", "HTTPS")
+    ada = hire(site, lab, "ada")
+
+    first, full = site.sync(), site.sync("--full", days=1)
+
+    assert [first.of(ada.upn), full.of(ada.upn)] == [("create", "first-upload"), ("keep", "unchanged")], first.err
+    assert "//User" not in lab.farm.profile(ada.upn)["PictureURL"].removeprefix("https://")

@@ -286,3 +286,20 @@ def test_who_was_postponed_is_sent_by_the_next_nights(nights: Nights, pictures: 
     told = [nights.sync(days=1) for _ in range(3)]
 
     assert [(one.code, one.totals["created"]) for one in told] == [(7, 2), (7, 2), (0, 1)]
+
+
+def test_a_folder_in_which_everybody_looks_different_is_stopped_by_a_brake(
+    nights: Nights, pictures: Path, cloud: Emulator
+) -> None:
+    names = [f"p{number}" for number in range(22)]
+    people(cloud, *names)
+    for name in names:
+        put(pictures, f"{name}@contoso.test.jpg", name)
+    assert nights.sync().totals["created"] == 22
+    for name in names:
+        put(pictures, f"{name}@contoso.test.jpg", f"somebody else than {name}")
+
+    told = nights.sync(days=1)
+
+    assert told.code == 4, told.out
+    assert "SYNC_MAX_CHANGES_PERCENT" in told.err

@@ -167,7 +167,7 @@ def _https_url(value: str) -> str:
         raise ValueError(f"{value!r} is not an https address; write it like https://host.contoso.com")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError("may hold host, port and path only")
-    return value.rstrip("/")
+    return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")  # a token's audience has no capitals
 
 
 def _without_version(value: str) -> str:
