@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.office import Colleague, Office, face
+from tests.office import Colleague, Office, face, total
 
 
 def _settled(office: Office, count: int = 6) -> list[Colleague]:
@@ -33,8 +33,10 @@ def test_a_photo_that_its_owner_chose_is_not_removed(office: Office) -> None:
     office.cloud.tenant.set_photo(team[0].account_id, face("chosen by hand"))
     office.paint(team[0], None)
 
-    office.sync(days=1)
+    told = office.sync(days=1)
 
+    assert (told.code, told.totals["removed"]) == (0, 0), told.err
+    assert told.of(team[0].upn) == ("keep", "source-removed-cloud-differs")
     assert office.photo(team[0]) is not None
 
 
@@ -75,5 +77,10 @@ def test_a_trap_removes_nobodys_photo(
 
     told = office.sync(*options, days=1)
 
+    braked = trap is _hide and bool(options)
+    assert told.code == (4 if braked else 0), told.err
+    assert told.totals["removed"] == 0
+    assert total(told.totals) == told.totals["people"] == len(team)
     assert all(office.photo(one) for one in team), told.err
+    assert not [record for record in office.cloud.requests if record.method == "DELETE"]
     assert len(office.cloud.tenant.writes()) == len(team)
