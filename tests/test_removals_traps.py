@@ -124,7 +124,12 @@ def renamed_base(estate: Estate) -> Undo:
 def disabled_people(estate: Estate) -> Undo:
     for one in estate.people:
         estate.directory.disable(one.dn)
-    return lambda: [estate.directory.enable(one.dn) for one in estate.people]
+
+    def enable() -> None:
+        for one in estate.people:
+            estate.directory.enable(one.dn)
+
+    return enable
 
 
 def people_moved_out(estate: Estate) -> Undo:

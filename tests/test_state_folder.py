@@ -13,7 +13,8 @@ import pytest
 from tests.lab.graph import Fault
 from tests.nights import Told
 from tests.office import Office, face
-from tests.test_faults_cloud import PUT, meanwhile, puts
+from tests.test_faults_cloud import meanwhile
+from tests.test_night_stops import PUT, puts
 
 pytestmark = [
     pytest.mark.root,
