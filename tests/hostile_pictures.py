@@ -1,7 +1,7 @@
 """What becomes of a folder of pictures? A process of its own tries each, so that a crash or a hang names its file.
 
-`python -m tests.hostile_pictures FOLDER OUT` prints a line of JSON before and after each file and writes what would
-be sent to OUT; the last line holds the peak memory of the process in MB. `tried` starts it and reads its lines.
+`python -m tests.hostile_pictures FOLDER OUT THREADS` prints a line of JSON before and after each file and writes what
+would be sent to OUT; the last line holds the peak memory of the process in MB. `tried` starts it and reads its lines.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,10 @@ class Tried:
         return f"| {title} | {counts} | {self.peak_mb:.0f} MB | {seconds:.2f} s |"
 
 
-def tried(folder: Path, out: Path, *, seconds: float = 240) -> Tried:
+def tried(folder: Path, out: Path, *, threads: int = 1, seconds: float = 240) -> Tried:
     """Try each file of a folder in a process of its own; HurtError where it crashes, or takes longer than that."""
     out.mkdir()
-    command = [sys.executable, "-m", "tests.hostile_pictures", str(folder), str(out)]
+    command = [sys.executable, "-m", "tests.hostile_pictures", str(folder), str(out), str(threads)]
     try:
         ended = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired as hung:
@@ -73,22 +74,29 @@ def tried(folder: Path, out: Path, *, seconds: float = 240) -> Tried:
 
 
 def main() -> None:
-    """Try every file below the folder, in the order of their names."""
-    folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-    for number, path in enumerate(sorted(one for one in folder.rglob("*") if one.is_file())):
-        name = path.relative_to(folder).as_posix()
-        say(trying=name)
-        content_bytes = path.read_bytes()
-        begun = time.perf_counter()
-        try:
-            prepared = prepare(content_bytes, Recipe())
-        except PictureRefused as refused:
-            say(name=name, refused=refused.reason, detail=refused.message, seconds=time.perf_counter() - begun)
-            continue
-        seconds = time.perf_counter() - begun
-        (out / f"{number}.jpg").write_bytes(prepared.sent_bytes)
-        say(name=name, sent=f"{number}.jpg", width=prepared.whole.width, height=prepared.whole.height, seconds=seconds)
+    """Try every file below the folder, in the order of their names, so many threads side by side."""
+    folder, out, threads = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    paths = sorted(one for one in folder.rglob("*") if one.is_file())
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(lambda one: attempt(folder, one[1], out / f"{one[0]}.jpg"), enumerate(paths)):
+            pass
     say(peak_mb=peak_mb())
+
+
+def attempt(folder: Path, path: Path, sent: Path) -> None:
+    """Try one file, and write what would be sent."""
+    name = path.relative_to(folder).as_posix()
+    say(trying=name)
+    content_bytes = path.read_bytes()
+    begun = time.perf_counter()
+    try:
+        prepared = prepare(content_bytes, Recipe())
+    except PictureRefused as refused:
+        say(name=name, refused=refused.reason, detail=refused.message, seconds=time.perf_counter() - begun)
+        return
+    seconds = time.perf_counter() - begun
+    sent.write_bytes(prepared.sent_bytes)
+    say(name=name, sent=sent.name, width=prepared.whole.width, height=prepared.whole.height, seconds=seconds)
 
 
 def peak_mb() -> float:
@@ -100,7 +108,8 @@ def peak_mb() -> float:
 
 
 def say(**facts: object) -> None:
-    print(json.dumps(facts), flush=True)
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image, ImageCms, ImageOps
 from connector.photo import PictureRefused, Recipe, fingerprint, prepare, read_print, sent_size
 from connector.photo.jpeg import take_apart
 from connector.photo.recipe import crop_box
+from connector.photo.room import Room
 from tests.hostile_pictures import HEADING, ROOT, tried
 from tests.lab.hostile import BOMBS, CHANGES, Change, changed, seeds
 
@@ -145,6 +147,45 @@ def test_a_bomb_is_decoded_small_or_refused_but_never_goes_off(name: str, tmp_pa
     assert outcome.peak_mb <= MEMORY_MB
 
 
+HEAVY = [name for name in BOMBS if "million" in name and BOMBS[name][1] is None] + ["gif-of-comments"]
+
+
+def test_bombs_in_four_threads_take_no_more_memory_than_one_by_one(tmp_path: Path) -> None:
+    (tmp_path / "bombs").mkdir()
+    for name in HEAVY:
+        (tmp_path / "bombs" / name).write_bytes(BOMBS[name][0]())
+    outcome = tried(tmp_path / "bombs", tmp_path / "out", threads=4)
+    assert len(outcome.accepted) == len(HEAVY) == 7
+    assert outcome.peak_mb <= MEMORY_MB
+
+
+def test_whoever_wants_all_the_room_waits_for_the_others_and_gives_all_back() -> None:
+    room, order = Room(100), list[str]()
+
+    def take(name: str, amount: int, inside: threading.Event, leave: threading.Event) -> None:
+        with room.hold(amount):
+            order.append(name)
+            inside.set()
+            leave.wait()
+
+    events = {name: (threading.Event(), threading.Event()) for name in ("small", "all", "late")}
+    wanted = {"small": 60, "all": 1000, "late": 10}
+    threads = {name: threading.Thread(target=take, args=(name, wanted[name], *events[name])) for name in wanted}
+    threads["small"].start()
+    events["small"][0].wait()
+    for name in ("all", "late"):
+        threads[name].start()
+    events["small"][1].set()
+    for name in ("all", "late"):
+        events[name][1].set()
+    for thread in threads.values():
+        thread.join()
+    assert order[0] == "small"
+    assert sorted(order) == ["all", "late", "small"]
+    with room.hold(100):
+        pass
+
+
 # Fuzzed bytes
 
 
@@ -155,7 +196,7 @@ CHANGE = st.tuples(st.sampled_from(CHANGES), PLACE | EARLY, st.binary(min_size=1
 
 
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(seed=st.integers(0, 16), changes=st.lists(CHANGE, min_size=1, max_size=6), square=st.booleans())
+@given(seed=st.integers(0, len(seeds()) - 1), changes=st.lists(CHANGE, min_size=1, max_size=6), square=st.booleans())
 def test_changed_bytes_become_a_plain_jpeg_or_a_reason(seed: int, changes: list[Change], square: bool) -> None:
     content_bytes = changed(seeds()[seed], changes)
     recipe = Recipe(square=square)

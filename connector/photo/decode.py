@@ -6,10 +6,9 @@ import io
 import logging
 import re
 import struct
-import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 # The plugins are named here so that opening one of their pictures does not import all others of Pillow.
@@ -26,14 +25,18 @@ from PIL import (
 
 from connector.photo.jpeg import Jpeg, take_apart
 from connector.photo.refusal import (
+    LARGE_GIF_BYTES,
     MAX_GIF_BYTES,
+    MAX_MEMORY_TOGETHER,
     PictureRefused,
     check_bytes,
     check_memory,
     check_pixels,
+    memory_for,
     not_an_image,
     too_large,
 )
+from connector.photo.room import Room, give_large_blocks_back
 from connector.photo.unwrap import unwrap
 
 # What Pillow finds odd in a picture (a bent EXIF block, many pixels) is judged below, and is no news for an
@@ -44,8 +47,9 @@ for _category in (UserWarning, RuntimeWarning):
 
 _PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
 _PLAIN = ("L", "RGB", "CMYK")
-_LARGE, _VERY_LARGE = 8_000_000, 16_000_000
-_ONE_AT_A_TIME = threading.Lock()
+_VERY_LARGE = 16_000_000
+_ROOM = Room(MAX_MEMORY_TOGETHER)
+give_large_blocks_back()
 _BAND_PIXELS = 1_000_000
 _MAX_PROFILE = 4_000_000
 _ORIENTATION = 0x0112
@@ -66,7 +70,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Hold a picture whose header was read and found acceptable; nothing is decoded yet.
+    """Hold a picture whose header was read and found acceptable.
 
     `width` and `height` are upright. `fit_bytes` is a JPEG without metadata that could be sent as it
     stands, empty where turning, colours or coding forbid that.
@@ -79,24 +83,55 @@ class Opened:
     fit_bytes: bytes = field(repr=False)
 
 
-def open_picture(content_bytes: bytes) -> Opened:
-    """Read the header of a picture of any supported kind; raise PictureRefused and nothing else."""
-    with _refusing():
-        kind, picture_bytes = unwrap(content_bytes)
-        jpeg = take_apart(picture_bytes) if kind == "JPEG" else None
-        if kind == "GIF":
-            check_bytes(picture_bytes, limit=MAX_GIF_BYTES)
-        if kind == "WEBP":
-            check_pixels(kind, *_webp_size(picture_bytes))
-        image = Image.open(io.BytesIO(jpeg.clean_bytes if jpeg else picture_bytes), formats=(kind,))
-        check_pixels(kind, *image.size)
-        if kind == "PNG":  # whose EXIF may follow the pixels
-            with _turn_for(image):
-                image.load()
-        orientation = _orientation(image, jpeg)
-        width, height = image.size if orientation < 5 else image.size[::-1]
-        fit = jpeg is not None and jpeg.plain and not jpeg.has_profile and orientation == 1
-        return Opened(image, width, height, orientation, jpeg.clean_bytes if jpeg and fit else b"")
+@contextmanager
+def opening(content_bytes: bytes, shortest: int) -> Iterator[Opened]:
+    """Read the header of a picture of any supported kind; raise PictureRefused and nothing else.
+
+    Inside, there is room in memory to decode it, its shorter edge then at least `shortest` pixels; others wait.
+    """
+    with ExitStack() as held:
+        with _refusing():
+            kind, picture_bytes = unwrap(content_bytes)
+            jpeg = take_apart(picture_bytes) if kind == "JPEG" else None
+            if taken := _taken_on_opening(kind, picture_bytes, shortest):
+                held.enter_context(_ROOM.hold(taken))
+            image = Image.open(io.BytesIO(jpeg.clean_bytes if jpeg else picture_bytes), formats=(kind,))
+            check_pixels(kind, *image.size)
+            if not taken:
+                held.enter_context(_ROOM.hold(_memory_for(kind, image.size, shortest, _coefficients(image))))
+            opened = _opened(image, jpeg)
+        yield opened
+
+
+def _taken_on_opening(kind: str, picture_bytes: bytes, shortest: int) -> int:
+    """Return how many bytes of memory a decoder takes before it tells the size; most take none."""
+    if kind == "WEBP":
+        size = _webp_size(picture_bytes)
+        check_pixels(kind, *size)
+        return _memory_for(kind, size, shortest)
+    if kind == "GIF":
+        check_bytes(picture_bytes, limit=MAX_GIF_BYTES)
+        return MAX_MEMORY_TOGETHER if len(picture_bytes) > LARGE_GIF_BYTES else 0
+    return 0
+
+
+def _opened(image: Image.Image, jpeg: Jpeg | None) -> Opened:
+    if image.format == "PNG":  # whose EXIF may follow the pixels
+        image.load()
+    orientation = _orientation(image, jpeg)
+    width, height = image.size if orientation < 5 else image.size[::-1]
+    fit = jpeg is not None and jpeg.plain and not jpeg.has_profile and orientation == 1
+    return Opened(image, width, height, orientation, jpeg.clean_bytes if jpeg and fit else b"")
+
+
+def _memory_for(kind: str, size: tuple[int, int], shortest: int, components: int = 0) -> int:
+    pixels = size[0] * size[1]
+    return memory_for(kind, pixels, components=components, smaller=_times_smaller(size, shortest))
+
+
+def _coefficients(image: Image.Image) -> int:
+    """Return how many components of a picture are kept as coefficients: those of a progressive JPEG."""
+    return len(image.getbands()) if image.info.get("progressive") else 0
 
 
 def decode(opened: Opened, shortest: int) -> Image.Image:
@@ -105,7 +140,7 @@ def decode(opened: Opened, shortest: int) -> Image.Image:
     Of a picture of more than 16 million pixels half of that is enough. Raises PictureRefused when anything of it is
     missing or broken.
     """
-    with _refusing(), _turn_for(opened.image):
+    with _refusing():
         image = _flattened(opened.image, _excess(opened.image, shortest))
         image = _in_srgb(image, opened.image.info.get("icc_profile"))
         if opened.orientation > 1:
@@ -120,7 +155,7 @@ def decode_luma(opened: Opened, shortest: int) -> tuple[Image.Image, Box]:
     if image.format != "JPEG" or image.mode != "RGB" or opened.orientation > 1 or image.info.get("icc_profile"):
         upright = decode(opened, shortest)
         return upright.convert("L"), (0.0, 0.0, float(upright.width), float(upright.height))
-    with _refusing(), _turn_for(image):
+    with _refusing():
         excess = _excess(image, shortest)
         drafted = image.draft("L", (image.width // excess, image.height // excess))
         box = drafted[1] if drafted else (0, 0, *image.size)
@@ -140,12 +175,6 @@ def _refusing() -> Iterator[None]:
     # Decoders fail on bent bytes in every way there is: OSError, SyntaxError, struct.error, IndexError and so on.
     except Exception as error:
         raise not_an_image(f"The picture cannot be decoded ({type(error).__name__}).") from error
-
-
-def _turn_for(image: Image.Image) -> AbstractContextManager[object]:
-    """Let only one picture at a time be decoded that needs a lot of memory."""
-    drafts = image.format == "JPEG" and not image.info.get("progressive")
-    return nullcontext() if drafts or image.width * image.height <= _LARGE else _ONE_AT_A_TIME
 
 
 def _webp_size(content_bytes: bytes) -> tuple[int, int]:
@@ -177,12 +206,14 @@ def _orientation(image: Image.Image, jpeg: Jpeg | None) -> int:
 
 def _excess(image: Image.Image, shortest: int) -> int:
     """Return how many times smaller a picture may become; refuse it where that is still too much memory."""
-    pixels = image.width * image.height
-    enough = shortest if pixels <= _VERY_LARGE else (shortest + 1) // 2
-    excess = max(1, min(image.size) // max(1, enough))
-    components = len(image.getbands()) if image.info.get("progressive") else 0
-    check_memory(image.format or "", pixels, components=components, smaller=excess)
+    excess = _times_smaller(image.size, shortest)
+    check_memory(image.format or "", image.width * image.height, components=_coefficients(image), smaller=excess)
     return excess
+
+
+def _times_smaller(size: tuple[int, int], shortest: int) -> int:
+    enough = shortest if size[0] * size[1] <= _VERY_LARGE else (shortest + 1) // 2
+    return max(1, min(size) // max(1, enough))
 
 
 def _flattened(image: Image.Image, excess: int) -> Image.Image:

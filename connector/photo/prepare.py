@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from PIL import Image
 
 from connector.model import Prepared, Reason
-from connector.photo.decode import Opened, decode, decode_luma, open_picture
+from connector.photo.decode import Opened, decode, decode_luma, opening
 from connector.photo.fingerprint import ENOUGH, fingerprint
 from connector.photo.recipe import SMALLEST_EDGE, Recipe, crop_box, sent_size
 from connector.photo.refusal import PictureRefused, too_large
 
 MAX_SENT_BYTES = 4_000_000
 _QUALITIES = (90, 80, 65, 50)
+# Twice the size sent leaves the fine filter enough to work on.
+_FINER = 2
+_WHOLE = 1_000_000
 # Not even noise at quality 100 takes more than some 4 bytes a pixel; the tables of many scans take some kilobytes.
 _MOST_BYTES_A_PIXEL = 4
 _MOST_TABLES = 16_384
@@ -23,9 +26,9 @@ _MOST_TABLES = 16_384
 
 def inspect(content_bytes: bytes, recipe: Recipe) -> tuple[int, int]:
     """Return the upright width and height of a picture from its header alone; raise PictureRefused."""
-    opened = open_picture(content_bytes)
-    _check_size(opened, recipe)
-    return opened.width, opened.height
+    with opening(content_bytes, 1) as opened:
+        _check_size(opened, recipe)
+        return opened.width, opened.height
 
 
 def prepare(content_bytes: bytes, recipe: Recipe) -> Prepared:
@@ -34,12 +37,12 @@ def prepare(content_bytes: bytes, recipe: Recipe) -> Prepared:
     Hostile bytes raise PictureRefused and nothing else. A JPEG that is already fit is sent as it stands.
     Thread-safe.
     """
-    opened = open_picture(content_bytes)
-    _check_size(opened, recipe)
     source_sha256 = hashlib.sha256(content_bytes).hexdigest()
-    if _is_fit(opened, recipe):
-        return _as_it_stands(opened, source_sha256)
-    return _made(opened, source_sha256, recipe)
+    with opening(content_bytes, _FINER * recipe.size) as opened:
+        _check_size(opened, recipe)
+        if _is_fit(opened, recipe):
+            return _as_it_stands(opened, source_sha256)
+        return _made(opened, source_sha256, recipe)
 
 
 def shrink(jpeg_bytes: bytes, limit_bytes: int) -> bytes:
@@ -85,8 +88,7 @@ def _as_it_stands(opened: Opened, source_sha256: str) -> Prepared:
 
 def _made(opened: Opened, source_sha256: str, recipe: Recipe) -> Prepared:
     size = sent_size(opened.width, opened.height, recipe)
-    # Twice the size sent leaves the fine filter enough to work on.
-    upright = decode(opened, 2 * min(size))
+    upright = decode(opened, _FINER * min(size))
     sent = upright.resize(size, Image.Resampling.LANCZOS, box=crop_box(*upright.size, recipe))
     sent_bytes, sent = _encoded(sent, MAX_SENT_BYTES)
     return Prepared(
@@ -113,8 +115,8 @@ def _encoded(image: Image.Image, limit_bytes: int) -> tuple[bytes, Image.Image]:
 
 
 def _whole(jpeg_bytes: bytes) -> Image.Image:
-    opened = open_picture(jpeg_bytes)
-    return decode(opened, min(opened.width, opened.height))
+    with opening(jpeg_bytes, _WHOLE) as opened:
+        return decode(opened, min(opened.width, opened.height))
 
 
 def _at_most(image: Image.Image, width: int) -> Image.Image:

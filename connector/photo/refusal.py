@@ -6,10 +6,13 @@ from connector.errors import PersonError
 from connector.model import Reason
 
 MAX_BYTES = 20_000_000
-# Pillow keeps every comment of a GIF as an object of its own.
+# Pillow keeps every comment of a GIF as an object of its own, 36 bytes for each that it has in the file.
 MAX_GIF_BYTES = 8_000_000
+LARGE_GIF_BYTES = 500_000
 # Decoded memory stays under 400 MB, of which some 60 are the program and the bytes themselves.
 MAX_MEMORY = 330_000_000
+# What all threads together may take, unless one picture takes more: each also holds the bytes of its next picture.
+MAX_MEMORY_TOGETHER = 280_000_000
 # What decoding takes for a pixel: four bytes in Pillow, and beside them WebP's canvases, or TIFF's strip and turning.
 _BYTES_A_PIXEL = {"PNG": 4, "BMP": 4, "GIF": 4, "TIFF": 16, "WEBP": 16}
 MAX_PIXELS = {
@@ -61,12 +64,17 @@ def check_pixels(kind: str, width: int, height: int) -> None:
         raise too_large(f"The {kind} has {width} × {height} pixels; the limit is {limit // 1_000_000} million.")
 
 
-def check_memory(kind: str, pixels: int, *, components: int, smaller: int) -> None:
-    """Refuse what would take too much memory though it is made `smaller` times smaller while it is decoded.
+def memory_for(kind: str, pixels: int, *, components: int, smaller: int) -> int:
+    """Estimate the bytes that decoding takes for a picture that is made `smaller` times smaller meanwhile.
 
     `components` are those of a progressive JPEG, whose coefficients are all kept, two bytes each; else 0.
     """
     # three of the smaller: in its own colours, converted, and turned
-    taken = pixels * (_BYTES_A_PIXEL.get(kind, 2 * components) + 12 / smaller**2)
+    return round(pixels * (_BYTES_A_PIXEL.get(kind, 2 * components) + 12 / smaller**2))
+
+
+def check_memory(kind: str, pixels: int, *, components: int, smaller: int) -> None:
+    """Refuse what would take too much memory though it is made `smaller` times smaller while it is decoded."""
+    taken = memory_for(kind, pixels, components=components, smaller=smaller)
     if taken > MAX_MEMORY:
         raise too_large(f"The {kind} would take {taken / 1_000_000:,.0f} MB to decode.")

@@ -129,6 +129,13 @@ def seeds() -> tuple[bytes, ...]:
         encoded(drawn, "BMP"),
         encoded(drawn.quantize(16), "BMP"),
         pictures.as_text(encoded(drawn)),
+        pictures.png_16_bit("fuzz", (64, 80)),
+        encoded(drawn.convert("LA"), "PNG"),
+        encoded(drawn, "PNG", save_all=True, append_images=[drawn.rotate(90)]),
+        encoded(drawn.quantize(16), "GIF", save_all=True, append_images=[drawn.rotate(90).quantize(16)]),
+        encoded(drawn.convert("I;16"), "TIFF"),
+        encoded(drawn.convert("CMYK"), progressive=True),
+        encoded(drawn) + b"PK\3\4" + encoded(drawn, "PNG"),
     )
 
 
