@@ -41,6 +41,14 @@ def guest(cloud: Emulator, name: str, **more: Any) -> str:
     return cloud.tenant.add_account(upn, mail=f"{name}@partner.example", user_type="Guest", **more)
 
 
+def filed(tmp_path: Path, mail: str, content_bytes: bytes) -> Path:
+    """File a picture for somebody by mail, an hour ago."""
+    path = tmp_path / "pictures" / f"{mail}.jpg"
+    path.write_bytes(content_bytes)
+    os.utime(path, (time.time() - 3600,) * 2)
+    return path
+
+
 def test_a_guest_without_a_photo_gets_the_default_and_one_with_a_photo_keeps_it(
     nights: Nights, cloud: Emulator
 ) -> None:
@@ -88,9 +96,7 @@ def test_a_default_that_a_guest_took_away_stays_away(nights: Nights, cloud: Emul
 def test_a_guest_with_a_picture_in_the_folder_gets_that(nights: Nights, cloud: Emulator, tmp_path: Path) -> None:
     gwen = guest(cloud, "gwen")
     nights.sync()
-    path = tmp_path / "pictures" / "gwen@partner.example.jpg"
-    path.write_bytes(OWN)
-    os.utime(path, (time.time() - 3600,) * 2)
+    path = filed(tmp_path, "gwen@partner.example", OWN)
 
     told = nights.sync(days=1)
 
@@ -104,9 +110,7 @@ def test_a_guest_whose_own_picture_left_the_source_gets_the_common_one_only_wher
 ) -> None:
     nights.settings["SYNC_REMOVED"] = removed
     gwen = guest(cloud, "gwen")
-    path = tmp_path / "pictures" / "gwen@partner.example.jpg"
-    path.write_bytes(OWN)
-    os.utime(path, (time.time() - 3600,) * 2)
+    path = filed(tmp_path, "gwen@partner.example", OWN)
     assert nights.sync().of(path.name) == ("create", "first-upload")
     path.unlink()
 
@@ -124,9 +128,7 @@ def test_a_picture_that_came_for_a_guest_is_replaced_and_the_common_one_never_co
     nights.settings["SYNC_CONFLICT"] = "cloud"  # people keep their own photos; the common one is nobody's own
     gwen = guest(cloud, "gwen")
     nights.sync()
-    path = tmp_path / "pictures" / "gwen@partner.example.jpg"
-    path.write_bytes(OWN)
-    os.utime(path, (time.time() - 3600,) * 2)
+    path = filed(tmp_path, "gwen@partner.example", OWN)
 
     told = nights.sync(days=1)
 
@@ -193,19 +195,12 @@ def test_a_contact_is_matched_to_the_guest_with_its_mail_and_to_nobody_where_two
     assert told.reasons()["ambiguous-match"] == 1
 
 
-def filed(tmp_path: Path, name: str, content_bytes: bytes) -> None:
-    """File a picture for somebody by mail, an hour ago."""
-    path = tmp_path / "pictures" / f"{name}@contoso.test.jpg"
-    path.write_bytes(content_bytes)
-    os.utime(path, (time.time() - 3600,) * 2)
-
-
 def test_a_member_without_a_mailbox_gets_a_picture_of_at_most_100_kb_at_the_second_try(
     nights: Nights, cloud: Emulator, tmp_path: Path
 ) -> None:
     nights.settings["PHOTO_SIZE"] = "2000"
     account_id = cloud.tenant.add_account("anna@contoso.test", mail="anna@contoso.test", trouble="small-only")
-    filed(tmp_path, "anna", jpeg("anna", (2000, 2000)))
+    filed(tmp_path, "anna@contoso.test", jpeg("anna", (2000, 2000)))
 
     told, quiet = nights.sync(), nights.sync("--full", days=1)
 
@@ -222,10 +217,10 @@ def test_a_member_whom_the_service_takes_no_picture_for_is_told_and_not_tried_ev
     nights: Nights, cloud: Emulator, tmp_path: Path
 ) -> None:
     cloud.tenant.add_account("anna@contoso.test", mail="anna@contoso.test", trouble="no-mailbox")
-    filed(tmp_path, "anna", jpeg("anna", (300, 300)))
+    filed(tmp_path, "anna@contoso.test", jpeg("anna", (300, 300)))
 
     first, second = nights.sync(), nights.sync(days=1)
-    filed(tmp_path, "anna", jpeg("anna, older", (300, 300)))
+    filed(tmp_path, "anna@contoso.test", jpeg("anna, older", (300, 300)))
     third = nights.sync(days=1)
 
     assert [told.reasons() for told in (first, second, third)] == [{"no-mailbox": 1}] * 3
