@@ -111,8 +111,8 @@ def emptied_group(estate: Estate) -> Undo:
 
 
 def renamed_unit(estate: Estate) -> Undo:
-    estate.directory._do("modify_dn", estate.units[0], "OU=Renamed")
-    return lambda: estate.directory._do("modify_dn", f"OU=Renamed,{estate.ou}", "OU=North")
+    renamed = estate.directory.rename_ou(estate.units[0], "Renamed")
+    return lambda: estate.directory.rename_ou(renamed, "North")
 
 
 def renamed_base(estate: Estate) -> Undo:

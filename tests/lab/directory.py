@@ -102,6 +102,12 @@ class Directory:
         self._do("modify_dn", dn, rdn)
         return f"{rdn},{parent}"
 
+    def rename_ou(self, dn: str, name: str) -> str:
+        """Give an organisational unit another name, with all who are in it; return its new DN."""
+        rdn = f"OU={escape_rdn(name)}"
+        self._do("modify_dn", dn, rdn)
+        return f"{rdn},{_parent(dn)}"
+
     def move(self, dn: str, ou: str) -> str:
         """Move an object into another OU; return its new DN."""
         rdn = dn[: -len(_parent(dn)) - 1]
