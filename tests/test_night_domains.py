@@ -440,6 +440,21 @@ def test_a_moved_unit_takes_its_people_into_the_scope_and_out_of_it_and_back(off
     assert all(office.photo(one) is not None for one in people)
 
 
+@pytest.mark.parametrize("kind", ["organizationalUnit", "container"])
+def test_a_unit_that_stays_where_it_is_costs_nobody_below_it_a_reading(office: Office, kind: str) -> None:
+    office.settings["LDAP_FILTER"] = "(!(description=robot))"
+    guid, dn = unit(office, "Team", OFFICE, kind)
+    for name in ("anna", "bert"):
+        office.register(name, office.house.person(name, ou=dn, jpegPhoto=face(name)))
+    office.sync()
+    office.house.tree.change(guid, description="The team that moved in last")
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.report["mode"], told.totals["unchanged"]) == (0, "changes", 2)
+    assert told.requests["ldap_entries"] <= 2, "the unit's change, and perhaps what it is"
+
+
 def test_a_base_that_was_renamed_is_an_error_and_nobody_leaves(office: Office) -> None:
     guid, dn = unit(office, "Staff", ROOT)
     office.settings["LDAP_BASE_DN"] = dn

@@ -46,6 +46,7 @@ class Change:
     deleted: bool
     disabled: bool | None
     cleared: frozenset[str]
+    is_placed: bool
 
 
 def watching(on: Pass, settings: Settings) -> Question:
@@ -75,7 +76,7 @@ def changed(on: Pass, question: Question, first: Round) -> Iterator[Page]:
         cookie = current.cookie
         yield from _told(on, _changes(current.entries, on.reader))
         for unit in filter(_is_unit, current.entries):
-            if not is_deleted(unit):
+            if _is_placed(unit) and not is_deleted(unit):
                 yield from _below(on, unit.dn)
     yield Page((), complete=True, cookie=cookie)
 
@@ -125,7 +126,8 @@ def _changes(entries: Sequence[RawEntry], reader: Reader) -> dict[str, Change]:
         if _is_unit(entry):
             continue
         key = person_id(entry)
-        found[key] = Change(key, is_deleted(entry), is_disabled(entry), reader.cleared(entry))
+        cleared = reader.cleared(entry)
+        found[key] = Change(key, is_deleted(entry), is_disabled(entry), cleared, _is_placed(entry))
     return found
 
 
@@ -139,8 +141,9 @@ def _told(on: Pass, changes: dict[str, Change]) -> Iterator[Page]:
         yield Page(list(_in_scope(on, missing)))
         outside = _outside(on, [key for key, change in missing.items() if change.disabled is None])
         yield Page([_left(on, change, outside.get(key)) for key, change in missing.items()])
-        for container in filter(_is_container, outside.values()):
-            yield from _below(on, container.dn)
+        for key, entry in outside.items():
+            if missing[key].is_placed and _is_container(entry):
+                yield from _below(on, entry.dn)
 
 
 def _in_scope(on: Pass, missing: dict[str, Change]) -> Iterator[PersonRead]:
@@ -196,6 +199,11 @@ def _judged(on: Pass, entry: RawEntry) -> PersonRead | PersonGone:
 def _is_unit(entry: RawEntry) -> bool:
     """Tell units by their name: a change does not carry the object class. Accounts in AD are always CN=."""
     return names.parts(entry.dn)[0].startswith("ou=")
+
+
+def _is_placed(change: RawEntry) -> bool:
+    """Tell whether something was made, renamed or moved: of an object that stays where it is, no name is told."""
+    return "name" in change.values
 
 
 def _is_container(entry: RawEntry) -> bool:
