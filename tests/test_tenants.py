@@ -32,6 +32,13 @@ CLOUDS = {
 }
 
 
+def test_the_docs_name_the_addresses_of_each_cloud() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "operations.md").read_text("utf-8")
+    rows = [line.split("|")[1:4] for line in text.splitlines() if line.startswith("| `") and "https://login." in line]
+    told = {cells[0].split("`")[1]: tuple(cell.strip(" `") for cell in cells[1:]) for cells in rows}
+    assert told == CLOUDS
+
+
 class Abroad(Office):
     """Be an office whose only way to its cloud is a proxy that knows where the cloud's true names lie."""
 
