@@ -17,6 +17,7 @@ from tests.lab.graph import Emulator
 from tests.lab.ldapserver_house import House
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.ldapserver_wire import DIRSYNC
+from tests.lab.ldapserver_world import STALE_DIRSYNC
 from tests.nights import Told, shown
 from tests.office import Colleague, Office, face, total
 
@@ -314,6 +315,27 @@ def test_the_cookies_controller_is_asked_first_and_another_takes_over_with_the_s
     assert told.of(anna.upn) == ("replace", "source-changed")
     assert len([asked for asked in office.house.server.asked if DIRSYNC in asked.controls]) == 1
     assert is_quiet(office.sync(days=1))
+
+
+def test_another_controller_that_refuses_the_cookie_reads_everybody_and_says_so(forest: Forest) -> None:
+    office = forest.office
+    office.settings["LDAP_BASE_DN"] = OFFICE
+    team = office.team(3)
+    office.sync()
+    office.paint(team[0], face("new"))
+    with House(office.house.tree) as second:
+        office.settings["LDAP_URI"] = f"{office.house.server.uri} {second.server.uri}"
+        second.knobs.refuse_cookie = (12, STALE_DIRSYNC)
+        office.house.server.close()
+
+        told = office.sync(days=1)
+
+        assert (told.code, told.report["mode"], told.of(team[0].upn)) == (0, "full", ("replace", "source-changed"))
+        (notice,) = told.report["notices"]
+        assert notice.startswith(f"{second.server.name} refused the cookie of the last reading")
+        assert forest.cookies()[ROOT][0] == second.server.name
+        second.knobs.refuse_cookie = None
+        assert is_quiet(office.sync(days=1))
 
 
 def test_a_controller_that_is_merely_busy_is_no_reason_to_read_everybody(office: Office) -> None:
