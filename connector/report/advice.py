@@ -37,7 +37,7 @@ _CHOOSE = (
 
 _PERSON: Mapping[Reason, Advice] = {
     _R.OUT_OF_SCOPE: Advice(
-        "Outside the scope of this tool",
+        "Outside the scope of this tool, or not in the directory any more",
         "If the person should take part, look at `LDAP_BASE_DN`, `LDAP_FILTER`, `LDAP_GROUP` and `LDAP_EXCLUDE_DN`. "
         "The cloud photo stays as it is.",
     ),

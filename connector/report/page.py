@@ -161,7 +161,7 @@ def _island(report: RunReport, found: list[Concern], album: Album, deck: list[Ca
 
 def _row(outcome: Outcome, seen: Pair | int | None) -> list[object]:
     name = plain(short_name(outcome.person))
-    pictures = [seen.before, seen.after, *seen.labels] if isinstance(seen, Pair) else seen
+    pictures = [seen.before, seen.after, *seen.labels, *seen.missing] if isinstance(seen, Pair) else seen
     person = "" if outcome.person == name else plain(outcome.person)
     return [
         *(name, person, plain(outcome.upn), outcome.account_id or "", outcome.action, outcome.reason),

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from PIL import Image, ImageOps
 
 from connector.config import Pictures
-from connector.model import Action, Outcome, RunReport
+from connector.model import Action, Outcome, Reason, RunReport
 from connector.report.advice import is_conflict
 from connector.report.story import only_planned
 
 EDGE = 96
 MOST_PEOPLE = 500
 MOST_PIXELS = 50_000_000
+NO_PHOTO, NOT_AT_HAND = "no photo", "not at hand"
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 _CHANGES = (Action.CREATE, Action.REPLACE, Action.REMOVE)
 
@@ -32,12 +33,14 @@ _BROKEN = (
 class Pair:
     """Hold the thumbnails of one person as data: addresses; empty where there is no picture.
 
-    `labels` names the two: what was before and after, or where nothing was changed, cloud and source.
+    `labels` names the two: what was before and after, or where nothing was changed, cloud and source. `missing` says
+    why one is empty: that side has no photo, or there is one that is not at hand.
     """
 
     before: str
     after: str
     labels: tuple[str, str]
+    missing: tuple[str, str]
 
 
 class Album:
@@ -60,7 +63,7 @@ class Album:
             self.refused = True
             return None
         self.left -= 1
-        return Pair(before, after, self._labels(outcome))
+        return Pair(before, after, self._labels(outcome), _missing(outcome))
 
     def _may_show(self, outcome: Outcome) -> bool:
         # Once the album is full, one look more tells whether somebody missed out; later ones would be in vain.
@@ -72,6 +75,13 @@ class Album:
         if outcome.action not in _CHANGES:
             return "Cloud", "Source"
         return ("Now", "Would be") if only_planned(self._report) else ("Before", "After")
+
+
+def _missing(outcome: Outcome) -> tuple[str, str]:
+    """Say for each side that there is no photo, where that is known."""
+    nothing_before = outcome.action is Action.CREATE or outcome.reason is Reason.CLOUD_REMOVED
+    nothing_after = outcome.action is Action.REMOVE or not outcome.source_sha256
+    return NO_PHOTO if nothing_before else NOT_AT_HAND, NO_PHOTO if nothing_after else NOT_AT_HAND
 
 
 def thumbnail(photo_bytes: bytes | None) -> str:

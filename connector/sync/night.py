@@ -49,10 +49,20 @@ class Options:
         return bool(self.only) or self.undo is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Name the two pictures of one conflict: the source's sha256 (empty: none to read), and what the spool holds."""
+
+    person_id: str
+    source_sha256: str
+    held_as: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Night:
     """Hold one run while it lasts. `db` is the ledger, in a dry run a copy of it.
 
+    `conflicts` are those whose pictures the report can show, by target and account id.
     `turn_away` ends the waits of all requests that are not on the wire, for good: the run is over.
     """
 
@@ -72,6 +82,7 @@ class Night:
     unread: set[str] = field(default_factory=set)
     modes: set[str] = field(default_factory=set)
     chosen_ids: tuple[str, ...] = ()
+    conflicts: dict[tuple[str, str], Conflict] = field(default_factory=dict)
     uploads: int = 0
     turn_away: Callable[[], None] = field(default=lambda: None, repr=False)
 

@@ -21,6 +21,7 @@ from connector.ledger.writes import note_left
 from connector.model import CloudTag, Memory, Presence, Reason
 from connector.photo import sent_size
 from connector.report import CONFLICTS
+from connector.sync.faces import hold_cloud_photo
 from connector.sync.guests import as_guest, memory_of_guest, policy_for
 from connector.sync.lanes import Lanes
 from connector.sync.look import Shown, fetch_shown
@@ -142,11 +143,11 @@ class Planner:
         decision = as_guest(item, decide(case, policy, night.clock()))
         night.progress.step()
         detail = told_of_both(night, item, look) if decision.conflict or decision.reason in CONFLICTS else ""
+        if decision.conflict and content_bytes is not None and (night.options.dry_run or not decision.writes):
+            hold_cloud_photo(night, self._target.name, item, look.read_sha256, content_bytes)
         if decision.writes:
             self._add_step(item, decision, look, content_bytes=content_bytes, detail=detail)
             return
-        if decision.conflict and content_bytes is not None and night.settings.report_pictures != "none":
-            night.spool.keep(look.read_sha256, content_bytes)
         after = memory_after(decision, case=case, look=look, picture=picture, policy=policy)
         after = memory_of_guest(item, after)
         remember(night, self._target.name, item, after=after, decision=decision, asked=look.asked)

@@ -51,7 +51,7 @@ def _with_pictures(night: Night, chunk: Sequence[Step], *, target: Target, sourc
     if any(is_guest(step.item) for step in without):
         hold_guest_photo(night)
     missing = {step.item.person.id: step.item.source_sha256 for step in without if not is_guest(step.item)}
-    left = missing.keys() - _read_again(night, missing, source)
+    left = missing.keys() - read_again(night, missing, source)
     for step in chunk:
         if step.item.person.id in left:
             detail = "The source photo changed, or could not be read, since the plan was made."
@@ -59,7 +59,7 @@ def _with_pictures(night: Night, chunk: Sequence[Step], *, target: Target, sourc
     return [step for step in chunk if step.item.person.id not in left]
 
 
-def _read_again(night: Night, missing: Mapping[str, str], source: Source) -> set[str]:
+def read_again(night: Night, missing: Mapping[str, str], source: Source) -> set[str]:
     """Read, by id, whose picture is not in the spool: from an earlier night, or there was no room; returns who is."""
     found: set[str] = set()
     if not missing:

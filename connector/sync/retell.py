@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from connector.ledger.codec import unpack_time
 from connector.ledger.files import Backups, Spool
 from connector.ledger.matching import unmatched_upns
-from connector.ledger.memory import find_memory
 from connector.ledger.runs import RunRow, outcomes_of
 from connector.ledger.writes import find_write
 from connector.model import Outcome, RunReport
+from connector.sync.night import Conflict
 
 
-def retell(db: sqlite3.Connection, row: RunRow, *, backups: Backups, spool: Spool) -> RunReport:
-    """Make a run's report; its outcomes and pictures are read as they are told."""
+def retell(
+    db: sqlite3.Connection,
+    row: RunRow,
+    *,
+    backups: Backups,
+    spool: Spool,
+    conflicts: Mapping[tuple[str, str], Conflict] = MappingProxyType({}),
+) -> RunReport:
+    """Make a run's report; its outcomes and pictures are read as they are told.
+
+    `conflicts` are the night's own, whose pictures lie in the spool as long as it lasts.
+    """
 
     def pictures(outcome: Outcome) -> tuple[bytes | None, bytes | None]:
-        return _before(db, row.id, outcome, backups, spool), _after(outcome, spool)
+        conflict = conflicts.get((outcome.target, outcome.account_id or ""))
+        if conflict is not None and spool.has(conflict.held_as):
+            return spool.load(conflict.held_as), _after(outcome, spool)
+        return _before(db, row.id, outcome, backups), _after(outcome, spool)
 
     started = unpack_time(row.started)
     if started is None:
@@ -46,16 +61,10 @@ def _finished(row: RunRow) -> datetime | None:
     return unpack_time(row.finished)
 
 
-def _before(db: sqlite3.Connection, run: int, outcome: Outcome, backups: Backups, spool: Spool) -> bytes | None:
-    """Return the cloud photo that was replaced (a backup), or that was left alone (in tonight's spool)."""
-    account_id = outcome.account_id or ""
-    write = find_write(db, run, outcome.target, account_id=account_id)
-    if write is not None:
-        return backups.load(write.before_sha256) if write.before_sha256 else None
-    memory = find_memory(db, outcome.target, account_id)
-    if memory is None or not memory.read_sha256 or not spool.has(memory.read_sha256):
-        return None
-    return spool.load(memory.read_sha256)
+def _before(db: sqlite3.Connection, run: int, outcome: Outcome, backups: Backups) -> bytes | None:
+    """Return the cloud photo that was replaced or removed, from its backup."""
+    write = find_write(db, run, outcome.target, account_id=outcome.account_id or "")
+    return backups.load(write.before_sha256) if write is not None and write.before_sha256 else None
 
 
 def _after(outcome: Outcome, spool: Spool) -> bytes | None:

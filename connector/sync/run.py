@@ -33,6 +33,7 @@ from connector.sources import Source
 from connector.sources.open import open_source
 from connector.sync.apply import Applier, FromSource
 from connector.sync.brakes import check_plan
+from connector.sync.faces import hold_source_photos
 from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.night import Night, Options
 from connector.sync.plan import Planner
@@ -107,7 +108,7 @@ def night(
         row = find_run(db, run)
         if row is None:
             raise LookupError(f"run {run} is not in the ledger")
-        yield retell(db, row, backups=state.backups, spool=state.spool)
+        yield retell(db, row, backups=state.backups, spool=state.spool, conflicts=tonight.conflicts)
 
 
 def _run(night: Night, doors: Doors) -> None:
@@ -168,10 +169,10 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
         for target in targets:
             _tell_plan(night, target)
     check_plan(night)
-    if night.options.dry_run:
-        return
-    for target in targets:
-        Applier(night, target, FromSource(night, target, source)).run(sum(count_plan(night.db)[:3]))
+    if not night.options.dry_run:
+        for target in targets:
+            Applier(night, target, FromSource(night, target, source)).run(sum(count_plan(night.db)[:3]))
+    hold_source_photos(night, source)
 
 
 def _plan(night: Night, target: Target) -> None:

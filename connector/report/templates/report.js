@@ -149,9 +149,9 @@
   function photos(row) {
     const made = cell("td", "cell", "photos");
     if (row[PHOTOS] === null) return made;
-    const [before, after, first, second] = Array.isArray(row[PHOTOS]) ? row[PHOTOS] : borrowed(row[PHOTOS]);
+    const [before, after, first, second, noFirst, noSecond] = Array.isArray(row[PHOTOS]) ? row[PHOTOS] : borrowed(row[PHOTOS]);
     const pair = element("div", "", "pair");
-    pair.append(shot(before, first, row[NAME]), shot(after, second, row[NAME]));
+    pair.append(shot(before, first, row[NAME], noFirst), shot(after, second, row[NAME], noSecond));
     made.append(pair);
     return made;
   }
@@ -159,10 +159,10 @@
   /* The people on the cards have their pictures there; they are not in the file twice. */
   function borrowed(place) {
     const before = byId(`before-${place}`), after = byId(`after-${place}`);
-    return [before.src || "", after.src || "", before.dataset.label, after.dataset.label];
+    return [before.src || "", after.src || "", before.dataset.label, after.dataset.label, before.textContent, after.textContent];
   }
 
-  function shot(address, label, name) {
+  function shot(address, label, name, missing) {
     const made = element("figure", "", "shot");
     if (address) {
       const image = element("img");
@@ -170,7 +170,7 @@
       image.alt = `${label}: photo of ${name}`;
       made.append(image);
     } else {
-      made.append(element("span", "no photo", "blank"));
+      made.append(element("span", missing, "blank"));
     }
     made.append(element("figcaption", label));
     return made;

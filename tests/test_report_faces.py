@@ -1,0 +1,104 @@
+"""Does the report of a real night show both pictures of a conflict, so that somebody can choose?"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from connector.photo import read_print
+from tests.lab.pictures import jpeg
+from tests.office import Colleague, Office, face
+
+OTHERS = jpeg("the person's own choice", (200, 200))
+
+
+def shown(page: Path, name: str) -> list[str | int | None]:
+    """Return the pictures of one person in an HTML report: before, after, their labels, why one is missing."""
+    text = page.read_text("utf-8")
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert match
+    (row,) = [row for row in json.loads(match[1])["rows"] if row[0] == name]
+    photos = row[9]
+    if not isinstance(photos, int):
+        return list(photos or [])
+    sides = [_side(text, f"{side}-{photos}") for side in ("before", "after")]
+    return [address for address, _ in sides] + [said for _, said in sides]
+
+
+def _side(text: str, number: str) -> tuple[str, str]:
+    image = re.search(rf'<img src="([^"]*)" alt="[^"]*" id="{number}" data-label="([^"]*)"', text)
+    blank = re.search(rf'id="{number}" data-label="([^"]*)">([^<]*)<', text)
+    if image:
+        return image[1], image[2]
+    assert blank
+    return blank[2], blank[1]
+
+
+def is_of(address: object, photo_bytes: bytes) -> bool:
+    """Say whether a thumbnail shows the same picture."""
+    assert isinstance(address, str)
+    assert address.startswith("data:image/jpeg;base64,"), address
+    small = base64.b64decode(address.partition(",")[2])
+    assert max(Image.open(io.BytesIO(small)).size) <= 96
+    return read_print(small).shows_same(read_print(photo_bytes))
+
+
+@pytest.fixture
+def anna(office: Office) -> Colleague:
+    """Give somebody whose photo was sent, and who then chose another one in the cloud."""
+    one = office.hire("anna", photo=face("anna", 200))
+    office.sync()
+    office.cloud.tenant.set_photo(one.account_id, OTHERS)
+    office.settings.update(SYNC_CONFLICT="report", SYNC_VERIFY_PERCENT="100")
+    return one
+
+
+def test_both_pictures_of_a_conflict_that_is_left_are_shown(office: Office, anna: Colleague) -> None:
+    told = office.sync(days=1)
+
+    assert told.of(anna.upn) == ("keep", "cloud-changed")
+    before, after, *labels = shown(office.nights.state / "reports" / "run-000002.html", "anna")
+    assert labels == ["Cloud", "Source"]
+    assert is_of(before, OTHERS)
+    assert is_of(after, face("anna", 200)), "the source photo is of an earlier night, and is read once more"
+    assert told.requests["ldap_entries"] <= 2
+    assert list((office.nights.state / "spool").rglob("*.jpg")) == []
+
+
+def test_a_plan_shows_what_is_there_and_what_would_be(office: Office, tmp_path: Path) -> None:
+    one = office.hire("anna", photo=face("anna", 200))
+    office.cloud.tenant.set_photo(one.account_id, OTHERS)
+
+    told = office.sync("--dry-run", "--report", str(tmp_path / "plan.html"))
+
+    assert told.of(one.upn) == ("replace", "cloud-differs")
+    before, after, *labels = shown(tmp_path / "plan.html", "anna")
+    assert labels == ["Now", "Would be"]
+    assert is_of(before, OTHERS)
+    assert is_of(after, face("anna", 200))
+
+
+def test_without_pictures_nothing_is_read_for_them(office: Office, anna: Colleague) -> None:
+    office.settings["REPORT_PICTURES"] = "none"
+
+    told = office.sync(days=1)
+
+    assert told.of(anna.upn) == ("keep", "cloud-changed")
+    assert told.requests["ldap_entries"] == 0
+    assert shown(office.nights.state / "reports" / "run-000002.html", "anna") == []
+
+
+def test_a_source_photo_that_cannot_be_read_again_is_not_called_missing(office: Office, anna: Colleague) -> None:
+    office.knobs.refuse_look_up = (51, "busy")
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.of(anna.upn)) == (0, ("keep", "cloud-changed"))
+    _, after, *labels = shown(office.nights.state / "reports" / "run-000002.html", "anna")
+    assert (after, labels) == ("not at hand", ["Cloud", "Source"])
