@@ -18,6 +18,7 @@ from tests.cloud_stories import plain_surroundings  # noqa: F401  # a fixture
 from tests.intranet import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows
 from tests.lab.sharepoint import SharePointLab
 from tests.office import Colleague, Office, anchor_of, face
+from tests.test_night_stops import wait_until
 from tests.test_restore import restore
 from tests.test_sharepoint import target_of
 
@@ -363,4 +364,25 @@ def test_a_write_that_stopped_anywhere_is_finished_by_the_next_night_and_can_be_
     assert lab.farm.profile(ada.upn)["PictureURL"].lower().endswith("/ada_contoso_test_mthumb.jpg")
     last = restore(site.nights, "--run", "1", days=1)
     assert (last.code, last.of(ada.upn)) == (0, ("replace", "restored")), last.out
+    assert (lab.farm.files, properties(lab, ada.upn)) == (files, before)
+
+
+@pytest.mark.parametrize("step", ["LThumb.jpg',Overwrite", "SPS-PictureTimestamp"], ids=["L", "time"])
+def test_a_night_that_was_killed_within_a_write_is_finished_by_the_next_and_can_be_taken_back(
+    site: Office, lab: SharePointLab, ada: Colleague, step: str
+) -> None:
+    files, before = own_three(lab, ada.upn, "own ada"), properties(lab, ada.upn)
+    lab.held = step
+    process, _ = site.nights.start()
+    wait_until(lambda: lab.waiting > 0)
+    process.kill()
+    process.communicate()
+    lab.held = ""
+    lab.let_go.set()
+
+    again, full = site.sync(days=1), site.sync("--full", days=1)
+
+    assert (again.code, again.totals["open_intents"], full.of(ada.upn)) == (0, 0, ("keep", "unchanged")), again.err
+    assert shows(lab, ada, "ada")
+    assert restore(site.nights, "--run", "1", days=1).of(ada.upn) == ("replace", "restored")
     assert (lab.farm.files, properties(lab, ada.upn)) == (files, before)

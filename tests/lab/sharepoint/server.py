@@ -38,6 +38,7 @@ class SharePointLab:
     """Run both hosts in threads of this process; use it with `with`, for one test.
 
     `planned` are the next answers, whatever is asked; `trouble` are answers to requests with a text in path or body.
+    A request with the text `held` in it is counted in `waiting` and never answered: `let_go` closes its line.
     """
 
     def __init__(self, cloud: Emulator, folder: Path) -> None:
@@ -47,6 +48,7 @@ class SharePointLab:
         self.asked: list[Asked] = []
         self.planned: deque[Said] = deque()
         self.trouble: dict[str, Said] = {}
+        self.held, self.waiting, self.let_go = "", 0, threading.Event()
         self._folder = folder
         authority = trustme.CA()
         self.ca_file = folder / "bundle.pem"
@@ -96,7 +98,7 @@ class SharePointLab:
             if refused := self._refused(host, authorization):
                 return refused
             for text, said in self.trouble.items():
-                if text in unquote(target) or text.encode() in body:
+                if _has(text, target, body):
                     return said
             answers = self.farm.on_admin if host == "admin" else self.farm.on_my_site
             return answers(method, target, body)
@@ -122,6 +124,10 @@ class SharePointLab:
                 started = time.monotonic()
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 authorization = self.headers.get("Authorization", "")
+                if lab.held and _has(lab.held, self.path, body):
+                    lab.waiting += 1
+                    lab.let_go.wait(60)
+                    return
                 said = lab.answer(host, self.command, self.path, authorization=authorization, body=body)
                 agent = self.headers.get("User-Agent", "")
                 lab.asked.append(Asked(host, self.command, unquote(self.path), agent, started, said.status))
@@ -142,3 +148,7 @@ class SharePointLab:
         server.daemon_threads = True
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         return server
+
+
+def _has(text: str, target: str, body: bytes) -> bool:
+    return text in unquote(target) or text.encode() in body
