@@ -236,7 +236,11 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def _is_disk_trouble(error: sqlite3.Error) -> bool:
     """Say whether the disk failed SQLite: its extended codes carry the primary one in the lowest byte."""
-    return (error.sqlite_errorcode & 0xFF) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+    )
 
 
 def copy_ledger(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
