@@ -75,10 +75,14 @@ def list_different(db: sqlite3.Connection, target: str, *, source_wins: bool, re
 
 
 def list_everybody(db: sqlite3.Connection, target: str) -> int:
-    """List everybody who takes part and has a photo or a memory (`--full`, `--resend`)."""
+    """List everybody who takes part and has a photo or a memory (`--full`, `--resend`).
+
+    Whose photo was written longest ago comes first: several `--resend` with a limit then reach everybody.
+    """
+    written = "SELECT MAX(written_at) FROM writes WHERE target = :target AND account_id = p.account_id"
     query = (
         f"{_ADD} SELECT :target, p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} "
-        "AND (p.source_sha256 <> '' OR m.account_id IS NOT NULL) ORDER BY p.id"
+        f"AND (p.source_sha256 <> '' OR m.account_id IS NOT NULL) ORDER BY ({written}), p.id"
     )
     return db.execute(query, {"target": target}).rowcount
 

@@ -1,0 +1,60 @@
+"""What if pictures shall be made anew, in another size or crop? `--resend` sends them all, a limit at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.photo import read_print
+from tests.nights import Told
+from tests.office import Office, face
+
+
+def sent_to(office: Office) -> list[str]:
+    """Name the accounts that were written to, in order."""
+    return [write.account_id for write in office.cloud.tenant.writes()]
+
+
+def resend(office: Office) -> Told:
+    """Send again, a day later."""
+    return office.sync("--resend", days=1)
+
+
+def test_another_size_is_sent_to_nobody_until_somebody_asks(office: Office) -> None:
+    one = office.hire("anna", photo=face("anna", 200))
+    office.sync()
+    office.settings["PHOTO_SIZE"] = "96"
+
+    plain = office.sync(days=1)
+    asked = resend(office)
+    after = office.sync(days=1)
+
+    assert (plain.totals["unchanged"], asked.totals["replaced"], after.totals["unchanged"]) == (1, 1, 1), asked.err
+    assert asked.of(one.upn) == ("replace", "resent")
+    shown = office.photo(one)
+    assert shown is not None
+    assert read_print(shown).edge == 96
+    assert len(sent_to(office)) == 2
+
+
+def test_several_resends_with_a_limit_reach_everybody_in_turn(office: Office) -> None:
+    team = {one.account_id for one in office.team(5)}
+    office.sync()
+    office.settings["SYNC_MAX_UPLOADS"] = "2"
+
+    nights = [resend(office) for _ in range(3)]
+
+    assert [told.code for told in nights] == [7, 7, 7]
+    again = sent_to(office)[5:]
+    assert (len(again), len(set(again[:4]))) == (6, 4)
+    assert set(again) == team
+
+
+@pytest.mark.parametrize("force", [False, True], ids=["without-force", "with-force"])
+def test_resending_to_many_is_braked_until_it_is_meant(office: Office, force: bool) -> None:
+    office.team(20)
+    office.sync()
+
+    told = office.sync("--resend", *(["--force"] if force else []), days=1)
+
+    assert told.code == (0 if force else 4), told.err
+    assert len(sent_to(office)) == 20 + 20 * force
