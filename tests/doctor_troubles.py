@@ -601,7 +601,7 @@ _row(
 )
 
 
-@trouble("graph-photo", "fail", "the photo of ada-", "try")
+@trouble("graph-photo", "fail", "could not be read: HTTP 500", "The next run tries again")
 def a_photo_is_listed_and_cannot_be_fetched(ward: Ward) -> None:
     ward.cloud.fail_next(r"(ITEM )?GET .*/photo/\$value", Fault(status=500, code="UnknownError"), times=-1)
 

@@ -91,8 +91,6 @@ def look_at_sharepoint(visit: Visit) -> Iterator[Seen]:
 def _fetched(target: GraphTarget, account: Account) -> Seen:
     photo = target.photos([account])[account.id]
     if isinstance(photo, PersonError):
-        return fail(
-            f"the photo of {account.upn}: {photo.message}", photo.fix or "Run again; it may have been a moment."
-        )
+        return fail(photo.message, photo.fix or "Run again; it may have been a moment.")
     size = len(photo.content_bytes) if photo is not None else 0
     return ok(f"that of {account.upn} was read ({size:,} bytes)")
