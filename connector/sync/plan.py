@@ -49,11 +49,13 @@ def list_work(night: Night, target: Target) -> None:
     if options.only:
         work.list_chosen(night.db, target.name, night.chosen_ids)
         return
+    if options.resend:  # in its own order, before those whom the limit of the last one put off
+        work.list_everybody(night.db, target.name)
     removes = settings.sync_removed == "remove"
     work.list_different(night.db, target.name, source_wins=settings.sync_conflict == "source", removes=removes)
-    if options.full or options.resend:
+    if options.full:
         work.list_everybody(night.db, target.name)
-    else:
+    elif not options.resend:
         # SharePoint's tags are asked by `--full` alone; who had no profile gets another try in turn
         refused_only = target.name == "sharepoint"
         memory_rows.set_looks_right(night.db, target.name, now=night.clock())
