@@ -37,7 +37,9 @@ MAY_IMPORT["systemlog"] = WORDS
 MAY_IMPORT["morning"] = WORDS | {"config", "report", "systemlog"}
 MAY_IMPORT["desk"] = WORDS | {"config", "report", "morning", "terminal"}
 MAY_IMPORT["hindsight"] = frozenset(WORDS | {"report", "sync", "desk", "terminal"})
-MAY_IMPORT["cli"] = frozenset(WORKSHOP | {"sync", "doctor", "terminal", "systemlog", "morning", "desk", "hindsight", "hangup"})
+MAY_IMPORT["cli"] = frozenset(
+    WORKSHOP | {"sync", "doctor", "terminal", "systemlog", "morning", "desk", "hindsight", "hangup"}
+)
 MAY_IMPORT["__main__"] = frozenset({"cli"})
 PURE = ("photo", "decide")
 OUTSIDE = frozenset({"ldap3", "requests", "sqlite3", "msal", "urllib3", "http", "socket", "dotenv", "pydantic"})
