@@ -28,7 +28,7 @@ def shown(page: Path, name: str) -> list[str | int | None]:
     if not isinstance(photos, int):
         return list(photos or [])
     sides = [_side(text, f"{side}-{photos}") for side in ("before", "after")]
-    return [address for address, _ in sides] + [said for _, said in sides]
+    return [*(address for address, _ in sides), *(said for _, said in sides)]
 
 
 def _side(text: str, number: str) -> tuple[str, str]:
