@@ -18,7 +18,7 @@ from tests.office import Colleague, Office, face
 OTHERS = jpeg("the person's own choice", (200, 200))
 
 
-def shown(page: Path, name: str) -> list[str | int | None]:
+def shown(page: Path, name: str) -> list[str]:
     """Return the pictures of one person in an HTML report: before, after, their labels, why one is missing."""
     text = page.read_text("utf-8")
     match = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
