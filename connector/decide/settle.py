@@ -58,6 +58,8 @@ def settle(intent: Intent, look: Look, now: datetime) -> Settled:
         return _unseen(intent, now, unheard=Settled.WAIT)
     if not look.read_sha256 and intent.sent_sha256:
         return Settled.WAIT
+    if not intent.sent_sha256 and is_patient(intent, now):
+        return Settled.WAIT  # a write just before the removal may show up before both are gone
     return Settled.DROPPED
 
 
