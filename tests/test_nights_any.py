@@ -224,8 +224,14 @@ class AnyNights(RuleBasedStateMachine):
         lag=st.sampled_from(["", "", "old", "old-tag", "missing"]),
         option=st.sampled_from(["", "", "", "full", "resend", "dry_run", "force", "overwrite", "clear"]),
         name=st.sampled_from(NAMES),
+        news=st.sampled_from(["", "edited", "removed", "painted", "cleared"]),
     )
-    def a_night(self, hours: int, kill: Kill, lag: str, option: str, name: str) -> None:
+    def a_night(self, hours: int, kill: Kill, lag: str, option: str, name: str, news: str) -> None:
+        """The news of the day are about the person that an option names, too."""
+        if news in ("edited", "removed"):
+            self.somebody_edits_the_cloud(name=name, what=FOREIGN[0] if news == "edited" else "")
+        elif news:
+            self.the_source_changes(name=name, number=1 if news == "painted" else None)
         chosen = option in ("overwrite", "clear")
         options: dict[str, Any] = {option: True} if option else {}
         if chosen and self._one(name).state is not PersonState.IN_SCOPE:
