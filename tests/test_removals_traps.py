@@ -48,9 +48,7 @@ class Estate:
 
 
 @pytest.fixture
-def estate(
-    domain: DomainController, directory: Directory, ou: str, cloud: Emulator, tmp_path: Path
-) -> Estate:
+def estate(domain: DomainController, directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> Estate:
     """Settle six people, and go on with a policy that removes."""
     units = directory.add_ou("North", ou), directory.add_ou("South", ou)
     people, account_ids = [], []
