@@ -47,7 +47,8 @@ def _source_sha256(db: sqlite3.Connection, person_id: str) -> str:
 
 def is_somebody_elses(db: sqlite3.Connection, write: Write) -> bool:
     """Say whether the account belongs by now to another person than the one it was written for."""
-    query = "SELECT 1 FROM people WHERE account_id = ? AND id <> ? AND state = 'in-scope'"
+    # said to be not empty, since the index on it leaves the empty ones out
+    query = "SELECT 1 FROM people WHERE account_id = ? AND account_id <> '' AND id <> ? AND state = 'in-scope'"
     return db.execute(query, (write.account_id, write.person_id)).fetchone() is not None
 
 

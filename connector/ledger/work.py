@@ -47,7 +47,7 @@ class WorkItem(NamedTuple):
 
 def begin_work(db: sqlite3.Connection) -> None:
     """Begin a night: empty work lists, nobody left out."""
-    work = "target TEXT, person_id TEXT, due INTEGER, done INTEGER NOT NULL DEFAULT 0, UNIQUE (target, person_id)"
+    work = "target TEXT, person_id TEXT, due INTEGER, done INTEGER NOT NULL DEFAULT 0, UNIQUE (person_id, target)"
     others = "target TEXT, account_id TEXT, PRIMARY KEY (target, account_id)"
     for name, columns in (("unread", "name TEXT PRIMARY KEY"), ("work", work), ("others", others)):
         db.execute(f"DROP TABLE IF EXISTS temp.{name}")
@@ -128,10 +128,13 @@ def work_items(db: sqlite3.Connection, target: str, *, chunk: int = 200) -> Iter
 def items_where(
     db: sqlite3.Connection, target: str, condition: str, values: Sequence[object], *, limit: int = -1
 ) -> list[WorkItem]:
-    """Return the people of the work list whom a condition on `w` chooses, with all that is known of them."""
+    """Return the people of the work list whom a condition on `w` chooses, with all that is known of them.
+
+    The plus keeps SQLite from an index on the target, by which each chunk would sort the whole list anew.
+    """
     query = f"""SELECT w.rowid AS position, w.due AS due, {_ITEM_COLUMNS}
-        FROM work w JOIN people p ON p.id = w.person_id {_ITEM_JOINS}
-        WHERE w.target = ? AND {condition} ORDER BY w.rowid LIMIT ?"""
+        FROM work w CROSS JOIN people p ON p.id = w.person_id {_ITEM_JOINS}
+        WHERE +w.target = ? AND {condition} ORDER BY w.rowid LIMIT ?"""
     return [_item(row) for row in db.execute(query, (target, target, target, target, *values, limit))]
 
 
@@ -147,7 +150,9 @@ def make_due(db: sqlite3.Connection, target: str, person_id: str) -> None:
 
 def undone(db: sqlite3.Connection, target: str, *, chunk: int = 200) -> Iterator[list[WorkItem]]:
     """Yield who was due and of whom nothing was told, because the run was stopped; the caller tells of each."""
-    while items := items_where(db, target, "w.due AND NOT w.done", [], limit=chunk):
+    position = 0
+    while items := items_where(db, target, "w.rowid > ? AND w.due AND NOT w.done", [position], limit=chunk):
+        position = items[-1].position
         yield items
 
 

@@ -1,0 +1,98 @@
+"""Does four times the people cost four times the work? The ledger's own steps are counted, since a clock is noisy.
+
+A query that sorts or scans the whole list for each of its chunks is not noticed with a hundred people, and takes hours
+with 300,000.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from connector.config import Settings
+from connector.model import Quiet
+from connector.sync.night import Options, Undoing
+from connector.sync.run import Doors, night
+from connector.sync.state import open_state
+from tests.bench.faces import photo
+from tests.lab.graph.world import World, new_world
+from tests.lab.indoors import ROOT, Indoors, Register, open_indoors
+
+FEW, MANY = 250, 1_000
+NOBODY = "00000000-0000-0000-0000-000000000001"
+UNIT = "OU=People,DC=contoso,DC=test"
+# Each is so many instructions of SQLite's virtual machine (https://sqlite.org/opcode.html).
+INSTRUCTIONS = 100
+
+
+@dataclass(slots=True)
+class Town:
+    """Hold so many people with accounts, and what their nights cost the ledger."""
+
+    folder: Path
+    people: int
+    register: Register = field(default_factory=lambda: Register((UNIT,)))
+    now: datetime = datetime(2026, 11, 24, 1, tzinfo=UTC)
+    world: World = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.world = new_world(ROOT)
+        for number in range(self.people):
+            one = self.register.add(f"crowd{number:05}", UNIT, photo(number))
+            upn = one.person.upn
+            self.world.tenant.add_account(upn, mail=upn, immutable_id=one.anchor, synced=True)
+
+    def steps(self, options: Options) -> int:
+        """Live through one night and return the ledger's steps, in hundreds of instructions."""
+        self.now += timedelta(days=1)
+        settings = self._settings()
+        wire = Indoors(self.world, before=lambda *_: None, after=lambda *_: None)
+        doors = Doors(cloud=functools.partial(open_indoors, wire), source=lambda *_: self.register)
+        count = [0]
+        with open_state(self.folder) as state:
+            state.db.set_progress_handler(functools.partial(_one_more, count), INSTRUCTIONS)
+            with night(state, settings, options, progress=Quiet(), clock=lambda: self.now, doors=doors) as report:
+                list(report.outcomes())
+        return count[0]
+
+    def _settings(self) -> Settings:
+        return Settings(
+            azure_tenant_id=NOBODY,
+            azure_client_id=NOBODY,
+            azure_client_secret=SecretStr("unused"),
+            ldap_uri=("ldaps://unused",),
+            state_dir=self.folder,
+            sync_concurrency=1,
+        )
+
+
+def _one_more(count: list[int]) -> int:
+    count[0] += 1
+    return 0
+
+
+NIGHTS = {
+    "first": Options(),
+    "full": Options(full=True),
+    "braked": Options(resend=True),
+    "resent": Options(resend=True, force=True),
+    "restored": Options(undo=Undoing(run=4), force=True),
+}
+
+
+def lives(folder: Path, people: int) -> dict[str, int]:
+    """Live through every kind of night in turn, and return the ledger's steps of each."""
+    town = Town(folder, people)
+    return {kind: town.steps(options) for kind, options in NIGHTS.items()}
+
+
+def test_four_times_the_people_cost_the_ledger_about_four_times_the_steps(tmp_path: Path) -> None:
+    few, many = lives(tmp_path / "few", FEW), lives(tmp_path / "many", MANY)
+
+    growth = {kind: round(many[kind] / few[kind], 2) for kind in NIGHTS}
+    print(f"steps in hundreds: {few} for {FEW}, {many} for {MANY:,}; {growth} times")
+    assert all(times <= 5 for times in growth.values()), growth
