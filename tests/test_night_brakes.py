@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.photo import read_print
+from tests.lab.ldapserver_house import PEOPLE
 from tests.nights import shown
 from tests.office import Colleague, Office, face
 
@@ -91,6 +92,36 @@ def test_two_people_who_clear_their_photos_are_no_vanished_attribute(office: Off
 
     assert told.code == 0, told.err
     assert [told.of(one.upn) for one in team[:2]] == [("keep", "source-removed")] * 2
+
+
+def test_a_whole_unit_that_clears_its_photos_is_believed_as_it_is_told(office: Office) -> None:
+    office.settings["SYNC_REMOVED"] = "remove"
+    elsewhere = office.team(31, "elsewhere")
+    desk = [office.hire(f"desk{number}", ou=f"OU=Reception,{PEOPLE}") for number in range(3)]
+    office.sync()
+    for one in desk:
+        office.paint(one, None)
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.totals["removed"]) == (0, 3), told.err
+    assert [office.photo(one) for one in desk] == [None] * 3
+    assert all(office.photo(one) for one in elsewhere)
+
+
+def test_a_whole_unit_that_a_full_reading_finds_without_photos_is_a_brake(office: Office) -> None:
+    office.settings["SYNC_REMOVED"] = "remove"
+    office.team(31, "elsewhere")
+    desk = [office.hire(f"desk{number}", ou=f"OU=Reception,{PEOPLE}") for number in range(3)]
+    office.sync()
+    for one in desk:
+        office.paint(one, None)
+
+    stopped, next_night = office.sync("--full", days=1), office.sync(days=1)
+
+    assert (stopped.code, next_night.code) == (4, 4)
+    assert "jpegPhoto below OU=Reception" in stopped.err
+    assert all(office.photo(one) for one in desk)
 
 
 def test_the_brake_asks_for_people_who_lost_it_while_others_still_have_it(office: Office) -> None:

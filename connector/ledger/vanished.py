@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 _FIRST_NAME = re.compile(r"(?:\\.|[^\\,])*,")  # up to the first comma that is none of the name's own, RFC 4514
 _HAD = """
-    SELECT photos.person_id, attribute, people.name, SUM(gone_run IS NULL) AS live
+    SELECT photos.person_id, attribute, people.name, SUM(gone_run IS NULL) AS live, MAX(gone_run) AS gone_run
     FROM photos JOIN people ON people.id = photos.person_id AND people.state = 'in-scope'
     {condition} GROUP BY photos.person_id, attribute"""
 
@@ -23,13 +23,16 @@ def vanished(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     return {row["attribute"]: (row["had"], row["lost"]) for row in db.execute(query)}
 
 
-def vanished_units(db: sqlite3.Connection, attribute: str, *, at_least: int) -> dict[str, int]:
+def vanished_units(db: sqlite3.Connection, attribute: str, *, at_least: int, changes_run: int = 0) -> dict[str, int]:
     """Count, by the highest unit that holds them, the people of units in which everybody lost the attribute.
 
-    A right that is taken away on one unit looks as if all below it had cleared their photos.
+    A right that is taken away on one unit looks as if all below it had cleared their photos. Only a full reading can be
+    deceived so: what a run of changes (an earlier one, or `changes_run`) was told is cleared.
     """
-    had = f"SELECT name, live FROM ({_HAD.format(condition='WHERE attribute = ?')})"
-    lost = Counter(unit for row in db.execute(f"{had} WHERE live = 0", (attribute,)) for unit in _units(row["name"]))
+    had = f"SELECT name, live, gone_run FROM ({_HAD.format(condition='WHERE attribute = ?')})"
+    untold = "live = 0 AND gone_run <> ? AND gone_run NOT IN (SELECT id FROM runs WHERE mode = 'changes')"
+    rows = db.execute(f"{had} WHERE {untold}", (attribute, changes_run))
+    lost = Counter(unit for row in rows for unit in _units(row["name"]))
     found = {unit: count for unit, count in lost.items() if count >= at_least}
     for row in db.execute(f"{had} WHERE live > 0", (attribute,)):
         if not found:

@@ -8,6 +8,7 @@ from connector.ledger.matching import count_matched, count_rematched, count_sett
 from connector.ledger.plan import count_plan, count_with_photo
 from connector.ledger.store import transaction
 from connector.ledger.vanished import settle_vanished, vanished, vanished_units
+from connector.sources import Mode
 from connector.sync.night import Night
 
 
@@ -48,7 +49,8 @@ def _vanished(night: Night) -> dict[str, Vanished]:
     for name, (had, gone) in vanished(night.db).items():
         counts[name] = Vanished(had, gone)
         if VANISHED_FROM <= gone < had:
-            units = vanished_units(night.db, name, at_least=VANISHED_FROM)
+            told = night.run if night.modes == {Mode.CHANGES} else 0
+            units = vanished_units(night.db, name, at_least=VANISHED_FROM, changes_run=told)
             counts |= {f"{name} below {unit}": Vanished(count, count) for unit, count in units.items()}
     return counts
 
