@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.lab.graph import Fault
@@ -98,6 +100,13 @@ def hang_up(office: Office) -> None:
     office.house.server.hang_up()
 
 
+def asking_the_cloud(office: Office) -> Callable[[], bool]:
+    """Return what tells that tonight's change was read and the cloud is being asked, which is after the accounts."""
+    world = office.house.server.world
+    sent = world.entries_sent
+    return lambda: world.entries_sent > sent and office.cloud.log.in_flight() > 0
+
+
 @pytest.mark.parametrize("options", [(), ("--full",)], ids=["changes", "full"])
 def test_a_controller_that_is_restarted_between_reading_and_removing_is_found_again(
     office: Office, options: tuple[str, ...]
@@ -105,7 +114,7 @@ def test_a_controller_that_is_restarted_between_reading_and_removing_is_found_ag
     team = settled(office, 6)
     office.paint(team[0], None)
     office.cloud.fail_next(r"POST .*/\$batch", Fault(kind="slow", seconds=0.5, performed=True), times=1)
-    beside = meanwhile(lambda: office.cloud.log.in_flight() > 0, lambda: hang_up(office))
+    beside = meanwhile(asking_the_cloud(office), lambda: hang_up(office))
 
     told = office.sync(*options, days=1)
     beside.join()
@@ -169,7 +178,7 @@ def test_a_tls_certificate_that_changes_before_a_removal_is_confirmed_removes_no
     office.paint(team[0], None)
     strangers = Authority(tmp_path_factory.mktemp("strangers"))
     office.cloud.fail_next(r"POST .*/\$batch", Fault(kind="slow", seconds=0.5, performed=True), times=1)
-    beside = meanwhile(lambda: office.cloud.log.in_flight() > 0, lambda: swap_certificate(office, strangers))
+    beside = meanwhile(asking_the_cloud(office), lambda: swap_certificate(office, strangers))
 
     told = office.sync(days=1)
     beside.join()

@@ -119,10 +119,9 @@ class Backups:
         for part in sorted(self._folder.iterdir()):
             with os.scandir(part) as entries:  # one at a time: there may be a file for everybody
                 for entry in entries:
-                    path = Path(entry.path)
                     is_old = entry.stat().st_mtime < before.timestamp()
-                    if is_old and not (path.suffix == ".jpg" and is_wanted(path.stem)):
-                        path.unlink(missing_ok=True)
+                    if is_old and not (entry.name.endswith(".jpg") and is_wanted(entry.name.removesuffix(".jpg"))):
+                        Path(entry.path).unlink(missing_ok=True)
                         count += 1
         return count
 
