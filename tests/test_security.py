@@ -214,8 +214,8 @@ def test_no_name_becomes_a_filter_in_a_real_directory(find: Callable[[str], list
 
 
 def folded(text: str) -> str:
-    """Fold as a directory compares (RFC 4518): case, accents and blanks."""
-    plain = unicodedata.normalize("NFKD", text).casefold()
+    """Fold as a directory compares (RFC 4518): case, accents and blanks; Samba's texts end at a NUL."""
+    plain = unicodedata.normalize("NFKD", text.partition("\0")[0]).casefold()
     return " ".join("".join(letter for letter in plain if not unicodedata.combining(letter)).split())
 
 
