@@ -33,7 +33,7 @@ from connector.sync.apply import Applier
 from connector.sync.brakes import limits_of
 from connector.sync.history import one_person
 from connector.sync.lanes import Lanes
-from connector.sync.look import look_at_photo
+from connector.sync.look import Shown, fetch_shown, look_at_photo
 from connector.sync.night import Night, Undoing
 from connector.sync.plan import settle_intent
 from connector.sync.ready import Ready
@@ -166,20 +166,15 @@ def look_at_all(target: Target, part: Sequence[Undo]) -> Looks:
     """Look at a batch of photos: at their tags, and at the bytes where the tag does not tell enough."""
     tags = target.tags([one.item.account for one in part])
     unsure = [one for one in part if _is_unsure(one, tags[one.item.account.id])]
-    photos = target.photos([one.item.account for one in unsure]) if unsure else {}
-    looks: dict[str, Look | PersonError] = {}
-    for one in part:
-        account_id = one.item.account.id
-        tag, photo = tags[account_id], photos.get(account_id)
-        if isinstance(tag, PersonError):
-            looks[account_id] = tag
-        elif account_id not in photos:
-            looks[account_id] = Look.at(tag)
-        else:
-            looks[account_id] = (
-                photo if isinstance(photo, PersonError) else look_at_photo(photo, tag) if photo else Look.at(None)
-            )
-    return looks
+    known = {account_id: tag for account_id, tag in tags.items() if isinstance(tag, CloudTag)}
+    shown = fetch_shown(target, [one.item.account for one in unsure], known) if unsure else {}
+    return {account_id: _as_look(shown.get(account_id, tag)) for account_id, tag in tags.items()}
+
+
+def _as_look(answer: CloudTag | Shown | PersonError | None) -> Look | PersonError:
+    if isinstance(answer, PersonError):
+        return answer
+    return answer.look if isinstance(answer, Shown) else Look.at(answer)
 
 
 def _is_unsure(one: Undo, tag: CloudTag | PersonError | None) -> bool:
