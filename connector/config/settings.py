@@ -149,7 +149,17 @@ class Settings(BaseModel):
         description="Brake: people whose account changed or was lost since last night, when also over 1 %.",
     )
     sync_max_uploads: int = Field(0, ge=0, description="At most so many uploads a run; 0 is no limit.")
-    sync_max_minutes: int = Field(0, ge=0, description="No new upload after so many minutes; 0 is no limit.")
+    sync_max_minutes: int = Field(
+        0,
+        ge=0,
+        description="After so many minutes nothing new is begun, in whatever phase the run is; 0 is no limit.",
+    )
+    sync_relist_days: int = Field(
+        7, ge=0, description="All accounts are listed anew so many days after the last full listing; 0 is never."
+    )
+    sync_reread_days: int = Field(
+        30, ge=0, description="The directory is read in full so many days after the last full reading; 0 is never."
+    )
     sync_verify_percent: int = Field(
         15,
         ge=0,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
+from datetime import datetime
 from typing import NamedTuple
+
+from connector.ledger.codec import pack_time, unpack_time
 
 
 class Place(NamedTuple):
@@ -29,6 +32,28 @@ def save_place(db: sqlite3.Connection, context: str, place: Place, *, shape: str
     """Remember where this reading ended; belongs in the transaction that stores its rows."""
     values = (context, place.content_bytes, place.server, shape, run)
     db.execute("INSERT OR REPLACE INTO cookies VALUES (?, ?, ?, ?, ?)", values)
+
+
+def save_full_reading(db: sqlite3.Connection, context: str, *, now: datetime) -> None:
+    """Store when a context was last read in full; belongs in the transaction that stores its rows."""
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_full_key(context), pack_time(now)))
+
+
+def is_full_reading_due(db: sqlite3.Connection, context: str, *, days: int, now: datetime) -> bool:
+    """Return True if the last full reading is so many calendar days old; 0 is never.
+
+    Where it is not known, as in an older ledger, or lies in the future, the days are counted from now on.
+    """
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (_full_key(context),)).fetchone()
+    read_at = unpack_time(row["value"]) if row is not None else None
+    if read_at is None or read_at > now:
+        save_full_reading(db, context, now=now)
+        return False
+    return bool(days) and (now.date() - read_at.date()).days >= days
+
+
+def _full_key(context: str) -> str:
+    return f"full-reading:{context}"
 
 
 def drop_place(db: sqlite3.Connection, context: str) -> None:

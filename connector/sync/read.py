@@ -1,16 +1,14 @@
-"""How do both sides become rows? Accounts by listing or delta, people by full reading or changes, then the join."""
+"""Read the people of the source, in full or what changed, store them as rows, and match them with the accounts."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
-from connector.cloud.accounts import FIELDS, LinkExpired, changes, get_accounts, latest_link, list_accounts
+from connector.cloud.accounts import get_accounts
 from connector.cloud.transport import Transport
-from connector.config import SourceKind, cloud_urls
+from connector.config import SourceKind
 from connector.errors import Unreachable, UsageError
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
@@ -18,7 +16,16 @@ from connector.ledger import roster
 from connector.ledger.guests import CONTEXT as GUESTS
 from connector.ledger.matching import match_people, rematched_unseen
 from connector.ledger.memory import disown_unasked
-from connector.ledger.places import Place, drop_place, dropped_contexts, has_place, load_place, save_place
+from connector.ledger.places import (
+    Place,
+    drop_place,
+    dropped_contexts,
+    has_place,
+    is_full_reading_due,
+    load_place,
+    save_full_reading,
+    save_place,
+)
 from connector.ledger.runs import drop_returned
 from connector.ledger.store import transaction
 from connector.model import MatchRule, PersonState
@@ -26,51 +33,12 @@ from connector.sources import Cookie, Mode, Page, PersonGone, PersonRead, Source
 from connector.sources.trouble import Refused
 from connector.sync.night import Night
 from connector.sync.pictures import ReadyPage, choose_pictures, ready_pages, remember_picture
+from connector.sync.read_accounts import ACCOUNTS
 from connector.sync.tell import tell_left
 
 log = logging.getLogger("connector.sync")
 
-ACCOUNTS = "accounts"
 FETCHED_PAGE = 50
-
-
-def read_accounts(night: Night, transport: Transport) -> None:
-    """Refresh the accounts: what changed since the last link, or the whole listing."""
-    plans = len(night.settings.targets) > 1
-    shape = _shape(night.settings.azure_tenant_id, cloud_urls(night.settings).graph_url, plans, *FIELDS)
-    place = None if night.options.full else load_place(night.db, ACCOUNTS, shape=shape)
-    if place is None and not night.options.full and has_place(night.db, ACCOUNTS):
-        night.tell("The settings that shape the list of accounts are others than last time; all were listed again.")
-    night.progress.phase("accounts")
-    if place is not None:
-        try:
-            _follow_accounts(night, transport, place.content_bytes.decode(), shape=shape, plans=plans)
-            return
-        except LinkExpired as expired:
-            night.tell(f"{expired} All accounts were listed again.")
-    _list_accounts(night, transport, shape=shape, plans=plans)
-
-
-def _follow_accounts(night: Night, transport: Transport, link: str, *, shape: str, plans: bool) -> None:
-    with transaction(night.db):
-        for page in changes(transport, link, plans=plans):
-            account_rows.save_accounts(night.db, page.accounts, run=night.run)
-            account_rows.drop_accounts(night.db, page.removed_ids)
-            night.progress.step(len(page.accounts))
-            if page.next_delta_link:
-                place = Place(page.next_delta_link.encode(), "")
-                save_place(night.db, ACCOUNTS, place, shape=shape, run=night.run)
-
-
-def _list_accounts(night: Night, transport: Transport, *, shape: str, plans: bool) -> None:
-    """List everybody; the link is asked for first, so that nothing falls between it and the listing."""
-    link = latest_link(transport, plans=plans)
-    with transaction(night.db):
-        for page in list_accounts(transport, plans=plans):
-            account_rows.save_accounts(night.db, page, run=night.run)
-            night.progress.step(len(page))
-        account_rows.drop_unseen(night.db, run=night.run)
-        save_place(night.db, ACCOUNTS, Place(link.encode(), ""), shape=shape, run=night.run)
 
 
 def read_people(night: Night, source: Source) -> None:
@@ -142,8 +110,9 @@ def _leave_context(night: Night, context: str, failure: Unreachable) -> None:
 
 def _read_context(night: Night, source: Source, context: str) -> None:
     shape = source.shape()
-    place = None if night.options.full else load_place(night.db, context, shape=shape)
-    if place is None and not night.options.full and has_place(night.db, context):
+    reads_all = _reads_all(night, context)
+    place = None if reads_all else load_place(night.db, context, shape=shape)
+    if place is None and not reads_all and has_place(night.db, context):
         night.tell(f"The settings that shape the reading of {context} are others than last time; everybody was read.")
     night.progress.phase("people")
     reading = source.read(context, Cookie(place.content_bytes, place.server) if place else None)
@@ -156,11 +125,18 @@ def _read_context(night: Night, source: Source, context: str) -> None:
             save_place(night.db, context, end, shape=shape, run=night.run)
         if ready.page.complete and reading.mode is Mode.FULL:
             _leave_unseen(night, context, are_cleared=reading.absent_is_cleared)
+            save_full_reading(night.db, context, now=night.clock())
     if reading.mode is Mode.CHANGES:
         _compare_roster(night, source, context)
     if place is None:
         _drop_unasked(night, context)
         people_rows.choose_anew(night.db, context, run=night.run)
+
+
+def _reads_all(night: Night, context: str) -> bool:
+    """Return True if a context is read in full: with `--full`, or SYNC_REREAD_DAYS after the last full reading."""
+    days = night.settings.sync_reread_days
+    return night.options.full or is_full_reading_due(night.db, context, days=days, now=night.clock())
 
 
 def _drop_unasked(night: Night, context: str) -> None:
@@ -268,7 +244,3 @@ def match(night: Night) -> None:
     rules = (night.settings.folder_key,) if from_folder else (MatchRule.ANCHOR, *night.settings.match_fallback)
     with transaction(night.db):
         match_people(night.db, rules, from_folder=from_folder)
-
-
-def _shape(*values: object) -> str:
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
