@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from connector.cloud.accounts import LinkExpired, changes, get_accounts, latest_link, list_accounts
+from connector.cloud.accounts import (
+    FIELDS,
+    LinkExpired,
+    NoDelta,
+    changes,
+    get_accounts,
+    latest_link,
+    list_accounts,
+    list_pages,
+)
 from connector.cloud.batch import batch_get, decode_photo
 from connector.cloud.open import Cloud, open_cloud
 from connector.cloud.policy import PolicyUnread, read_policy
@@ -35,6 +44,11 @@ pytestmark = pytest.mark.usefixtures("plain_surroundings")
 def opened(cloud: Emulator) -> Iterator[Cloud]:
     with open_cloud(settings_for(cloud), Traffic()) as held:
         yield held
+
+
+def whole(account_id: str, upn: str, **given: object) -> dict[str, object]:
+    """Return an account as Graph tells it, with every property; what is not given is null."""
+    return {**dict.fromkeys(FIELDS), "id": account_id, "userPrincipalName": upn, **given}
 
 
 def everybody(opened: Cloud) -> list[Account]:
@@ -119,10 +133,13 @@ def test_without_the_role_the_run_ends(cloud: Emulator, opened: Cloud) -> None:
     assert "User.Read.All" in caught.value.fix
 
 
-@pytest.mark.parametrize("kind", ["wrong-content", "empty"])
-def test_an_answer_that_is_not_graphs_ends_the_run(cloud: Emulator, opened: Cloud, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("wrong-content", "a web page came in place of the list of users"), ("empty", "did not answer as Graph does")],
+)
+def test_an_answer_that_is_not_graphs_ends_the_run(cloud: Emulator, opened: Cloud, kind: str, words: str) -> None:
     cloud.fail_next("GET /v1.0", Fault(kind=kind), times=-1)
-    with pytest.raises(Unreachable, match="did not answer as Graph does"):
+    with pytest.raises(Unreachable, match=words):
         everybody(opened)
 
 
@@ -193,11 +210,11 @@ def test_a_link_of_another_cloud_counts_as_expired(opened: Cloud) -> None:
 
 
 def test_an_object_that_comes_in_part_is_read_whole(cloud: Emulator, tmp_path: Path) -> None:
-    whole = {"id": "1", "userPrincipalName": "ada@lab", "mail": "ada@mail", "onPremisesImmutableId": "abc"}
+    ada = whole("1", "ada@lab", mail="ada@mail", onPremisesImmutableId="abc")
 
     def say(method: str, path: str, body: bytes) -> Reply:
         if method == "POST":
-            found = {"id": "0", "status": 200, "body": whole}
+            found = {"id": "0", "status": 200, "body": ada}
             gone = {"id": "1", "status": 404, "body": {"error": {"code": "Request_ResourceNotFound"}}}
             return batch_answer(body, found, gone)
         part = [{"id": "1", "mail": "ada@mail"}, {"id": "2", "mail": "gone@mail"}]
@@ -211,8 +228,8 @@ def test_an_object_that_comes_in_part_is_read_whole(cloud: Emulator, tmp_path: P
 
 def test_of_an_account_that_is_told_several_times_the_last_word_counts(cloud: Emulator, tmp_path: Path) -> None:
     gone = {"@removed": {"reason": "changed"}}
-    restored = [{"id": "1", **gone}, {"id": "1", "userPrincipalName": "ada@lab"}]
-    deleted = [{"id": "2", "userPrincipalName": "bob@lab"}, {"id": "2", **gone}]
+    restored = [{"id": "1", **gone}, whole("1", "ada@lab")]
+    deleted = [whole("2", "bob@lab"), {"id": "2", **gone}]
 
     def say(method: str, path: str, body: bytes) -> Reply:
         return as_json(
@@ -225,13 +242,77 @@ def test_of_an_account_that_is_told_several_times_the_last_word_counts(cloud: Em
     assert page.removed_ids == ("2",)
 
 
-def test_no_link_at_all_ends_the_run(cloud: Emulator, tmp_path: Path) -> None:
+def test_no_link_at_all_is_told_apart(cloud: Emulator, tmp_path: Path) -> None:
     with (
         Scripted(lambda *_: as_json({"value": []})) as server,
         open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened,
-        pytest.raises(Unreachable, match="no delta link"),
+        pytest.raises(NoDelta, match="no delta link"),
     ):
         latest_link(opened.transport)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 501])
+def test_a_tenant_that_refuses_delta_is_told_apart(cloud: Emulator, opened: Cloud, status: int) -> None:
+    cloud.set(delta_refused=status)
+    with pytest.raises(NoDelta, match="Request_UnsupportedQuery"):
+        latest_link(opened.transport)
+
+
+def test_a_first_answer_that_is_a_next_link_is_followed_to_the_delta_link(cloud: Emulator, opened: Cloud) -> None:
+    old = cloud.tenant.add_account("old@lab")
+    cloud.set(delta_begins_with_page=True)
+    link = latest_link(opened.transport)
+    new = cloud.tenant.add_account("new@lab")
+    (page,) = changes(opened.transport, link)
+    assert [account.id for account in page.accounts] == [new] != [old]
+
+
+def test_a_next_link_that_repeats_itself_ends_a_listing(cloud: Emulator, opened: Cloud) -> None:
+    cloud.tenant.add_account("ada@lab")
+    cloud.set(same_next_link=True)
+    with pytest.raises(Unreachable, match=r"the same next page twice \(https://127.*/v1\.0/users\?"):
+        everybody(opened)
+    assert cloud.counts()["graph"] == 2
+
+
+def test_a_next_link_that_repeats_itself_ends_a_delta(cloud: Emulator, opened: Cloud) -> None:
+    link = latest_link(opened.transport)
+    cloud.set(same_next_link=True)
+    with pytest.raises(LinkExpired, match="the same next page twice"):
+        list(changes(opened.transport, link))
+
+
+def test_pages_without_end_end_at_a_bound(cloud: Emulator, tmp_path: Path) -> None:
+    def say(method: str, path: str, body: bytes) -> Reply:
+        return as_json({"value": [], "@odata.nextLink": f"{server.url}/v1.0/users?$skiptoken={len(server.asked)}"})
+
+    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:
+        with pytest.raises(Unreachable, match="does not end after 20 pages"):
+            list(list_pages(opened.transport, most=20))
+        with pytest.raises(LinkExpired, match="does not end after 20 pages"):
+            list(changes(opened.transport, f"{server.url}/v1.0/users/delta?$deltatoken=1", most=20))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://graph.evil.example/v1.0/users/delta?$deltatoken=x",
+        "{http}/v1.0/users/delta?$deltatoken=x",
+        "https://[::1/v1.0/users/delta",
+        "https://127.0.0.1:port/",
+        "{url}/v1.0/users/delta?$deltatoken=a b",
+        "{url}/v1.0/users/delta?$deltatoken=\ufffd",
+        "{url}/v1.0/users/delta?$deltatoken=x\r\nHost: evil",
+        "nonsense",
+        "",
+    ],
+)
+def test_a_link_that_cannot_be_asked_counts_as_expired(cloud: Emulator, opened: Cloud, link: str) -> None:
+    url = opened.transport.origin
+    asked = link.format(url=url, http=url.replace("https:", "http:"))
+    with pytest.raises(LinkExpired):
+        list(changes(opened.transport, asked or "nonsense"))
+    assert cloud.counts().get("graph", 0) == 0
 
 
 # -- a few by id
@@ -249,6 +330,23 @@ def test_one_is_found_by_a_upn_with_awkward_characters(cloud: Emulator, opened: 
     upn = "o'neil_lab.com#EXT#@contoso.com"
     account_id = cloud.tenant.add_account(upn)
     assert [account.id for account in get_accounts(opened.transport, [upn])] == [account_id]
+
+
+def test_a_name_that_begins_with_a_dollar_is_found(cloud: Emulator, opened: Cloud) -> None:
+    account_id = cloud.tenant.add_account("$o'neil@lab")
+    assert [account.id for account in get_accounts(opened.transport, ["$o'neil@lab"])] == [account_id]
+
+
+def test_a_name_that_graph_refuses_is_the_trouble_of_that_name_alone(cloud: Emulator, opened: Cloud) -> None:
+    account_id = cloud.tenant.add_account("ada@lab")
+    cloud.fail_next("ITEM GET .*strange", Fault(status=400, code="Request_BadRequest"))
+    assert [account.id for account in get_accounts(opened.transport, ["strange", "ada@lab"])] == [account_id]
+
+
+def test_ten_accounts_in_a_row_that_cannot_be_read_end_the_run(cloud: Emulator, opened: Cloud) -> None:
+    cloud.fail_next("ITEM GET", Fault(status=400, code="Request_BadRequest"), times=-1)
+    with pytest.raises(Unreachable, match=r"10 accounts in a row could not be read.*Request_BadRequest"):
+        get_accounts(opened.transport, [f"p{number}@lab" for number in range(10)])
 
 
 # -- batches
@@ -336,7 +434,7 @@ def test_an_items_date_to_wait_for_is_measured_by_the_services_clock(cloud: Emul
 
 def test_a_packed_answer_is_unpacked(cloud: Emulator, tmp_path: Path) -> None:
     def say(method: str, path: str, body: bytes) -> Reply:
-        packed = gzip.compress(json.dumps({"value": [{"id": "1", "userPrincipalName": "ada@lab"}]}).encode())
+        packed = gzip.compress(json.dumps({"value": [whole("1", "ada@lab")]}).encode())
         return 200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, packed
 
     with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:

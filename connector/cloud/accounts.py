@@ -1,30 +1,61 @@
-"""Who is in the tenant? Everybody in pages, what changed since a link, or a few by id.
+"""Read the accounts of the tenant: all in pages, what changed since a link, or a few by id, name or anchor.
 
+A property that Graph gives as null is empty; one that it leaves out is not known, and asked for by id.
 Source: https://learn.microsoft.com/graph/api/user-list and /graph/api/user-delta
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from connector.cloud.answer import Answer, read_refusal
 from connector.cloud.batch import BATCH_SIZE, batch_get
-from connector.cloud.transport import Transport, origin_of
+from connector.cloud.pages import (
+    MOST_PAGES,
+    ROLE_FIX,
+    EndlessPages,
+    Item,
+    follow_pages,
+    read_page,
+    refuse_web_page,
+    text_of,
+)
+from connector.cloud.retry import is_trouble
+from connector.cloud.transport import Transport
 from connector.errors import ConnectorError, Unreachable
 from connector.model import Account
 
 PAGE_SIZE = 999
-FIELDS = (
-    *("id", "userPrincipalName", "mail", "userType", "accountEnabled", "employeeId"),
-    *("onPremisesSyncEnabled", "onPremisesImmutableId", "onPremisesSecurityIdentifier", "onPremisesSamAccountName"),
-)
-# 400 syncStateNotFound and 410 are documented for a link that is too old; whatever else a link is refused with,
-# reading everybody is the safe way on.
-EXPIRED = frozenset({400, 404, 410})
-ROLE_FIX = "Grant the application User.Read.All with admin consent; photo-connector check shows the roles it has."
+PLANS = "assignedPlans"
+# Each property with the field of Account that it fills, and what it may be beside null.
+PROPERTIES: Mapping[str, tuple[str, type]] = {
+    "userPrincipalName": ("upn", str),
+    "mail": ("mail", str),
+    "userType": ("is_guest", str),
+    "accountEnabled": ("is_enabled", bool),
+    "employeeId": ("employee_id", str),
+    "onPremisesSyncEnabled": ("is_synced", bool),
+    "onPremisesImmutableId": ("immutable_id", str),
+    "onPremisesSecurityIdentifier": ("sid", str),
+    "onPremisesSamAccountName": ("sam_account_name", str),
+    PLANS: ("has_exchange", list),
+}
+FIELDS = ("id", *(name for name in PROPERTIES if name != PLANS))
+# So many accounts of one reading are asked for by id: fifty batches.
+MOST_BY_ID = 1_000
+REFUSED_IN_A_ROW = 10
+NOT_THERE = "Request_ResourceNotFound"
+
+
+@dataclass(frozen=True, slots=True)
+class PartialAccount:
+    """Carry an account of which some fields are not known: nobody said what they are."""
+
+    account: Account
+    unknown: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,128 +65,232 @@ class AccountPage:
     accounts: tuple[Account, ...]
     removed_ids: tuple[str, ...]
     next_delta_link: str | None
+    partial: tuple[PartialAccount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Carry what became of each account that was asked for, by what it was asked by; `refused` holds Graph's words."""
+
+    accounts: Mapping[str, Account]
+    partial: Mapping[str, PartialAccount]
+    absent: frozenset[str]
+    refused: Mapping[str, str]
 
 
 class LinkExpired(ConnectorError):
     """Say that a delta link is of no use any more: everybody has to be listed again."""
 
 
-def list_accounts(transport: Transport, *, plans: bool = False) -> Iterator[list[Account]]:
-    """Yield every account, page by page; with `plans` also whether each has Exchange Online.
+class NoDelta(ConnectorError):
+    """Say that this tenant gives no delta link: everybody has to be listed each time."""
 
-    An empty page is not the end. Raises Unreachable when a page cannot be had.
-    """
-    url = f"/users?$select={_select(plans)}&$top={PAGE_SIZE}"
-    while url:
-        page = _page(transport.request("GET", url), transport.system)
-        yield [_account(one) for one in page["value"]]
-        url = _link(page, "@odata.nextLink")
+
+def list_accounts(transport: Transport, *, plans: bool = False) -> Iterator[list[Account]]:
+    """Yield every account, page by page; with `plans` also whether each has Exchange Online."""
+    for page in list_pages(transport, plans=plans):
+        yield [*page.accounts, *(part.account for part in page.partial)]
+
+
+def list_pages(transport: Transport, *, plans: bool = False, most: int = MOST_PAGES) -> Iterator[AccountPage]:
+    """Yield every account in pages; an empty page is not the end. Raises Unreachable when a page cannot be had."""
+    url, asked = f"/users?$select={_select(plans)}&$top={PAGE_SIZE}", 0
+    try:
+        for page in follow_pages(lambda link: transport.request("GET", link), url, system=transport.system, most=most):
+            read = [_read(item, plans=plans) for item in page.items]
+            lacking = [one.account.id for one in read if one.unknown][: MOST_BY_ID - asked]
+            asked += len(lacking)
+            whole, partial = _completed(transport, read, lacking, plans=plans)
+            yield AccountPage(whole, (), None, partial)
+    except EndlessPages as error:
+        message = f"the accounts could not be listed to the end: {error.message}"
+        raise Unreachable(transport.system, message, "Start again later; nobody was changed.") from error
 
 
 def latest_link(transport: Transport, *, plans: bool = False) -> str:
-    """Return a delta link that starts now; ask for it before the listing, so that nothing falls between."""
-    answer = transport.request("GET", f"/users/delta?$select={_select(plans)}&$deltatoken=latest")
-    url = _link(_page(answer, transport.system), "@odata.deltaLink")
-    if not url:
-        raise Unreachable(transport.system, "it gave no delta link", "Start again later; --full needs none.")
-    return url
+    """Return a delta link that starts now; ask for it before the listing, so that nothing falls between.
+
+    Raises NoDelta where the service refuses, or gives none that can be asked.
+    """
+
+    def ask(link: str) -> Answer:
+        answer = _asked(transport, link)
+        if _is_refused(answer):
+            raise NoDelta(f"Graph gave no delta link: {read_refusal(answer)}")
+        return answer
+
+    link, url = "", f"/users/delta?$select={_select(plans)}&$deltatoken=latest"
+    try:
+        for page in follow_pages(ask, url, system=transport.system):
+            link = page.delta_link
+    except EndlessPages as error:
+        raise NoDelta(f"Graph gave no delta link: {error.message}") from error
+    except LinkExpired as error:
+        raise NoDelta("Graph gave no delta link: the next page cannot be asked for") from error
+    if not transport.may_ask(link):
+        raise NoDelta("Graph gave no delta link that can be used")
+    return link
 
 
-def changes(transport: Transport, link: str, *, plans: bool = False) -> Iterator[AccountPage]:
+def changes(transport: Transport, link: str, *, plans: bool = False, most: int = MOST_PAGES) -> Iterator[AccountPage]:
     """Yield what changed since the link; only the last page has the next one. Raises LinkExpired.
 
-    An object that came without its UPN is a partial one, and read again; of one that came several times the last
-    word counts, since accounts are deleted and restored.
+    Of an object that came several times the last word counts, since accounts are deleted and restored.
     """
-    url = link
-    while url:
-        page = _page(_follow(transport, url), transport.system)
-        told = {_text(one, "id"): one for one in page["value"]}
-        present = {key: one for key, one in told.items() if "@removed" not in one}
-        whole = [_account(one) for one in present.values() if "userPrincipalName" in one]
-        partial = [key for key, one in present.items() if "userPrincipalName" not in one]
-        removed = tuple(key for key, one in told.items() if "@removed" in one)
-        again = get_accounts(transport, partial, plans=plans) if partial else []
-        url, next_delta = _link(page, "@odata.nextLink"), _link(page, "@odata.deltaLink")
-        yield AccountPage((*whole, *again), removed, None if url else next_delta or None)
+    asked = 0
+    try:
+        for page in follow_pages(lambda url: _follow(transport, url), link, system=transport.system, most=most):
+            told = {text_of(item, "id"): item for item in page.items}
+            read = [_read(item, plans=plans) for item in told.values() if "@removed" not in item]
+            removed = tuple(key for key, item in told.items() if "@removed" in item)
+            lacking = [one.account.id for one in read if one.unknown]
+            asked += len(lacking)
+            if asked > MOST_BY_ID:
+                raise LinkExpired(f"Graph told of more than {MOST_BY_ID} changed accounts only in part.")
+            whole, partial = _completed(transport, read, lacking, plans=plans)
+            yield AccountPage(whole, removed, None if page.next_link else page.delta_link or None, partial)
+    except EndlessPages as error:
+        raise LinkExpired(f"The changes of accounts could not be read to the end: {error.message}.") from error
 
 
 def get_accounts(transport: Transport, ids: Sequence[str], *, plans: bool = False) -> list[Account]:
-    """Read these accounts by id (or UPN), in batches; those that are not there are left out."""
-    found: list[Account] = []
-    for start in range(0, len(ids), BATCH_SIZE):
-        part = ids[start : start + BATCH_SIZE]
-        answers = batch_get(transport, {one: f"/users/{quote(one, safe='')}?$select={_select(plans)}" for one in part})
-        there = (answer for answer in answers.values() if answer.status != 404)
-        found += [_account(_object(answer, transport.system)) for answer in there]
+    """Read these accounts by id (or UPN), in batches; those that are not there, or are refused, are left out."""
+    found = look_up(transport, ids, plans=plans)
+    return [*found.accounts.values(), *(part.account for part in found.partial.values())]
+
+
+def look_up(transport: Transport, keys: Sequence[str], *, plans: bool = False) -> Found:
+    """Read accounts by id or UPN, in batches. Raises Unreachable when ten in a row are refused."""
+    urls = {key: f"{_user_path(key)}?$select={_select(plans)}" for key in keys}
+    read: dict[str, PartialAccount] = {}
+    absent, refused, in_a_row = set(), {}, 0
+    for key, answer in _answers(transport, urls):
+        in_a_row = 0 if answer.status in (200, 404) else in_a_row + 1
+        item = answer.json_object() if answer.status == 200 else {}
+        if text_of(item, "id"):
+            read[key] = _read(item, plans=plans)
+        elif answer.status == 404 and read_refusal(answer).code == NOT_THERE:
+            absent.add(key)
+        else:
+            refused[key] = _refused(transport, answer, in_a_row=in_a_row)
+    whole = {key: one.account for key, one in read.items() if not one.unknown}
+    partial = {key: one for key, one in read.items() if one.unknown}
+    return Found(whole, partial, frozenset(absent), refused)
+
+
+def find_by_anchor(transport: Transport, immutable_ids: Sequence[str], *, plans: bool = False) -> list[PartialAccount]:
+    """Read the accounts that have these immutable IDs, in batches; what is refused is left out."""
+    urls = {one: _by_anchor(one, plans=plans) for one in immutable_ids}
+    found: list[PartialAccount] = []
+    for _, answer in _answers(transport, urls):
+        if answer.status == 200 and isinstance(answer.json_object().get("value"), list):
+            found += [_read(item, plans=plans) for item in read_page(answer, transport.system).items]
     return found
 
 
+def _answers(transport: Transport, urls: Mapping[str, str]) -> Iterator[tuple[str, Answer]]:
+    keys = list(urls)
+    for start in range(0, len(keys), BATCH_SIZE):
+        part = keys[start : start + BATCH_SIZE]
+        yield from batch_get(transport, {key: urls[key] for key in part}).items()
+
+
+def _refused(transport: Transport, answer: Answer, *, in_a_row: int) -> str:
+    """Return the words of a refusal; raise Unreachable for one that befalls everybody."""
+    refuse_web_page(answer, transport.system)
+    said = str(read_refusal(answer))
+    if answer.status == 403:
+        raise Unreachable(transport.system, f"the application may not list users: {said}", ROLE_FIX)
+    if in_a_row >= REFUSED_IN_A_ROW:
+        message = f"{in_a_row} accounts in a row could not be read; the last answer was {said}"
+        raise Unreachable(transport.system, message, "Start again later.")
+    return said
+
+
+def _completed(
+    transport: Transport, read: Sequence[PartialAccount], lacking: Sequence[str], *, plans: bool
+) -> tuple[tuple[Account, ...], tuple[PartialAccount, ...]]:
+    """Ask by id for accounts that came in part; those that are gone are left out, the rest stays as it came."""
+    found = look_up(transport, lacking, plans=plans) if lacking else Found({}, {}, frozenset(), {})
+    here = [one for one in read if one.account.id not in found.absent]
+    again = [found.partial.get(one.account.id, one) for one in here if one.account.id not in found.accounts]
+    whole = [one.account for one in again if not one.unknown]
+    return (*whole, *found.accounts.values()), tuple(one for one in again if one.unknown)
+
+
 def _select(plans: bool) -> str:
-    return ",".join((*FIELDS, "assignedPlans") if plans else FIELDS)
+    return ",".join((*FIELDS, PLANS) if plans else FIELDS)
 
 
-def _follow(transport: Transport, url: str) -> Answer:
-    if origin_of(url) != transport.origin:
-        raise LinkExpired("The remembered delta link is of another Graph host.")
-    answer = transport.request("GET", url)
-    if answer.status in EXPIRED:
+def _user_path(key: str) -> str:
+    """Return the path of a user; a name that begins with $ would be taken for a segment of its own.
+
+    Source: https://learn.microsoft.com/graph/api/user-get
+    """
+    if key.startswith("$"):
+        return f"/users('{quote(key.replace(chr(39), chr(39) * 2), safe='$')}')"
+    return f"/users/{quote(key, safe='')}"
+
+
+def _by_anchor(immutable_id: str, *, plans: bool) -> str:
+    value = quote(immutable_id.replace("'", "''"), safe="")
+    return f"/users?$filter=onPremisesImmutableId%20eq%20'{value}'&$select={_select(plans)}"
+
+
+def _asked(transport: Transport, link: str) -> Answer:
+    """Ask for a link that Graph gave, now or some nights ago."""
+    if not link.startswith("/") and not transport.may_ask(link):
+        raise LinkExpired("The remembered delta link is of another Graph host, or damaged.")
+    return transport.request("GET", link)
+
+
+def _follow(transport: Transport, link: str) -> Answer:
+    """Ask for what changed; whatever a link is refused with, listing everybody is the safe way on.
+
+    Documented are 400 syncStateNotFound and 410 for a link that is too old.
+    """
+    answer = _asked(transport, link)
+    if answer.status != 403 and _is_refused(answer):
         raise LinkExpired(f"The delta link is of no use any more: {read_refusal(answer)}.")
     return answer
 
 
-def _page(answer: Answer, system: str) -> dict[str, Any]:
-    page = _object(answer, system)
-    if not isinstance(page.get("value"), list):
-        raise _strange(answer, system)
-    page["value"] = [one for one in page["value"] if isinstance(one, dict)]
-    return page
+def _is_refused(answer: Answer) -> bool:
+    """Return True if Graph itself refuses, and not because it is busy or away; a 500 lasts as long as its token."""
+    is_passing = is_trouble(answer) and answer.status != 500
+    return answer.status != 200 and not is_passing and not answer.is_web_page
 
 
-def _object(answer: Answer, system: str) -> dict[str, Any]:
-    """Return the JSON object of a success; everything else ends the run, since accounts must be complete."""
-    if answer.status == 403:
-        raise Unreachable(system, f"the application may not list users: {read_refusal(answer)}", ROLE_FIX)
-    if answer.status != 200:
-        raise Unreachable(system, f"users could not be listed: {read_refusal(answer)}", "Start again later.")
-    value = answer.json_object()
-    if not value:
-        raise _strange(answer, system)
-    return value
+def _read(item: Item, *, plans: bool) -> PartialAccount:
+    """Make an account of an object; a property that is absent, or of another kind, is not known."""
+    wanted = {name: kind for name, kind in PROPERTIES.items() if plans or name != PLANS}
+    unknown = {field for name, (field, kind) in wanted.items() if not _is_known(item, name, kind)}
+    return PartialAccount(_account(item), frozenset(unknown))
 
 
-def _strange(answer: Answer, system: str) -> Unreachable:
-    kind = answer.headers.get("content-type", "no content type")
-    fix = "Check GRAPH_URL, and whether a proxy answers in Graph's place."
-    return Unreachable(system, f"it did not answer as Graph does ({kind})", fix)
+def _is_known(item: Item, name: str, kind: type) -> bool:
+    return name in item and (item[name] is None or isinstance(item[name], kind))
 
 
-def _link(page: dict[str, Any], name: str) -> str:
-    link = page.get(name)
-    return link if isinstance(link, str) else ""
-
-
-def _account(value: dict[str, Any]) -> Account:
-    plans = value.get("assignedPlans")
+def _account(item: Item) -> Account:
+    plans = item.get(PLANS)
     return Account(
-        id=_text(value, "id"),
-        upn=_text(value, "userPrincipalName"),
-        mail=_text(value, "mail"),
-        sam_account_name=_text(value, "onPremisesSamAccountName"),
-        employee_id=_text(value, "employeeId"),
-        immutable_id=_text(value, "onPremisesImmutableId"),
-        sid=_text(value, "onPremisesSecurityIdentifier"),
-        is_guest=_text(value, "userType").lower() == "guest",
-        is_enabled=value.get("accountEnabled") is not False,
-        is_synced=value.get("onPremisesSyncEnabled") is True,
+        id=text_of(item, "id"),
+        upn=text_of(item, "userPrincipalName"),
+        mail=text_of(item, "mail"),
+        sam_account_name=text_of(item, "onPremisesSamAccountName"),
+        employee_id=text_of(item, "employeeId"),
+        immutable_id=text_of(item, "onPremisesImmutableId"),
+        sid=text_of(item, "onPremisesSecurityIdentifier"),
+        is_guest=text_of(item, "userType").lower() == "guest",
+        is_enabled=item.get("accountEnabled") is not False,
+        is_synced=item.get("onPremisesSyncEnabled") is True,
         has_exchange=isinstance(plans, list) and any(_is_exchange(plan) for plan in plans if isinstance(plan, dict)),
     )
 
 
 def _is_exchange(plan: dict[str, Any]) -> bool:
-    return _text(plan, "service").lower() == "exchange" and _text(plan, "capabilityStatus") in ("Enabled", "Warning")
-
-
-def _text(value: dict[str, Any], name: str) -> str:
-    text = value.get(name)
-    return text if isinstance(text, str) else ""
+    return text_of(plan, "service").lower() == "exchange" and text_of(plan, "capabilityStatus") in (
+        "Enabled",
+        "Warning",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import logging
+import re
 import threading
 import time
 import uuid
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from connector import __version__
-from connector.cloud.answer import Answer, read_refusal
+from connector.cloud.answer import Answer, one_line, read_refusal
 from connector.cloud.auth import TokenSource
 from connector.cloud.faults import CHECK_WAY_OUT, LASTING, MAYBE_DONE, Fault, WireError
 from connector.cloud.gate import PATIENCE_SECONDS, Gate, TooLong
@@ -39,6 +40,9 @@ TRIES_AFTER_TIMEOUT = 4
 # How often a write may be sent again after an end that leaves open whether it was carried out.
 REPEATS = 3
 FRUITLESS_IN_A_ROW = 10
+# RFC 3986: printable ASCII without space; the scheme is always https.
+LINK = re.compile(r"https://[!-~]+")
+LONGEST_SHOWN = 100
 COME_BACK = "Start again later; what was done is remembered."
 
 
@@ -65,8 +69,11 @@ class Endpoint:
 
 
 def origin_of(url: str) -> str:
-    """Return scheme, host and port of an address, in lower case."""
-    parts = urlsplit(url)
+    """Return scheme, host and port of an address, in lower case; empty where it is no address."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
@@ -123,6 +130,10 @@ class Transport:
             own["Content-Type"] = "application/json"
         is_safe = method == "GET" if safe is None else safe
         return self._bring(Call(method, self._absolute(url), body, own, None if is_safe else repeats))
+
+    def may_ask(self, link: str) -> bool:
+        """Return True if a link that the service gave is a whole address below our own host, where the token may go."""
+        return LINK.fullmatch(link) is not None and origin_of(link) == self.origin
 
     def hold(self, seconds: float) -> None:
         """Let no worker send for so long, because the service said so; raises Unreachable beyond all patience."""
@@ -245,7 +256,8 @@ class Transport:
         """Return the full address; refuse another origin, where our token has no business."""
         if url.startswith("/"):
             return self._below + url
-        if origin_of(url) != self.origin:
-            message = f"it gave a link to another host ({urlsplit(url).hostname}), where our token must not go"
+        if not self.may_ask(url):
+            host = origin_of(url)[:LONGEST_SHOWN] or "no address at all"
+            message = f"it gave a link to another host ({one_line(host)}), where our token must not go"
             raise Unreachable(self.system, message, "Check GRAPH_URL, and what stands between this machine and Graph.")
         return url

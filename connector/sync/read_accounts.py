@@ -5,13 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from dataclasses import replace
 
-from connector.cloud.accounts import FIELDS, LinkExpired, changes, latest_link, list_accounts
+from connector.cloud.accounts import (
+    FIELDS,
+    AccountPage,
+    LinkExpired,
+    NoDelta,
+    PartialAccount,
+    changes,
+    latest_link,
+    list_pages,
+)
 from connector.cloud.transport import Transport
 from connector.config import cloud_urls
 from connector.ledger import accounts as account_rows
 from connector.ledger.places import (
     Place,
+    drop_place,
     has_place,
     is_full_reading_due,
     load_place,
@@ -19,6 +30,7 @@ from connector.ledger.places import (
     save_place,
 )
 from connector.ledger.store import transaction
+from connector.model import Account
 from connector.sync.night import Night
 
 log = logging.getLogger("connector.sync")
@@ -37,7 +49,8 @@ def read_accounts(night: Night, transport: Transport) -> None:
     night.progress.phase("accounts")
     if place is not None:
         try:
-            _follow_accounts(night, transport, place.content_bytes.decode(), shape=shape, plans=plans)
+            link = place.content_bytes.decode("ascii", "replace")
+            _follow_accounts(night, transport, link, shape=shape, plans=plans)
             return
         except LinkExpired as expired:
             night.tell(f"{expired} All accounts were listed again.")
@@ -53,9 +66,7 @@ def _lists_all(night: Night) -> bool:
 def _follow_accounts(night: Night, transport: Transport, link: str, *, shape: str, plans: bool) -> None:
     with transaction(night.db):
         for page in changes(transport, link, plans=plans):
-            account_rows.save_accounts(night.db, page.accounts, run=night.run)
-            account_rows.drop_accounts(night.db, page.removed_ids)
-            night.progress.step(len(page.accounts))
+            _save_page(night, page)
             if page.next_delta_link:
                 place = Place(page.next_delta_link.encode(), "")
                 save_place(night.db, ACCOUNTS, place, shape=shape, run=night.run)
@@ -63,14 +74,41 @@ def _follow_accounts(night: Night, transport: Transport, link: str, *, shape: st
 
 def _list_accounts(night: Night, transport: Transport, *, shape: str, plans: bool) -> None:
     """List everybody; the link is asked for first, so that nothing falls between it and the listing."""
-    link = latest_link(transport, plans=plans)
+    link = _latest_link(night, transport, plans=plans)
     with transaction(night.db):
-        for page in list_accounts(transport, plans=plans):
-            account_rows.save_accounts(night.db, page, run=night.run)
-            night.progress.step(len(page))
+        for page in list_pages(transport, plans=plans):
+            _save_page(night, page)
         account_rows.drop_unseen(night.db, run=night.run)
-        save_place(night.db, ACCOUNTS, Place(link.encode(), ""), shape=shape, run=night.run)
+        if link:
+            save_place(night.db, ACCOUNTS, Place(link.encode(), ""), shape=shape, run=night.run)
+        else:
+            drop_place(night.db, ACCOUNTS)
         save_full_reading(night.db, ACCOUNTS, now=night.clock())
+
+
+def _latest_link(night: Night, transport: Transport, *, plans: bool) -> str:
+    """Return a delta link, or none where there is none to be had: then all are listed each night."""
+    try:
+        return latest_link(transport, plans=plans)
+    except NoDelta as missing:
+        night.tell(f"{missing} All accounts are listed each night until it gives one.")
+        return ""
+
+
+def _save_page(night: Night, page: AccountPage) -> None:
+    account_rows.save_accounts(night.db, page.accounts, run=night.run)
+    completed = [_with_known_values(night, part) for part in page.partial]
+    account_rows.save_accounts(night.db, completed, run=night.run)
+    account_rows.drop_accounts(night.db, page.removed_ids)
+    night.progress.step(len(page.accounts) + len(completed))
+
+
+def _with_known_values(night: Night, part: PartialAccount) -> Account:
+    """Fill in what is known of an account, where Graph left a property out; without a row it stays empty."""
+    known = account_rows.find_account(night.db, part.account.id)
+    if known is None:
+        return part.account
+    return replace(part.account, **{name: getattr(known, name) for name in part.unknown})
 
 
 def _shape(*values: object) -> str:

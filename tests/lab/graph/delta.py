@@ -14,6 +14,11 @@ from tests.lab.graph.world import World
 def delta_users(world: World, ask: Ask) -> Answer:
     """Answer GET /users/delta: a snapshot, a further page, the changes since a token, or just a fresh token."""
     token = ask.query.get("$deltatoken", "")
+    if world.switches.delta_refused:
+        raise Refused(world.switches.delta_refused, "Request_UnsupportedQuery", "Delta is not supported here.")
+    if token == "latest" and world.switches.delta_begins_with_page:
+        state = _first_state(world, ask) | {"after": world.tenant.last_number}
+        return _page(world, ask, state=state, found=[], more=True)
     if token == "latest":
         return _page(world, ask, state=_first_state(world, ask), found=[])
     if token:
@@ -61,7 +66,11 @@ def _continue(world: World, ask: Ask, state: dict[str, Any]) -> Answer:
     """Give the next page of a round that began earlier; removals come on its last page."""
     if world.switches.empty_page and state["after"] == 0 and not state.get("turned"):
         return _page(world, ask, state=state | {"turned": True}, found=[], more=True)
+    silent = world.switches.delta_silent if state["since"] else ()
     found = [a for a in world.tenant.everybody() if a.number > state["after"] and _concerns(a, state)]
+    found = [account for account in found if account.id not in silent]
+    if world.switches.same_next_link:
+        return _page(world, ask, state=state | {"turned": True}, found=found, more=True)
     size = min(state["top"], world.switches.page_cap)
     if len(found) <= size:
         return _page(world, ask, state=state, found=found)
@@ -81,7 +90,8 @@ def _concerns(account: CloudAccount, state: dict[str, Any]) -> bool:
 def _page(world: World, ask: Ask, *, state: dict[str, Any], found: list[CloudAccount], more: bool = False) -> Answer:
     root = f"{world.base_url}/{ask.version}"
     body: dict[str, Any] = {"@odata.context": f"{root}/$metadata#users"}
-    value = [_told(account, state, minimal=_is_minimal(ask)) for account in found]
+    left_out = world.switches.delta_leaves_out if state["since"] else ()
+    value = [_told(account, state, minimal=_is_minimal(ask), left_out=left_out) for account in found]
     if more:
         body["@odata.nextLink"] = f"{root}/users/delta?$skiptoken={sealed(state)}"
     else:
@@ -95,12 +105,15 @@ def _removals(world: World, state: dict[str, Any]) -> list[dict[str, Any]]:
     if state["since"] == 0:
         return []
     gone = world.tenant.removed_since(state["since"])
+    gone = [(key, reason) for key, reason in gone if key not in world.switches.delta_silent]
     wanted = [(key, reason) for key, reason in gone if not state["ids"] or key in state["ids"]]
     return [{"id": key, "@removed": {"reason": reason}} for key, reason in wanted]
 
 
-def _told(account: CloudAccount, state: dict[str, Any], *, minimal: bool) -> dict[str, Any]:
-    names = state["select"]
+def _told(
+    account: CloudAccount, state: dict[str, Any], *, minimal: bool, left_out: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    names = [name for name in state["select"] if name not in left_out]
     if minimal and state["since"]:
         names = [name for name in names if account.changed.get(name, 0) > state["since"]]
     return projected(account, names) | {"id": account.id}

@@ -32,7 +32,7 @@ def split_target(target: str) -> tuple[str, tuple[str, ...], dict[str, str]]:
     segments: list[str] = []
     for part in rest:
         keyed = KEYED.match(part)
-        segments += [keyed[1], keyed[2]] if keyed else [part]
+        segments += [keyed[1], keyed[2].replace("''", "'")] if keyed else [part]
     return version, tuple(segments), dict(parse_qsl(parts.query, keep_blank_values=True))
 
 
@@ -61,6 +61,8 @@ def _routed(world: World, ask: Ask) -> Answer:
         case ("users", "delta" | "delta()"):
             return delta_users(world, _directory(ask))
         case ("users", key):
+            if key.startswith("$") and f"/users/{key}" in ask.path:  # such a name needs /users('$…') (facts 2)
+                raise Refused(400, "BadRequest", f"Resource not found for the segment '{key}'.")
             return one_user(world, _directory(ask), key)
         case ("users", key, "photo"):
             return photo_metadata(world, ask, key)

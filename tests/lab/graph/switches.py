@@ -78,7 +78,12 @@ class Switches:
     page_cap: int = 999  # the service may give shorter pages than asked for
     empty_page: bool = False  # an empty page with a nextLink comes first
     foreign_next_link: str = ""  # a nextLink to another origin: nobody may follow it with our token
+    same_next_link: bool = False  # (F 13, reported) listing and delta give one and the same nextLink for ever
     delta_expired: int = 0  # 400 (syncStateNotFound) or 410 (with Location) for every delta token
+    delta_refused: int = 0  # U: this status for /users/delta, also for a first link
+    delta_begins_with_page: bool = False  # (F 13, reported) the first answer to $deltatoken=latest is a nextLink
+    delta_leaves_out: tuple[str, ...] = ()  # (F 13, reported) changed objects come without these selected properties
+    delta_silent: tuple[str, ...] = ()  # (F 13, reported) of these ids delta never tells
 
     # -- tokens (F 9, 10)
     token_lifetime: int = 3599

@@ -210,6 +210,11 @@ class Tenant:
         found = self._by_id.get(key) or self._by_id.get(key.lower())
         return found or self._by_id.get(self._by_upn.get(key.casefold(), ""))
 
+    @property
+    def last_number(self) -> int:
+        """Return the number of the newest account."""
+        return self._number
+
     def has_mail(self, address: str) -> bool:
         """Say whether somebody receives mail at an address that is not his UPN."""
         return any((a.properties.get("mail") or "").casefold() == address.casefold() for a in self._by_id.values())

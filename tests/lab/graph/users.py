@@ -54,6 +54,8 @@ def list_users(world: World, ask: Ask) -> Answer:
     if len(page) < len(everybody):
         after = page[-1].number if page else state["after"]
         body["@odata.nextLink"] = _next_link(world, ask, {"after": after, "turn": state["turn"] + 1})
+    if world.switches.same_next_link:
+        body["@odata.nextLink"] = _next_link(world, ask, {"after": 0, "turn": 1})
     body["value"] = [projected(account, fields_asked(ask)) for account in page]
     return told(body, headers={"x-ms-resource-unit": "1"})
 

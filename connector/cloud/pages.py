@@ -1,0 +1,87 @@
+"""Follow the pages of a Graph collection: each link once, not without end, and nothing but Graph's own answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from connector.cloud.answer import Answer, one_line, read_refusal
+from connector.errors import ConnectorError, Unreachable
+
+# Ten million accounts at 999 a page. Empty pages are allowed, so only a bound ends a chain of them.
+MOST_PAGES = 10_000
+ROLE_FIX = "Grant the application User.Read.All with admin consent; photo-connector check shows the roles it has."
+PAGE_FIX = "Check HTTPS_PROXY and NO_PROXY: a proxy or a portal on the way wants a login, or blocks Graph."
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Carry the objects of one page, and the link to the next or for next time; both are empty where there is none."""
+
+    items: tuple[Item, ...]
+    next_link: str
+    delta_link: str
+
+
+class EndlessPages(ConnectorError):
+    """Say that the service gives the same next page again, or pages without end."""
+
+
+def follow_pages(ask: Callable[[str], Answer], url: str, *, system: str, most: int = MOST_PAGES) -> Iterator[Page]:
+    """Yield pages until one has no next link; raises EndlessPages, and Unreachable for an answer that is no page."""
+    seen: set[str] = set()
+    while True:
+        if url in seen:
+            raise EndlessPages(f"it gave the same next page twice ({one_line(url)})")
+        if len(seen) >= most:
+            raise EndlessPages(f"its list does not end after {most} pages")
+        seen.add(url)
+        page = read_page(ask(url), system)
+        yield page
+        if not page.next_link:
+            return
+        url = page.next_link
+
+
+def read_page(answer: Answer, system: str) -> Page:
+    """Return a page of objects, each with an id; raises Unreachable for anything else, since lists must be complete."""
+    value = read_object(answer, system)
+    items = value.get("value")
+    if not isinstance(items, list) or not all(isinstance(item, dict) and text_of(item, "id") for item in items):
+        raise _strange(answer, system)
+    return Page(tuple(items), text_of(value, "@odata.nextLink"), text_of(value, "@odata.deltaLink"))
+
+
+def read_object(answer: Answer, system: str) -> Item:
+    """Return the JSON object of a success; raises Unreachable for a refusal, a web page or another shape."""
+    refuse_web_page(answer, system)
+    if answer.status == 403:
+        raise Unreachable(system, f"the application may not list users: {read_refusal(answer)}", ROLE_FIX)
+    if answer.status != 200:
+        raise Unreachable(system, f"users could not be listed: {read_refusal(answer)}", "Start again later.")
+    value = answer.json_object()
+    if not value:
+        raise _strange(answer, system)
+    return value
+
+
+def refuse_web_page(answer: Answer, system: str) -> None:
+    """Raise Unreachable if a page for people, or a redirect to one, came in the service's place."""
+    if answer.is_web_page:
+        message = f"a web page came in place of the list of users (HTTP {answer.status})"
+        raise Unreachable(system, message, PAGE_FIX)
+
+
+def text_of(item: Item, name: str) -> str:
+    """Return a property that is text; empty where it is null, absent or something else."""
+    text = item.get(name)
+    return text if isinstance(text, str) else ""
+
+
+def _strange(answer: Answer, system: str) -> Unreachable:
+    kind = one_line(answer.headers.get("content-type", "no content type"))
+    fix = "Check GRAPH_URL, and whether a proxy answers in Graph's place."
+    return Unreachable(system, f"it did not answer as Graph does ({kind})", fix)

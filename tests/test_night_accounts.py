@@ -1,0 +1,198 @@
+"""How the accounts are read, night by night: delta that says too little, no delta at all, and what is read again."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tests.lab.graph import Emulator, Fault
+from tests.office import Colleague, Office, anchor_of, face
+
+
+def listings(cloud: Emulator) -> int:
+    """Count the pages of full listings, and forget what was asked."""
+    count = sum(record.path == "/v1.0/users" and record.kind == "graph" for record in cloud.requests)
+    cloud.log.clear()
+    return count
+
+
+def damage_link(office: Office, link: str) -> None:
+    """Overwrite the link that the last night left."""
+    with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db, db:
+        db.execute("UPDATE cookies SET cookie = ? WHERE context = 'accounts'", (link.encode("utf-8", "surrogatepass"),))
+
+
+# -- a property that is left out is not empty
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        ("onPremisesImmutableId",),
+        ("onPremisesSecurityIdentifier",),
+        ("onPremisesSyncEnabled", "mail"),
+        ("userPrincipalName",),
+        ("userType", "accountEnabled"),
+    ],
+)
+def test_a_changed_account_that_delta_tells_in_part_is_read_by_id(office: Office, left_out: tuple[str, ...]) -> None:
+    ada = office.hire("ada")
+    office.sync()
+    office.cloud.set(delta_leaves_out=left_out)
+    office.cloud.tenant.update_account(ada.account_id, employee_id="7")
+    office.paint(ada, face("ada, older"))
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.of("ada@contoso.test")) == (0, ("replace", "source-changed"))
+
+
+def test_an_account_that_cannot_be_read_by_id_keeps_what_was_known(office: Office) -> None:
+    ada, ben = office.hire("ada"), office.hire("ben")
+    office.sync()
+    office.cloud.set(delta_leaves_out=("onPremisesImmutableId",))
+    office.cloud.fail_next(f"ITEM GET .*{ada.account_id}$", Fault(status=400, code="Request_BadRequest"), times=-1)
+    for one in (ada, ben):
+        office.cloud.tenant.update_account(one.account_id, employee_id="7")
+        office.paint(one, face(f"{one.name}, older"))
+
+    told = office.sync(days=1)
+
+    assert told.code == 0, told.err
+    assert told.reasons() == {"source-changed": 2}
+
+
+def test_a_property_that_is_null_is_empty(office: Office) -> None:
+    ada = office.hire("ada")
+    office.sync()
+    office.cloud.tenant.update_account(ada.account_id, immutable_id=None)
+
+    assert office.sync(days=1).of("ada@contoso.test") == ("skip", "no-account")
+
+
+# -- links
+
+
+def test_a_delta_that_repeats_its_next_link_is_left_and_all_accounts_are_listed(office: Office) -> None:
+    office.team(3)
+    office.sync()
+    office.cloud.set(same_next_link=True, page_cap=1)
+
+    told = office.sync(days=1)
+
+    assert told.code == 5, "this cloud repeats the link of its listing, too"
+    assert "the same next page twice" in told.err
+    notices = " ".join(told.report["notices"])
+    assert "The changes of accounts could not be read to the end" in notices
+    assert "All accounts were listed again." in notices
+    office.cloud.set(same_next_link=False)
+    assert office.sync(days=1).totals["unchanged"] == 3
+
+
+def test_a_listing_that_repeats_its_next_link_ends_the_run(office: Office) -> None:
+    office.team(3)
+    office.cloud.set(same_next_link=True, delta_refused=400)
+
+    told = office.sync()
+
+    assert told.code == 5
+    assert "the same next page twice" in told.err
+    assert "/v1.0/users?" in told.err
+
+
+@pytest.mark.parametrize("link", ["https://[::1", "http://graph.lab/v1.0/users/delta", "\ud800", "delta", ""])
+def test_a_remembered_link_that_cannot_be_asked_costs_one_listing(office: Office, link: str) -> None:
+    office.team(2)
+    office.sync()
+    damage_link(office, link)
+    listings(office.cloud)
+
+    told = office.sync(days=1)
+
+    assert told.code == 0, told.err
+    assert listings(office.cloud) == 1
+    assert office.sync(days=1).report["notices"] == []
+    assert listings(office.cloud) == 0
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 501])
+def test_a_tenant_without_delta_is_listed_each_night_with_one_notice(office: Office, status: int) -> None:
+    ada = office.hire("ada")
+    office.cloud.set(delta_refused=status)
+
+    first = office.sync()
+    office.paint(ada, face("ada, older"))
+    second = office.sync(days=1)
+
+    assert (first.code, second.code) == (0, 0)
+    assert second.of("ada@contoso.test") == ("replace", "source-changed")
+    for told in (first, second):
+        assert [notice for notice in told.report["notices"] if "no delta link" in notice] == told.report["notices"]
+        assert len(told.report["notices"]) == 1
+
+
+def test_a_first_answer_that_is_a_next_link_leads_to_the_delta_link(office: Office) -> None:
+    office.team(2)
+    office.cloud.set(delta_begins_with_page=True)
+
+    first = office.sync()
+
+    assert (first.code, first.report["notices"]) == (0, [])
+    listings(office.cloud)
+    assert office.sync(days=1).requests["http"] == 1
+
+
+# -- what is read again
+
+
+def undelete(office: Office, one: Colleague) -> None:
+    """Give an account back, with the id and the properties that it had."""
+    upn = f"{one.name}@contoso.test"
+    anchor = anchor_of(one.entry.guid)
+    office.cloud.tenant.add_account(upn, id=one.account_id, mail=upn, immutable_id=anchor, synced=True)
+
+
+def test_an_undeleted_account_that_delta_never_tells_is_found_within_a_week(office: Office) -> None:
+    ada = office.hire("ada")
+    office.team(3)
+    office.sync()
+    office.cloud.tenant.remove_account(ada.account_id)
+    assert office.sync(days=1).of("ada@contoso.test") == ("skip", "no-account")
+    office.cloud.set(delta_silent=[ada.account_id])
+    undelete(office, ada)
+    listings(office.cloud)
+
+    nights = {day: (office.sync(days=1), listings(office.cloud)) for day in range(2, 8)}
+
+    assert [pages for _, pages in nights.values()] == [0, 0, 0, 0, 0, 1]
+    assert nights[6][0].of("ada@contoso.test") == ("skip", "no-account")
+    assert (nights[7][0].of("ada@contoso.test"), nights[7][0].totals["unchanged"]) == (None, 4)
+
+
+@pytest.mark.parametrize(("days", "pages"), [("0", 0), ("3", 1), ("400", 0)])
+def test_the_accounts_are_listed_again_after_so_many_days(office: Office, days: str, pages: int) -> None:
+    office.team(2)
+    office.settings["SYNC_RELIST_DAYS"] = days
+    office.sync()
+    office.sync(days=2)
+    listings(office.cloud)
+
+    told = office.sync(days=1)
+
+    assert (told.code, listings(office.cloud), told.report["notices"]) == (0, pages, [])
+
+
+@pytest.mark.parametrize(("days", "mode"), [("0", "changes"), ("30", "full"), ("400", "changes")])
+def test_the_directory_is_read_again_after_so_many_days(office: Office, days: str, mode: str) -> None:
+    office.team(2)
+    office.settings["SYNC_REREAD_DAYS"] = days
+    office.sync()
+    assert office.sync(days=29).report["mode"] == "changes"
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.report["mode"], told.report["notices"]) == (0, mode, [])
+    assert told.totals["unchanged"] == 2
+    assert office.sync(days=1).report["mode"] == "changes"
