@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from connector.config import Settings
+from connector.disk import delete_each
 from connector.errors import ConnectorError
 from connector.model import RunReport
 from connector.report import headline, save_report
@@ -20,7 +21,7 @@ KEPT_REPORTS = 14
 def leave_for_morning(report: RunReport, settings: Settings, folder: Path) -> Iterator[str]:
     """Keep the report, mail it, write the figures and tell the system's log; yield a sentence for what failed."""
     try:
-        _keep(report, settings, folder / "reports")
+        yield from _keep(report, settings, folder / "reports")
     except (ConnectorError, OSError) as error:
         yield f"The report could not be kept in the state folder: {error}"
     if settings.report_mail_to and mail_due(report, settings.report_mail_when):
@@ -33,9 +34,7 @@ def leave_for_morning(report: RunReport, settings: Settings, folder: Path) -> It
     yield tell_system(report.exit_code or 0, text, run=report.run)
 
 
-def _keep(report: RunReport, settings: Settings, folder: Path) -> None:
+def _keep(report: RunReport, settings: Settings, folder: Path) -> list[str]:
     path = folder / f"run-{report.run:06}.html"
     save_report(report, path, pictures=settings.report_pictures)
-    path.chmod(0o600)
-    for old in sorted(folder.glob("run-*.html"))[:-KEPT_REPORTS]:
-        old.unlink(missing_ok=True)
+    return delete_each(iter(sorted(folder.glob("run-*.html"))[:-KEPT_REPORTS]))[1]

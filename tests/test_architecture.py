@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "connector"
-WORDS = frozenset({"model", "errors"})
+WORDS = frozenset({"model", "errors", "disk"})
 # What each room may import beside itself and the package's version.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "model": frozenset(),
+    "disk": frozenset(),
     "errors": frozenset({"model"}),
     "config": WORDS,
     "sources": WORDS | {"config"},

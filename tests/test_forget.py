@@ -356,7 +356,7 @@ def test_looking_for_old_backups_takes_no_more_memory_for_more_people(tmp_path: 
         peaks.append(int(done.stdout))
 
     assert peaks[1] < peaks[0] * 1.5, peaks
-    assert backups.sweep(is_wanted=lambda one: False, before=datetime.now(UTC) + timedelta(days=1)) == 4000
+    assert backups.sweep(is_wanted=lambda one: False, before=datetime.now(UTC) + timedelta(days=1)) == (4000, [])
 
 
 def test_asking_for_one_backup_reads_no_other_write(tmp_path: Path) -> None:

@@ -429,8 +429,8 @@ def test_a_sweep_takes_only_what_is_old_and_unwanted(tmp_path: Path) -> None:
     wanted, unwanted = backups.keep(b"wanted"), backups.keep(b"unwanted")
     tomorrow = datetime.now(UTC) + timedelta(days=1)
 
-    assert backups.sweep(is_wanted=lambda name: name == wanted, before=tomorrow - timedelta(days=2)) == 0
-    assert backups.sweep(is_wanted=lambda name: name == wanted, before=tomorrow) == 1
+    assert backups.sweep(is_wanted=lambda name: name == wanted, before=tomorrow - timedelta(days=2)) == (0, [])
+    assert backups.sweep(is_wanted=lambda name: name == wanted, before=tomorrow) == (1, [])
     assert (backups.has(wanted), backups.has(unwanted)) == (True, False)
 
 

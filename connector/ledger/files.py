@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
+import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
+from connector.disk import delete, delete_each, is_full, is_held, patiently, reason, write_whole
 from connector.errors import DiskError
 
 # So much of the disk is left to others, whatever the spool would like to hold.
@@ -24,14 +25,18 @@ class Spool:
 
     def __init__(self, folder: Path, *, spare_bytes: int = SPARE_BYTES) -> None:
         self._folder = folder
+        self._place = folder
         self._spare_bytes = spare_bytes
         self._room_bytes = 0
         self._in_hand: dict[str, bytes] = {}
 
-    def begin(self) -> None:
-        """Empty the spool and see how much room there is."""
-        self.empty()
+    def begin(self) -> list[str]:
+        """Empty the spool and see how much room there is; returns a sentence for each file that stays."""
+        stay = self.empty()
+        # what stays may be of another recipe, so it is not looked at again
+        self._place = self._folder / secrets.token_hex(4) if stay else self._folder
         self._room_bytes = max(0, shutil.disk_usage(self._folder).free - self._spare_bytes)
+        return stay
 
     def keep(self, source_sha256: str, sent_bytes: bytes) -> bool:
         """Keep a prepared picture; False when there is no room, which costs another read later and nothing else."""
@@ -42,9 +47,10 @@ class Spool:
             try:
                 write_private(path, sent_bytes, durable=False)
             except OSError as error:
-                if error.errno != errno.ENOSPC:
+                if is_full(error):
+                    self._room_bytes = 0  # others filled the disk meanwhile
+                elif not is_held(error):
                     raise
-                self._room_bytes = 0  # others filled the disk meanwhile
                 return False
             self._room_bytes -= len(sent_bytes)
         return True
@@ -66,16 +72,15 @@ class Spool:
         """Return the prepared picture; raises FileNotFoundError when it is not here."""
         if source_sha256 in self._in_hand:
             return self._in_hand[source_sha256]
-        return self._path(source_sha256).read_bytes()
+        return patiently(self._path(source_sha256).read_bytes)
 
-    def empty(self) -> None:
-        """Drop everything."""
+    def empty(self) -> list[str]:
+        """Drop everything; returns a sentence for each file that stays, since another program holds it."""
         self.let_go()
-        for part in self._folder.iterdir():
-            shutil.rmtree(part) if part.is_dir() else part.unlink()
+        return delete_each(self._folder.iterdir())[1]
 
     def _path(self, source_sha256: str) -> Path:
-        return self._folder / source_sha256[:2] / f"{source_sha256}.jpg"
+        return self._place / source_sha256[:2] / f"{source_sha256}.jpg"
 
 
 class Backups:
@@ -94,6 +99,8 @@ class Backups:
             else:
                 os.utime(path)  # young again: what kept it until now may be about to expire
         except OSError as error:
+            if is_held(error):
+                raise DiskError(f"the backup {path} cannot be kept: {reason(error)}") from error
             raise DiskError(f"a backup cannot be kept, {error.strerror or error}") from error
         return content_sha256
 
@@ -104,26 +111,31 @@ class Backups:
     def load(self, content_sha256: str) -> bytes | None:
         """Return the photo; None when it is gone, or is not what its name says."""
         try:
-            content_bytes = self._path(content_sha256).read_bytes()
+            content_bytes = patiently(self._path(content_sha256).read_bytes)
         except FileNotFoundError:
             return None
         return content_bytes if hashlib.sha256(content_bytes).hexdigest() == content_sha256 else None
 
     def drop(self, content_sha256: str) -> None:
         """Forget one photo."""
-        self._path(content_sha256).unlink(missing_ok=True)
+        delete(self._path(content_sha256))
 
-    def sweep(self, *, is_wanted: Callable[[str], bool], before: datetime) -> int:
-        """Drop what nothing refers to, or was never finished, and is older than `before`; returns how many files."""
-        count = 0
+    def sweep(self, *, is_wanted: Callable[[str], bool], before: datetime) -> tuple[int, list[str]]:
+        """Drop what nothing refers to, or was never finished, and is older than `before`.
+
+        Returns how many files, and a sentence for each that stays, since another program holds it.
+        """
+        return delete_each(self._unwanted(is_wanted, before))
+
+    def _unwanted(self, is_wanted: Callable[[str], bool], before: datetime) -> Iterator[Path]:
         for part in sorted(self._folder.iterdir()):
+            if part.is_symlink() or not part.is_dir():
+                continue  # a desktop.ini or .DS_Store that a file browser left
             with os.scandir(part) as entries:  # one at a time: there may be a file for everybody
                 for entry in entries:
-                    is_old = entry.stat().st_mtime < before.timestamp()
+                    is_old = entry.stat(follow_symlinks=False).st_mtime < before.timestamp()
                     if is_old and not (entry.name.endswith(".jpg") and is_wanted(entry.name.removesuffix(".jpg"))):
-                        Path(entry.path).unlink(missing_ok=True)
-                        count += 1
-        return count
+                        yield Path(entry.path)
 
     def _path(self, content_sha256: str) -> Path:
         return self._folder / content_sha256[:2] / f"{content_sha256}.jpg"
@@ -131,12 +143,5 @@ class Backups:
 
 def write_private(path: Path, content_bytes: bytes, *, durable: bool = True) -> None:
     """Write a file for its owner only, whole or not at all; durable says that it must outlive a power cut."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    draft = path.with_suffix(".part")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content_bytes)
-        if durable:
-            stream.flush()
-            os.fsync(stream.fileno())
-    draft.replace(path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_whole(path, content_bytes, durable=durable)

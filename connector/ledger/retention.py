@@ -18,8 +18,13 @@ _UNWRITTEN = timedelta(days=1)
 _LEAP = timedelta(days=7)
 
 
-def forget_old(db: sqlite3.Connection, backups: Backups, *, now: datetime, ledger_days: int, backup_days: int) -> None:
-    """Drop what is older than the settings keep; a clock that leaps ahead is not believed at once."""
+def forget_old(
+    db: sqlite3.Connection, backups: Backups, *, now: datetime, ledger_days: int, backup_days: int
+) -> list[str]:
+    """Drop what is older than the settings keep; a clock that leaps ahead is not believed at once.
+
+    Returns a sentence for each backup that stays, since another program holds it.
+    """
     now = min(now, _latest(db, now))
     old = pack_time(now - timedelta(days=ledger_days))
     with transaction(db):
@@ -27,7 +32,7 @@ def forget_old(db: sqlite3.Connection, backups: Backups, *, now: datetime, ledge
         _forget_runs(db, old)
     stale = pack_time(now - timedelta(days=backup_days))
     before = now - min(_UNWRITTEN, timedelta(days=backup_days))
-    backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one, since=stale), before=before)
+    return backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one, since=stale), before=before)[1]
 
 
 def _latest(db: sqlite3.Connection, now: datetime) -> datetime:

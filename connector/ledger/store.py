@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from connector.disk import delete, move
 from connector.errors import DiskError, Locked, StateError
 from connector.ledger.schema import MIGRATIONS, SCHEMA, VERSION
 
@@ -43,7 +44,7 @@ def make_state_folder(folder: Path) -> Path:
         try:
             probe.write_bytes(bytes(_PAGE_BYTES))  # a full disk still takes a file without content
         finally:
-            probe.unlink(missing_ok=True)
+            delete(probe)
     except OSError as error:
         fix = _FIXES.get(error.errno or 0, "Give the account that runs the night Modify rights there")
         fix = f"{fix}, or set STATE_DIR to another folder."
@@ -183,13 +184,13 @@ def _make(path: Path) -> None:
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.commit()
     _clear(path)
-    draft.replace(path)
+    move(draft, path)
 
 
 def _clear(path: Path) -> None:
     """Remove a SQLite file with its log: a log left behind by a killed run would be played into the next file."""
     for ending in ("", "-wal", "-shm"):
-        Path(f"{path}{ending}").unlink(missing_ok=True)
+        delete(Path(f"{path}{ending}"))
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
@@ -211,7 +212,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 def _set_aside(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     aside = path.with_name(f"{path.stem}-damaged-{stamp}{path.suffix}")
-    path.replace(aside)
+    move(path, aside)
     _clear(path)
     return aside
 

@@ -1,5 +1,6 @@
 """Which words does this house speak? People, accounts, photos, tags, memory, outcomes."""
 
+from connector.model.lines import LONGEST_CODE, foreign, safe, safe_lines
 from connector.model.telling import (
     Clock,
     Outcome,
@@ -32,6 +33,7 @@ from connector.model.words import (
 )
 
 __all__ = [
+    "LONGEST_CODE",
     "SAME_PICTURE_CELLS",
     "Account",
     "Action",
@@ -55,5 +57,8 @@ __all__ = [
     "RunReport",
     "SourcePhoto",
     "Traffic",
+    "foreign",
+    "safe",
+    "safe_lines",
     "utc_now",
 ]

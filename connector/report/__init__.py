@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
-import shutil
+import stat
 from pathlib import Path
 from typing import TextIO
 
 from connector.config import Pictures
+from connector.disk import is_held, reason, written_whole
 from connector.errors import ConnectorError, UsageError
 from connector.model import RunReport
 from connector.report.advice import ADVICE, CONFLICTS, Advice, is_conflict, needs_attention, render_reasons_md
@@ -75,7 +77,8 @@ def write_report(
 def save_report(report: RunReport, path: str | Path, *, form: str = "", pictures: Pictures = Pictures.NONE) -> None:
     """Write the run to a file, whole or not at all; the ending chooses the format unless `form` names one.
 
-    It names people and may show them, so a new file is its owner's only; one that is there keeps its mode.
+    It names people and may show them, so a new file is its owner's only. One that is there keeps its mode, unless it
+    is another account's; everybody may write none.
     Raises UsageError for an unknown ending and ConnectorError where the file cannot be written.
     """
     chosen, target = form or format_of(path), Path(path)
@@ -85,26 +88,31 @@ def save_report(report: RunReport, path: str | Path, *, form: str = "", pictures
         else:
             _write_whole(report, target, chosen, pictures)
     except OSError as error:
-        raise ConnectorError(
-            f"The report {str(target)!r} could not be written: {error.strerror or error}.",
-            "Name a file in a folder that this account may write, then run `photo-connector report`.",
-        ) from error
+        fix = "Name a file in a folder that this account may write, then run `photo-connector report`."
+        if is_held(error):
+            fix = "Close it there (Excel, a browser), or name another file, then run `photo-connector report`."
+        raise ConnectorError(f"The report {str(target)!r} could not be written: {reason(error)}.", fix) from error
 
 
 def _write_whole(report: RunReport, target: Path, form: str, pictures: Pictures) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.unlink(missing_ok=True)
-        part.touch(mode=0o600)
-        _write(report, part, form, pictures)
-        if target.exists():
-            shutil.copymode(target, part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(target, mode=_mode(target)) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline=_newline(form))
+        write_report(report, form, text, pictures=pictures)
+        text.detach()  # flushes, and leaves the stream to its owner
+
+
+def _mode(target: Path) -> int:
+    """Return what a file's mode is to be: its owner's own choice, without the right to write for everybody."""
+    if os.name != "posix" or not target.exists():
+        return 0o600
+    found = target.stat()
+    return stat.S_IMODE(found.st_mode) & 0o775 if found.st_uid == os.geteuid() else 0o600
+
+
+def _newline(form: str) -> str:
+    return "" if form == "csv" else "\n"
 
 
 def _write(report: RunReport, path: Path, form: str, pictures: Pictures) -> None:
-    newline = "" if form == "csv" else "\n"
-    with path.open("w", encoding="utf-8", errors="replace", newline=newline) as stream:
+    with path.open("w", encoding="utf-8", errors="replace", newline=_newline(form)) as stream:
         write_report(report, form, stream, pictures=pictures)

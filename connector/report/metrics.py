@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import math
 import re
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from connector.disk import reason, write_whole
 from connector.errors import ExitCode
 from connector.model import RunReport
 
@@ -17,7 +17,7 @@ _FINISHED = (ExitCode.OK, ExitCode.SOME_FAILED, ExitCode.LIMIT)
 _SUCCEEDED = (ExitCode.OK, ExitCode.LIMIT)
 _SUCCESS = "last_success_timestamp_seconds"
 _COMPLETION = "last_completion_timestamp_seconds"
-_TRIES = 5
+_MOST_READ = 1_000_000
 
 
 def write_metrics(report: RunReport, path: Path, *, labels: Mapping[str, str] | None = None) -> str:
@@ -30,9 +30,11 @@ def write_metrics(report: RunReport, path: Path, *, labels: Mapping[str, str] | 
     if report.dry_run or report.kind != "sync":
         return ""
     try:
-        _replace(path, "".join(_lines(report, _kept(path), _braces(labels or {}))))
+        text = "".join(_lines(report, _kept(path), _braces(labels or {})))
+        # Exporters read *.prom only, so the draft is invisible to them; they run as another user, so it is readable.
+        write_whole(path, text.encode(), mode=0o644)
     except OSError as error:
-        return f"The metrics file {str(path)!r} could not be written: {error.strerror or error}."
+        return f"The metrics file {str(path)!r} could not be written: {reason(error)}."
     return ""
 
 
@@ -85,35 +87,22 @@ def _escaped(value: str) -> str:
 
 
 def _kept(path: Path) -> dict[str, float]:
-    """Read back the times that outlive a failed run; a missing or foreign file has none."""
+    """Read back the times that outlive a failed run: of a missing or foreign file, and of no number, none."""
     if not path.is_file():
         return {}
-    text = path.read_text("utf-8", "replace")
-    pattern = rf"^{_PREFIX}_({_SUCCESS}|{_COMPLETION})(?:\{{.*\}})? ([0-9.]+)$"
-    return {name: float(value) for name, value in re.findall(pattern, text, re.MULTILINE)}
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        text = stream.read(_MOST_READ)
+    pattern = rf"^{_PREFIX}_({_SUCCESS}|{_COMPLETION})(?:\{{.*\}})? (\S+)$"
+    told = ((name, _number(value)) for name, value in re.findall(pattern, text, re.MULTILINE))
+    return {name: value for name, value in told if value is not None}
 
 
-def _replace(path: Path, text: str) -> None:
-    # Exporters read *.prom only, so the part is invisible to them; they run as another user, so it is readable.
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+def _number(text: str) -> float | None:
     try:
-        part.write_text(text, "utf-8", newline="\n")
-        part.chmod(0o644)
-        _move(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _move(part: Path, path: Path) -> None:
-    # On Windows a file that the exporter is just reading cannot be replaced; the moment passes.
-    for left in reversed(range(_TRIES)):
-        try:
-            part.replace(path)
-            return
-        except PermissionError:
-            if not left:
-                raise
-            time.sleep(0.2)
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _unix(when: datetime) -> float:

@@ -51,7 +51,7 @@ def forget_person(state: State, settings: Settings, name: str) -> Forgotten:
         count += rows.hide_names(db, pattern_of(names, person.sam_account_name, where=r"(?<=--only ){}(?=:)"))
     # what a stopped run kept is nobody's any more, so it may have been theirs; a moment ahead for coarse clocks
     later = utc_now() + timedelta(minutes=1)
-    unnamed = state.backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one), before=later)
+    unnamed, _ = state.backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one), before=later)
     rows.scrub(db)
     reports = _retold(state, settings, runs, names)
     logged = pattern_of(names, person.sam_account_name, where=r"\b{}\b")

@@ -244,4 +244,5 @@ def _finish(night: Night, message: str, pace: dict[str, float]) -> None:
         finish_run(night.db, night.run, now=night.clock(), values=values)
     if not night.options.dry_run:
         days = {"ledger_days": night.settings.ledger_days, "backup_days": night.settings.backup_days}
-        forget_old(night.db, night.backups, now=night.clock(), **days)
+        for sentence in forget_old(night.db, night.backups, now=night.clock(), **days):
+            log.warning("%s", sentence)

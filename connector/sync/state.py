@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from connector.disk import delete_each
 from connector.ledger.files import Backups, Spool
 from connector.ledger.store import copy_ledger, hold_lock, make_state_folder, open_ledger
 
+log = logging.getLogger(__name__)
+
 DRAFT = "dry-run.sqlite3"
+# So many files that could not be deleted are named in a notice.
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,8 @@ def open_state(folder: Path) -> Iterator[State]:
         db, notice = open_ledger(folder)
         spool = Spool(folder / "spool")
         try:
-            spool.begin()
+            stay = spool.begin()
+            notice = " ".join([notice, *stay[:MOST_NAMED]]).strip()
             yield State(folder, db, Backups(folder / "backups"), spool, notice)
         finally:
             spool.empty()
@@ -60,5 +67,6 @@ def draft_of(state: State) -> Iterator[sqlite3.Connection]:
         yield db
     finally:
         db.close()
-        for ending in ("", "-wal", "-shm"):
-            Path(f"{path}{ending}").unlink(missing_ok=True)
+        _, stay = delete_each(Path(f"{path}{ending}") for ending in ("", "-wal", "-shm"))
+        for sentence in stay:
+            log.warning("%s", sentence)

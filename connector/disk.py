@@ -1,0 +1,117 @@
+"""Write, move and delete files: whole or not at all, through no link, with patience for what is open elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TypeVar
+
+# ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION: a scanner, an indexer, Excel or a browser has the
+# file open (https://learn.microsoft.com/windows/win32/debug/system-error-codes--0-499-).
+HELD = frozenset({5, 32, 33})
+# Growing steps of about two seconds in all.
+PAUSES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8)
+ENDING = ".part"
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+for _name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"):
+    _FLAGS |= getattr(os, _name, 0)
+Result = TypeVar("Result")
+
+
+def is_held(error: OSError) -> bool:
+    """Return True if Windows refused because another program has the file open, or may have."""
+    return getattr(error, "winerror", None) in HELD
+
+
+def is_full(error: OSError) -> bool:
+    """Return True if no room is left: on the disk, or within the quota of this account."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def reason(error: OSError) -> str:
+    """Return the system's words for what went wrong, and who is the likely cause where a file is held."""
+    said = error.strerror or str(error)
+    return f"another program has it open, or its rights do not allow it ({said})" if is_held(error) else said
+
+
+def patiently(act: Callable[[], Result], *, pauses: Sequence[float] = PAUSES) -> Result:
+    """Do it, and again after each pause for as long as another program has the file open; raises the last OSError."""
+    for pause in pauses:
+        try:
+            return act()
+        except OSError as error:
+            if not is_held(error):
+                raise
+        time.sleep(pause)
+    return act()
+
+
+def move(source: Path, target: Path) -> None:
+    """Put a file in the place of another; what stood there is gone, and a link is replaced, not followed."""
+    patiently(lambda: source.replace(target))
+
+
+def delete(path: Path, *, pauses: Sequence[float] = PAUSES) -> None:
+    """Delete a file, a link, or a folder with all that is in it; what is not there is no trouble."""
+
+    def act() -> None:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    with suppress(FileNotFoundError):
+        patiently(act, pauses=pauses)
+
+
+def delete_each(paths: Iterator[Path]) -> tuple[int, list[str]]:
+    """Delete what can be deleted; return how many, and a sentence for each that stays.
+
+    After the first that stays there is no more waiting: a folder whose rights are wrong must not hold a run for hours.
+    """
+    count, stay = 0, []
+    pauses: Sequence[float] = PAUSES
+    for path in paths:
+        try:
+            delete(path, pauses=pauses)
+            count += 1
+        except OSError as error:
+            pauses = ()
+            stay.append(f"{path} could not be deleted: {reason(error)}.")
+    return count, stay
+
+
+@contextmanager
+def written_whole(path: Path, *, mode: int = 0o600, durable: bool = False) -> Iterator[IO[bytes]]:
+    """Give a stream whose content takes the place of `path` at the end, or is dropped where the block raises.
+
+    The draft has a random name beside it and is made new, so that no link and no file of somebody else is written to.
+    `durable` says that it must outlive a power cut.
+    """
+    draft = path.with_name(f".{secrets.token_hex(12)}{ENDING}")
+    descriptor = os.open(draft, _FLAGS, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            if hasattr(os, "fchmod"):  # Windows: the folder's ACL is inherited
+                os.fchmod(descriptor, mode)
+            yield stream
+            stream.flush()
+            if durable:
+                os.fsync(descriptor)
+        move(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            delete(draft)
+        raise
+
+
+def write_whole(path: Path, content_bytes: bytes, *, mode: int = 0o600, durable: bool = False) -> None:
+    """Write a file, whole or not at all, as `written_whole` does."""
+    with written_whole(path, mode=mode, durable=durable) as stream:
+        stream.write(content_bytes)

@@ -1,0 +1,34 @@
+"""Make text of foreign origin safe to show: on one line, of bounded length, without what moves or hides letters."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Long enough for every message Microsoft documents, short enough for one line of a report.
+LONGEST_WORDS = 300
+LONGEST_LINE = 4_000
+LONGEST_CODE = 100
+_BREAKS = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+# Cc: control characters, C1 too; Cf: directions, zero-width signs, the soft hyphen, tags; Cs: lone surrogates; Cn:
+# unassigned ones.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn"})
+
+
+def safe(text: str, *, longest: int = LONGEST_LINE) -> str:
+    """Return the text on one line: breaks become a space, what controls or hides U+FFFD; cut with an ellipsis."""
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
+    if cut.isprintable():
+        return cut
+    folded = _BREAKS.sub(" ", cut)
+    return "".join("\ufffd" if unicodedata.category(sign) in _HIDDEN else sign for sign in folded)
+
+
+def safe_lines(text: str, *, longest: int = LONGEST_LINE) -> str:
+    """Return text of several lines that we broke ourselves, each made safe."""
+    return "\n".join(safe(line, longest=longest) for line in text.split("\n"))
+
+
+def foreign(text: str, *, longest: int = LONGEST_WORDS) -> str:
+    """Return words of another system on one short line, with blanks folded."""
+    return safe(" ".join(safe(text, longest=10 * longest).split()), longest=longest)
