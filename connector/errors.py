@@ -78,6 +78,16 @@ class BrakeError(StopRun):
     exit_code = ExitCode.BRAKE
 
 
+class LimitReached(StopRun):
+    """End the run because SYNC_MAX_MINUTES are over; nothing is half done, and the next run goes on."""
+
+    exit_code = ExitCode.LIMIT
+
+    def __init__(self, minutes: int) -> None:
+        fix = "What was done is remembered, the next run goes on; raise SYNC_MAX_MINUTES if a run never comes further."
+        super().__init__(f"The run reached its limit: SYNC_MAX_MINUTES={minutes}.", fix)
+
+
 class Locked(StopRun):
     """Give way to another run that holds the lock."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
 
 from connector.errors import ExitCode, PersonError
@@ -115,11 +114,10 @@ class Applier:
         return allowed
 
     def _is_over(self) -> bool:
-        minutes = self._night.settings.sync_max_minutes
-        if minutes and self._night.clock() - self._night.started >= timedelta(minutes=minutes):
+        is_over = self._night.is_out_of_time
+        if is_over:
             self._night.codes.add(ExitCode.LIMIT)
-            return True
-        return False
+        return is_over
 
     def _begin(self, ready: Ready) -> None:
         """Write down, before it happens, what is about to happen."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from connector.config import Settings, SourceKind
 from connector.decide.case import Policy
-from connector.errors import ExitCode
+from connector.errors import ExitCode, LimitReached
 from connector.ledger.files import Backups, Spool
 from connector.model import Clock, Progress, Traffic
 from connector.photo import Recipe
@@ -106,6 +106,17 @@ class Night:
             overwrite=self.options.overwrite,
             clear=self.options.clear,
         )
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Return True if SYNC_MAX_MINUTES are over."""
+        minutes = self.settings.sync_max_minutes
+        return bool(minutes) and self.clock() - self.started >= timedelta(minutes=minutes)
+
+    def stop_when_out_of_time(self) -> None:
+        """Raise LimitReached if SYNC_MAX_MINUTES are over; for the phases before the first write."""
+        if self.is_out_of_time:
+            raise LimitReached(self.settings.sync_max_minutes)
 
     def tell(self, notice: str) -> None:
         """Add a sentence to the report, once."""

@@ -78,9 +78,11 @@ class Planner:
         night = self._night
         with Lanes[Asked, Answers](night.settings.sync_concurrency, turn_away=night.turn_away) as lanes:
             for items in work.work_items(self._night.db, self._target.name):
+                night.stop_when_out_of_time()
                 self._take_in(items)
                 self._ask(lanes, at_least=self._target.batch_size)
             while self._to_look or self._to_fetch or len(lanes):
+                night.stop_when_out_of_time()
                 self._ask(lanes, at_least=1)
                 self._answered(lanes, until=max(0, len(lanes) - 1))
 

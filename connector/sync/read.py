@@ -88,6 +88,7 @@ def _leave_absent(night: Night, source: Source, context: str) -> int:
 
 def _read_one(night: Night, source: Source, context: str) -> Unreachable | None:
     try:
+        night.stop_when_out_of_time()
         # with the cookie, so that a stop right after it leaves nobody without a choice
         with transaction(night.db):
             _read_context(night, source, context)
@@ -119,6 +120,7 @@ def _read_context(night: Night, source: Source, context: str) -> None:
     night.tell(reading.notice)
     night.modes.add(reading.mode)
     for ready in ready_pages(night, reading.pages):
+        night.stop_when_out_of_time()
         save_page(night, ready, context=context, mode=reading.mode)
         if ready.page.cookie is not None:
             end = Place(ready.page.cookie, reading.server)

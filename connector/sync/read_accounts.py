@@ -96,6 +96,7 @@ def _latest_link(night: Night, transport: Transport, *, plans: bool) -> str:
 
 
 def _save_page(night: Night, page: AccountPage) -> None:
+    night.stop_when_out_of_time()
     account_rows.save_accounts(night.db, page.accounts, run=night.run)
     completed = [_with_known_values(night, part) for part in page.partial]
     account_rows.save_accounts(night.db, completed, run=night.run)

@@ -124,9 +124,11 @@ class UndoPlanner:
         """Ask, `SYNC_CONCURRENCY` batches at a time."""
         night = self._night
         night.progress.phase("asking")
+        night.stop_when_out_of_time()
         lanes = Lanes[Sequence[Undo], Looks](night.settings.sync_concurrency, turn_away=night.turn_away)
         with lanes:
             for writes in writes_to_undo(night, self._target.name, chunk=self._target.batch_size):
+                night.stop_when_out_of_time()
                 part = [undo_of(night.db, write) for write in writes]
                 lanes.send(part, look_at_all, self._target, part)
                 self._answered(lanes, until=night.settings.sync_concurrency)

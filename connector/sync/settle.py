@@ -9,7 +9,7 @@ from types import TracebackType
 
 from connector.decide.compare import Look
 from connector.decide.settle import Settled, memory_of_write, settle
-from connector.errors import PersonError
+from connector.errors import ExitCode, PersonError
 from connector.ledger import memory as memory_rows
 from connector.ledger.store import transaction
 from connector.ledger.work import WorkItem
@@ -78,10 +78,20 @@ class ReadBack:
         """Read back all the rest, on every lane."""
         self._night.progress.phase("reading back", len(self._written))
         while self._written or self._tagged or len(self._lanes):
+            if self._is_over():
+                return
             while (self._written or self._tagged) and len(self._lanes) < self._night.settings.sync_concurrency:
                 if not self._send(is_last=not self._written and not len(self._lanes)):
                     break
             self._take(until=max(0, len(self._lanes) - 1))
+
+    def _is_over(self) -> bool:
+        """Leave what was not read back to the next night, once SYNC_MAX_MINUTES are over: its intents stay open."""
+        is_over = self._night.is_out_of_time
+        if is_over:
+            self._night.codes.add(ExitCode.LIMIT)
+            self._take(until=0)
+        return is_over
 
     def _send(self, *, is_last: bool = False) -> bool:
         size = self._target.batch_size
