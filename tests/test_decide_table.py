@@ -336,6 +336,7 @@ def left_out() -> Iterator[Any]:
             yield pytest.param(case, Decision(Action.SKIP, reason), id=f"{state}: {reason}")
             assert f"`{reason}`" in result
     unmatched = {MatchState.NONE: Reason.NO_ACCOUNT, MatchState.AMBIGUOUS: Reason.AMBIGUOUS_MATCH}
+    unmatched[MatchState.DISPUTED] = Reason.ANCHOR_DISPUTED
     for match, reason in unmatched.items():
         for source in (PHOTO, Source.cleared()):
             case = Case(person_id="ann", source=source, match=match)

@@ -48,9 +48,9 @@ class Registry:
         """Let somebody leave."""
         mark_gone(self.db, name, state, run=1)
 
-    def matched(self, *rules: MatchRule, from_folder: bool = False) -> dict[str, str]:
+    def matched(self, *rules: MatchRule, from_folder: bool = False, check_sid: bool = True) -> dict[str, str]:
         """Match by these rules; returns the account, or the problem, of everybody in scope."""
-        match_people(self.db, rules, from_folder=from_folder)
+        match_people(self.db, rules, from_folder=from_folder, check_sid=check_sid)
         query = "SELECT id, account_id, match_problem FROM people WHERE state = 'in-scope' ORDER BY id"
         return {row["id"]: row["account_id"] or row["match_problem"] for row in self.db.execute(query)}
 
@@ -170,9 +170,68 @@ def test_two_people_with_one_anchor_are_both_left_alone(registry: Registry) -> N
 
     assert registry.matched(ANCHOR, SID, UPN) == {"anna": "ambiguous-match", "bert": "ambiguous-match"}
 
-    registry.gone("bert", PersonState.DISABLED)
+    registry.gone("bert", PersonState.DELETED)
 
     assert registry.matched(ANCHOR, SID, UPN) == {"anna": "a"}
+
+
+@pytest.mark.parametrize("state", [PersonState.DISABLED, PersonState.OUT_OF_SCOPE])
+def test_an_anchor_that_somebody_known_and_not_deleted_has_too_matches_nobody(
+    registry: Registry, state: PersonState
+) -> None:
+    registry.person("director", anchor="QQ==")
+    registry.gone("director", state)
+    registry.person("intruder", anchor="QQ==", sid="S-1-5-21-2")
+    registry.account("a", immutable_id="QQ==")
+    registry.account("b", sid="S-1-5-21-2")
+
+    assert registry.matched(ANCHOR, SID) == {"intruder": "ambiguous-match"}
+
+    registry.account("a", immutable_id="QQ==", sid="S-1-5-21-2")
+
+    assert registry.matched(ANCHOR, SID) == {"intruder": "a"}, "a migration that Connect has exported"
+
+
+@pytest.mark.parametrize(
+    ("person", "account", "result"),
+    [
+        ("S-1-5-21-1", "S-1-5-21-9", "anchor-disputed"),
+        ("S-1-5-21-1", "S-1-5-21-1", "a"),
+        ("", "S-1-5-21-9", "a"),
+        ("S-1-5-21-1", "", "a"),
+    ],
+)
+def test_an_account_with_somebody_elses_sid_is_no_match(
+    registry: Registry, person: str, account: str, result: str
+) -> None:
+    registry.person("anna", anchor="QQ==", sid=person, upn="anna@contoso.test")
+    registry.account("a", immutable_id="QQ==", sid=account)
+    registry.account("b", upn="anna@contoso.test")
+
+    assert registry.matched(ANCHOR, SID, UPN) == {"anna": result}, "and no later rule looks for another"
+
+    assert registry.matched(ANCHOR, check_sid=False) == {"anna": "a"}
+
+
+def test_a_disputed_account_stays_free_for_the_person_whose_sid_it_has(registry: Registry) -> None:
+    registry.person("intruder", anchor="QQ==", sid="S-1-5-21-2")
+    registry.person("director", anchor="other", sid="S-1-5-21-1")
+    registry.account("a", immutable_id="Wg==", sid="S-1-5-21-1")
+    registry.account("hers", immutable_id="QQ==", sid="S-1-5-21-3")
+
+    assert registry.matched(ANCHOR, SID) == {"director": "a", "intruder": "anchor-disputed"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("straße", "strasse"), ("\u212aate", "kate"), ("ﬁona", "fiona"), ("\u0130da", "i\u0307da")]
+)
+def test_letters_that_are_no_letter_case_of_each_other_are_other_names(
+    registry: Registry, one: str, other: str
+) -> None:
+    registry.person("anna", upn=f"{one}@contoso.test")
+    registry.account("a", upn=f"{other}@contoso.test")
+
+    assert registry.matched(ANCHOR, UPN) == {"anna": "no-account"}
 
 
 def test_a_contact_is_matched_to_the_guest_with_its_mail_and_to_nobody_else(registry: Registry) -> None:
@@ -311,3 +370,37 @@ def test_a_fallback_is_used_from_settings_and_told_when_it_is_not_enough(office:
     told = office.sync(days=1)
 
     assert told.of(lost.upn) == ("create", "first-upload"), told.err
+
+
+SID_BYTES = bytes.fromhex("010500000000000515000000") + b"".join(n.to_bytes(4, "little") for n in (1, 2, 3, 1104))
+
+
+def test_whoever_writes_somebody_elses_anchor_gives_nobody_a_photo(office: Office) -> None:
+    director = office.register("director", office.hire("director", account=False).entry, sid="S-1-5-21-1-2-3-500")
+    office.sync()
+    shown_before = office.photo(director)
+    office.house.tree.change(director.entry.guid, userAccountControl="514")
+    intruder = office.hire("intruder", account=False, objectSid=SID_BYTES)
+    office.house.tree.change(intruder.entry.guid, **{"mS-DS-ConsistencyGuid": director.entry.guid})
+
+    told = office.sync(days=1)
+
+    assert told.of(intruder.upn) == ("skip", "anchor-disputed")
+    assert (told.code, office.photo(director)) == (0, shown_before)
+
+    office.settings["MATCH_CHECK_SID"] = "false"
+    told = office.sync(days=1)
+
+    assert told.of(intruder.upn) == ("skip", "ambiguous-match"), "the ledger knows the director"
+    assert office.photo(director) == shown_before
+
+
+def test_a_person_of_a_migrated_forest_is_matched_again_once_connect_has_exported_the_sid(office: Office) -> None:
+    anna = office.hire("anna", account=False, objectSid=SID_BYTES)
+    anna = office.register("anna", anna.entry, sid="S-1-5-21-7-7-7-1104")
+    assert office.sync().of(anna.upn) == ("skip", "anchor-disputed")
+
+    office.cloud.tenant.update_account(anna.account_id, sid="S-1-5-21-1-2-3-1104")
+    told = office.sync(days=1)
+
+    assert told.of(anna.upn) == ("create", "first-upload")

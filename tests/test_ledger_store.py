@@ -110,6 +110,17 @@ def test_a_ledger_of_version_1_is_brought_forward_and_keeps_everything(tmp_path:
     assert table(path, "pragma_user_version") == [(VERSION,)]
 
 
+def test_names_of_an_old_ledger_are_told_apart_letter_by_letter(tmp_path: Path) -> None:
+    path = old_ledger(tmp_path / "old")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE people SET upn = 'Straße@contoso.test', upn_key = 'strasse@contoso.test'")
+        other.execute("UPDATE accounts SET mail = 'Straße@contoso.test', mail_key = 'strasse@contoso.test'")
+
+    open_ledger(path.parent)[0].close()
+
+    assert {*table(path, "people", "upn_key"), *table(path, "accounts", "mail_key")} == {("straße@contoso.test",)}
+
+
 def test_a_report_of_an_old_ledger_waits_for_the_run_that_works_in_it(office: Office) -> None:
     office.sync()
     path = old_ledger(office.nights.state.with_name("old"))

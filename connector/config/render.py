@@ -14,7 +14,7 @@ HEADINGS = {
     "source": "Where the pictures come from",
     "ldap_uri": "The directory",
     "folder_path": "A folder instead of the directory",
-    "match_fallback": "Who is who",
+    "match_check_sid": "Who is who",
     "azure_tenant_id": "Signing in to Microsoft 365",
     "graph_cloud": "The way to Microsoft 365",
     "targets": "Where the pictures go",

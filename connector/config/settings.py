@@ -65,6 +65,11 @@ class Settings(BaseModel):
     folder_key: v.FolderKey = Field(
         MatchRule.UPN, description="What the pictures are named by: `upn`, `mail`, `employee-id`, `sam-account-name`."
     )
+    match_check_sid: bool = Field(
+        True,
+        description="Person and account of one anchor whose SIDs are both known and differ are no match (skip "
+        "`anchor-disputed`).",
+    )
     match_fallback: v.Rules = Field(
         (MatchRule.SID,),
         description="How to match after the anchor, in this order: `sid`, `upn`, `mail`, or `none`; `sid` takes an "

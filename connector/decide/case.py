@@ -21,11 +21,12 @@ UNSEEN = CloudView(ViewKind.NOT_ASKED)
 
 
 class MatchState(StrEnum):
-    """Say whether exactly one account was found."""
+    """Say whether exactly one account was found; DISPUTED: the SID of the one found is another person's."""
 
     OK = "ok"
     NONE = "none"
     AMBIGUOUS = "ambiguous"
+    DISPUTED = "disputed"
 
 
 class Becomes(StrEnum):

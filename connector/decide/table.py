@@ -52,6 +52,8 @@ def _before_the_rows(case: Case) -> Decision | None:
         return Decision(Action.SKIP, Reason.NO_ACCOUNT)
     if case.match is MatchState.AMBIGUOUS:
         return Decision(Action.SKIP, Reason.AMBIGUOUS_MATCH)
+    if case.match is MatchState.DISPUTED:
+        return Decision(Action.SKIP, Reason.ANCHOR_DISPUTED)
     if case.failed is not None:
         return Decision(Action.FAIL, case.failed)
     if case.settled is Settled.WAIT:

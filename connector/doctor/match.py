@@ -19,7 +19,7 @@ from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
 from connector.ledger.matching import count_matched, match_people
 from connector.ledger.store import open_ledger, transaction
-from connector.model import Account, MatchRule, Person
+from connector.model import Account, MatchRule, Person, fold
 
 # About twenty pages; in a bigger tenant the sample's accounts are asked for by anchor and UPN.
 MOST_LISTED = 20_000
@@ -61,7 +61,7 @@ def _match(db: sqlite3.Connection, visit: Visit, accounts: Sequence[Account]) ->
         for person in visit.sample:
             people_rows.save_person(db, person, context="", run=1)
         account_rows.save_accounts(db, accounts, run=1)
-        match_people(db, rules, from_folder=from_folder)
+        match_people(db, rules, from_folder=from_folder, check_sid=settings.match_check_sid)
 
 
 def _left(db: sqlite3.Connection) -> list[str]:
@@ -90,8 +90,8 @@ def _asked(transport: Transport, people: Sequence[Person]) -> list[Account]:
             rows = answer.json_object().get("value")
             ids += [str(row["id"]) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     by_id = get_accounts(transport, ids)
-    known = {account.upn.casefold() for account in by_id}
-    upns = dict.fromkeys(person.upn for person in people if person.upn and person.upn.casefold() not in known)
+    known = {fold(account.upn) for account in by_id}
+    upns = dict.fromkeys(person.upn for person in people if person.upn and fold(person.upn) not in known)
     by_upn = get_accounts(transport, list(upns))
     return list({account.id: account for account in (*by_id, *by_upn)}.values())
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import struct
-import unicodedata
 from datetime import datetime
 
-from connector.model import Fingerprint
+from connector.model import Fingerprint, fold
 
 _SIZE = struct.Struct(">II")
 
@@ -36,4 +35,4 @@ def unpack_time(text: str) -> datetime | None:
 
 def key(text: str) -> str:
     """Fold a name for comparison: Unicode NFC, no letter case."""
-    return unicodedata.normalize("NFC", text).casefold()
+    return fold(text)

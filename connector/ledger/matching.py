@@ -26,31 +26,52 @@ _FALLBACK = {
 }
 
 
-def match_people(db: sqlite3.Connection, rules: Sequence[MatchRule], *, from_folder: bool = False) -> None:
+def match_people(
+    db: sqlite3.Connection, rules: Sequence[MatchRule], *, from_folder: bool = False, check_sid: bool = True
+) -> None:
     """Give each person in scope the account that the first fitting rule finds, or the problem that there is.
 
     From a folder any account may be taken; from LDAP only what the contract's MATCH_FALLBACK allows.
-    Contacts are matched to guests, by mail.
+    Contacts are matched to guests, by mail. With `check_sid` nobody gets an account whose SID is somebody else's.
     """
     db.execute("DROP TABLE IF EXISTS temp.matched")
     db.execute("CREATE TEMP TABLE matched (person_id TEXT PRIMARY KEY, account_id TEXT, rule TEXT, problem TEXT)")
     db.execute("CREATE INDEX temp.matched_account ON matched (account_id)")
-    _refuse_shared_anchors(db, rules)
     for rule in rules:
-        extra = "1" if from_folder else _FALLBACK.get(rule, "1")
-        _apply_rule(db, rule, f"NOT p.is_contact AND {extra}")
+        extra = f"NOT p.is_contact AND {'1' if from_folder else _FALLBACK.get(rule, '1')}"
+        if check_sid:
+            _refuse_disputed(db, rule, extra)
+        if rule is MatchRule.ANCHOR:
+            _refuse_shared_anchors(db)
+        _apply_rule(db, rule, extra)
     _apply_rule(db, MatchRule.MAIL, "p.is_contact AND a.is_guest")
     _store(db)
 
 
-def _refuse_shared_anchors(db: sqlite3.Connection, rules: Sequence[MatchRule]) -> None:
-    """Two people with one anchor: neither is matched, by no rule."""
-    if MatchRule.ANCHOR not in rules:
-        return
-    shared = "SELECT anchor FROM people WHERE state = 'in-scope' AND anchor <> '' GROUP BY anchor HAVING COUNT(*) > 1"
+def _refuse_disputed(db: sqlite3.Connection, rule: MatchRule, condition: str) -> None:
+    """Match nobody, by this or a later rule, to whom a rule gives an account of another SID; it stays free."""
     db.execute(
-        "INSERT INTO matched SELECT id, '', 'anchor', 'ambiguous-match' FROM people "
-        f"WHERE state = 'in-scope' AND anchor IN ({shared})"
+        f"""INSERT OR IGNORE INTO matched
+        SELECT p.id, '', ?, 'anchor-disputed' FROM people p JOIN accounts a ON {_EQUAL[rule]}
+        WHERE p.state = 'in-scope' AND {condition} AND p.sid <> '' AND a.sid <> '' AND p.sid <> a.sid
+          AND p.id NOT IN (SELECT person_id FROM matched)
+          AND a.id NOT IN (SELECT account_id FROM matched WHERE account_id <> '')""",
+        (rule,),
+    )
+
+
+def _refuse_shared_anchors(db: sqlite3.Connection) -> None:
+    """Match nobody, by no rule, whose anchor somebody else has, too: in scope, or known and not deleted.
+
+    Whoever may write an anchor could give a photo to anybody out of scope otherwise. An account that has the person's
+    own SID settles it against people out of scope: the person came from there, by a migration.
+    """
+    own = "SELECT 1 FROM accounts a WHERE a.immutable_id = p.anchor AND a.sid = p.sid AND p.sid <> ''"
+    db.execute(
+        f"""INSERT INTO matched SELECT p.id, '', 'anchor', 'ambiguous-match' FROM people p
+        WHERE p.state = 'in-scope' AND p.anchor <> '' AND p.id NOT IN (SELECT person_id FROM matched)
+          AND EXISTS (SELECT 1 FROM people q WHERE q.anchor = p.anchor AND q.id <> p.id
+            AND (q.state = 'in-scope' OR (q.state <> 'deleted' AND NOT EXISTS ({own}))))"""
     )
 
 

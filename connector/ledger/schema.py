@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 
 # Texts are never NULL: empty means unknown or none. Times are ISO 8601 with zone. `*_run` is a runs.id.
 SCHEMA = """
@@ -266,5 +266,11 @@ CREATE INDEX people_context ON people (context, seen_run);
 CREATE INDEX people_changed ON people (changed_run);
 """
 
+# Version 2 kept names with ß as ss, and the Kelvin sign as k, so that they were other people's names.
+_NAMES_BY_LETTER = """
+UPDATE people SET upn_key = fold(upn), mail_key = fold(mail), sam_key = fold(sam_account_name);
+UPDATE accounts SET upn_key = fold(upn), mail_key = fold(mail), sam_key = fold(sam_account_name);
+"""
+
 # MIGRATIONS[n] brings a ledger of version n to n + 1, for good: what it says is never changed later.
-MIGRATIONS: dict[int, str] = {1: _RETRY_BY_TARGET}
+MIGRATIONS: dict[int, str] = {1: _RETRY_BY_TARGET, 2: _NAMES_BY_LETTER}

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from connector.disk import delete, move
 from connector.errors import DiskError, Locked, StateError
+from connector.ledger.codec import key
 from connector.ledger.schema import MIGRATIONS, SCHEMA, VERSION
 
 LEDGER_NAME = "ledger.sqlite3"
@@ -203,6 +204,7 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     """Bring the ledger forward, a version a transaction: one that is stopped half way goes on at the next opening."""
+    db.create_function("fold", 1, key, deterministic=True)
     for step in range(_version(db, path), VERSION):
         if step not in MIGRATIONS:
             raise sqlite3.DatabaseError(f"it is no ledger (version {step})")

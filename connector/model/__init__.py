@@ -1,5 +1,6 @@
 """Which words does this house speak? People, accounts, photos, tags, memory, outcomes."""
 
+from connector.model.letters import fold
 from connector.model.lines import LONGEST_CODE, foreign, safe, safe_lines
 from connector.model.telling import (
     Clock,
@@ -57,6 +58,7 @@ __all__ = [
     "RunReport",
     "SourcePhoto",
     "Traffic",
+    "fold",
     "foreign",
     "safe",
     "safe_lines",

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     # the match
     NO_ACCOUNT = "no-account"
     AMBIGUOUS_MATCH = "ambiguous-match"
+    ANCHOR_DISPUTED = "anchor-disputed"
     # the decision
     FIRST_UPLOAD = "first-upload"
     ADOPTED = "adopted"

@@ -87,6 +87,13 @@ _MATCH: Mapping[Reason, Advice] = {
         "More than one person or account would match",
         "Nobody is guessed. Make the anchor, UPN or mail unique on both sides; the detail names what is shared.",
     ),
+    _R.ANCHOR_DISPUTED: Advice(
+        "The account found by the anchor has another security identifier (SID) than the person",
+        "Nothing is written and no memory is lost. Either the anchor (mS-DS-ConsistencyGuid) was copied from somebody "
+        "else: correct it in the directory. Or the person came from another forest and Entra Connect has not exported "
+        "the new SID yet: wait for its next export. Compare objectSid with onPremisesSecurityIdentifier; "
+        "`MATCH_CHECK_SID=false` ends the comparison for everybody.",
+    ),
 }
 
 _DECISION: Mapping[Reason, Advice] = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import unicodedata
 from collections.abc import Collection, Iterator
 from itertools import groupby
 from pathlib import Path
 
 from connector.errors import Unreachable
+from connector.model import fold
 
 _FIX = "Check FOLDER_PATH and the rights on it and on everything below; nothing was changed for anybody."
 
@@ -80,7 +80,7 @@ class Listing:
 
 def folded(name: str) -> str:
     """Return a name as files are told apart: Unicode NFC without letter case."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return fold(name)
 
 
 def unreadable(folder: Path | str, why: str) -> Unreachable:

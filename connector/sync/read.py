@@ -245,4 +245,4 @@ def match(night: Night) -> None:
     from_folder = night.settings.source is SourceKind.FOLDER
     rules = (night.settings.folder_key,) if from_folder else (MatchRule.ANCHOR, *night.settings.match_fallback)
     with transaction(night.db):
-        match_people(night.db, rules, from_folder=from_folder)
+        match_people(night.db, rules, from_folder=from_folder, check_sid=night.settings.match_check_sid)
