@@ -32,8 +32,12 @@ class Answer:
 
     @property
     def is_web_page(self) -> bool:
-        """Say whether a page for people came: a proxy or a portal answered in the service's place."""
-        return self.headers.get("content-type", "").lower().startswith("text/html")
+        """Return True if a page for people, or a redirect to one, came: a proxy or portal answered instead.
+
+        No request of ours has an answer that redirects; 511 is a captive portal's own status (RFC 6585, section 6).
+        """
+        kind = self.headers.get("content-type", "").lower()
+        return kind.startswith(("text/html", "application/xhtml")) or self.status == 511 or 300 <= self.status < 400
 
     def json(self) -> Any:
         """Return the body as a JSON value; None where it is none."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.cloud.answer import Answer, one_line, read_refusal
+from connector.cloud.web_page import web_page_came
 from connector.errors import ConnectorError, Unreachable
 
 # Ten million accounts at 999 a page. Empty pages are allowed, so only a bound ends a chain of them.
 MOST_PAGES = 10_000
 ROLE_FIX = "Grant the application User.Read.All with admin consent; photo-connector check shows the roles it has."
-PAGE_FIX = "Check HTTPS_PROXY and NO_PROXY: a proxy or a portal on the way wants a login, or blocks Graph."
 
 Item = dict[str, Any]
 
@@ -71,8 +71,7 @@ def read_object(answer: Answer, system: str) -> Item:
 def refuse_web_page(answer: Answer, system: str) -> None:
     """Raise Unreachable if a page for people, or a redirect to one, came in the service's place."""
     if answer.is_web_page:
-        message = f"a web page came in place of the list of users (HTTP {answer.status})"
-        raise Unreachable(system, message, PAGE_FIX)
+        raise web_page_came(answer, system, place="the list of users")
 
 
 def text_of(item: Item, name: str) -> str:

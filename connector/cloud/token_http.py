@@ -12,6 +12,7 @@ from connector.cloud.answer import Answer, one_line
 from connector.cloud.faults import LASTING, Fault, WireError
 from connector.cloud.retry import backoff, is_trouble, retry_after
 from connector.cloud.token_words import token_refused
+from connector.cloud.web_page import web_page_came
 from connector.cloud.wire import Wire
 from connector.errors import Unreachable
 from connector.model import Traffic
@@ -70,6 +71,7 @@ class TokenHttp:
             tries += 1
             answer = self._try(method, url, body, headers=headers, tries=tries)
             if not is_trouble(answer):
+                _refuse_web_page(answer)
                 return TokenAnswer(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
             wait = retry_after(answer.headers) or backoff(tries)
             if tries >= TRIES or wait > LONGEST_WAIT_SECONDS:
@@ -85,6 +87,12 @@ class TokenHttp:
             if error.fault in LASTING or (tries >= TRIES_WHEN_SILENT and error.fault is not Fault.DROPPED):
                 raise _unreachable(error, url) from error
             return Answer(0, note=error.message)
+
+
+def _refuse_web_page(answer: Answer) -> None:
+    """Raise Unreachable if a page for people, or a redirect to one, came in the issuer's place."""
+    if answer.is_web_page:
+        raise web_page_came(answer, "token", place="the token issuer's answer")
 
 
 def _description(text: str) -> str:

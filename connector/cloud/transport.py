@@ -8,6 +8,7 @@ import re
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from connector.cloud.auth import TokenSource
 from connector.cloud.faults import CHECK_WAY_OUT, LASTING, MAYBE_DONE, Fault, WireError
 from connector.cloud.gate import PATIENCE_SECONDS, Gate, TooLong
 from connector.cloud.retry import Who, is_trouble, maybe_done, tells_of_load, tries_allowed, wait_after
+from connector.cloud.web_page import web_page_came
 from connector.cloud.wire import READ_SECONDS, Wire
 from connector.errors import Unreachable
 from connector.model import Traffic
@@ -106,6 +108,7 @@ class Transport:
         self._answered = False
         self._lock = threading.Lock()
         self._fruitless = 0
+        self._pages_in_a_row: Counter[str] = Counter()
 
     def request(
         self,
@@ -164,6 +167,7 @@ class Transport:
                 continue
             if not is_trouble(answer):
                 self._fruitless = 0
+                self._count_pages(call, answer)
                 return answer
             unsure += maybe_done(answer)
             if tries >= self._most_tries(answer) or (call.repeats is not None and unsure > call.repeats):
@@ -251,6 +255,19 @@ class Transport:
             message = f"nothing but trouble for a while; the last was: {read_refusal(answer)}"
             raise Unreachable(self.system, message, COME_BACK)
         return answer
+
+    def _count_pages(self, call: Call, answer: Answer) -> None:
+        """Raise Unreachable when nothing but web pages comes in place of one kind of request; one may be one person's.
+
+        Each method is counted for itself, since a filter may stop writes and let reads pass.
+        """
+        with self._lock:
+            self._pages_in_a_row[call.method] += 1
+            if not answer.is_web_page:
+                self._pages_in_a_row[call.method] = 0
+            enough = self._pages_in_a_row[call.method] >= FRUITLESS_IN_A_ROW
+        if enough:
+            raise web_page_came(answer, self.system, place=f"every answer to {call.method}")
 
     def _absolute(self, url: str) -> str:
         """Return the full address; refuse another origin, where our token has no business."""

@@ -29,7 +29,8 @@ class Fault:
 
     `kind`: status (answer with `status`, `code`, `message`, `retry_after`), drop (close without an answer),
     drop-mid (close in the middle of the body), truncated (a whole answer whose JSON or picture is cut),
-    wrong-content (200 with a web page), empty (200 with no body), slow (right, after `seconds`), drip (right, but the
+    wrong-content (a web page with `page_status`, or a redirect to one),
+    empty (200 with no body), slow (right, after `seconds`), drip (right, but the
     body takes so many seconds).
     `performed`: the request was carried out before it went wrong. `skip`: so many pass unharmed first.
     """
@@ -40,6 +41,7 @@ class Fault:
     message: str = ""
     retry_after: str = ""
     nested: bool = False
+    page_status: int = 200
     seconds: float = 0.0
     performed: bool = False
     skip: int = 0

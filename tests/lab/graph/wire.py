@@ -61,8 +61,10 @@ class Broken:
         kind = fault.kind if fault else ""
         body, status, headers = done.body(), done.status, dict(done.headers)
         if kind in ("wrong-content", "empty"):
-            body, status = (PAGE, 200) if kind == "wrong-content" else (b"", 200)
+            body, status = (PAGE, fault.page_status) if fault and kind == "wrong-content" else (b"", 200)
             headers["Content-Type"] = "text/html" if kind == "wrong-content" else "application/json"
+        if 300 <= status < 400 and kind == "wrong-content":
+            body, headers = b"", {"Location": "https://portal.corp.example/login?user=1"}
         promised = len(body)
         if kind in ("truncated", "drop-mid"):
             body = body[: len(body) // 2]
