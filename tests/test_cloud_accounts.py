@@ -126,6 +126,25 @@ def test_exchange_is_told_only_by_a_plan_that_works(cloud: Emulator, opened: Clo
     assert not everybody(opened)[0].has_exchange, "not asked for, so not known"
 
 
+@pytest.mark.parametrize(
+    ("plan", "has_mailbox"),
+    [
+        ("113feb6c-3fe4-4440-bddc-54d774bf0318", False),  # Exchange Foundation
+        ("176a09a6-7ec5-4039-ac02-b2791c6ba793", False),  # Exchange Online Archiving
+        ("9F431833-0334-42DE-A7DC-70AA40DB46DB", False),  # Customer Lockbox
+        ("34c0d7a0-a70f-4668-9238-47f9fc208882", False),  # Microsoft MyAnalytics
+        ("efb87545-963c-4e0d-99df-69c6916d9eb0", True),  # Exchange Online (Plan 2)
+    ],
+)
+def test_a_plan_of_exchange_without_a_mailbox_is_no_exchange_online(
+    cloud: Emulator, opened: Cloud, plan: str, has_mailbox: bool
+) -> None:
+    held = {"capabilityStatus": "Enabled", "service": "exchange", "servicePlanId": plan, "assignedDateTime": None}
+    cloud.tenant.update_account(cloud.tenant.add_account("ada@lab"), assignedPlans=[held])
+    (page,) = list_accounts(opened.transport, plans=True)
+    assert page[0].has_exchange is has_mailbox
+
+
 def test_without_the_role_the_run_ends(cloud: Emulator, opened: Cloud) -> None:
     cloud.issuer.set_roles("ProfilePhoto.ReadWrite.All")
     with pytest.raises(Unreachable, match=r"may not list users.*Authorization_RequestDenied.*request-id") as caught:

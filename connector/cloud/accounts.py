@@ -44,6 +44,14 @@ PROPERTIES: Mapping[str, tuple[str, type]] = {
     PLANS: ("has_exchange", list),
 }
 FIELDS = ("id", *(name for name in PROPERTIES if name != PLANS))
+# Plans of the service Exchange that bring no mailbox: Foundation, Archive, Customer Lockbox, Analytics.
+# https://learn.microsoft.com/entra/identity/users/licensing-service-plan-reference
+PLANS_WITHOUT_MAILBOX = frozenset(
+    {
+        *("113feb6c-3fe4-4440-bddc-54d774bf0318", "176a09a6-7ec5-4039-ac02-b2791c6ba793"),
+        *("9f431833-0334-42de-a7dc-70aa40db46db", "34c0d7a0-a70f-4668-9238-47f9fc208882"),
+    }
+)
 # So many accounts of one reading are asked for by id: fifty batches.
 MOST_BY_ID = 1_000
 REFUSED_IN_A_ROW = 10
@@ -188,6 +196,30 @@ def find_by_anchor(transport: Transport, immutable_ids: Sequence[str], *, plans:
     return found
 
 
+def find_by_filter(
+    transport: Transport, clause: str, *, plans: bool = False, advanced: bool = False
+) -> list[PartialAccount]:
+    """Read the accounts that a filter finds. Raises ConnectorError with Graph's words where it refuses the filter.
+
+    Some properties can be filtered in an `advanced` query alone, e.g. onPremisesSamAccountName.
+    Source: https://learn.microsoft.com/graph/aad-advanced-queries
+    """
+    url = f"/users?$filter={quote(clause, safe='')}&$select={_select(plans)}&$top={PAGE_SIZE}"
+    if advanced:
+        answer = transport.request("GET", f"{url}&$count=true", headers={"ConsistencyLevel": "eventual"})
+    else:
+        answer = transport.request("GET", url)
+    if answer.status != 200:
+        refuse_web_page(answer, transport.system)
+        raise ConnectorError(str(read_refusal(answer)))
+    return [_read(item, plans=plans) for item in read_page(answer, transport.system).items]
+
+
+def quoted(value: str) -> str:
+    """Return a value as it stands in a filter."""
+    return "'" + value.replace("'", "''") + "'"
+
+
 def _answers(transport: Transport, urls: Mapping[str, str]) -> Iterator[tuple[str, Answer]]:
     keys = list(urls)
     for start in range(0, len(keys), BATCH_SIZE):
@@ -233,8 +265,8 @@ def _user_path(key: str) -> str:
 
 
 def _by_anchor(immutable_id: str, *, plans: bool) -> str:
-    value = quote(immutable_id.replace("'", "''"), safe="")
-    return f"/users?$filter=onPremisesImmutableId%20eq%20'{value}'&$select={_select(plans)}"
+    value = quote(quoted(immutable_id), safe="'")
+    return f"/users?$filter=onPremisesImmutableId%20eq%20{value}&$select={_select(plans)}"
 
 
 def _asked(transport: Transport, link: str) -> Answer:
@@ -290,7 +322,7 @@ def _account(item: Item) -> Account:
 
 
 def _is_exchange(plan: dict[str, Any]) -> bool:
-    return text_of(plan, "service").lower() == "exchange" and text_of(plan, "capabilityStatus") in (
-        "Enabled",
-        "Warning",
-    )
+    """Return True if a plan brings a mailbox and is in force; a plan that is not on the list of the others does."""
+    is_in_force = text_of(plan, "capabilityStatus") in ("Enabled", "Warning")
+    is_exchange = text_of(plan, "service").lower() == "exchange"
+    return is_exchange and is_in_force and text_of(plan, "servicePlanId").lower() not in PLANS_WITHOUT_MAILBOX

@@ -92,6 +92,12 @@ def context_of(base: str) -> str:
     return names.domain_root(base) or ",".join(names.parts(base))
 
 
+def context_above(dn: str, contexts: Sequence[str]) -> str:
+    """Return the innermost of these contexts that a DN stands in; empty for none."""
+    above = [context for context in contexts if names.is_below(names.parts(dn), [names.parts(context)])]
+    return max(above, key=lambda context: len(names.parts(context)), default="")
+
+
 def named(name: str) -> str:
     """Return the filter for a person by UPN, mail or sAMAccountName (uid elsewhere)."""
     value = escape_filter_chars(name)

@@ -6,11 +6,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
-from connector.cloud.accounts import get_accounts
-from connector.cloud.transport import Transport
 from connector.config import SourceKind
-from connector.errors import Unreachable, UsageError
-from connector.ledger import accounts as account_rows
+from connector.errors import Unreachable
 from connector.ledger import people as people_rows
 from connector.ledger import roster
 from connector.ledger.guests import CONTEXT as GUESTS
@@ -212,32 +209,6 @@ def save_events(night: Night, events: Iterable[PersonRead], *, context: str = ""
     pages = (Page(some) for some in iter(lambda: list(islice(waiting, FETCHED_PAGE)), []))
     for ready in ready_pages(night, pages):
         save_page(night, ready, context=context, mode=Mode.CHANGES)
-
-
-def read_chosen(night: Night, source: Source, transport: Transport) -> None:
-    """Read the people of `--only` by search and their accounts by id; no cookie and no link moves."""
-    contexts = source.contexts()
-    for name in night.options.only:
-        found = source.find(name)
-        if len(found) != 1:
-            raise _not_one(name, [event.person.name for event in found])
-        person = found[0].person
-        ends = [one for one in contexts if person.name.lower().endswith(one.lower())]
-        with transaction(night.db):
-            save_events(night, found, context=max(ends, key=len, default=contexts[0]))
-            known = people_rows.account_of(night.db, person.id)
-            wanted = [text for text in dict.fromkeys((known, person.upn, person.mail)) if text]
-            account_rows.save_accounts(night.db, get_accounts(transport, wanted), run=night.run)
-            choose_pictures(night)
-        night.chosen_ids = (*night.chosen_ids, person.id)
-    night.modes.add(Mode.CHANGES)
-
-
-def _not_one(name: str, found: Sequence[str]) -> UsageError:
-    if not found:
-        fix = "Check the spelling (UPN, mail, sAMAccountName or DN), and that LDAP_FILTER and LDAP_BASE_DN let them in."
-        return UsageError(f"--only {name}: nobody in scope has this name.", fix)
-    return UsageError(f"--only {name}: this fits {len(found)} people: {'; '.join(found)}.", "Name one by UPN or DN.")
 
 
 def match(night: Night) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 from connector.cloud.accounts import (
@@ -98,10 +99,14 @@ def _latest_link(night: Night, transport: Transport, *, plans: bool) -> str:
 def _save_page(night: Night, page: AccountPage) -> None:
     night.stop_when_out_of_time()
     account_rows.save_accounts(night.db, page.accounts, run=night.run)
-    completed = [_with_known_values(night, part) for part in page.partial]
-    account_rows.save_accounts(night.db, completed, run=night.run)
+    save_partial_accounts(night, page.partial)
     account_rows.drop_accounts(night.db, page.removed_ids)
-    night.progress.step(len(page.accounts) + len(completed))
+    night.progress.step(len(page.accounts) + len(page.partial))
+
+
+def save_partial_accounts(night: Night, parts: Iterable[PartialAccount]) -> None:
+    """Store accounts with what is known of them where Graph left a property out."""
+    account_rows.save_accounts(night.db, [_with_known_values(night, part) for part in parts], run=night.run)
 
 
 def _with_known_values(night: Night, part: PartialAccount) -> Account:

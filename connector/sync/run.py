@@ -37,8 +37,9 @@ from connector.sync.faces import hold_source_photos
 from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.night import Night, Options
 from connector.sync.plan import Planner
-from connector.sync.read import leave_departed, match, read_chosen, read_people
+from connector.sync.read import leave_departed, match, read_people
 from connector.sync.read_accounts import read_accounts
+from connector.sync.read_chosen import read_chosen
 from connector.sync.restore import leave_rest, undo
 from connector.sync.retell import retell
 from connector.sync.state import State, draft_of
