@@ -17,7 +17,7 @@ from connector import __version__
 from connector.desk import begin, common, say, show_report, stdout, tell_run
 from connector.doctor import examine, write_json, write_line, write_verdict
 from connector.doctor import exit_code as exit_code_of
-from connector.errors import ConnectorError, ExitCode, StopRun, UsageError
+from connector.errors import ConnectorError, ExitCode, SettingsError, StopRun, UsageError
 from connector.hangup import bear_hang_ups
 from connector.hindsight import forget, history, restore
 from connector.ledger.runs import find_run
@@ -92,11 +92,11 @@ def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: boo
     for finding in examine(env_file):
         findings.append(finding)
         if not as_json:
-            write_line(finding, sys.stdout)
+            write_line(finding, stdout())
     if as_json:
-        write_json(findings, sys.stdout)
+        write_json(findings, stdout())
     else:
-        write_verdict(findings, sys.stdout)
+        write_verdict(findings, stdout())
     sys.exit(exit_code_of(findings))
 
 
@@ -167,17 +167,23 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the program and return its exit code; every error becomes a sentence, a fault also a log file."""
     try:
         with _interruptible():
-            commands.main(args=arguments, prog_name="photo-connector", standalone_mode=False)
+            commands.main(
+                args=_readable(sys.argv[1:] if arguments is None else arguments),
+                prog_name="photo-connector",
+                standalone_mode=False,
+                windows_expand_args=False,  # a * or a %NAME% may be meant
+            )
     except SystemExit as end:
         return int(end.code or 0)
     except (KeyboardInterrupt, click.Abort):
         say("Interrupted.")
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         return ExitCode.SETTINGS
     except StopRun as stop:
-        say(str(stop))
+        for line in str(stop).split("\n") if isinstance(stop, SettingsError) else [str(stop)]:
+            say(line)
         _tell_system(arguments, stop.exit_code, str(stop))
         return stop.exit_code
     except ConnectorError as error:
@@ -187,6 +193,22 @@ def run(arguments: list[str] | None = None) -> int:
         _tell_system(arguments, ExitCode.FAULT, f"A fault of the program itself: {type(fault).__name__}.")
         return _fault(fault)
     return ExitCode.OK
+
+
+def _readable(arguments: list[str]) -> list[str]:
+    """Return the arguments; UsageError where one is no text, since no name in a directory looks like it."""
+    for argument in arguments:
+        if not argument.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in argument):
+            raise UsageError(f"The argument {argument} is not UTF-8 text.", "Type it anew, or name a file in UTF-8.")
+    return arguments
+
+
+def _show_usage(error: click.ClickException) -> None:
+    """Show how the command is used, and what was wrong with its options."""
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
+    say(f"Error: {error.format_message()}")
 
 
 def _tell_system(arguments: list[str] | None, code: ExitCode, text: str) -> None:

@@ -14,7 +14,8 @@ from rich.console import Console
 from connector import __version__
 from connector.config import Settings, load_settings
 from connector.errors import ConnectorError, ExitCode
-from connector.model import RunReport
+from connector.hangup import is_terminal
+from connector.model import RunReport, safe
 from connector.morning import leave_for_morning
 from connector.report import save_report, write_report, write_screen
 from connector.terminal import begin_logs
@@ -59,7 +60,7 @@ def tell_run(report: RunReport, settings: Settings, reports: tuple[Path, ...], *
             save_report(report, path, pictures=settings.report_pictures)
         except ConnectorError as error:
             say(f"Warning: {error}")
-    if report.message and not stdout().isatty():  # at a terminal it stands above, in the same window
+    if report.message and not is_terminal(stdout()):  # at a terminal it stands above, in the same window
         say(report.message)
     for warning in leave_for_morning(report, settings, folder):
         if warning:
@@ -73,7 +74,7 @@ def show_report(report: RunReport, *, limit: int | None = None) -> None:
     `limit` caps each list of people. Raises ConnectorError where the output cannot be written.
     """
     out = stdout()
-    if out.isatty():
+    if is_terminal(out):
         write_screen(report, Console(file=out), limit=limit)
     else:
         write_report(report, "text", out, limit=limit)
@@ -88,5 +89,5 @@ def stdout() -> TextIO:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error."""
-    click.echo(text, err=True)
+    """Write a line to standard error; no name and no server can break it, or command the terminal."""
+    click.echo(safe(text), err=True)

@@ -56,6 +56,23 @@ class Line(io.RawIOBase):
             ) from error
 
 
+def is_terminal(stream: TextIO) -> bool:
+    """Return True if people read this stream as it is written; Windows calls NUL a terminal, too, but it is none."""
+    try:
+        if not stream.isatty():
+            return False
+    except ValueError:  # closed
+        return False
+    if sys.platform != "win32":
+        return True
+    import ctypes
+    import msvcrt
+
+    mode = ctypes.c_ulong()
+    handle = ctypes.c_void_p(msvcrt.get_osfhandle(stream.fileno()))
+    return bool(ctypes.windll.kernel32.GetConsoleMode(handle, ctypes.byref(mode)))
+
+
 def bear_hang_ups() -> None:
     """Let both outputs of this process bear a reader that hangs up; one that was never open leads nowhere."""
     sys.stdout, sys.stderr = _borne(sys.stdout), _borne(sys.stderr)
@@ -64,7 +81,7 @@ def bear_hang_ups() -> None:
 def _borne(out: TextIO | None) -> TextIO:
     if out is None:  # closed from the start, as by >&-, or under a program without a console
         return Path(os.devnull).open("w", encoding="utf-8")
-    if not isinstance(out, io.TextIOWrapper) or out.isatty():
+    if not isinstance(out, io.TextIOWrapper) or is_terminal(out):
         return out
     out.flush()
     way: io.RawIOBase = (

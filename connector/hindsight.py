@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from connector.desk import begin, common, stdout, tell_run
+from connector.hangup import is_terminal
 from connector.report import format_of
 from connector.sync import forget as forgetting
 from connector.sync import history as telling
@@ -60,7 +61,7 @@ def history(*, env_file: Path | None, verbose: bool, log_format: str, person: st
         told = telling.history_of(state, person)
     if form == "json":
         stdout().write(json.dumps(telling.as_json(told), indent=1) + "\n")
-    elif told.events and sys.stdout.isatty():
+    elif told.events and is_terminal(sys.stdout):
         show_table(telling.heading(told), telling.rows(told), telling.endings(told))
     else:
         stdout().writelines(f"{line}\n" for line in telling.as_lines(told))

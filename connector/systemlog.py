@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import NamedTuple
 
 from connector import __version__
 from connector.errors import ExitCode
+from connector.model import safe
 
 SOURCE = "photo-connector"
 JOURNAL = Path("/run/systemd/journal/socket")
 INFORMATION, WARNING, ERROR = 4, 2, 1  # https://learn.microsoft.com/windows/win32/api/winbase/nf-winbase-reporteventw
 _PRIORITY = {INFORMATION: 6, WARNING: 4, ERROR: 3}  # syslog's info, warning, err (RFC 5424)
 _MOST_CHARACTERS = 8_000
+# The event viewer puts other texts in the place of %1, %n and their like.
+_PLACES = re.compile(r"%(?=[0-9A-Za-z!])")
 
 
 class Event(NamedTuple):
@@ -47,9 +51,9 @@ def tell_system(code: int, text: str, *, run: int = 0, journal: Path = JOURNAL) 
     event = EVENTS.get(ExitCode(code), EVENTS[ExitCode.FAULT])
     try:
         if sys.platform == "win32":
-            _tell_event_log(event, text[:_MOST_CHARACTERS])
+            _tell_event_log(event, event_text(text))
         elif journal.exists():
-            _tell_journal(journal, journal_entry(event, text[:_MOST_CHARACTERS], code=code, run=run))
+            _tell_journal(journal, journal_entry(event, text, code=code, run=run))
     except OSError as error:
         return f"The system's log could not be told of the run: {error.strerror or error}."
     return ""
@@ -61,7 +65,7 @@ def journal_entry(event: Event, text: str, *, code: int, run: int) -> bytes:
     A value is put on one line, so that no field can be smuggled in by a name.
     """
     fields = {
-        "MESSAGE": " ".join(text.split()),
+        "MESSAGE": safe(" ".join(text.split()), longest=_MOST_CHARACTERS),
         "PRIORITY": str(_PRIORITY[event.type]),
         "SYSLOG_IDENTIFIER": SOURCE,
         "PHOTO_CONNECTOR_EVENT": str(event.id),
@@ -70,6 +74,14 @@ def journal_entry(event: Event, text: str, *, code: int, run: int) -> bytes:
         "PHOTO_CONNECTOR_VERSION": __version__,
     }
     return "".join(f"{name}={value}\n" for name, value in fields.items()).encode("utf-8", "replace")
+
+
+def event_text(text: str) -> str:
+    """Return the text of an event on one line, with no place in it where the viewer would put something else.
+
+    https://learn.microsoft.com/windows/win32/api/winbase/nf-winbase-reporteventw, on lpStrings.
+    """
+    return safe(_PLACES.sub("% ", text), longest=_MOST_CHARACTERS)
 
 
 def _tell_journal(journal: Path, entry: bytes) -> None:

@@ -7,10 +7,12 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -27,8 +29,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from connector.hangup import is_terminal
 from connector.model import Progress as Shown
-from connector.model import Quiet
+from connector.model import Quiet, safe
 
 LOG_BYTES = 5_000_000
 LOG_FILES = 5
@@ -88,7 +91,7 @@ class Bars:
 def progress() -> Iterator[Shown]:
     """Show progress on standard error while it is a terminal, and nothing otherwise."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not (is_terminal(sys.stderr) and console.is_terminal):
         yield Quiet()
         return
     columns = (
@@ -115,6 +118,24 @@ def show_table(heading: Iterable[str], rows: Iterable[Sequence[str]], endings: S
         console.print(Text(line))
 
 
+class SafeLines(logging.Formatter):
+    """Write each record as one line that no name and no server can break or forge; a traceback is set in below it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines, with the traceback made anew: another handler may have left its own on the record."""
+        own = copy(record)
+        own.exc_text = None
+        return super().format(own)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        """Return the line."""
+        return safe(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the library's name
+        """Return the traceback, each line set in, so that none passes for a record."""
+        return "\n".join(f"    {safe(line)}" for line in super().formatException(ei).splitlines())
+
+
 class JsonLines(logging.Formatter):
     """Write each record as one JSON object; no record of ours holds a body, a token or a picture."""
 
@@ -124,16 +145,47 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": safe(record.getMessage()),
         }
-        line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+        told = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+        line |= {name: safe(value) if isinstance(value, str) else value for name, value in told.items()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line)
 
 
 class PrivateLog(RotatingFileHandler):
-    """Write a log that is its owner's only, each file after a rotation too."""
+    """Write a log that is its owner's only, each file after a rotation too.
+
+    A log that another program has open cannot be moved on Windows: what follows goes on in the same file, and the
+    next try is a tenth of its size later.
+    """
+
+    _not_before = 0
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - the library's name
+        """Return True if the file is full, and was not found open elsewhere a moment ago."""
+        return self._size() >= self._not_before and bool(super().shouldRollover(record))
+
+    def doRollover(self) -> None:  # noqa: N802 - the library's name
+        """Begin a new file, or go on in this one; the old ones move only once this one could."""
+        if self.stream:
+            self.stream.close()
+        aside = Path(f"{self.baseFilename}.0")
+        try:
+            Path(self.baseFilename).replace(aside)
+            super().doRollover()  # moves those before it, and opens a new one
+            aside.replace(f"{self.baseFilename}.1")
+            self._not_before = 0
+        except OSError:
+            self.stream = self._open()
+            self._not_before = self._size() + self.maxBytes // 10
+
+    def _size(self) -> int:
+        try:
+            return Path(self.baseFilename).stat().st_size
+        except OSError:
+            return 0
 
     def _open(self) -> TextIOWrapper:
         Path(self.baseFilename).touch(mode=0o600)
@@ -165,6 +217,6 @@ def log_to_file(folder: Path, *, form: str) -> Path:
 
 
 def _formatted(handler: logging.Handler, form: str) -> logging.Handler:
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    text = SafeLines("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonLines() if form == "json" else text)
     return handler

@@ -32,12 +32,12 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 WORKSHOP = WORDS | set(MAY_IMPORT)
 MAY_IMPORT["sync"] = frozenset(WORKSHOP)
 MAY_IMPORT["doctor"] = frozenset(WORKSHOP | {"sync"})
-MAY_IMPORT["terminal"] = WORDS
 MAY_IMPORT["hangup"] = WORDS
+MAY_IMPORT["terminal"] = WORDS | {"hangup"}
 MAY_IMPORT["systemlog"] = WORDS
 MAY_IMPORT["morning"] = WORDS | {"config", "report", "systemlog"}
-MAY_IMPORT["desk"] = WORDS | {"config", "report", "morning", "terminal"}
-MAY_IMPORT["hindsight"] = frozenset(WORDS | {"report", "sync", "desk", "terminal"})
+MAY_IMPORT["desk"] = WORDS | {"config", "report", "morning", "terminal", "hangup"}
+MAY_IMPORT["hindsight"] = frozenset(WORDS | {"report", "sync", "desk", "terminal", "hangup"})
 MAY_IMPORT["cli"] = frozenset(
     WORKSHOP | {"sync", "doctor", "terminal", "systemlog", "morning", "desk", "hindsight", "hangup"}
 )

@@ -281,7 +281,7 @@ def test_the_last_line_says_whether_a_night_can_run(ward: Ward) -> None:
     assert doubtful.out.splitlines()[-1].startswith("Nothing is wrong, 1 doubtful. A night can run")
 
 
-def test_a_console_without_such_letters_gets_plain_ones(ward: Ward) -> None:
+def test_a_pipe_gets_utf_8_whatever_the_code_page_as_from_every_command(ward: Ward) -> None:
     ward.settings["BACKUP_DAYS"] = "0"
     ward.settings["LDAP_URI"] = "ldaps://no-such-dc.invalid"
     command = [sys.executable, "-m", "connector", "check", "--env-file", str(ward.nights.env_file())]
@@ -289,13 +289,13 @@ def test_a_console_without_such_letters_gets_plain_ones(ward: Ward) -> None:
 
     done = subprocess.run(command, capture_output=True, env=environ, check=False)
 
-    text = done.stdout.decode("cp437")
+    text = done.stdout.decode("utf-8")
     assert done.returncode == 5, done.stderr
-    assert "ok Settings: " in text
-    assert "!! Backups: " in text
-    assert "    -> Set BACKUP_DAYS=30" in text
-    assert "XX Names of the domain controllers: " in text
-    assert "-- People in scope: not tried because of" in text
+    assert "✓ Settings: " in text
+    assert "! Backups: " in text
+    assert "    → Set BACKUP_DAYS=30" in text
+    assert "✗ Names of the domain controllers: " in text
+    assert "– People in scope: not tried because of" in text
 
 
 def test_json_is_a_list_of_findings_with_five_fields(ward: Ward) -> None:

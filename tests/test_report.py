@@ -241,7 +241,7 @@ def test_json_survives_a_file_name_that_is_no_unicode():
 def test_csv_is_read_as_utf_8_by_a_spreadsheet(tmp_path):
     save_report(a_run(), tmp_path / "run.csv")
     content = (tmp_path / "run.csv").read_bytes()
-    assert content.startswith(b"\xef\xbb\xbfname,upn,action,")
+    assert content.startswith(b'\xef\xbb\xbf"name","upn","action",')
     assert content.count(b"\r\n") == content.count(b"\n") == len(awkward_outcomes()) + 1
 
 

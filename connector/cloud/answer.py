@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# Long enough for every message Microsoft documents, short enough for one line of a report.
-LONGEST_TEXT = 300
+from connector.model import LONGEST_CODE, foreign
+
 SUCCESS = frozenset({200, 201, 202, 204})
 
 
@@ -88,13 +88,16 @@ def read_refusal(answer: Answer) -> Refusal:
     if nested:
         code = _text(nested.get("errorCode")) or _text(nested.get("code")) or code
         message = _text(nested.get("message"))
-    return Refusal(answer.status, code, one_line(message or answer.note), request_id)
+    return Refusal(answer.status, _short(code), one_line(message or answer.note), _short(request_id))
 
 
 def one_line(text: str) -> str:
     """Fold text of foreign origin into one short line of printable characters."""
-    folded = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return folded if len(folded) <= LONGEST_TEXT else folded[: LONGEST_TEXT - 1] + "…"
+    return foreign(text)
+
+
+def _short(text: str) -> str:
+    return foreign(text, longest=LONGEST_CODE)
 
 
 def _nested(message: str) -> dict[str, Any]:

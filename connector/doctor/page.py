@@ -9,20 +9,16 @@ from typing import TextIO
 
 from connector.doctor.finding import Check, Finding, Status
 from connector.errors import ExitCode
+from connector.model import safe
 
 _MARKS = {Status.OK: "✓", Status.WARN: "!", Status.FAIL: "✗", Status.SKIPPED: "–"}
-# For consoles whose code page has no such letters.
-_PLAIN_MARKS = {Status.OK: "ok", Status.WARN: "!!", Status.FAIL: "XX", Status.SKIPPED: "--"}
 
 
 def write_line(finding: Finding, out: TextIO) -> None:
     """Write a finding: mark, what, detail, and below it the fix where there is one."""
-    marks, arrow = (_MARKS, "→") if _can_show("✓✗–→", out) else (_PLAIN_MARKS, "->")
-    line = f"{marks[finding.status]} {finding.what}: {finding.detail}"
+    out.write(f"{_MARKS[finding.status]} {safe(finding.what)}: {safe(finding.detail)}\n")
     if finding.fix:
-        line += f"\n    {arrow} {finding.fix}"
-    encoding = out.encoding or "utf-8"
-    out.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+        out.write(f"    → {safe(finding.fix)}\n")
     out.flush()
 
 
@@ -65,11 +61,3 @@ def render_checks_md(checks: Sequence[Check]) -> str:
         needs = ", ".join(f"`{need}`" for need in check.needs) or "nothing"
         rows.append(f"| `{check.id}` | {check.what} | {check.about} | {needs} |")
     return "\n".join(rows) + "\n"
-
-
-def _can_show(text: str, out: TextIO) -> bool:
-    try:
-        text.encode(out.encoding or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

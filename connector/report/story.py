@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from connector.errors import ExitCode
-from connector.model import Action, Outcome, Reason, RunReport
+from connector.model import Action, Outcome, Reason, RunReport, safe
 from connector.report.advice import ADVICE, Advice, needs_attention
 
 TOTALS = {
@@ -170,11 +170,8 @@ def short_name(person: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return the text on one line, safe for a terminal: control and direction characters become U+FFFD."""
-    if text.isprintable():
-        return text
-    folded = re.sub(r"[\t\r\n\v\f\x85\u2028\u2029]+", " ", text)
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\ufffd", folded)
+    """Return the text on one line, safe for a terminal, a page and a table."""
+    return safe(text)
 
 
 def concerns(report: RunReport) -> list[Concern]:

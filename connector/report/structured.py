@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -11,6 +12,8 @@ from connector.model import Outcome, RunReport
 from connector.report.advice import ADVICE, is_conflict
 from connector.report.story import plain, short_name, stamp
 
+# Spreadsheets strip blanks, know the full-width signs of East Asian input too, and compute within quotes.
+_FORMULA = re.compile(r"(^|[;|])([\s\"']*[=+\-@＝＋－＠])")
 COLUMNS = (
     *("name", "upn", "action", "reason", "meaning", "detail", "what_to_do", "conflict"),
     *("person", "person_id", "account_id", "target", "source_sha256"),
@@ -52,10 +55,11 @@ def as_json(outcome: Outcome) -> dict[str, str | bool | None]:
 def write_csv(report: RunReport, stream: TextIO) -> None:
     """Write the outcomes as CSV (RFC 4180) for a spreadsheet, with a byte order mark so that it is read as UTF-8.
 
-    The stream must not translate newlines. A cell that a spreadsheet would take for a formula gets an apostrophe.
+    The stream must not translate newlines. Every cell is quoted, and what a spreadsheet would take for a formula gets
+    an apostrophe: also behind a semicolon, which parts cells where the list separator of the country is one.
     """
     stream.write("\ufeff")
-    table = csv.writer(stream, lineterminator="\r\n")
+    table = csv.writer(stream, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
     table.writerow(COLUMNS)
     table.writerows(_rows(report))
 
@@ -89,7 +93,5 @@ def _rows(report: RunReport) -> Iterator[list[str]]:
 
 
 def _cell(text: str) -> str:
-    # Spreadsheets strip blanks and know the full-width signs of East Asian input too.
-    starts = text.lstrip()[:1]
-    formula = text[:1] in ("\t", "\r", "\n") or starts in tuple("=+-@＝＋－＠")
-    return ("'" if formula else "") + plain(text)
+    told = _FORMULA.sub(r"\1'\2", plain(text))
+    return f"'{told}" if text[:1] in ("\t", "\r", "\n") and told[:1] != "'" else told

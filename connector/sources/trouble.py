@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.errors import Unreachable
+from connector.model import foreign
 
 SYSTEM = "directory"
 
@@ -178,7 +179,7 @@ def _by_text(table: tuple[tuple[str, Words], ...], text: str) -> Words | None:
 
 def _text(result: dict[str, Any]) -> str:
     # AD ends its messages with a NUL.
-    return str(result.get("message") or "").replace("\x00", "").strip()
+    return foreign(str(result.get("message") or "").replace("\x00", ""))
 
 
 def _told(code: int, text: str) -> str:
@@ -187,4 +188,4 @@ def _told(code: int, text: str) -> str:
 
 def _flat(error: BaseException) -> str:
     """Return the error's words on one line; ldap3 hides the causes of several addresses in a list."""
-    return " ".join(str(error).replace("\x00", "").split())[:300]
+    return foreign(str(error).replace("\x00", ""))
