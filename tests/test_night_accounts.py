@@ -196,3 +196,88 @@ def test_the_directory_is_read_again_after_so_many_days(office: Office, days: st
     assert (told.code, told.report["mode"], told.report["notices"]) == (0, mode, [])
     assert told.totals["unchanged"] == 2
     assert office.sync(days=1).report["mode"] == "changes"
+
+
+# -- whoever lost the account, and whose account answers as gone
+
+
+def asked_by_id(cloud: Emulator) -> list[str]:
+    """Return the batch items that asked for accounts, and forget what was asked."""
+    items = [item.path for record in cloud.requests for item in record.items if "/photo" not in item.path]
+    cloud.log.clear()
+    return items
+
+
+def test_a_deletion_that_delta_never_tells_ends_within_two_nights(office: Office) -> None:
+    ada = office.hire("ada")
+    office.team(2)
+    office.sync()
+    office.cloud.set(delta_silent=[ada.account_id])
+    office.cloud.tenant.remove_account(ada.account_id)
+    office.paint(ada, face("ada, older"))
+
+    first, second = office.sync(days=1), office.sync(days=1)
+    office.cloud.log.clear()
+    third = office.sync(days=1)
+
+    assert (first.code, first.of("ada@contoso.test")) == (3, ("fail", "account-gone"))
+    assert (second.code, second.of("ada@contoso.test")) == (0, ("skip", "no-account"))
+    assert third.requests["http"] == 1, "a quiet night stays at its request"
+
+
+def test_the_new_account_of_somebody_whose_old_one_is_gone_is_found(office: Office) -> None:
+    ada = office.hire("ada")
+    office.sync()
+    new_id = "aaaaaaaa-0000-4000-8000-000000000001"
+    office.cloud.set(delta_silent=[ada.account_id, new_id])
+    office.cloud.tenant.remove_account(ada.account_id)
+    anchor = anchor_of(ada.entry.guid)
+    office.cloud.tenant.add_account("ada@contoso.test", id=new_id, immutable_id=anchor, synced=True)
+    office.paint(ada, face("ada, older"))
+
+    first, second = office.sync(days=1), office.sync(days=1)
+
+    assert (first.code, first.of("ada@contoso.test")) == (3, ("fail", "account-gone"))
+    assert (second.code, second.of("ada@contoso.test")) == (0, ("create", "first-upload"))
+
+
+def test_an_account_that_was_told_as_deleted_and_is_there_again_is_not_lost(office: Office) -> None:
+    ada = office.hire("ada")
+    office.team(2)
+    office.sync()
+    office.cloud.tenant.remove_account(ada.account_id)
+    office.cloud.set(delta_silent=["nobody"])
+    upn, anchor = "ada@contoso.test", anchor_of(ada.entry.guid)
+    office.cloud.tenant.add_account(upn, id="bbbbbbbb-0000-4000-8000-000000000002", immutable_id=anchor, synced=True)
+    office.cloud.set(delta_silent=["bbbbbbbb-0000-4000-8000-000000000002"])
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.of("ada@contoso.test")) == (0, ("create", "first-upload"))
+
+
+def test_only_those_who_lost_their_account_are_asked_for_and_only_that_night(office: Office) -> None:
+    team = office.team(30)
+    office.sync()
+    for one in team[:2]:
+        office.cloud.tenant.remove_account(one.account_id)
+    asked_by_id(office.cloud)
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.totals["skipped"]) == (0, 2)
+    assert sorted(asked_by_id(office.cloud))[:2] == ["/v1.0/users", "/v1.0/users"]
+    assert told.requests["http"] == 3, "the delta, a batch by id, a batch by immutable ID"
+    assert office.sync(days=1).requests["http"] == 1
+
+
+def test_a_night_that_lists_all_accounts_asks_for_none(office: Office) -> None:
+    team = office.team(5)
+    office.sync()
+    office.cloud.tenant.remove_account(team[0].account_id)
+    asked_by_id(office.cloud)
+
+    told = office.sync("--full", days=1)
+
+    assert told.code == 0
+    assert asked_by_id(office.cloud) == []

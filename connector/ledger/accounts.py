@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from connector.ledger.codec import key
 from connector.model import Account
@@ -50,6 +51,31 @@ def drop_accounts(db: sqlite3.Connection, account_ids: Iterable[str]) -> int:
 def drop_unseen(db: sqlite3.Connection, *, run: int) -> int:
     """Forget the accounts that a complete listing did not show; returns how many."""
     return db.execute("DELETE FROM accounts WHERE seen_run < ?", (run,)).rowcount
+
+
+class AskedFor(NamedTuple):
+    """Name an account that may be there: by its id, and by the anchor of the person it belonged to."""
+
+    account_id: str
+    anchor: str
+
+
+def lost_accounts(db: sqlite3.Connection, *, most: int) -> list[AskedFor]:
+    """Return the accounts of people in scope who had one when the last night ended, and have none now."""
+    query = (
+        "SELECT settled_account_id, anchor FROM people WHERE state = 'in-scope' AND settled_account_id <> '' "
+        "AND account_id = '' AND match_problem = 'no-account' ORDER BY id LIMIT ?"
+    )
+    return [AskedFor(*row) for row in db.execute(query, (most,))]
+
+
+def gone_accounts(db: sqlite3.Connection, run: int, *, most: int) -> list[AskedFor]:
+    """Return the accounts that are listed, and of which the service said in this run that they are not there."""
+    query = (
+        "SELECT DISTINCT a.id, COALESCE(p.anchor, '') FROM outcomes o JOIN accounts a ON a.id = o.account_id "
+        "LEFT JOIN people p ON p.id = o.person_id WHERE o.run = ? AND o.reason = 'account-gone' ORDER BY a.id LIMIT ?"
+    )
+    return [AskedFor(*row) for row in db.execute(query, (run, most))]
 
 
 def find_account(db: sqlite3.Connection, account_id: str) -> Account | None:

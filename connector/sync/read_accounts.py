@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from connector.cloud.accounts import (
@@ -15,12 +15,15 @@ from connector.cloud.accounts import (
     NoDelta,
     PartialAccount,
     changes,
+    find_by_anchor,
     latest_link,
     list_pages,
+    look_up,
 )
 from connector.cloud.transport import Transport
 from connector.config import cloud_urls
 from connector.ledger import accounts as account_rows
+from connector.ledger.accounts import AskedFor
 from connector.ledger.places import (
     Place,
     drop_place,
@@ -37,12 +40,13 @@ from connector.sync.night import Night
 log = logging.getLogger("connector.sync")
 
 ACCOUNTS = "accounts"
+# So many lost accounts are asked for one by one: by id and by anchor, fifty batches.
+MOST_LOST = 500
 
 
-def read_accounts(night: Night, transport: Transport) -> None:
-    """Refresh the accounts: what changed since the last link, or the whole listing."""
-    plans = len(night.settings.targets) > 1
-    shape = _shape(night.settings.azure_tenant_id, cloud_urls(night.settings).graph_url, plans, *FIELDS)
+def read_accounts(night: Night, transport: Transport) -> bool:
+    """Refresh the accounts: what changed since the last link, or the whole listing; returns True if all were listed."""
+    plans, shape = _reads_plans(night), _shape_of(night)
     lists_all = _lists_all(night)
     place = None if lists_all else load_place(night.db, ACCOUNTS, shape=shape)
     if place is None and not lists_all and has_place(night.db, ACCOUNTS):
@@ -52,10 +56,45 @@ def read_accounts(night: Night, transport: Transport) -> None:
         try:
             link = place.content_bytes.decode("ascii", "replace")
             _follow_accounts(night, transport, link, shape=shape, plans=plans)
-            return
+            return False
         except LinkExpired as expired:
             night.tell(f"{expired} All accounts were listed again.")
     _list_accounts(night, transport, shape=shape, plans=plans)
+    return True
+
+
+def find_lost_accounts(night: Night, transport: Transport) -> bool:
+    """Ask at once for the accounts that people lost tonight, since delta may not tell; returns True if one is there.
+
+    Where they are very many, all accounts are listed instead.
+    """
+    lost = account_rows.lost_accounts(night.db, most=MOST_LOST + 1)
+    if len(lost) > MOST_LOST:
+        _list_accounts(night, transport, shape=_shape_of(night), plans=_reads_plans(night))
+        return True
+    return bool(lost) and _ask_for(night, transport, lost)
+
+
+def drop_gone_accounts(night: Night, transport: Transport) -> None:
+    """Ask again for the accounts that answered as not there; the next night matches those people anew.
+
+    Only an account that the directory of the tenant does not know either is dropped.
+    """
+    gone = account_rows.gone_accounts(night.db, night.run, most=MOST_LOST)
+    if gone:
+        _ask_for(night, transport, gone)
+
+
+def _ask_for(night: Night, transport: Transport, wanted: Sequence[AskedFor]) -> bool:
+    """Read accounts by id and by immutable ID, and store what is there and what is not; returns True if one is."""
+    plans = _reads_plans(night)
+    found = look_up(transport, [one.account_id for one in wanted], plans=plans)
+    anchors = [one.anchor for one in wanted if one.anchor and one.account_id not in found.accounts]
+    by_anchor = find_by_anchor(transport, list(dict.fromkeys(anchors)), plans=plans)
+    partial = (*found.partial.values(), *by_anchor)
+    with transaction(night.db):
+        _save_page(night, AccountPage(tuple(found.accounts.values()), tuple(found.absent), None, partial))
+    return bool(found.accounts or partial)
 
 
 def _lists_all(night: Night) -> bool:
@@ -115,6 +154,15 @@ def _with_known_values(night: Night, part: PartialAccount) -> Account:
     if known is None:
         return part.account
     return replace(part.account, **{name: getattr(known, name) for name in part.unknown})
+
+
+def _reads_plans(night: Night) -> bool:
+    return len(night.settings.targets) > 1
+
+
+def _shape_of(night: Night) -> str:
+    settings = night.settings
+    return _shape(settings.azure_tenant_id, cloud_urls(settings).graph_url, _reads_plans(night), *FIELDS)
 
 
 def _shape(*values: object) -> str:

@@ -38,7 +38,7 @@ from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.night import Night, Options
 from connector.sync.plan import Planner
 from connector.sync.read import leave_departed, match, read_people
-from connector.sync.read_accounts import read_accounts
+from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts, read_accounts
 from connector.sync.read_chosen import read_chosen
 from connector.sync.restore import leave_rest, undo
 from connector.sync.retell import retell
@@ -156,11 +156,13 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
     guest_sha256 = read_guest_photo(night)
     if night.options.only:
         read_chosen(night, source, cloud.transport)
+        match(night)
     else:
-        read_accounts(night, cloud.transport)
+        all_listed = read_accounts(night, cloud.transport)
         read_people(night, source)
-    match(night)
-    if not night.options.only:
+        match(night)
+        if not all_listed and find_lost_accounts(night, cloud.transport):
+            match(night)
         leave_departed(night, source)
         list_guests(night, guest_sha256)
     source.close()
@@ -174,6 +176,7 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
     if not night.options.dry_run:
         for target in targets:
             Applier(night, target, FromSource(night, target, source)).run(sum(count_plan(night.db)[:3]))
+    drop_gone_accounts(night, cloud.transport)
     hold_source_photos(night, source)
 
 
