@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.lab.graph import Fault
+from tests.nights import Told
 from tests.office import Office
 
 STATUSES = [200, 302, 403, 407, 451, 511]
@@ -56,3 +59,45 @@ def test_a_page_for_one_person_is_that_persons(office: Office) -> None:
 
     assert night.code == 3, night.err
     assert (night.totals["created"], night.totals["failed"]) == (29, 1)
+
+
+def told_without_secrets(office: Office, told: Told) -> str:
+    """Return all that a run told, after a look for secrets and tracebacks in it and in the log files."""
+    logs = "".join(path.read_text("utf-8", "replace") for path in (office.nights.state / "logs").glob("*"))
+    everything = told.out + told.err + json.dumps(told.report)
+    secrets = (office.settings["AZURE_CLIENT_SECRET"], office.settings["LDAP_PASSWORD"], "eyJ")
+    for text in (everything, logs):
+        assert "Traceback" not in text
+        assert [secret for secret in secrets if secret in text] == []
+    return " ".join(everything.split())
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_page_changes_nothing_and_tells_no_secret(office: Office, step: str, status: int) -> None:
+    office.team(2)
+    office.sync()
+    office.cloud.fail_next(STEPS[step][0], Fault(kind="wrong-content", page_status=status), times=-1)
+    office.hire("new")
+
+    told = office.sync(*(["--full"] if step == "listing" else []), days=1)
+
+    assert told.code == 5
+    assert "a web page came in place of" in told_without_secrets(office, told)
+    office.cloud.faults.clear()
+    again = office.sync(days=1)
+    assert (again.of("new@contoso.test"), again.totals["unchanged"]) == (("create", "first-upload"), 2)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("step", ["discovery", "token", "listing"])
+def test_check_tells_of_a_page(office: Office, step: str, status: int) -> None:
+    office.team(2)
+    office.cloud.fail_next(STEPS[step][0], Fault(kind="wrong-content", page_status=status), times=-1)
+
+    told = office.nights.type("check", "--env-file", str(office.nights.env_file()))
+
+    assert told.code == 5
+    everything = told_without_secrets(office, told)
+    assert "a web page came in place of" in everything
+    assert "HTTPS_PROXY" in everything

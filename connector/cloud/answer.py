@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from connector.cloud.json_text import read_json
 from connector.model import LONGEST_CODE, foreign
 
 SUCCESS = frozenset({200, 201, 202, 204})
@@ -41,12 +41,7 @@ class Answer:
 
     def json(self) -> Any:
         """Return the body as a JSON value; None where it is none."""
-        if not isinstance(self.body, bytes):
-            return self.body
-        try:
-            return json.loads(self.body)
-        except ValueError:  # UnicodeDecodeError is one, too
-            return None
+        return read_json(self.body) if isinstance(self.body, bytes) else self.body
 
     def json_object(self) -> dict[str, Any]:
         """Return the body as a JSON object; an empty one where it is something else."""
@@ -103,10 +98,7 @@ def _short(text: str) -> str:
 def _nested(message: str) -> dict[str, Any]:
     if not message.lstrip().startswith("{"):
         return {}
-    try:
-        value = json.loads(message)
-    except ValueError:
-        return {}
+    value = read_json(message)
     return value if isinstance(value, dict) else {}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 import msal
 
 from connector.cloud.credentials import credential
+from connector.cloud.json_text import read_json
 from connector.cloud.token_http import TokenHttp
 from connector.cloud.token_words import token_refused
 from connector.config import Settings, cloud_urls
@@ -66,7 +66,8 @@ class TokenSource:
 
     def roles(self, scope: str | None = None) -> frozenset[str]:
         """Return the application permissions that stand in the token; empty where it does not tell."""
-        return frozenset(role for role in self.claims(scope).get("roles") or [] if isinstance(role, str))
+        roles = self.claims(scope).get("roles")
+        return frozenset(role for role in roles if isinstance(role, str)) if isinstance(roles, list) else frozenset()
 
     def claims(self, scope: str | None = None) -> dict[str, Any]:
         """Return what the token says; not verified, since it is for Graph and only shown by us."""
@@ -74,7 +75,7 @@ class TokenSource:
         if len(parts) != 3:
             return {}
         try:
-            value = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+            value = read_json(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
         except (binascii.Error, ValueError):
             return {}
         return value if isinstance(value, dict) else {}

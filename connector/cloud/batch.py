@@ -70,14 +70,16 @@ def _ask(transport: Transport, urls: Mapping[str, str]) -> dict[str, Answer]:
 def _by_id(responses: object, *, date: str) -> dict[str, Answer]:
     if not isinstance(responses, list):
         return {}
-    return {str(one.get("id")): _item(one, date=date) for one in responses if isinstance(one, dict)}
+    named = (one for one in responses if isinstance(one, dict) and isinstance(one.get("id"), str | int))
+    return {str(one["id"]): _item(one, date=date) for one in named}
 
 
 def _item(response: Mapping[str, Any], *, date: str) -> Answer:
     """Make an item's answer; it was given when the whole was, by the service's clock (`date`)."""
     status = response.get("status")
     headers = response.get("headers")
-    own = {str(name).lower(): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
+    given = headers.items() if isinstance(headers, dict) else ()
+    own = {name.lower(): str(value) for name, value in given if isinstance(value, str | int | float)}
     named = {"date": date, **own}
     return Answer(status if isinstance(status, int) else 0, named, response.get("body"))
 

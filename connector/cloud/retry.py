@@ -95,16 +95,17 @@ def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> f
     if NUMBER.fullmatch(text):
         seconds = float(text)
         return seconds if math.isfinite(seconds) and seconds > 0 else None
-    until = _date(text)
+    until = http_date(text)
     if until is None:
         return None
-    seconds = (until - (_date(headers.get("date", "")) or now or datetime.now(UTC))).total_seconds()
+    seconds = (until - (http_date(headers.get("date", "")) or now or datetime.now(UTC))).total_seconds()
     return seconds if seconds > 0 else None
 
 
-def _date(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
+    """Read an HTTP date, with its zone; None where it is none, or lies outside all calendars."""
     try:
         value = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return value if value.tzinfo else value.replace(tzinfo=UTC)

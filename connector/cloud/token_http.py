@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 from connector.cloud.answer import Answer, one_line
 from connector.cloud.faults import LASTING, Fault, WireError
 from connector.cloud.retry import backoff, is_trouble, retry_after
+from connector.cloud.token_answer import clean_answer
 from connector.cloud.token_words import token_refused
 from connector.cloud.web_page import web_page_came
 from connector.cloud.wire import Wire
@@ -72,7 +73,7 @@ class TokenHttp:
             answer = self._try(method, url, body, headers=headers, tries=tries)
             if not is_trouble(answer):
                 _refuse_web_page(answer)
-                return TokenAnswer(answer.status, answer.body.decode("utf-8", "replace"), answer.headers)
+                return TokenAnswer(answer.status, clean_answer(answer), answer.headers)
             wait = retry_after(answer.headers) or backoff(tries)
             if tries >= TRIES or wait > LONGEST_WAIT_SECONDS:
                 raise _broken(answer)

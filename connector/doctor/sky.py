@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.hashes import SHA1
 
 from connector.cloud.credentials import load_certificate
 from connector.cloud.proxies import Proxies
+from connector.cloud.retry import http_date
 from connector.cloud.transport import HEADERS
 from connector.config import Settings, cloud_urls
 from connector.doctor.directory import SOON, apart
@@ -61,9 +61,8 @@ def look_at_graph(visit: Visit) -> Iterator[Seen]:
 
 def look_at_cloud_clock(visit: Visit) -> Iterator[Seen]:
     """Compare this machine's clock with the Date that Graph sends."""
-    try:
-        theirs = parsedate_to_datetime(visit.cloud_date)
-    except ValueError:
+    theirs = http_date(visit.cloud_date)
+    if theirs is None:
         yield skipped("Graph sent no date")
         return
     seconds = abs((visit.clock() - theirs).total_seconds())
