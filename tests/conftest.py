@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -25,11 +26,30 @@ _ou_numbers = itertools.count(1)
 _WORTH_DELETING = 1500
 
 
+# What must be installed before a test can run, by the fixture that it uses; the names are markers.
+NEEDED_BY_FIXTURE = {"domain": "samba", "corpora": "corpora"}
+NEEDS = ("samba", "browser", "windows", "kerberos", "corpora", "graph_client")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--needs FILE`, with which scripts/test learns what to install before these tests."""
+    parser.addoption("--needs", metavar="FILE", help="write what the collected tests need into FILE")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the domain controller, so that `-m "not samba"` is a quick run."""
+    """Mark what needs the domain controller and other installed parts, so that `-m "not samba"` is a quick run."""
     for item in items:
-        if "domain" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.samba)
+        for name in getattr(item, "fixturenames", ()):
+            if name in NEEDED_BY_FIXTURE:
+                item.add_marker(NEEDED_BY_FIXTURE[name])
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write the needs of the tests that were collected, a name a line."""
+    path = session.config.getoption("--needs")
+    if path is not None:
+        needs = {name for item in session.items for name in NEEDS if item.get_closest_marker(name)}
+        Path(path).write_text("".join(f"{name}\n" for name in sorted(needs)), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ def seen_by_javascript(cloud: Emulator, picture_bytes: bytes) -> dict[str, Any]:
     return seen
 
 
+@pytest.mark.graph_client
 def test_microsofts_own_client_reads_writes_batches_and_retries(cloud: Emulator) -> None:
     if not CLIENT.is_dir() or not shutil.which("node"):
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"It needs node and: {INSTALL}")

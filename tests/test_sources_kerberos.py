@@ -35,6 +35,7 @@ Open = Callable[..., LdapSource]
 
 
 @pytest.mark.samba
+@pytest.mark.kerberos
 @pytest.mark.skipif(HAS_EXTRA, reason="this is the environment with the extra")
 def test_the_extra_does_what_the_rest_of_this_file_says() -> None:
     if not EXTRA.exists() and os.environ.get("CI"):
