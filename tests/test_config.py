@@ -376,7 +376,8 @@ class TestNames:
 class TestSecrets:
     @pytest.mark.parametrize("name", SECRETS)
     def test_every_secret_can_stand_in_a_file_of_its_own(self, tmp_path: Path, name: str) -> None:
-        path = write(tmp_path / "secret", f"smtp://u:{SECRET}@mail\r\n")
+        value = f"{'http' if name == 'HTTPS_PROXY' else 'smtp'}://u:{SECRET}@mail"
+        path = write(tmp_path / "secret", f"{value}\r\n")
         others: dict[str, dict[str, str | None]] = {
             "AZURE_CLIENT_CERTIFICATE_PASSWORD": {
                 "AZURE_CLIENT_SECRET": None,
@@ -385,7 +386,7 @@ class TestSecrets:
             "SMTP_URL": {"REPORT_MAIL_TO": "a@contoso.com", "REPORT_MAIL_FROM": "b@contoso.com"},
         }
         found = settings(**{**others.get(name, {}), name: None, f"{name}_FILE": str(path)})
-        assert getattr(found, name.lower()).get_secret_value() == f"smtp://u:{SECRET}@mail"
+        assert getattr(found, name.lower()).get_secret_value() == value
 
     def test_only_one_line_end_is_taken_from_the_file_and_no_space(self, tmp_path: Path) -> None:
         path = write(tmp_path / "secret", " two words \n\n")

@@ -40,7 +40,10 @@ def open_cloud(settings: Settings, traffic: Traffic) -> Cloud:
     """Make ready, without contacting anybody yet; raises SettingsError for a certificate or bundle of no use."""
     urls = cloud_urls(settings)
     lanes = settings.sync_concurrency
-    wire = Wire(tls_context(settings.http_ca_file), Proxies(settings.https_proxy, settings.no_proxy), lanes=lanes)
+    proxies = Proxies(settings.https_proxy, settings.no_proxy)
+    for url in (urls.authority_host, urls.graph_url):
+        proxies.proxy_for(url)  # one that cannot be used is told before anybody is contacted
+    wire = Wire(tls_context(settings.http_ca_file), proxies, lanes=lanes)
     tokens = TokenSource(settings, traffic, TokenHttp(wire, traffic))
     endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version=VERSION)
     return Cloud(wire, tokens, Transport(wire, tokens, traffic, endpoint=endpoint, lanes=lanes))

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from requests.utils import select_proxy, should_bypass_proxies
 from urllib3.util import make_headers
 
+from connector.config import proxy_problem, with_scheme
 from connector.errors import SettingsError
 
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -27,24 +28,35 @@ class Proxies:
     no_proxy: str | None = None
 
     def proxy_for(self, url: str) -> str:
-        """Return the proxy's URL, empty where the way is direct.
+        """Return the proxy's URL, empty where the way is direct; raises SettingsError for one that cannot be used.
 
         Plain http is spoken only to the machine's own identity endpoint, which no proxy can reach.
         """
         if not url.startswith("https://") or should_bypass_proxies(url, no_proxy=self.no_proxy):
             return ""
-        proxy = self.https_proxy.get_secret_value() if self.https_proxy else select_proxy(url, getproxies())
+        if self.https_proxy:
+            return with_scheme(self.https_proxy.get_secret_value())
+        proxy = select_proxy(url, getproxies())
         if not proxy:
             return ""
-        return proxy if "://" in proxy else f"http://{proxy}"
+        problem = proxy_problem(proxy)
+        if problem:
+            raise SettingsError([f"{_named_by(proxy)}: {problem}; HTTPS_PROXY and NO_PROXY win over it"])
+        return with_scheme(proxy)
 
     def headers(self, proxy: str) -> dict[str, str]:
-        """Return the login of a proxy's URL as headers."""
+        """Return the login of a proxy's URL as headers, in UTF-8 (RFC 7617, section 2.1)."""
         parts = urlsplit(proxy)
         if not parts.username:
             return {}
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        return dict(make_headers(proxy_basic_auth=login))
+        return dict(make_headers(proxy_basic_auth=login, proxy_basic_auth_encoding="utf-8"))
+
+
+def _named_by(proxy: str) -> str:
+    """Return where a proxy that no setting of ours names comes from."""
+    is_variable = any(proxy == value for name, value in os.environ.items() if name.upper() == "ALL_PROXY")
+    return "ALL_PROXY" if is_variable else "HTTPS_PROXY (not set; this system's own proxy settings are taken)"
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

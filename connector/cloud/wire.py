@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from connector.cloud.answer import Answer
 from connector.cloud.faults import Fault, WireError, translate
 from connector.cloud.proxies import Proxies
+from connector.config import without_login
 
 CONNECT_SECONDS = 8.0
 READ_SECONDS = 60.0
@@ -109,7 +110,7 @@ class Wire:
         if not proxy:
             return urllib3.PoolManager(maxsize=self._lanes, ssl_context=self._tls)
         return urllib3.ProxyManager(
-            proxy,
+            without_login(proxy).geturl(),
             proxy_headers=self._proxies.headers(proxy),
             proxy_ssl_context=self._tls,
             maxsize=self._lanes,

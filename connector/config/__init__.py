@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connector.config.clouds import CloudUrls, cloud_urls
 from connector.config.load import Loaded, load_settings
+from connector.config.login_urls import proxy_problem, with_scheme, without_login
 from connector.config.render import render_configuration_md, render_env_example
 from connector.config.settings import Settings
 from connector.config.values import (
@@ -27,6 +28,9 @@ __all__ = [
     "SourceKind",
     "cloud_urls",
     "load_settings",
+    "proxy_problem",
     "render_configuration_md",
     "render_env_example",
+    "with_scheme",
+    "without_login",
 ]

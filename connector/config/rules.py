@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
+from connector.config.login_urls import proxy_problem, url_problem
 from connector.config.settings import Settings
 from connector.config.values import LdapAuth, SourceKind
 
@@ -124,18 +124,20 @@ def _mail(settings: Settings) -> Problems:
     for name, value in parts.items():
         if given and not value:
             yield name, f"is needed beside {' and '.join(given)}"
-    if settings.smtp_url is not None and not _is_smtp(settings.smtp_url.get_secret_value()):
-        # the value may hold a password, so it is not repeated
-        yield "SMTP_URL", "is not a mail server's address; write it like smtp://host:587 or smtps://host"
+    if settings.smtp_url is not None:
+        url, example = settings.smtp_url.get_secret_value(), "smtp://user:password@host:587 or smtps://host"
+        problem = url_problem(url, schemes=("smtp", "smtps"), example=example)
+        if problem:
+            yield "SMTP_URL", problem
 
 
-def _is_smtp(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises when it is no port
-    except ValueError:
-        return False
-    return parts.scheme.lower() in ("smtp", "smtps") and bool(parts.hostname)
+def _proxy(settings: Settings) -> Problems:
+    if settings.https_proxy is not None:
+        problem = proxy_problem(settings.https_proxy.get_secret_value())
+        if problem:
+            yield "HTTPS_PROXY", problem
 
 
-RULES: tuple[Callable[[Settings], Problems], ...] = (_source, _application, _credential, _sharepoint, _files, _mail)
+RULES: tuple[Callable[[Settings], Problems], ...] = (
+    *(_source, _application, _credential, _sharepoint, _files, _mail, _proxy),
+)

@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 from connector.cloud.credentials import credential
-from connector.cloud.proxies import tls_context
-from connector.config import Settings, SourceKind, load_settings
+from connector.cloud.proxies import Proxies, tls_context
+from connector.config import Settings, SourceKind, cloud_urls, load_settings
 from connector.doctor.finding import Seen, fail, ok, skipped, warn
 from connector.doctor.visit import Visit
 from connector.errors import SettingsError, StateError
@@ -139,6 +139,8 @@ def _offline_problems(settings: Settings) -> Iterator[str]:
             yield problem
         yield from _problems(lambda: verifying_context(settings.ldap_ca_file))
     yield from _problems(lambda: tls_context(settings.http_ca_file))
+    proxies = Proxies(settings.https_proxy, settings.no_proxy)
+    yield from _problems(lambda: proxies.proxy_for(cloud_urls(settings).graph_url))
     yield from _problems(lambda: credential(settings))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import shutil
 import smtplib
@@ -180,8 +181,27 @@ def _session(server: SplitResult) -> Iterator[smtplib.SMTP]:
                 "it offers no STARTTLS, so the password was not sent.", "Use smtps:// or another port."
             )
         if user:
-            session.login(user, unquote(server.password or ""))
+            _log_in(session, user, unquote(server.password or ""))
         yield session
+
+
+def _log_in(session: smtplib.SMTP, user: str, password: str) -> None:
+    """Sign in; smtplib knows ASCII alone: other letters are sent as UTF-8, by PLAIN (RFC 4616) or else LOGIN."""
+    if (user + password).isascii():
+        session.login(user, password)
+        return
+    offered = session.esmtp_features.get("auth", "").upper().split()
+    if "PLAIN" in offered:
+        code, said = session.docmd("AUTH", "PLAIN " + _base64(f"\0{user}\0{password}"))
+    else:
+        session.docmd("AUTH", f"LOGIN {_base64(user)}")
+        code, said = session.docmd(_base64(password))
+    if code != 235:
+        raise smtplib.SMTPAuthenticationError(code, said)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
 
 
 def _connected(server: SplitResult, tls: ssl.SSLContext, *, port: int) -> smtplib.SMTP:
