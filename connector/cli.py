@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -14,6 +15,7 @@ from typing import NoReturn
 import click
 
 from connector import __version__
+from connector.command import pasteable, use_env_file
 from connector.desk import begin, common, say, show_report, stdout, tell_run
 from connector.doctor import examine, write_json, write_line, write_verdict
 from connector.doctor import exit_code as exit_code_of
@@ -88,6 +90,7 @@ def _check_usage(only: tuple[str, ...], reports: tuple[Path, ...], **flags: bool
 def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: bool) -> None:
     """Try every prerequisite for real, and tell what mends it; writes to no directory and no cloud."""
     begin_logs(verbose=verbose, form=log_format)
+    use_env_file(env_file)
     findings = []
     for finding in examine(env_file):
         findings.append(finding)
@@ -165,6 +168,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the program and return its exit code; every error becomes a sentence, a fault also a log file."""
+    return copy_context().run(_run, arguments)  # what a command set for its own words ends with it
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         with _interruptible():
             commands.main(
@@ -214,7 +221,7 @@ def _show_usage(error: click.ClickException) -> None:
 def _tell_system(arguments: list[str] | None, code: ExitCode, text: str) -> None:
     """Tell the system's log of a run that ended before it had a report: settings, lock, state folder, fault."""
     command = (sys.argv[1:] if arguments is None else arguments)[:1]
-    if command in (["sync"], ["restore"]) and (warning := tell_system(code, text)):
+    if command in (["sync"], ["restore"]) and (warning := tell_system(code, pasteable(text))):
         say(f"Warning: {warning}")
 
 

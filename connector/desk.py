@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from connector import __version__
+from connector.command import pasteable, use_env_file
 from connector.config import Settings, load_settings
 from connector.errors import ConnectorError, ExitCode
 from connector.hangup import is_terminal
@@ -40,6 +41,7 @@ def common(command: Command) -> Command:
 def begin(env_file: Path | None, *, verbose: bool, log_format: str) -> Settings:
     """Read the settings and begin to log; advice goes to standard error."""
     begin_logs(verbose=verbose, form=log_format)
+    use_env_file(env_file)
     loaded = load_settings(env_file)
     for warning in loaded.warnings:
         say(f"Warning: {warning}")
@@ -90,4 +92,4 @@ def stdout() -> TextIO:
 
 def say(text: str) -> None:
     """Write a line to standard error; no name and no server can break it, or command the terminal."""
-    click.echo(safe(text), err=True)
+    click.echo(pasteable(safe(text)), err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from connector.command import pasteable
 from connector.config import Settings
 from connector.disk import delete_each
 from connector.errors import ConnectorError
@@ -30,7 +31,7 @@ def leave_for_morning(report: RunReport, settings: Settings, folder: Path) -> It
         # two domains of one tenant have a state folder each: without its name they would tell the same series twice
         labels = {"tenant": settings.azure_tenant_id or "", "name": folder.name}
         yield write_metrics(report, settings.metrics_file, labels=labels)
-    text = f"{headline(report)} {report.message}".strip()
+    text = pasteable(f"{headline(report)} {report.message}".strip())
     yield tell_system(report.exit_code or 0, text, run=report.run)
 
 

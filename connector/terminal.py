@@ -115,7 +115,7 @@ def show_table(heading: Iterable[str], rows: Iterable[Sequence[str]], endings: S
         console.print(Text(line))
     console.print(table)
     for line in ("What would change it", *endings) if endings else ():
-        console.print(Text(line))
+        console.print(Text(line), soft_wrap=True)  # a command must stay in one piece
 
 
 class SafeLines(logging.Formatter):

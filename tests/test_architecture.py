@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "connector"
-WORDS = frozenset({"model", "errors", "disk"})
+WORDS = frozenset({"model", "errors", "disk", "command"})
 # What each room may import beside itself and the package's version.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "model": frozenset(),
     "disk": frozenset(),
+    "command": frozenset(),
     "errors": frozenset({"model"}),
     "config": WORDS,
     "sources": WORDS | {"config"},

@@ -277,7 +277,7 @@ def test_the_last_line_says_whether_a_night_can_run(ward: Ward) -> None:
     ward.settings["BACKUP_DAYS"] = "0"
     doubtful = ward.nights.type("check", "--env-file", str(ward.nights.env_file()))
 
-    assert told.out.splitlines()[-1].startswith("All is well. Look at what a night would do: `sync --dry-run")
+    assert told.out.splitlines()[-1].startswith("All is well. Look at what a night would do: `photo-connector sync ")
     assert doubtful.out.splitlines()[-1].startswith("Nothing is wrong, 1 doubtful. A night can run")
 
 

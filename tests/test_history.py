@@ -67,7 +67,9 @@ def test_the_commands_told_are_commands_that_work(
     if "overwrite" in command:
         office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
     told = as_json(office, "ada")["commands"]
-    assert told[number] == f"photo-connector {command}"
+    env_file = office.nights.env_file()
+    name, rest = command.split(" ", 1)
+    assert told[number] == f"photo-connector {name} --env-file {env_file} {rest}"
 
     name, *arguments = command.split()
     done = office.nights.type(name, "--env-file", str(office.nights.env_file()), *arguments, days=1)
@@ -84,7 +86,9 @@ def test_only_commands_that_would_do_something_are_told(office: Office) -> None:
 
     restore(office, "--person", "ada")
 
-    assert as_json(office, "ada")["commands"] == ["photo-connector restore --person ada@contoso.test"]
+    assert as_json(office, "ada")["commands"] == [
+        f"photo-connector restore --env-file {office.nights.env_file()} --person ada@contoso.test"
+    ]
 
 
 def test_the_present_state_is_told_after_a_restore(office: Office) -> None:
@@ -191,4 +195,5 @@ def test_a_terminal_gets_a_table(office: Office) -> None:
     assert done.returncode == 0, done.stderr
     assert "what" in shown
     assert "────" in shown
-    assert "photo-connector sync --only ada@contoso.test --overwrite" in " ".join(shown.split())
+    overwrite = f"photo-connector sync --env-file {office.nights.env_file()} --only ada@contoso.test --overwrite"
+    assert overwrite in shown

@@ -78,7 +78,7 @@ def test_a_night_shows_its_phases_and_then_a_table_that_stays(office: Office) ->
     assert "All well" in left_standing, "the bars are gone before the report is written"
     assert re.search(r"People +Created +Replaced +Removed +Unchanged", CONTROL.sub("", left_standing))
     assert "first-upload" in left_standing
-    assert "photo-connector report 1" in left_standing
+    assert f"photo-connector report --env-file {office.nights.env_file()} 1," in left_standing
 
 
 @needs_posix

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from connector.command import pasteable
 from connector.doctor.finding import Check, Finding, Status
 from connector.errors import ExitCode
 from connector.model import safe
@@ -16,9 +17,9 @@ _MARKS = {Status.OK: "✓", Status.WARN: "!", Status.FAIL: "✗", Status.SKIPPED
 
 def write_line(finding: Finding, out: TextIO) -> None:
     """Write a finding: mark, what, detail, and below it the fix where there is one."""
-    out.write(f"{_MARKS[finding.status]} {safe(finding.what)}: {safe(finding.detail)}\n")
+    out.write(f"{_MARKS[finding.status]} {safe(finding.what)}: {pasteable(safe(finding.detail))}\n")
     if finding.fix:
-        out.write(f"    → {safe(finding.fix)}\n")
+        out.write(f"    → {pasteable(safe(finding.fix))}\n")
     out.flush()
 
 
@@ -27,12 +28,14 @@ def write_verdict(findings: Sequence[Finding], out: TextIO) -> None:
     failed = sum(finding.status is Status.FAIL for finding in findings)
     doubtful = sum(finding.status is Status.WARN for finding in findings)
     if failed:
-        told = f"{failed} wrong, {doubtful} doubtful. Mend what is wrong, from the top, and run `check` again."
+        counts = f"{failed} wrong, {doubtful} doubtful."
+        told = f"{counts} Mend what is wrong, from the top, and run `photo-connector check` again."
     elif doubtful:
-        told = f"Nothing is wrong, {doubtful} doubtful. A night can run; look at `sync --dry-run` first."
+        plan = "look at `photo-connector sync --dry-run` first"
+        told = f"Nothing is wrong, {doubtful} doubtful. A night can run; {plan}."
     else:
-        told = "All is well. Look at what a night would do: `sync --dry-run --report plan.html`."
-    out.write(f"\n{told}\n")
+        told = "All is well. Look at what a night would do: `photo-connector sync --dry-run --report plan.html`."
+    out.write(f"\n{pasteable(told)}\n")
     out.flush()
 
 

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import truststore
 
+from connector.command import pasteable
 from connector.config import MailWhen, Pictures, Settings
 from connector.errors import ConnectorError, ExitCode
 from connector.model import RunReport
@@ -137,7 +138,8 @@ def _as_html(report: RunReport, table: Attachment | None) -> str:
 def _where_all_are(report: RunReport, table: Attachment | None) -> str:
     if table:
         return f"Everybody is in the attached {table.name}."
-    return f"The table is too large for a mail; `photo-connector report {report.run} --output FILE` writes it."
+    command = pasteable(f"photo-connector report {report.run} --output FILE")
+    return f"The table is too large for a mail; `{command}` writes it."
 
 
 def _table(report: RunReport) -> Attachment | None:

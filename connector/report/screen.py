@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from connector.command import pasteable
 from connector.model import Action, Outcome, Reason, RunReport
 from connector.report.advice import ADVICE, needs_attention
 from connector.report.story import (
@@ -60,7 +61,8 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
     if limit is None:
         _others(report, console)
     else:
-        console.print(Text(f"\nEverybody: photo-connector report {report.run}, or with --output FILE.html", "dim"))
+        everybody = pasteable(f"photo-connector report {report.run}")
+        console.print(Text(f"\nEverybody: {everybody}, or with --output FILE.html", "dim"), soft_wrap=True)
 
 
 def _counts(report: RunReport, console: Console) -> None:

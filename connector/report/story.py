@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from connector.command import pasteable
 from connector.errors import ExitCode
 from connector.model import Action, Outcome, Reason, RunReport, safe
 from connector.report.advice import ADVICE, Advice, needs_attention
@@ -170,8 +171,8 @@ def short_name(person: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return the text on one line, safe for a terminal, a page and a table."""
-    return safe(text)
+    """Return the text on one line, safe for a terminal, a page and a table; commands in it can be pasted."""
+    return pasteable(safe(text))
 
 
 def concerns(report: RunReport) -> list[Concern]:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from connector.command import pasteable, word_for
 from connector.errors import UsageError
 from connector.ledger.codec import unpack_time
 from connector.ledger.files import Backups
@@ -100,12 +101,13 @@ def _in_cloud(db: sqlite3.Connection, target: str, known: Known) -> str:
 
 def _commands(state: State, person: Person, known: Known | None) -> Iterator[tuple[str, str]]:
     """Name the commands that would change the present state."""
-    who = quoted(person.upn or person.sam_account_name or person.name)
+    names = (person.upn, person.sam_account_name, person.name)
+    anyone, who = word_for(names, person.id), word_for(names, person.name)
     for write in last_writes_of(state.db, person.id):
         is_possible = write.action == "create" or state.backups.has(write.before_sha256)
         if is_possible:
             yield (
-                f"photo-connector restore --person {who}",
+                f"photo-connector restore --person {anyone}",
                 f"takes back the last write, a {write.action} by run {write.run}",
             )
             break
@@ -116,11 +118,6 @@ def _commands(state: State, person: Person, known: Known | None) -> Iterator[tup
         yield f"photo-connector sync --only {who} --overwrite", "sends the source's photo, whatever the cloud shows"
     if any(memory.presence is Presence.OURS for memory in memories if memory is not None):
         yield f"photo-connector sync --only {who} --clear", "removes the cloud photo, if it is ours"
-
-
-def quoted(name: str) -> str:
-    """Quote a name for a command line where it needs it; double quotes serve both PowerShell and sh."""
-    return name if all(letter.isalnum() or letter in "@.-_" for letter in name) else f'"{name}"'
 
 
 def rows(history: History) -> Iterator[tuple[str, str, str, str]]:
@@ -174,7 +171,7 @@ def as_json(history: History) -> dict[str, object]:
         "upn": person.upn,
         "now": list(history.now),
         "events": [_event_json(event, history.kept) for event in history.events],
-        "commands": [command for command, _ in history.commands],
+        "commands": [pasteable(command) for command, _ in history.commands],
     }
 
 

@@ -1,0 +1,54 @@
+"""Write commands that can be pasted: quoted for the shell of this machine, and for the settings that are in use."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterable
+from contextvars import ContextVar
+from pathlib import Path
+
+PROGRAM = "photo-connector"
+COMMANDS = ("sync", "check", "report", "history", "restore", "forget", "export", "runs", "coverage")
+_COMMAND = re.compile(rf"(?<![\w./\\-])({PROGRAM} (?:{'|'.join(COMMANDS)}))(?![\w-])(?! --env-file)")
+# Letters that stand for themselves in sh, bash, PowerShell and cmd.
+_SIMPLE = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._@-]*")
+_SIMPLE_PATH = re.compile(r"[A-Za-z0-9._/\\:][A-Za-z0-9._@/\\:-]*")
+# PowerShell ends a single-quoted string at the typographic ones, too; doubled, each stands for itself
+# (https://learn.microsoft.com/powershell/module/microsoft.powershell.core/about/about_quoting_rules).
+_QUOTES = re.compile("(['\u2018\u2019\u201a\u201b])")
+_env_file: ContextVar[str] = ContextVar("env_file", default="")
+
+
+def use_env_file(path: Path | None) -> None:
+    """Let every command that is printed from now on name the settings file that was given by `--env-file`."""
+    _env_file.set("" if path is None else os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+
+
+def quoted(text: str, *, windows: bool = sys.platform == "win32") -> str:
+    """Return the text as one word of a command line that no shell computes: sh, or PowerShell on Windows."""
+    if _SIMPLE.fullmatch(text) or (windows and _SIMPLE_PATH.fullmatch(text)):
+        return text
+    return "'" + _QUOTES.sub(r"\1\1", text) + "'" if windows else shlex.quote(text)
+
+
+def word_for(names: Iterable[str], fallback: str, *, windows: bool = sys.platform == "win32") -> str:
+    """Return the first name that a command line can carry, quoted, or the fallback (an id) where none can.
+
+    A name that begins with a hyphen would be an option, and Windows passes no double quote and no last backslash on.
+    """
+    for name in names:
+        is_text = bool(name) and name.isprintable() and not name.startswith("-")
+        if is_text and not (windows and ('"' in name or name.endswith("\\"))):
+            return quoted(name, windows=windows)
+    return quoted(fallback, windows=windows)
+
+
+def pasteable(text: str) -> str:
+    """Return the text with the settings file in each of our commands, so that it can be pasted as it stands."""
+    path = _env_file.get()
+    if not path or PROGRAM not in text:
+        return text
+    return _COMMAND.sub(lambda found: f"{found[1]} --env-file {quoted(path)}", text)
