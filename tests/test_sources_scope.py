@@ -163,12 +163,13 @@ def test_the_attributes_of_a_filter_are_all_found_once() -> None:
     assert filter_attributes(text) == ("Department", "l", "title", "jpegPhoto")
 
 
-def test_the_anchor_is_consistency_guid_if_it_has_16_bytes_else_object_guid() -> None:
+def test_the_anchor_is_consistency_guid_of_whatever_length_else_object_guid() -> None:
     reader = Reader.of(settings())
     other = uuid.uuid4().bytes
     assert reader.person(entry()).anchor == "1wfM9xV8fUSHbcAbDlqeOA=="
     assert reader.person(entry(mS__DS__ConsistencyGuid=other)).anchor == base64.b64encode(other).decode()
-    assert reader.person(entry(mS__DS__ConsistencyGuid=b"short")).anchor == "1wfM9xV8fUSHbcAbDlqeOA=="
+    assert reader.person(entry(mS__DS__ConsistencyGuid=b"short")).anchor == base64.b64encode(b"short").decode()
+    assert reader.person(entry(mS__DS__ConsistencyGuid=bytes(17))).anchor == base64.b64encode(bytes(17)).decode()
 
 
 @pytest.mark.parametrize(

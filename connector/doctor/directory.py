@@ -18,6 +18,7 @@ from connector.sources.endpoints import Endpoint, endpoints
 from connector.sources.entries import Reader
 from connector.sources.groups import EVERYBODY, members
 from connector.sources.names import root_of_domain
+from connector.sources.pages import Weight
 from connector.sources.probe import Presented, presented
 from connector.sources.reading import Pass, watching
 from connector.sources.scope import Scope, bases_in, context_of, filter_can_be_followed
@@ -114,7 +115,7 @@ def look_at_group(visit: Visit) -> Iterator[Seen]:
     for context, session in visit.sessions.items():
         found = members(session, settings.ldap_group, context) if settings.ldap_group else EVERYBODY
         scope = Scope.of(settings, context, kind=session.root.kind)
-        visit.passes[context] = Pass(session, context, scope, reader, found)
+        visit.passes[context] = Pass(session, context, scope, reader, found, Weight(reader.photos))
         if settings.ldap_group:
             yield ok(f"{settings.ldap_group} is there; nested members count, and it is asked anew each night")
     if not settings.ldap_group:

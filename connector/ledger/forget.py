@@ -70,7 +70,7 @@ def drop_person(db: sqlite3.Connection, person_id: str, *, account_ids: Sequence
     pictures = db.execute("SELECT source_sha256 FROM photos WHERE person_id = ?", (person_id,)).fetchall()
     context = db.execute("SELECT context FROM people WHERE id = ?", (person_id,)).fetchone()
     count = 0
-    for table in ("photos", "memory", "intents", "retries", "outcomes", "standing", "writes"):
+    for table in ("photos", "unread_values", "memory", "intents", "retries", "outcomes", "standing", "writes"):
         count += db.execute(f"DELETE FROM {table} WHERE person_id = ?", (person_id,)).rowcount
     count += db.execute("DELETE FROM people WHERE id = ?", (person_id,)).rowcount
     for account_id in account_ids:

@@ -98,18 +98,6 @@ def clear_photos(db: sqlite3.Connection, person_id: str, *, run: int) -> bool:
     return db.execute(change, (run, person_id, run)).rowcount > 0
 
 
-def set_unread(db: sqlite3.Connection, person_id: str, *, run: int) -> None:
-    """Leave a person as they were: an attribute could not be read that was not said to be empty."""
-    change = "UPDATE people SET source_sha256 = '', source_reason = 'source-unread', changed_run = ? WHERE id = ?"
-    db.execute(change, (run, person_id))
-
-
-def clear_unread(db: sqlite3.Connection, person_id: str, *, run: int) -> None:
-    """Take back `source-unread`: tonight the person was read whole."""
-    change = "UPDATE people SET source_reason = '', changed_run = ? WHERE id = ? AND source_reason = 'source-unread'"
-    db.execute(change, (run, person_id))
-
-
 def context_of(db: sqlite3.Connection, person_id: str) -> str:
     """Return the context in which the person was last read; empty for somebody unknown."""
     row = db.execute("SELECT context FROM people WHERE id = ?", (person_id,)).fetchone()
@@ -126,12 +114,6 @@ def drop_other_attributes(db: sqlite3.Connection, context: str, *, attributes: S
     """Forget the values of attributes that are no longer asked for: they did not vanish, nobody looks."""
     query = f"DELETE FROM photos WHERE attribute NOT IN ({', '.join('?' * len(attributes))})"
     db.execute(f"{query} AND person_id IN (SELECT id FROM people WHERE context = ?)", (*attributes, context))
-
-
-def drop_values(db: sqlite3.Connection, person_id: str, *, attributes: Collection[str]) -> None:
-    """Forget what somebody who takes no part had in these attributes: they are empty now."""
-    gone = "DELETE FROM photos WHERE person_id = ? AND attribute = ?"
-    db.executemany(gone, [(person_id, attribute) for attribute in attributes])
 
 
 def known_attributes(db: sqlite3.Connection, person_id: str) -> set[str]:

@@ -23,6 +23,12 @@ def load_place(db: sqlite3.Connection, context: str, *, shape: str) -> Place | N
     return None if row is None else Place(bytes(row["cookie"]), row["server"])
 
 
+def load_any_place(db: sqlite3.Connection, context: str) -> tuple[Place, str] | None:
+    """Return where the last reading of a context ended, with the shape of its settings; None before the first."""
+    row = db.execute("SELECT * FROM cookies WHERE context = ?", (context,)).fetchone()
+    return None if row is None else (Place(bytes(row["cookie"]), row["server"]), str(row["shape"]))
+
+
 def has_place(db: sqlite3.Connection, context: str) -> bool:
     """Say whether any place is known for the context, of whatever settings."""
     return db.execute("SELECT 1 FROM cookies WHERE context = ?", (context,)).fetchone() is not None

@@ -44,7 +44,7 @@ def _latest(db: sqlite3.Connection, now: datetime) -> datetime:
 
 def _forget_people(db: sqlite3.Connection, old: str) -> None:
     gone = f"SELECT id FROM people WHERE state <> 'in-scope' AND seen_run IN ({_OLD_RUNS})"
-    for table in ("photos", "memory", "intents", "retries"):
+    for table in ("photos", "unread_values", "memory", "intents", "retries"):
         db.execute(f"DELETE FROM {table} WHERE person_id IN ({gone})", (old,))
     db.execute(f"DELETE FROM people WHERE id IN ({gone})", (old,))
     for table, moment in (("memory", "looked_at"), ("refusals", "looked_at"), ("intents", "started_at")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 
 # Texts are never NULL: empty means unknown or none. Times are ISO 8601 with zone. `*_run` is a runs.id.
 SCHEMA = """
@@ -47,6 +47,14 @@ CREATE TABLE photos (
 ) WITHOUT ROWID;
 CREATE INDEX photos_source ON photos (source_sha256);
 CREATE INDEX photos_gone ON photos (gone_run) WHERE gone_run IS NOT NULL;
+
+-- An attribute whose known value a reading did not show, although nobody said that it was emptied: the value stands.
+CREATE TABLE unread_values (
+  person_id TEXT NOT NULL,
+  attribute TEXT NOT NULL,
+  run INTEGER NOT NULL,
+  PRIMARY KEY (person_id, attribute)
+) WITHOUT ROWID;
 
 CREATE TABLE pictures (
   source_sha256 TEXT PRIMARY KEY,
@@ -272,5 +280,15 @@ UPDATE people SET upn_key = fold(upn), mail_key = fold(mail), sam_key = fold(sam
 UPDATE accounts SET upn_key = fold(upn), mail_key = fold(mail), sam_key = fold(sam_account_name);
 """
 
+# Version 3 noted nothing of what a reading merely did not show.
+_UNREAD = """
+CREATE TABLE unread_values (
+  person_id TEXT NOT NULL,
+  attribute TEXT NOT NULL,
+  run INTEGER NOT NULL,
+  PRIMARY KEY (person_id, attribute)
+) WITHOUT ROWID;
+"""
+
 # MIGRATIONS[n] brings a ledger of version n to n + 1, for good: what it says is never changed later.
-MIGRATIONS: dict[int, str] = {1: _RETRY_BY_TARGET, 2: _NAMES_BY_LETTER}
+MIGRATIONS: dict[int, str] = {1: _RETRY_BY_TARGET, 2: _NAMES_BY_LETTER, 3: _UNREAD}

@@ -8,17 +8,21 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 _FIRST_NAME = re.compile(r"(?:\\.|[^\\,])*,")  # up to the first comma that is none of the name's own, RFC 4514
+# A known value that a full reading missed counts as lost, though it stands; others have run 0 in unread_values.
 _HAD = """
-    SELECT photos.person_id, attribute, people.name, SUM(gone_run IS NULL) AS live, MAX(gone_run) AS gone_run
+    SELECT photos.person_id, photos.attribute, people.name, COALESCE(MAX(u.run), MAX(gone_run)) AS gone_run,
+           CASE WHEN MAX(u.run) IS NULL THEN SUM(gone_run IS NULL) ELSE 0 END AS live
     FROM photos JOIN people ON people.id = photos.person_id AND people.state = 'in-scope'
-    {condition} GROUP BY photos.person_id, attribute"""
+    LEFT JOIN unread_values u ON u.person_id = photos.person_id AND u.attribute = photos.attribute AND u.run > 0
+    {condition} GROUP BY photos.person_id, photos.attribute"""
 
 
 def vanished(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     """Count by attribute: people in scope who had a value until the last night that passed, and who lost it."""
     query = f"""SELECT attribute, COUNT(*) AS had, SUM(live = 0) AS lost FROM ({_HAD.format(condition="")})
         GROUP BY attribute"""
-    if db.execute("SELECT 1 FROM photos WHERE gone_run IS NOT NULL LIMIT 1").fetchone() is None:
+    lost = "SELECT 1 FROM photos WHERE gone_run IS NOT NULL UNION SELECT 1 FROM unread_values WHERE run > 0 LIMIT 1"
+    if db.execute(lost).fetchone() is None:
         return {}
     return {row["attribute"]: (row["had"], row["lost"]) for row in db.execute(query)}
 
@@ -29,7 +33,7 @@ def vanished_units(db: sqlite3.Connection, attribute: str, *, at_least: int, cha
     A right that is taken away on one unit looks as if all below it had cleared their photos. Only a full reading can be
     deceived so: what a run of changes (an earlier one, or `changes_run`) was told is cleared.
     """
-    had = f"SELECT name, live, gone_run FROM ({_HAD.format(condition='WHERE attribute = ?')})"
+    had = f"SELECT name, live, gone_run FROM ({_HAD.format(condition='WHERE photos.attribute = ?')})"
     untold = "live = 0 AND gone_run <> ? AND gone_run NOT IN (SELECT id FROM runs WHERE mode = 'changes')"
     rows = db.execute(f"{had} WHERE {untold}", (attribute, changes_run))
     lost = Counter(unit for row in rows for unit in _units(row["name"]))

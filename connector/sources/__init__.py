@@ -17,19 +17,25 @@ class Mode(StrEnum):
     CHANGES = "changes"
 
 
+# What decides, beside the photos, about whose photo goes where; named as in Person.
+DECIDING = ("upn", "mail", "sid", "anchor")
+
+
 @dataclass(frozen=True, slots=True)
 class PersonRead:
     """Tell that a person is in scope, with every photo value that can be read now.
 
-    `cleared` names attributes that the source *explicitly* reported as emptied. In changes mode an
-    attribute that is neither in `photos` nor in `cleared` may merely be unreadable; in a complete full
-    reading its absence means empty, unless `unread` names it: there is something that could not be read.
+    `cleared` names photo attributes, and what of DECIDING, the source *explicitly* reported as emptied. What is missing
+    without that may merely be unreadable: a value that was known stands. `unread` names photo attributes where there is
+    something that could not be read. `stands_in`: the anchor is the objectGUID, because the entry shows no
+    mS-DS-ConsistencyGuid.
     """
 
     person: Person
     photos: tuple[SourcePhoto, ...] = ()
     cleared: frozenset[str] = frozenset()
     unread: frozenset[str] = frozenset()
+    stands_in: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +52,28 @@ class PersonGone:
 
 
 @dataclass(frozen=True, slots=True)
+class Emptied:
+    """Tell that the source itself reported these attributes of a person as emptied; of the rest it says nothing."""
+
+    person_id: str
+    attributes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unidentified:
+    """Tell of an entry whose id cannot be read: it is left out, and named."""
+
+    name: str
+
+
+Event = PersonRead | PersonGone | Emptied | Unidentified
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Carry some events; only the last page of a reading is `complete` and may carry the next `cookie`."""
 
-    events: Sequence[PersonRead | PersonGone] = field(repr=False)
+    events: Sequence[Event] = field(repr=False)
     complete: bool = False
     cookie: bytes | None = None
 
@@ -91,8 +115,11 @@ class Source(Protocol):
     def shape(self) -> str:
         """Return a fingerprint of the settings that shaped the reading; another one means a full read."""
 
-    def read(self, context: str, cookie: Cookie | None) -> Reading:
-        """Read what changed since the cookie, or everybody where there is none or it is refused."""
+    def read(self, context: str, cookie: Cookie | None, *, in_full: bool = False) -> Reading:
+        """Read what changed since the cookie, or everybody where there is none, it is refused, or `in_full` is asked.
+
+        Where everybody is read, the cookie of the last reading still tells what was emptied since.
+        """
 
     def roster(self, context: str) -> Iterator[str] | None:
         """Yield the person ids of the members of `LDAP_GROUP` in this context, read now; None where no group is set.
@@ -106,6 +133,12 @@ class Source(Protocol):
 
     def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
         """Yield which of these people are in scope in this context now, asked by id; no photos are moved."""
+
+    def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
+        """Yield which of these people certainly have no value in a photo attribute, or in one of DECIDING, now.
+
+        A source that cannot tell an absent value from one that may not be read yields nobody.
+        """
 
     def find(self, name: str) -> Sequence[PersonRead]:
         """Find people in scope by UPN, mail, sAMAccountName or DN; none, one, or several."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 import ldap3
@@ -17,7 +17,8 @@ from connector.sources import Cookie, Mode, PersonRead, Reading, dirsync, names
 from connector.sources.connect import READ_SECONDS, Where, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
 from connector.sources.groups import members, roster
-from connector.sources.reading import LOOKUP, Pass, changed, everybody, look_up, watching
+from connector.sources.pages import Weight
+from connector.sources.reading import LOOKUP, Pass, changed, everybody, everybody_since, look_up, watching, without
 from connector.sources.scope import Scope, bases_in, both, context_of, filter_can_be_followed, named
 from connector.sources.session import Kind, RawEntry
 from connector.sources.trouble import Dropped
@@ -44,6 +45,7 @@ class LdapSource:
             raise SettingsError([problem])
         self._settings, self._traffic, self._patience = settings, traffic, patience
         self._reader = Reader.of(settings)
+        self._weight = Weight(self._reader.photos)
         self._passes: dict[str, Pass] = {}
         self._default_context = ""
 
@@ -64,22 +66,28 @@ class LdapSource:
         shaping = {name: getattr(self._settings, name) for name in _SHAPING}
         return hashlib.sha256(json.dumps([_SHAPE, shaping], sort_keys=True).encode()).hexdigest()
 
-    def read(self, context: str, cookie: Cookie | None) -> Reading:
+    def read(self, context: str, cookie: Cookie | None, *, in_full: bool = False) -> Reading:
         """Read what changed since the cookie, or everybody; the connection is new, the cookie's server the first."""
         self._drop(context)
         on = self._pass(context, prefer=cookie.server if cookie else "")
-        obstacle = self._obstacle(on)
-        if obstacle:
-            return Reading(Mode.FULL, everybody(on, None), obstacle, on.session.server)
+        server = on.session.server
+        if on.session.root.kind is Kind.OTHER or not dirsync.is_offered(on.session):
+            notice = f"{server} does not offer DirSync, so everybody was read."
+            return Reading(Mode.FULL, everybody(on, None), notice, server)
         question = watching(on, self._settings)
         first = dirsync.first_round(on.session, question, cookie.content_bytes) if cookie else None
+        reason = filter_can_be_followed(self._settings.ldap_filter)
+        notice = f"LDAP_FILTER: {reason}, so everybody was read." if reason else ""
+        if first is not None and not in_full and not reason:
+            return Reading(Mode.CHANGES, changed(on, question, first), "", server)
         if first is not None:
-            return Reading(Mode.CHANGES, changed(on, question, first), "", on.session.server)
+            return Reading(Mode.FULL, everybody_since(on, question, first), notice, server)
         fresh = dirsync.fresh_cookie(on.session, question)
-        notice = f"{on.session.server} refused the cookie of the last reading; everybody was read." if cookie else ""
+        if cookie and not notice:
+            notice = f"{server} refused the cookie of the last reading; everybody was read."
         if fresh is None:
-            notice = f"{on.session.server} refuses DirSync, so changes cannot be followed; everybody was read."
-        return Reading(Mode.FULL, everybody(on, fresh), notice, on.session.server)
+            notice = f"{server} refuses DirSync, so changes cannot be followed; everybody was read."
+        return Reading(Mode.FULL, everybody(on, fresh), notice, server)
 
     def roster(self, context: str) -> Iterator[str] | None:
         """Yield the ids of the group's members in scope, or return None where no group is set."""
@@ -93,7 +101,7 @@ class LdapSource:
         A context that cannot be reached is raised only after those found elsewhere, and only if somebody is missing.
         """
         waiting = iter(dict.fromkeys(person_ids))
-        while some := list(islice(waiting, LOOKUP)):
+        while some := list(islice(waiting, self._weight.most(LOOKUP))):
             yield from self._fetch(set(some))
 
     def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
@@ -101,6 +109,16 @@ class LdapSource:
         waiting = iter(person_ids)
         while some := list(islice(waiting, LOOKUP)):
             yield from self._present(context, some)
+
+    def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
+        """Yield which of these people have no value in an attribute; nobody where the server is Active Directory.
+
+        AD treats a value that we may not read as one that is not there, in filters too (MS-ADTS 3.1.1.4.3).
+        """
+        name = self._reader.attribute_of(attribute)
+        waiting = iter(person_ids)
+        while some := list(islice(waiting, LOOKUP)):
+            yield from self._asked(context, lambda on: list(without(on, some, name)))
 
     def find(self, name: str) -> Sequence[PersonRead]:
         """Find people in scope by UPN, mail, sAMAccountName or DN."""
@@ -121,7 +139,7 @@ class LdapSource:
             if not wanted:
                 return
             try:
-                entries = self._asked(context, lambda on: list(look_up(on, sorted(wanted))))
+                entries = self._asked(context, lambda on: _at_once(look_up(on, sorted(wanted))))
             except Unreachable as error:
                 failure = error
                 continue
@@ -133,7 +151,7 @@ class LdapSource:
 
     def _present(self, context: str, person_ids: Sequence[str]) -> list[str]:
         ids = ("objectGUID", "entryUUID")
-        entries = self._asked(context, lambda on: list(look_up(on, person_ids, attributes=ids)))
+        entries = self._asked(context, lambda on: _at_once(look_up(on, person_ids, attributes=ids)))
         return [person_id(entry) for entry in entries]
 
     def _roster(self, context: str) -> Iterator[str]:
@@ -162,7 +180,7 @@ class LdapSource:
             except BaseException:
                 session.close()
                 raise
-            self._passes[context] = Pass(session, context, scope, self._reader, found)
+            self._passes[context] = Pass(session, context, scope, self._reader, found, self._weight)
         return self._passes[context]
 
     def _drop(self, context: str) -> None:
@@ -170,12 +188,9 @@ class LdapSource:
         if on is not None:
             on.session.close()
 
-    def _obstacle(self, on: Pass) -> str:
-        """Say why changes cannot be followed here at all, or nothing."""
-        if on.session.root.kind is Kind.OTHER or not dirsync.is_offered(on.session):
-            return f"{on.session.server} does not offer DirSync, so everybody was read."
-        reason = filter_can_be_followed(self._settings.ldap_filter)
-        return f"LDAP_FILTER: {reason}, so everybody was read." if reason else ""
+
+def _at_once(searches: Iterator[Sequence[RawEntry]]) -> list[RawEntry]:
+    return list(chain.from_iterable(searches))
 
 
 def _found(on: Pass, name: str) -> Sequence[RawEntry]:

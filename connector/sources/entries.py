@@ -12,7 +12,7 @@ from ldap3.protocol.formatters.formatters import format_sid
 from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import Person, SourcePhoto
-from connector.sources import PersonRead
+from connector.sources import DECIDING, PersonRead
 from connector.sources.session import RawEntry
 from connector.sources.trouble import SYSTEM
 
@@ -65,22 +65,35 @@ class Reader:
         )
 
     def read(self, entry: RawEntry, *, cleared: frozenset[str] = frozenset()) -> PersonRead:
-        """Return the person with all photo values; `cleared` keeps only attributes that are empty now."""
+        """Return the person with all photo values; `cleared` keeps only what is empty now."""
         photos = tuple(
             SourcePhoto(name, value) for name in self.photos for value in entry.values.get(name.casefold(), ()) if value
         )
         filled = {photo.attribute for photo in photos}
-        return PersonRead(self.person(entry), photos, frozenset(cleared - filled))
+        filled.update(name for name in DECIDING if entry.first(self.attribute_of(name)))
+        stands_in = self.anchor == AUTO and not entry.first(CONSISTENCY_GUID)
+        return PersonRead(self.person(entry), photos, frozenset(cleared - filled), stands_in=stands_in)
 
     def cleared(self, change: RawEntry) -> frozenset[str]:
-        """Name the photo attributes that a change reports as emptied, i.e. present without a value."""
-        return frozenset(name for name in self.photos if change.values.get(name.casefold(), (b"",)) == ())
+        """Name what a change reports as emptied, i.e. present without a value: photo attributes, and of DECIDING."""
+        names = (*self.photos, *DECIDING)
+        return frozenset(name for name in names if change.values.get(self.attribute_of(name).casefold(), (b"",)) == ())
+
+    def attribute_of(self, name: str) -> str:
+        """Return the attribute that holds one of DECIDING; a photo attribute is its own."""
+        anchor = CONSISTENCY_GUID if self.anchor == AUTO else self.anchor
+        return {"upn": "userPrincipalName", "mail": "mail", "sid": "objectSid", "anchor": anchor}.get(name, name)
 
     def _anchor(self, entry: RawEntry) -> str:
+        """Return the anchor: any mS-DS-ConsistencyGuid, of whatever length, comes before objectGUID."""
         if self.anchor != AUTO:
             return _as_text(self.anchor, entry.first(self.anchor))
-        consistency = entry.first(CONSISTENCY_GUID)
-        return _base64(consistency if len(consistency) == 16 else entry.first("objectGUID"))
+        return _base64(entry.first(CONSISTENCY_GUID) or entry.first("objectGUID"))
+
+
+def has_id(entry: RawEntry) -> bool:
+    """Return True if the entry's id can be read."""
+    return len(entry.first("objectGUID")) == 16 or bool(entry.first("entryUUID"))
 
 
 def person_id(entry: RawEntry) -> str:
@@ -90,7 +103,12 @@ def person_id(entry: RawEntry) -> str:
         return str(uuid.UUID(bytes_le=guid))
     if entry.text("entryUUID"):
         return entry.text("entryUUID").lower()
-    raise Unreachable(
+    raise no_id(entry)
+
+
+def no_id(entry: RawEntry) -> Unreachable:
+    """Say that an entry's id cannot be read."""
+    return Unreachable(
         SYSTEM,
         f"neither objectGUID nor entryUUID of {entry.dn} can be read.",
         "Let the service account read it; without it nobody can be recognised next night.",

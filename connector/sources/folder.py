@@ -44,7 +44,7 @@ class FolderSource:
         """Return a fingerprint of folder and key."""
         return hashlib.sha256(f"1|{self._folder.absolute()}|{self._key}".encode()).hexdigest()
 
-    def read(self, context: str, cookie: Cookie | None) -> Reading:
+    def read(self, context: str, cookie: Cookie | None, *, in_full: bool = False) -> Reading:
         """Read all files: their bytes tell what changed, whatever their dates say."""
         listed = self._list()
         return Reading(Mode.FULL, self._pages(listed), self._notice(listed), absent_is_cleared=True)
@@ -67,6 +67,10 @@ class FolderSource:
         """Yield which of these people have a file now."""
         listed = self._list()
         yield from (one for one in person_ids if listed.names(one.removeprefix(f"{CONTEXT}:")))
+
+    def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
+        """Yield nobody: what a whole folder does not hold is told by the reading itself."""
+        return iter(())
 
     def find(self, name: str) -> Sequence[PersonRead]:
         """Find the person whose file has this name, with or without its ending."""

@@ -12,7 +12,7 @@ from ldap3.utils.conv import escape_filter_chars
 
 from connector.errors import Unreachable
 from connector.sources import names
-from connector.sources.entries import person_id
+from connector.sources.entries import has_id, person_id
 from connector.sources.names import Parts
 from connector.sources.pages import Query, walk
 from connector.sources.scope import Scope, both
@@ -62,7 +62,8 @@ def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[
     """Yield pages of the ids of all members who are in scope; no photos are moved."""
     for base in scope.bases:
         for entries in walk(session, Query(base, found.narrowed(scope.people), ["objectGUID", "entryUUID"])):
-            yield [person_id(entry) for entry in entries if scope.takes(entry.dn) and found.has(entry)]
+            theirs = [entry for entry in entries if scope.takes(entry.dn) and found.has(entry) and has_id(entry)]
+            yield [person_id(entry) for entry in theirs]
 
 
 def _group(session: Session, group: str, context: str) -> RawEntry:

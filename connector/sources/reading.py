@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import ldap3
 
 from connector.config import Settings
 from connector.model import PersonState
-from connector.sources import Page, PersonGone, PersonRead, names
+from connector.sources import Emptied, Event, Page, PersonGone, PersonRead, Unidentified, names
 from connector.sources.dirsync import Question, Round, rounds
-from connector.sources.entries import Reader, is_deleted, is_disabled, person_id
+from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id
 from connector.sources.groups import EVERYBODY, Members, roster
-from connector.sources.pages import Query, walk
-from connector.sources.scope import Scope, both, filter_attributes
-from connector.sources.session import RawEntry, Session
+from connector.sources.pages import Query, Weight, walk
+from connector.sources.scope import Scope, both, filter_attributes, filter_can_be_followed
+from connector.sources.session import Kind, RawEntry, Session
 
-# How many ids one search asks for: few round trips, and a filter that every server takes.
+# How many ids one search asks for, at most: few round trips, and a filter that every server takes.
 LOOKUP = 50
+# A page of so many entries whose ids cannot be read, all of them, is no longer some people's trouble.
+UNIDENTIFIED_PAGE = 10
 _LOOKING_UP = "looking people up by id"
 # Wide on purpose: who drops out of the real filter, or is deleted and keeps only his classes, must be told, too.
 _USERS = "(&(objectClass=user)(!(objectClass=computer)))"
@@ -36,6 +38,7 @@ class Pass:
     scope: Scope
     reader: Reader
     members: Members = EVERYBODY
+    weight: Weight = field(default_factory=lambda: Weight(()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,9 @@ class Change:
 def watching(on: Pass, settings: Settings) -> Question:
     """Return what to ask DirSync: every attribute of ours and of LDAP_FILTER, of users and of the units they are in."""
     contacts = _CONTACTS if settings.ldap_include_contacts else ""
-    attributes = dict.fromkeys((*on.reader.watched, *filter_attributes(settings.ldap_filter or "")))
+    is_followed = filter_can_be_followed(settings.ldap_filter) is None
+    filtered = filter_attributes(settings.ldap_filter or "") if is_followed else ()
+    attributes = dict.fromkeys((*on.reader.watched, *filtered))
     return Question(on.context, f"(|{_USERS}{_UNITS}{contacts})", tuple(attributes))
 
 
@@ -61,12 +66,35 @@ def everybody(on: Pass, cookie: bytes | None) -> Iterator[Page]:
 
     Who is modified during the walk comes again at its end, with the later values; nobody's id is kept to tell.
     """
+    is_anybody, nameless = False, None
     for entries in _walked(on):
-        yield Page([on.reader.read(entry) for entry in entries if on.scope.takes(entry.dn)])
+        known = [entry for entry in entries if has_id(entry)]
+        is_anybody = is_anybody or bool(known)
+        nameless = nameless or next((entry for entry in entries if not has_id(entry)), None)
+        if nameless is not None and not known and len(entries) >= UNIDENTIFIED_PAGE:
+            raise no_id(nameless)
+        yield Page([_read(on, entry) for entry in entries if on.scope.takes(entry.dn)])
+    if nameless is not None and not is_anybody:
+        raise no_id(nameless)
     if on.scope.disabled:
         for gone in _disabled(on):
             yield Page(gone)
     yield Page((), complete=True, cookie=cookie)
+
+
+def everybody_since(on: Pass, question: Question, first: Round) -> Iterator[Page]:
+    """Yield what the directory says was emptied since the last reading, then everybody.
+
+    A value that a reading misses may merely be unreadable. Only the cookie of the last reading can tell: it is asked
+    before its place is taken by the one that came with the last round.
+    """
+    cookie = first.cookie
+    for current in rounds(on.session, question, first):
+        cookie = current.cookie
+        told = [entry for entry in current.entries if has_id(entry) and not _is_unit(entry) and not is_deleted(entry)]
+        emptied = [Emptied(person_id(entry), on.reader.cleared(entry)) for entry in told]
+        yield Page([event for event in emptied if event.attributes])
+    yield from everybody(on, cookie)
 
 
 def changed(on: Pass, question: Question, first: Round) -> Iterator[Page]:
@@ -74,6 +102,7 @@ def changed(on: Pass, question: Question, first: Round) -> Iterator[Page]:
     cookie = first.cookie
     for current in rounds(on.session, question, first):
         cookie = current.cookie
+        on.weight.learn(current.entries)
         yield from _told(on, _changes(current.entries, on.reader))
         for unit in filter(_is_unit, current.entries):
             if _is_placed(unit) and not is_deleted(unit):
@@ -81,34 +110,52 @@ def changed(on: Pass, question: Question, first: Round) -> Iterator[Page]:
     yield Page((), complete=True, cookie=cookie)
 
 
-def look_up(on: Pass, person_ids: Iterable[str], *, attributes: Sequence[str] = ()) -> Iterator[RawEntry]:
-    """Yield the entries of those who are in scope now, in few searches; the order is the server's.
+def look_up(on: Pass, person_ids: Iterable[str], *, attributes: Sequence[str] = ()) -> Iterator[Sequence[RawEntry]]:
+    """Yield search by search the entries of those who are in scope now; the order is the server's.
 
-    `attributes` are those of a person with photos, unless others are named.
+    `attributes` are those of a person with photos, of whom one search asks for as many as their weight allows, unless
+    others are named.
     """
     waiting = iter(person_ids)
     people = on.members.narrowed(on.scope.people)
     wanted = attributes or on.reader.attributes
-    while some := list(islice(waiting, LOOKUP)):
+    while some := list(islice(waiting, LOOKUP if attributes else on.weight.most(LOOKUP))):
         asked = both(on.scope.by_id(some), people)
         for base in on.scope.bases:
             found = on.session.entries(base, asked, attributes=wanted, doing=_LOOKING_UP)
-            yield from (entry for entry in found if on.scope.takes(entry.dn) and on.members.has(entry))
+            if not attributes:
+                on.weight.learn(found)
+            yield [entry for entry in found if on.scope.takes(entry.dn) and on.members.has(entry) and has_id(entry)]
+
+
+def without(on: Pass, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
+    """Yield which of these people have no value in an attribute, as far as the server says so.
+
+    A filter on what may not be searched is Undefined, and so is its negation (RFC 4511, 4.5.1.7): who is found has no
+    value and we may know it. Active Directory has no such answer.
+    """
+    if on.session.root.kind is Kind.ACTIVE_DIRECTORY:
+        return
+    waiting = iter(person_ids)
+    while some := list(islice(waiting, LOOKUP)):
+        asked = both(on.scope.by_id(some), f"(!({attribute}=*))")
+        for base in on.scope.bases:
+            found = on.session.entries(base, asked, attributes=["objectGUID", "entryUUID"], doing=_LOOKING_UP)
+            yield from (person_id(entry) for entry in found if has_id(entry))
+
+
+def _read(on: Pass, entry: RawEntry) -> PersonRead | Unidentified:
+    return on.reader.read(entry) if has_id(entry) else Unidentified(entry.dn)
 
 
 def _walked(on: Pass) -> Iterator[Sequence[RawEntry]]:
     """Walk the bases; with a group, read its roster first and then only its members."""
     if on.members is not EVERYBODY:
         for some in roster(on.session, on.scope, on.members):
-            yield from _batches(look_up(on, some))
+            yield from look_up(on, some)
         return
     for base in on.scope.bases:
-        yield from walk(on.session, Query(base, on.scope.people, on.reader.attributes))
-
-
-def _batches(entries: Iterator[RawEntry]) -> Iterator[Sequence[RawEntry]]:
-    while some := list(islice(entries, LOOKUP)):
-        yield some
+        yield from walk(on.session, Query(base, on.scope.people, on.reader.attributes, on.weight))
 
 
 def _disabled(on: Pass) -> Iterator[Sequence[PersonGone]]:
@@ -116,14 +163,15 @@ def _disabled(on: Pass) -> Iterator[Sequence[PersonGone]]:
     people = on.members.narrowed(on.scope.disabled)
     for base in on.scope.bases:
         for entries in walk(on.session, Query(base, people, ["objectGUID"])):
-            yield [_gone(entry, PersonState.DISABLED) for entry in entries if on.scope.takes(entry.dn)]
+            theirs = [entry for entry in entries if on.scope.takes(entry.dn) and has_id(entry)]
+            yield [_gone(entry, PersonState.DISABLED) for entry in theirs]
 
 
 def _changes(entries: Sequence[RawEntry], reader: Reader) -> dict[str, Change]:
     """Merge what a round says, by person; units are no people."""
     found: dict[str, Change] = {}
     for entry in entries:
-        if _is_unit(entry):
+        if _is_unit(entry) or not has_id(entry):
             continue
         key = person_id(entry)
         cleared = reader.cleared(entry)
@@ -136,7 +184,7 @@ def _told(on: Pass, changes: dict[str, Change]) -> Iterator[Page]:
     deleted = [PersonGone(change.person_id, PersonState.DELETED) for change in changes.values() if change.deleted]
     if deleted:
         yield Page(deleted)
-    while some := list(islice(living, LOOKUP)):
+    while some := list(islice(living, on.weight.most(LOOKUP))):
         missing = {change.person_id: change for change in some}
         yield Page(list(_in_scope(on, missing)))
         outside = _outside(on, [key for key, change in missing.items() if change.disabled is None])
@@ -148,10 +196,11 @@ def _told(on: Pass, changes: dict[str, Change]) -> Iterator[Page]:
 
 def _in_scope(on: Pass, missing: dict[str, Change]) -> Iterator[PersonRead]:
     """Yield who is in scope, and leave in `missing` who is not."""
-    for entry in look_up(on, list(missing)):
-        change = missing.pop(person_id(entry), None)
-        if change is not None:
-            yield on.reader.read(entry, cleared=change.cleared)
+    for entries in look_up(on, list(missing)):
+        for entry in entries:
+            change = missing.pop(person_id(entry), None)
+            if change is not None:
+                yield on.reader.read(entry, cleared=change.cleared)
 
 
 def _outside(on: Pass, person_ids: Sequence[str]) -> dict[str, RawEntry]:
@@ -160,7 +209,7 @@ def _outside(on: Pass, person_ids: Sequence[str]) -> dict[str, RawEntry]:
         return {}
     wanted = ["objectGUID", "objectClass", "userAccountControl"]
     found = on.session.entries(on.context, on.scope.by_id(person_ids), attributes=wanted, doing=_LOOKING_UP)
-    return {person_id(entry): entry for entry in found}
+    return {person_id(entry): entry for entry in found if has_id(entry)}
 
 
 def _left(on: Pass, change: Change, now: RawEntry | None) -> PersonGone:
@@ -175,7 +224,7 @@ def _below(on: Pass, top: str) -> Iterator[Page]:
     """Judge everybody below a renamed or moved unit by today's DN: AD reports such a unit, but not who is in it."""
     _require_bases(on)
     people = on.members.narrowed(on.scope.people)
-    for entries in walk(on.session, Query(top, people, on.reader.attributes)):
+    for entries in walk(on.session, Query(top, people, on.reader.attributes, on.weight)):
         yield Page([_judged(on, entry) for entry in entries])
 
 
@@ -190,7 +239,9 @@ def _require_bases(on: Pass) -> None:
             raise on.session.trouble(answer, doing)
 
 
-def _judged(on: Pass, entry: RawEntry) -> PersonRead | PersonGone:
+def _judged(on: Pass, entry: RawEntry) -> Event:
+    if not has_id(entry):
+        return Unidentified(entry.dn)
     if on.scope.reaches(entry.dn) and on.members.has(entry):
         return on.reader.read(entry)
     return _gone(entry, PersonState.OUT_OF_SCOPE)

@@ -7,6 +7,7 @@ from connector.errors import BrakeError
 from connector.ledger.matching import count_matched, count_rematched, count_settled, settle_matches
 from connector.ledger.plan import count_plan, count_with_photo
 from connector.ledger.store import transaction
+from connector.ledger.unread import empty, missed_below
 from connector.ledger.vanished import settle_vanished, vanished, vanished_units
 from connector.sources import Mode
 from connector.sync.night import Night
@@ -25,6 +26,20 @@ def check_plan(night: Night) -> None:
         with transaction(night.db):
             settle_matches(night.db, unread=night.unread)
             settle_vanished(night.db, unread=night.unread)
+
+
+def believe_vanished(night: Night) -> None:
+    """Take as cleared what the brake on vanished attributes holds back, where --force says that it is meant.
+
+    Those whom the brake does not speak of stay as they are.
+    """
+    if not night.options.force or night.options.only:
+        return
+    for name, counts in _vanished(night).items():
+        if check_brakes(PlanCounts(attributes={name: counts}), limits_of(night)):
+            attribute, _, unit = name.partition(" below ")
+            for person_id in missed_below(night.db, attribute, unit):
+                empty(night.db, person_id, [attribute], run=night.run)
 
 
 def _counts(night: Night) -> PlanCounts:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from connector.config import SourceKind
-from connector.errors import Unreachable
+from connector.errors import ExitCode, Unreachable
 from connector.ledger import people as people_rows
 from connector.ledger import roster
 from connector.ledger.guests import CONTEXT as GUESTS
@@ -17,25 +17,28 @@ from connector.ledger.places import (
     Place,
     drop_place,
     dropped_contexts,
-    has_place,
     is_full_reading_due,
-    load_place,
+    load_any_place,
     save_full_reading,
     save_place,
 )
 from connector.ledger.runs import drop_returned
 from connector.ledger.store import transaction
+from connector.ledger.unread import drop_unasked as drop_unread
+from connector.ledger.unread import empty, note_anchor_setting, note_unidentified, note_unread, unread_in
 from connector.model import MatchRule, PersonState
-from connector.sources import Cookie, Mode, Page, PersonGone, PersonRead, Source
+from connector.sources import Cookie, Emptied, Mode, Page, PersonGone, PersonRead, Reading, Source, Unidentified
 from connector.sources.trouble import Refused
+from connector.sync.brakes import believe_vanished
 from connector.sync.night import Night
 from connector.sync.pictures import ReadyPage, choose_pictures, ready_pages, remember_picture
 from connector.sync.read_accounts import ACCOUNTS
 from connector.sync.tell import tell_left
+from connector.sync.unread import as_known, believe_emptied, tell_unidentified, tell_unread
 
 log = logging.getLogger("connector.sync")
 
-FETCHED_PAGE = 50
+FETCHED_PAGE, FETCHED_BYTES = 50, 8 * 1024 * 1024
 
 
 def read_people(night: Night, source: Source) -> None:
@@ -47,6 +50,9 @@ def read_people(night: Night, source: Source) -> None:
     with transaction(night.db):
         _leave_dropped(night, contexts, shape=source.shape())
         drop_returned(night.db, night.run)
+        believe_vanished(night)
+        choose_pictures(night)
+    tell_unread(night)
 
 
 def _leave_dropped(night: Night, contexts: Sequence[str], *, shape: str) -> None:
@@ -109,27 +115,48 @@ def _leave_context(night: Night, context: str, failure: Unreachable) -> None:
 def _read_context(night: Night, source: Source, context: str) -> None:
     shape = source.shape()
     reads_all = _reads_all(night, context)
-    place = None if reads_all else load_place(night.db, context, shape=shape)
-    if place is None and not reads_all and has_place(night.db, context):
+    place, its_shape = load_any_place(night.db, context) or (None, "")
+    if place is not None and its_shape != shape and not reads_all:
         night.tell(f"The settings that shape the reading of {context} are others than last time; everybody was read.")
+    in_full = reads_all or its_shape != shape
     night.progress.phase("people")
-    reading = source.read(context, Cookie(place.content_bytes, place.server) if place else None)
+    cookie = Cookie(place.content_bytes, place.server) if place else None
+    reading = source.read(context, cookie, in_full=in_full)
     night.tell(reading.notice)
     night.modes.add(reading.mode)
+    _save_pages(night, reading, context=context, shape=shape)
+    if reading.mode is Mode.CHANGES:
+        _compare_roster(night, source, context)
+        _read_unread(night, source, context)
+    believe_emptied(night, source, context)
+    if in_full:
+        _drop_unasked(night, context)
+        people_rows.choose_anew(night.db, context, run=night.run)
+    note_anchor_setting(night.db, context, night.settings.ldap_anchor)
+
+
+def _save_pages(night: Night, reading: Reading, *, context: str, shape: str) -> None:
+    """Store a reading page by page; the last one has the cookie, and tells who was not met."""
+    nameless: list[str] = []
     for ready in ready_pages(night, reading.pages):
         night.stop_when_out_of_time()
         save_page(night, ready, context=context, mode=reading.mode)
+        nameless += [event.name for event in ready.page.events if isinstance(event, Unidentified)]
         if ready.page.cookie is not None:
             end = Place(ready.page.cookie, reading.server)
             save_place(night.db, context, end, shape=shape, run=night.run)
         if ready.page.complete and reading.mode is Mode.FULL:
             _leave_unseen(night, context, are_cleared=reading.absent_is_cleared)
             save_full_reading(night.db, context, now=night.clock())
-    if reading.mode is Mode.CHANGES:
-        _compare_roster(night, source, context)
-    if place is None:
-        _drop_unasked(night, context)
-        people_rows.choose_anew(night.db, context, run=night.run)
+    if nameless:
+        night.codes.add(ExitCode.SOME_FAILED)
+        tell_unidentified(night, nameless)
+
+
+def _read_unread(night: Night, source: Source, context: str) -> None:
+    """Look again at those of whom something could not be read: a right that is given back is no change of theirs."""
+    for person_ids in unread_in(night.db, context, unmet_in=night.run):
+        save_events(night, source.fetch(person_ids), context=context)
 
 
 def _reads_all(night: Night, context: str) -> bool:
@@ -142,6 +169,7 @@ def _drop_unasked(night: Night, context: str) -> None:
     """Forget attributes that LDAP_PHOTO_ATTRIBUTES no longer names; nobody loses a cloud photo by that."""
     left = disown_unasked(night.db, context, attributes=night.trust)
     people_rows.drop_other_attributes(night.db, context, attributes=night.trust)
+    drop_unread(night.db, context, attributes=night.trust)
     if left:
         night.tell(f"{left} people of {context} have a photo only where nobody looks now; their cloud photos stay.")
 
@@ -151,36 +179,41 @@ def save_page(night: Night, ready: ReadyPage, *, context: str, mode: Mode) -> No
     for source_sha256, made in ready.made.items():
         remember_picture(night, source_sha256, made)
     for index, event in enumerate(ready.page.events):
-        if isinstance(event, PersonGone):
-            _save_gone(night, event, context=context)
-        else:
+        if isinstance(event, PersonRead):
             known = context or people_rows.context_of(night.db, event.person.id)
             _save_read(night, event, ready.shas[index], context=known, mode=mode)
+        elif isinstance(event, Unidentified):
+            note_unidentified(night.db, context, event.name, run=night.run)
+        elif people_rows.context_of(night.db, event.person_id) == context:
+            _save_told(night, event)
     night.progress.step(len(ready.page.events))
 
 
 def _save_gone(night: Night, event: PersonGone, *, context: str) -> None:
     """Note that somebody left a context, unless another one has them by now: they moved to another domain."""
-    if people_rows.context_of(night.db, event.person_id) != context:
+    if people_rows.context_of(night.db, event.person_id) == context:
+        _save_told(night, event)
+
+
+def _save_told(night: Night, event: PersonGone | Emptied) -> None:
+    """Note what was told of somebody of whom no entry was read: that they left, and what was emptied."""
+    if isinstance(event, Emptied):
+        empty(night.db, event.person_id, event.attributes, run=night.run)
         return
     if people_rows.mark_gone(night.db, event.person_id, event.state, run=night.run):
         tell_left(night, event.person_id, event.state)
-    people_rows.drop_values(night.db, event.person_id, attributes=event.cleared)
+    if event.cleared:
+        empty(night.db, event.person_id, event.cleared, run=night.run)
 
 
 def _save_read(night: Night, event: PersonRead, found: Sequence[tuple[str, str]], *, context: str, mode: Mode) -> None:
-    """Store one person. Among changes, a value that is missing without having been cleared is merely unread."""
-    person = event.person
+    """Store one person; what is missing without having been cleared is merely unread, and its last value stands."""
+    seen = {attribute for attribute, _ in found}
+    person, missing = as_known(night, event, context=context, seen=seen)
     people_rows.save_person(night.db, person, context=context, run=night.run)
-    missing = set(event.unread)
-    if mode is Mode.CHANGES:
-        seen = {attribute for attribute, _ in found}
-        missing |= people_rows.known_attributes(night.db, person.id) - seen - event.cleared
     people_rows.save_photos(night.db, person.id, found, keep=missing, run=night.run)
-    if missing:
-        people_rows.set_unread(night.db, person.id, run=night.run)
-    else:
-        people_rows.clear_unread(night.db, person.id, run=night.run)
+    is_counted = mode is Mode.FULL and night.settings.source is not SourceKind.FOLDER
+    note_unread(night.db, person.id, missing, run=night.run, is_counted=is_counted)
 
 
 def _leave_unseen(night: Night, context: str, *, are_cleared: bool) -> None:
@@ -205,10 +238,22 @@ def _compare_roster(night: Night, source: Source, context: str) -> None:
 
 def save_events(night: Night, events: Iterable[PersonRead], *, context: str = "") -> None:
     """Store people who were read by name or by id, each in this context, or in the one that is known of them."""
-    waiting = iter(events)
-    pages = (Page(some) for some in iter(lambda: list(islice(waiting, FETCHED_PAGE)), []))
-    for ready in ready_pages(night, pages):
+    for ready in ready_pages(night, _paged(events)):
         save_page(night, ready, context=context, mode=Mode.CHANGES)
+
+
+def _paged(events: Iterable[PersonRead]) -> Iterator[Page]:
+    """Cut into pages of so many people, or fewer with large photos."""
+    page: list[PersonRead] = []
+    page_bytes = 0
+    for event in events:
+        page.append(event)
+        page_bytes += sum(len(photo.content_bytes) for photo in event.photos)
+        if len(page) == FETCHED_PAGE or page_bytes >= FETCHED_BYTES:
+            yield Page(page)
+            page, page_bytes = [], 0
+    if page:
+        yield Page(page)
 
 
 def match(night: Night) -> None:

@@ -18,6 +18,7 @@ from connector.sync.night import Night
 from connector.sync.pictures import choose_pictures
 from connector.sync.read import save_events
 from connector.sync.read_accounts import save_partial_accounts
+from connector.sync.unread import believe_emptied, tell_unread
 
 
 def read_chosen(night: Night, source: Source, transport: Transport) -> None:
@@ -28,11 +29,15 @@ def read_chosen(night: Night, source: Source, transport: Transport) -> None:
         if len(found) != 1:
             raise _not_one(name, [event.person.name for event in found])
         person = found[0].person
+        context = context_above(person.name, contexts) or contexts[0]
         with transaction(night.db):
-            save_events(night, found, context=context_above(person.name, contexts) or contexts[0])
-            _read_accounts_of(night, transport, person)
+            save_events(night, found, context=context)
+            believe_emptied(night, source, context)
+            # with the values that stand where the entry does not show them
+            _read_accounts_of(night, transport, people_rows.find_person(night.db, person.id) or person)
             choose_pictures(night)
         night.chosen_ids = (*night.chosen_ids, person.id)
+    tell_unread(night)
     night.modes.add(Mode.CHANGES)
 
 

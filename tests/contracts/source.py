@@ -66,7 +66,7 @@ def seen(source: Source, cookie: Cookie | None = None) -> Seen:
     for event in (event for page in pages for event in page.events):
         if isinstance(event, PersonGone):
             result.gone[event.person_id] = event.state
-        else:
+        elif isinstance(event, PersonRead):
             result.read[event.person.id] = event
     if pages[-1].cookie is not None:
         result.cookie = Cookie(pages[-1].cookie, reading.server)

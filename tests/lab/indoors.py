@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from connector.cloud.answer import Answer
 from connector.cloud.auth import TokenSource
@@ -16,7 +17,7 @@ from connector.cloud.wire import READ_SECONDS, Wire
 from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import Person, PersonState, SourcePhoto, Traffic
-from connector.sources import Cookie, Mode, Page, PersonGone, PersonRead, Reading
+from connector.sources import Cookie, Emptied, Mode, Page, PersonGone, PersonRead, Reading
 from tests.lab.graph.answers import Answer as Said
 from tests.lab.graph.answers import Ask, Refused, refusal
 from tests.lab.graph.batch import answer_batch
@@ -158,10 +159,17 @@ class Register:
     def shape(self) -> str:
         return f"era {self.era}"
 
-    def read(self, context: str, cookie: Cookie | None) -> Reading:
-        since = int(cookie.content_bytes) if cookie else 0
-        mode = Mode.CHANGES if cookie else Mode.FULL
-        return Reading(mode, self._pages(context, since, str(self.clock).encode()), server="dc1")
+    def read(self, context: str, cookie: Cookie | None, *, in_full: bool = False) -> Reading:
+        since, end = int(cookie.content_bytes) if cookie else 0, str(self.clock).encode()
+        if cookie and not in_full:
+            return Reading(Mode.CHANGES, self._pages(context, since, end), server="dc1")
+        told = Page(self._emptied(context, since) if cookie else [])
+        return Reading(Mode.FULL, chain([told], self._pages(context, 0, end)), server="dc1")
+
+    def _emptied(self, context: str, since: int) -> list[Emptied]:
+        """Tell what was cleared since, as a directory does even where it may not be read."""
+        here = [one for one in self.residents.values() if one.unit == context and one.cleared > since]
+        return [Emptied(one.person.id, frozenset({ATTRIBUTE})) for one in here if not one.photo and not self.hidden]
 
     def _pages(self, context: str, since: int, end: bytes) -> Iterator[Page]:
         here = [one for one in self.residents.values() if one.unit == context and one.changed > since]
@@ -195,6 +203,9 @@ class Register:
             raise _silent(context)
         here = (one for one in map(self.residents.get, person_ids) if one is not None and one.unit == context)
         yield from (one.person.id for one in here if one.state is PersonState.IN_SCOPE)
+
+    def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
+        return iter(())
 
     def find(self, name: str) -> Sequence[PersonRead]:
         return [event for event in self.fetch(list(self.residents)) if event.person.upn == name]

@@ -268,12 +268,12 @@ class Talk:
     def selected(self, entry: Entry, names: tuple[str, ...], *, with_empty: bool = False) -> list[wire.Attribute]:
         wanted = {plain(name) for name in names}
         everything = not names or "*" in names
+        knobs = self.world.knobs
+        hidden = knobs.hidden | knobs.hidden_of.get(entry.guid, frozenset())
         return [
             (name, values)
             for name, values in entry.values.items()
-            if (everything or plain(name) in wanted)
-            and (values or with_empty)
-            and plain(name) not in self.world.knobs.hidden
+            if (everything or plain(name) in wanted) and (values or with_empty) and plain(name) not in hidden
         ]
 
     def done(

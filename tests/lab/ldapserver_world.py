@@ -33,7 +33,10 @@ def logon_refusal(data: str) -> tuple[int, str]:
 
 @dataclass(slots=True)
 class Knobs:
-    """Make the server misbehave; each may be turned while it runs. Pages and rounds are counted from 1."""
+    """Make the server misbehave; each may be turned while it runs. Pages and rounds are counted from 1.
+
+    `hidden` names attributes that nobody shows, `hidden_of` those of one entry, by objectGUID; in lower case.
+    """
 
     refuse_bind: tuple[int, str] | None = None
     forgets_sign_in: bool = False
@@ -58,6 +61,7 @@ class Knobs:
     repeats_first: bool = False
     refers: bool = False
     hidden: frozenset[str] = frozenset()
+    hidden_of: dict[bytes, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,134 @@
+"""Keep what a reading did not show of people although it was known, until it is shown again or said to be emptied."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+
+from connector.ledger.codec import key
+
+_CHUNK = 500
+# What decides beside the photos, and the columns that hold it.
+_COLUMNS = {"upn": ("upn", "upn_key"), "mail": ("mail", "mail_key"), "sid": ("sid",), "anchor": ("anchor",)}
+# Of an entry whose id cannot be read nothing is known tonight.
+IDENTITY = "objectGUID"
+
+
+def note_unread(
+    db: sqlite3.Connection, person_id: str, attributes: Collection[str], *, run: int, is_counted: bool
+) -> None:
+    """Make these the person's unread attributes; the brake counts those that a full reading missed, by its run.
+
+    Whoever has one is left as they are; whoever has none any more was read whole.
+    """
+    old = {
+        row["attribute"] for row in db.execute("SELECT attribute FROM unread_values WHERE person_id = ?", (person_id,))
+    }
+    ended = [(person_id, name) for name in old.difference(attributes)]
+    db.executemany("DELETE FROM unread_values WHERE person_id = ? AND attribute = ?", ended)
+    renews = "DO UPDATE SET run = excluded.run" if is_counted else "DO NOTHING"
+    insert = f"INSERT INTO unread_values VALUES (?, ?, ?) ON CONFLICT (person_id, attribute) {renews}"
+    db.executemany(insert, [(person_id, name, run if is_counted else 0) for name in attributes])
+    _leave_or_take_back(db, person_id, is_unread=bool(attributes), run=run)
+
+
+def _leave_or_take_back(db: sqlite3.Connection, person_id: str, *, is_unread: bool, run: int) -> None:
+    leave = "source_sha256 = '', source_reason = 'source-unread'"
+    if is_unread:
+        db.execute(f"UPDATE people SET {leave}, changed_run = ? WHERE id = ?", (run, person_id))
+        return
+    change = "UPDATE people SET source_reason = '', changed_run = ? WHERE id = ? AND source_reason = 'source-unread'"
+    db.execute(change, (run, person_id))
+
+
+def note_unidentified(db: sqlite3.Connection, context: str, name: str, *, run: int) -> None:
+    """Leave as they are whom we know by this name in the source, since tonight the entry's id cannot be read."""
+    query = "SELECT id FROM people WHERE context = ? AND name = ? AND state = 'in-scope'"
+    for row in db.execute(query, (context, name)).fetchall():
+        db.execute("UPDATE people SET seen_run = ? WHERE id = ?", (run, row["id"]))
+        note_unread(db, row["id"], [IDENTITY], run=run, is_counted=False)
+
+
+def empty(db: sqlite3.Connection, person_id: str, attributes: Collection[str], *, run: int) -> None:
+    """Note that the source said these are empty: photo attributes, and what decides beside them."""
+    columns = [column for name in attributes for column in _COLUMNS.get(name, ())]
+    sets = "".join(f"{column} = '', " for column in columns)
+    db.execute(f"UPDATE people SET {sets} changed_run = ? WHERE id = ?", (run, person_id))
+    gone = "UPDATE photos SET gone_run = ? WHERE person_id = ? AND attribute = ? AND gone_run IS NULL"
+    db.executemany(gone, [(run, person_id, name) for name in attributes])
+    db.executemany(
+        "DELETE FROM unread_values WHERE person_id = ? AND attribute = ?", [(person_id, name) for name in attributes]
+    )
+    if db.execute("SELECT 1 FROM unread_values WHERE person_id = ?", (person_id,)).fetchone() is None:
+        _leave_or_take_back(db, person_id, is_unread=False, run=run)
+
+
+def drop_unasked(db: sqlite3.Connection, context: str, *, attributes: Sequence[str]) -> None:
+    """Forget that photo attributes could not be read which are no longer asked for."""
+    asked = (*attributes, *_COLUMNS, IDENTITY)
+    query = f"""SELECT person_id, attribute FROM unread_values JOIN people ON people.id = unread_values.person_id
+        WHERE context = ? AND attribute NOT IN ({", ".join("?" * len(asked))})"""
+    for row in db.execute(query, (context, *asked)).fetchall():
+        db.execute("DELETE FROM unread_values WHERE person_id = ? AND attribute = ?", tuple(row))
+
+
+def unread_attributes(db: sqlite3.Connection, context: str) -> list[str]:
+    """Name the attributes that somebody in scope in a context could not be read in."""
+    query = """SELECT DISTINCT attribute FROM unread_values JOIN people ON people.id = unread_values.person_id
+        WHERE context = ? AND state = 'in-scope' ORDER BY attribute"""
+    return [row["attribute"] for row in db.execute(query, (context,))]
+
+
+def unread_in(db: sqlite3.Connection, context: str, *, attribute: str = "", unmet_in: int = 0) -> Iterator[list[str]]:
+    """Yield in chunks the ids of people in scope with this unread attribute, or any, whom a run (0: any) did not meet.
+
+    Chunks may be written meanwhile.
+    """
+    query = f"""SELECT DISTINCT people.id FROM unread_values JOIN people ON people.id = unread_values.person_id
+        WHERE context = ? AND state = 'in-scope' AND ? IN (attribute, '') AND (? = 0 OR seen_run < ?)
+        AND people.id > ? ORDER BY people.id LIMIT {_CHUNK}"""
+    last = ""
+    while ids := [row["id"] for row in db.execute(query, (context, attribute, unmet_in, unmet_in, last))]:
+        last = ids[-1]
+        yield ids
+
+
+def missed_below(db: sqlite3.Connection, attribute: str, unit: str) -> list[str]:
+    """Return the ids of people below a unit (empty: anywhere) in whom a full reading missed an attribute."""
+    query = """SELECT id, name FROM unread_values JOIN people ON people.id = unread_values.person_id
+        WHERE attribute = ? AND run > 0 AND state = 'in-scope'"""
+    ends = f",{unit}" if unit else ""
+    return [row["id"] for row in db.execute(query, (attribute,)) if row["name"].endswith(ends)]
+
+
+def count_unread(db: sqlite3.Connection, *, chosen: Sequence[str] | None = None) -> tuple[int, dict[str, int]]:
+    """Count the people in scope (or those chosen) who are unread in something, in all and by attribute."""
+    query = """SELECT id, attribute FROM unread_values JOIN people ON people.id = unread_values.person_id
+        WHERE state = 'in-scope' ORDER BY id, attribute"""
+    counts: Counter[str] = Counter()
+    people, last = 0, ""
+    for row in db.execute(query):
+        if chosen is not None and row["id"] not in chosen:
+            continue
+        counts[row["attribute"]] += 1
+        people += row["id"] != last
+        last = row["id"]
+    return people, dict(sorted(counts.items()))
+
+
+def deciding_of(db: sqlite3.Connection, person_id: str) -> dict[str, str]:
+    """Return what decides about a person beside the photos, as last known; nothing of somebody unknown."""
+    row = db.execute("SELECT upn, mail, sid, anchor FROM people WHERE id = ?", (person_id,)).fetchone()
+    return dict(row) if row is not None else {}
+
+
+def anchor_setting(db: sqlite3.Connection, context: str) -> str | None:
+    """Return which LDAP_ANCHOR the known anchors of a context are of; None where that was never noted."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (f"anchor {key(context)}",)).fetchone()
+    return None if row is None else str(row["value"])
+
+
+def note_anchor_setting(db: sqlite3.Connection, context: str, setting: str) -> None:
+    """Remember which LDAP_ANCHOR the anchors of a context were read by."""
+    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"anchor {key(context)}", setting))

@@ -1,0 +1,267 @@
+"""A value that one person's entry no longer shows is not empty: the last known one stands, and nothing is written."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.directory import Directory
+from tests.lab.graph import Emulator
+from tests.lab.ldapserver_world import STALE_DIRSYNC
+from tests.lab.samba import DomainController
+from tests.lab.world import ldap_settings
+from tests.nights import Nights, Told
+from tests.office import Colleague, Office, anchor_of, face
+
+OWN_ANCHOR = b"consistency guid"
+SID = struct.pack("<BB6s5I", 1, 5, b"\0\0\0\0\0\x05", 21, 1, 2, 3, 1104)
+SID_TEXT = "S-1-5-21-1-2-3-1104"
+NOBODY = "(!(userAccountControl:1.2.840.113556.1.4.803:=65536))"
+UPN = "anna@contoso.test"
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Hold what is hidden of one person, and by which rules the person's account was found until then."""
+
+    attribute: str
+    fallback: str
+    account: dict[str, Any]
+    other: dict[str, Any]
+
+
+def anchored(**more: Any) -> dict[str, Any]:
+    return {"immutable_id": base64.b64encode(OWN_ANCHOR).decode(), "mail": "", "synced": True, **more}
+
+
+# `other` is the account that would be taken if the hidden value were believed to be empty.
+CASES = {
+    "photo": Hidden("jpegPhoto", "none", anchored(), {}),
+    "anchor": Hidden("mS-DS-ConsistencyGuid", "none", anchored(), {"immutable_id": "objectGUID"}),
+    "sid": Hidden("objectSid", "sid,upn", {"sid": SID_TEXT}, {"upn": UPN}),
+    "mail": Hidden("mail", "mail,upn", {"mail": "anna.short@contoso.test"}, {"upn": UPN}),
+    "upn": Hidden("userPrincipalName", "upn,mail", {"upn": UPN}, {"mail": "anna.short@contoso.test"}),
+}
+NIGHTS = ("changes", "full", "unfollowable filter")
+
+
+def settle(office: Office, case: Hidden) -> tuple[Colleague, str, str]:
+    """Hire somebody with a good photo and a small one of another day; return the person and both accounts."""
+    values: dict[str, Any] = {"mail": "anna.short@contoso.test", "objectSid": SID, "thumbnailPhoto": face("long ago")}
+    anna = office.hire("anna", account=False, photo=face("anna", 200), **values)
+    office.house.tree.change(anna.entry.guid, **{"mS-DS-ConsistencyGuid": OWN_ANCHOR})
+    usual = {"synced": True, "mail": ""}
+    given = {**usual, "upn": "hers@contoso.test", **case.account}
+    hers = office.cloud.tenant.add_account(given.pop("upn"), **given)
+    given = {**usual, "upn": "another@contoso.test", **case.other}
+    if given.get("immutable_id"):
+        given["immutable_id"] = anchor_of(anna.entry.guid)
+    another = office.cloud.tenant.add_account(given.pop("upn"), **given)
+    return anna, hers, another
+
+
+def touch(office: Office, anna: Colleague, case: Hidden) -> None:
+    """Change something else of the person, so that a night of changes looks: a new face, where that is not hidden."""
+    if case.attribute == "jpegPhoto":
+        office.house.tree.change(anna.entry.guid, sAMAccountName="anna2")
+    else:
+        office.paint(anna, face("anna today", 200))
+
+
+@pytest.mark.parametrize("removed", ["keep", "remove"])
+@pytest.mark.parametrize("conflict", ["source", "cloud"])
+@pytest.mark.parametrize("night", NIGHTS)
+@pytest.mark.parametrize("name", CASES)
+def test_one_hidden_value_of_one_person_writes_nothing(
+    office: Office, name: str, night: str, conflict: str, removed: str
+) -> None:
+    case = CASES[name]
+    office.settings.update(SYNC_REMOVED=removed, SYNC_CONFLICT=conflict, MATCH_FALLBACK=case.fallback)
+    if night == "unfollowable filter":
+        office.settings["LDAP_FILTER"] = NOBODY
+    office.team(5)
+    anna, hers, another = settle(office, case)
+    first = office.sync()
+    assert (first.code, first.totals["created"]) == (0, 6), first.err
+    before = shown(office, hers)
+    office.knobs.hidden_of[anna.entry.guid] = frozenset({case.attribute.casefold()})
+    touch(office, anna, case)
+
+    nights = [office.sync(*(["--full"] if night == "full" else []), days=1) for _ in range(2)]
+    nights.append(office.sync("--resend", "--dry-run", days=1))
+    nights.append(office.sync("--only", "anna@contoso.test" if name != "upn" else "anna", days=1))
+
+    for told in nights:
+        assert (told.code, told.of(anna.entry.dn)) == (0, ("skip", "source-unread")), told.err
+        assert_is_counted(told, case)
+    assert (shown(office, hers), shown(office, another)) == (before, None)
+    assert len(office.cloud.tenant.writes()) == 6
+
+    office.knobs.hidden_of.clear()
+    mended = office.sync(days=1)
+
+    expected = 0 if name == "photo" else 1
+    assert (mended.code, mended.totals["replaced"], mended.totals["skipped"]) == (0, expected, 0), mended.err
+    assert shown(office, another) is None
+    assert not [notice for notice in mended.report["notices"] if "source-unread" in notice]
+
+
+def shown(office: Office, account_id: str) -> bytes | None:
+    photo = office.cloud.tenant.photo(account_id)
+    return photo.content_bytes if photo else None
+
+
+def assert_is_counted(told: Told, case: Hidden) -> None:
+    """Hold that one notice counts the person, by the attribute."""
+    (notice,) = [notice for notice in told.report["notices"] if "source-unread" in notice]
+    assert notice.startswith("1 people show no value")
+    assert f"{case.attribute}: 1" in notice
+
+
+# ----------------------------------------------------------------------------- what the source says was emptied
+
+
+@pytest.mark.parametrize("night", NIGHTS)
+def test_a_photo_that_the_directory_says_was_cleared_is_believed_in_every_mode(office: Office, night: str) -> None:
+    office.settings["SYNC_REMOVED"] = "remove"
+    if night == "unfollowable filter":
+        office.settings["LDAP_FILTER"] = NOBODY
+    anna, *_ = office.team(4)
+    office.sync()
+    office.paint(anna, None)
+
+    told = office.sync(*(["--full"] if night == "full" else []), days=1)
+
+    assert (told.code, told.of(anna.upn)) == (0, ("remove", "source-removed")), told.err
+    assert office.photo(anna) is None
+    assert office.sync(days=1).totals["removed"] == 0
+
+
+def test_an_anchor_that_the_directory_says_was_cleared_gives_way_to_object_guid(office: Office) -> None:
+    anna, _, another = settle(office, CASES["anchor"])
+    office.sync()
+    office.house.tree.change(anna.entry.guid, **{"mS-DS-ConsistencyGuid": []})
+    office.paint(anna, face("anna today", 200))
+
+    told = office.sync("--full", days=1)
+
+    assert (told.code, told.totals["created"]) == (0, 1), told.err
+    assert shown(office, another) is not None
+
+
+@pytest.mark.parametrize("is_cleared", [True, False], ids=["cleared", "hidden"])
+def test_where_the_old_cookie_is_refused_nobody_is_believed_to_have_cleared_anything(
+    office: Office, is_cleared: bool
+) -> None:
+    office.settings["SYNC_REMOVED"] = "remove"
+    anna, *_ = office.team(4)
+    office.sync()
+    if is_cleared:
+        office.paint(anna, None)
+    else:
+        office.knobs.hidden_of[anna.entry.guid] = frozenset({"jpegphoto"})
+    office.knobs.refuse_cookie = (12, STALE_DIRSYNC)
+
+    told = office.sync("--full", days=1)
+
+    assert (told.code, told.of(anna.upn)) == (0, ("skip", "source-unread")), told.err
+    assert any("refused the cookie" in notice for notice in told.report["notices"])
+    assert office.photo(anna) is not None
+
+
+def test_a_right_that_is_given_back_is_seen_by_the_next_night_of_changes(office: Office) -> None:
+    anna, *_ = office.team(2)
+    office.sync()
+    office.knobs.hidden_of[anna.entry.guid] = frozenset({"jpegphoto"})
+    assert office.sync("--full", days=1).of(anna.upn) == ("skip", "source-unread")
+    office.knobs.hidden_of.clear()
+
+    told = office.sync(days=1)
+
+    assert (told.code, told.totals["unchanged"], told.report["mode"]) == (0, 2, "changes"), told.err
+    quiet = office.sync(days=1)
+    assert (quiet.requests["http"], quiet.requests["ldap_entries"]) == (1, 0)
+
+
+def test_another_anchor_setting_makes_nobody_unread(office: Office) -> None:
+    office.team(2)
+    office.sync()
+    office.settings["LDAP_ANCHOR"] = "employeeID"
+
+    told = office.sync("--dry-run", days=1)
+
+    assert "source-unread" not in told.reasons()
+
+
+def test_an_entry_without_a_readable_id_is_left_out_and_named_and_the_others_are_read(office: Office) -> None:
+    anna, *_ = office.team(12)
+    office.sync()
+    office.knobs.hidden_of[anna.entry.guid] = frozenset({"objectguid"})
+
+    told = office.sync("--full", days=1)
+
+    assert (told.code, told.totals["people"], told.totals["unchanged"]) == (3, 12, 11), told.err
+    assert told.of(anna.upn) == ("skip", "source-unread")
+    assert any(anna.entry.dn in notice and "objectGUID" in notice for notice in told.report["notices"])
+
+
+def test_where_nobody_has_a_readable_id_the_domain_is_not_read(office: Office) -> None:
+    office.team(12)
+    office.sync()
+    office.knobs.hidden = frozenset({"objectguid"})
+
+    told = office.sync("--full", days=1)
+
+    assert told.code == 5
+    assert "neither objectGUID nor entryUUID" in told.err
+
+
+# ----------------------------------------------------------------------------- the same on a real domain
+
+
+def test_hidden_values_of_a_real_domain_write_nothing_in_any_mode(
+    domain: DomainController, directory: Directory, ou: str, cloud: Emulator, tmp_path: Path
+) -> None:
+    account_ids, dns = {}, {}
+    for name, case in CASES.items():
+        upn = f"hide-{name}@contoso.test"
+        more: dict[str, Any] = {"mS-DS-ConsistencyGuid": OWN_ANCHOR, "mail": upn, "thumbnailPhoto": face("long ago")}
+        entry = directory.add_person(ou, f"hide-{name}", userPrincipalName=upn, jpegPhoto=face(name, 200), **more)
+        dns[name] = entry.dn
+        if name != "anchor":
+            directory.set(entry.dn, **{"mS-DS-ConsistencyGuid": name.encode()})
+        anchor = base64.b64encode(OWN_ANCHOR if name == "anchor" else name.encode()).decode()
+        account_ids[name] = cloud.tenant.add_account(upn, immutable_id=anchor, synced=True)
+        if name == "anchor":
+            cloud.tenant.add_account("other@contoso.test", immutable_id=entry.anchor, synced=True)
+        assert case.attribute
+    nights = Nights(tmp_path, {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_REMOVED": "remove"})
+    assert nights.sync().totals["created"] == len(CASES)
+    for name, case in CASES.items():
+        directory.hide([dns[name]], case.attribute)
+
+    told = [nights.sync("--full", days=1)]
+    for name in CASES:
+        changes = {"department": "moved"} if name == "photo" else {"jpegPhoto": face(f"{name} today", 200)}
+        directory.set(dns[name], **changes)
+    told += [nights.sync(days=1), nights.sync("--full", days=1)]
+    nights.settings["LDAP_FILTER"] = NOBODY
+    told += [nights.sync(days=1), nights.sync(days=1)]
+
+    for night in told:
+        assert (night.code, night.reasons()) == (0, {"source-unread": len(CASES)}), night.err
+    assert len(cloud.tenant.writes()) == len(CASES)
+    for name, case in CASES.items():
+        directory.show([dns[name]], case.attribute)
+    mended = nights.sync(days=1)
+    assert (mended.code, mended.totals["replaced"], mended.totals["unchanged"]) == (0, 4, 1), mended.err
+
+    directory.set_photo(dns["photo"])
+    directory.set_photo(dns["photo"], attribute="thumbnailPhoto")
+    cleared = nights.sync("--full", days=1)
+    assert (cleared.code, cleared.totals["removed"]) == (0, 1), cleared.err
