@@ -31,6 +31,7 @@ NUMBERS = ("expires_in", "ext_expires_in", "expires_on", "not_before", "statusCo
 # A Unix time fits, and so does every lifetime.
 MOST_SECONDS = 10_000_000_000
 LONGEST_TEXT = 4_000
+HTTPS = re.compile(r"https://[!-~]+", re.IGNORECASE)
 TOKEN = re.compile(r"[!-~]+")
 FIX = "Start again later; check HTTPS_PROXY, and AZURE_AUTHORITY_HOST where it is set: something may answer instead."
 
@@ -44,10 +45,22 @@ def clean_answer(answer: Answer) -> str:
     if not isinstance(value, dict) and answer.status >= 400:
         said = one_line(answer.body.decode("utf-8", "replace")[:LONGEST_TEXT])
         return json.dumps({"error": f"HTTP {answer.status}", "error_description": said})
+    if 200 < answer.status < 400:
+        raise Unreachable(
+            "token", f"the token issuer answered with HTTP {answer.status}, which means nothing here", FIX
+        )
     if not isinstance(value, dict):
         kind = "JSON, but no object" if value is not None else "no JSON"
         raise Unreachable("token", f"the token issuer's answer (HTTP {answer.status}) is {kind}", FIX)
     return json.dumps({**_texts(value), **_numbers(value), **_token(value)})
+
+
+def check_discovery(text: str) -> None:
+    """Raise Unreachable for a discovery document without https addresses: the secret goes where it leads."""
+    value = read_json(text)
+    for name in ("authorization_endpoint", "token_endpoint"):
+        if not isinstance(value, dict) or not HTTPS.fullmatch(str(value.get(name, ""))):
+            raise Unreachable("token", f"the token issuer's discovery document has no https address as {name}", FIX)
 
 
 def _texts(value: dict[str, Any]) -> dict[str, str]:

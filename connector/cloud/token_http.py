@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 from connector.cloud.answer import Answer, one_line
 from connector.cloud.faults import LASTING, Fault, WireError
 from connector.cloud.retry import backoff, is_trouble, retry_after
-from connector.cloud.token_answer import clean_answer
+from connector.cloud.token_answer import check_discovery, clean_answer
 from connector.cloud.token_words import token_refused
 from connector.cloud.web_page import web_page_came
 from connector.cloud.wire import Wire
@@ -55,6 +55,8 @@ class TokenHttp:
         if answer.status_code >= 400 and url.endswith(DISCOVERY):
             # MSAL would put words of its own in place of the issuer's
             raise token_refused(_description(answer.text))
+        if url.endswith(DISCOVERY):
+            check_discovery(answer.text)
         return answer
 
     def post(self, url: str, data: Any = None, headers: Mapping[str, str] | None = None, **_: Any) -> TokenAnswer:

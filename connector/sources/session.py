@@ -147,7 +147,10 @@ class Session:
         answer = self._ask("", "(objectClass=*)", attributes=wanted, doing="reading the rootDSE", scope=ldap3.BASE)
         if answer.code != 0 or not answer.entries:
             raise self.trouble(answer, "reading the rootDSE")
-        own = {name: [value.decode() for value in values] for name, values in answer.entries[0].values.items()}
+        own = {
+            name: [value.decode("utf-8", "replace") for value in values]
+            for name, values in answer.entries[0].values.items()
+        }
         contexts = own.get("namingcontexts", [])
         is_ad = _ACTIVE_DIRECTORY in own.get("supportedcapabilities", [])
         return RootDse(

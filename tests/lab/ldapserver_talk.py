@@ -118,7 +118,7 @@ class Talk:
             values["defaultNamingContext"] = [tree.root]
             values["supportedCapabilities"] = ["1.2.840.113556.1.4.800"]
         listed = [(name, [value.encode() for value in many]) for name, many in values.items()]
-        self.line.sendall(wire.entry(message.message_id, "", listed))
+        self.put(wire.entry(message.message_id, "", listed))
         self.done(message)
 
     def whole(self, message: sansldap.SearchRequest) -> None:
@@ -145,9 +145,7 @@ class Talk:
         self.misbehave(message, found, number)
         self.send(message, found)
         if self.world.knobs.refers:
-            self.line.sendall(
-                wire.reference(message.message_id, "ldap://ForestDnsZones.contoso.test/DC=ForestDnsZones")
-            )
+            self.put(wire.reference(message.message_id, "ldap://ForestDnsZones.contoso.test/DC=ForestDnsZones"))
         following = next(walk, None)
         after = b"" if following is None else b"page %d" % next(self.numbers)
         if following is not None:
@@ -227,7 +225,7 @@ class Talk:
                 break
             attributes = self.told(entry, tuple(message.attributes), since)
             used += sum(len(value) for _, values in attributes for value in values)
-            self.line.sendall(wire.entry(message.message_id, entry.dn, attributes))
+            self.put(wire.entry(message.message_id, entry.dn, attributes))
             sent += 1
         self.world.entries_sent += sent
         more = sent < len(pending)
@@ -261,9 +259,9 @@ class Talk:
             self.world.entries_sent += 1
             waiting += wire.entry(message.message_id, entry.dn, self.selected(entry, names))
             if len(waiting) > _CHUNK:
-                self.line.sendall(waiting)
+                self.put(waiting)
                 waiting.clear()
-        self.line.sendall(waiting)
+        self.put(waiting)
 
     def selected(self, entry: Entry, names: tuple[str, ...], *, with_empty: bool = False) -> list[wire.Attribute]:
         wanted = {plain(name) for name in names}
@@ -288,10 +286,20 @@ class Talk:
         self.protocol.search_result_done(message.message_id)
         self.finish(wire.result(message.message_id, wire.SEARCH_DONE, code, text, controls=controls))
 
+    def put(self, encoded: bytes | bytearray) -> None:
+        """Send answers; where the world garbles them, the connection may end with it."""
+        if self.world.garble is None:
+            self.line.sendall(encoded)
+            return
+        garbled, goes_on = self.world.garble(bytes(encoded))
+        self.line.sendall(garbled)
+        if not goes_on:
+            raise ConnectionResetError
+
     def finish(self, encoded: bytes) -> None:
         # The library keeps track of what is outstanding; its own encoding adds an empty referral that ldap3 trips over.
         self.protocol.data_to_send()
-        self.line.sendall(encoded)
+        self.put(encoded)
 
 
 def _answer(after: tuple[int, int, int], *, more: bool) -> tuple[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.lab.ldapserver_tree import Tree
@@ -87,4 +88,6 @@ class World:
     binds: list[str] = field(default_factory=list)
     users: dict[str, str] = field(default_factory=lambda: {READER: PASSWORD})
     entries_sent: int = 0
+    # makes other bytes of an answer, and says whether the connection goes on
+    garble: Callable[[bytes], tuple[bytes, bool]] | None = None
     closing: threading.Event = field(default_factory=threading.Event)

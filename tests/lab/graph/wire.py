@@ -135,7 +135,7 @@ async def _graph(world: World, request: Arrived, record: Record, *, scope: Scope
     broken = Broken.of(done, fault, lengthless=_lengthless(world, done))
     with world.lock:  # before the answer leaves, so that who has it finds it in the record
         world.log.end(record, **_told(request, ask, done=done, broken=broken), pause=pause)
-    await deliver(broken, scope=scope, send=send)
+    await deliver(_garbled(world, broken), scope=scope, send=send)
 
 
 def _told(request: Arrived, ask: Ask, *, done: Answer, broken: Broken) -> dict[str, Any]:
@@ -231,7 +231,16 @@ async def serve_issuer(world: World, scope: Scope, receive: Receive, send: Send)
     await asyncio.sleep(fault.seconds if fault else 0.0)
     with world.lock:
         world.log.end(record, status=answer.status if answer.whole else 0, bytes_out=len(answer.body_bytes))
-    await deliver(answer, scope=scope, send=send)
+    await deliver(_garbled(world, answer), scope=scope, send=send)
+
+
+def _garbled(world: World, answer: Broken) -> Broken:
+    if world.garble is None:
+        return answer
+    status, headers, body = world.garble(answer.status, dict(answer.headers), answer.body_bytes)
+    if "Content-Length" in headers:
+        headers["Content-Length"] = str(len(body))
+    return replace(answer, status=status, headers=headers, body_bytes=body)
 
 
 def _issued(world: World, request: Arrived, fault: Fault | None) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.lab.graph.faults import FaultBook
@@ -24,6 +25,8 @@ class World:
     issuer: Issuer
     log: RequestLog
     faults: FaultBook
+    # makes another status, other headers and another body of an answer
+    garble: Callable[[int, dict[str, str], bytes], tuple[int, dict[str, str], bytes]] | None = None
     dice: random.Random = field(default_factory=lambda: random.Random(1))
 
 
