@@ -10,6 +10,7 @@ from pathlib import Path
 
 from connector.config.raw import Given
 from connector.config.settings import NAMES, SECRETS, TWINS, Settings
+from connector.rights import account_name, icacls, is_stranger, rights_of
 
 OURS = ("LDAP_", "FOLDER_", "MATCH_", "GRAPH_", "SHAREPOINT_", "SYNC_", "PHOTO_", "REPORT_", "PLACEHOLDER_")
 OURS_IN_FILE = (
@@ -68,16 +69,32 @@ def _weak_choices(settings: Settings) -> Iterator[str]:
 def _open_files(settings: Settings, given: Given) -> Iterator[str]:
     """Name each file with a secret that others can read, and an env file that they can write: it says who is trusted.
 
-    Others are everybody on this machine; a group may be meant to. POSIX only: Windows has no such modes.
+    On POSIX others are everybody on this machine; a group may be meant to read. On Windows they are broad groups.
     """
     holds = given.path is not None and any(name in SECRETS for name in given.in_file)
     certificate = settings.azure_client_certificate_path
     for path in (*([given.path] if holds else []), *given.secret_files, *([certificate] if certificate else [])):
-        if path is not None and _lets_others(path, stat.S_IROTH):
-            yield f"{path}: holds a secret and others can read it; run: chmod 600 {path}"
-    if given.path is not None and _lets_others(given.path, stat.S_IWOTH):
-        yield f"{given.path}: others can write it, and so choose whom this tool trusts; run: chmod 600 {given.path}"
+        if path is not None and path.is_file():
+            yield from _readable(path)
+    if given.path is not None and given.path.is_file():
+        yield from _writable(given.path)
 
 
-def _lets_others(path: Path, bit: int) -> bool:
-    return os.name == "posix" and path.is_file() and bool(path.stat().st_mode & bit)
+def _readable(path: Path) -> Iterator[str]:
+    if os.name == "posix" and path.stat().st_mode & stat.S_IROTH:
+        yield f"{path}: holds a secret and others can read it; run: chmod 600 {path}"
+    if readers := rights_of(path).readers:
+        yield f"{path}: holds a secret and {' and '.join(readers)} can read it; run: {icacls(path, is_folder=False)}"
+
+
+def _writable(path: Path) -> Iterator[str]:
+    chooses = "and so choose whom this tool trusts"
+    found = path.stat()
+    if is_stranger(found.st_uid):
+        yield f"{path}: belongs to {account_name(found.st_uid)}, who can write it {chooses}; give it to your account"
+    if os.name == "posix" and found.st_mode & stat.S_IWOTH:
+        yield f"{path}: others can write it, {chooses}; run: chmod 600 {path}"
+    elif os.name == "posix" and found.st_mode & stat.S_IWGRP:
+        yield f"{path}: its group can write it, {chooses}; run: chmod g-w {path}"
+    if writers := rights_of(path).writers:
+        yield f"{path}: {' and '.join(writers)} can write it, {chooses}; run: {icacls(path, is_folder=False)}"

@@ -108,10 +108,18 @@ def _files(settings: Settings) -> Problems:
         "AZURE_FEDERATED_TOKEN_FILE": settings.azure_federated_token_file,
         "GUEST_PHOTO": settings.guest_photo,
     }.items():
-        if path is not None and not path.is_file():
+        if path is not None and not _is_seen(path.is_file):
             yield name, f"names {path}, which is not a file that this account can see"
-    if settings.metrics_file is not None and not settings.metrics_file.parent.is_dir():
+    if settings.metrics_file is not None and not _is_seen(settings.metrics_file.parent.is_dir):
         yield "METRICS_FILE", f"lies in {settings.metrics_file.parent}, which is not a folder; create it"
+
+
+def _is_seen(look: Callable[[], bool]) -> bool:
+    """Return what a look at a path says; where a folder above it cannot be entered, nothing is seen."""
+    try:
+        return look()
+    except OSError:
+        return False
 
 
 def _mail(settings: Settings) -> Problems:

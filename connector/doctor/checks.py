@@ -19,7 +19,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="state-folder",
         what="State folder",
-        about="✗ when it cannot be written, or is on a network share; ! when others on the machine may look into it",
+        about="✗ when it cannot be written, is on a network share, belongs to somebody else, holds links, or can be"
+        " written by others; ! when others on the machine may look into it",
         look=machine.look_at_state_folder,
         needs=_S,
     ),

@@ -19,6 +19,7 @@ from connector.ledger.runs import RunRow, count_reason, find_run
 from connector.ledger.schema import VERSION
 from connector.ledger.store import LEDGER_NAME, make_state_folder
 from connector.model import Reason
+from connector.rights import icacls, rights_of
 from connector.sources.connect import kerberos_problem
 from connector.sources.tls import verifying_context
 
@@ -59,6 +60,10 @@ def look_at_state_folder(visit: Visit) -> Iterator[Seen]:
         return
     if os.name == "posix" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
         yield warn(f"{folder}: others on this machine may look into it; it holds photos", f"Run: chmod 700 {folder}")
+        return
+    if readers := rights_of(folder).readers:
+        told = f"{folder}: {' and '.join(readers)} may read it; it holds photos"
+        yield warn(told, f"As an administrator run: {icacls(folder, is_folder=True)}")
         return
     yield ok(f"{folder} can be written, and is on a local disk")
 

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from connector.disk import delete, move
+from connector.disk import delete, move, reason
 from connector.errors import DiskError, Locked, StateError
 from connector.ledger.codec import key
 from connector.ledger.schema import MIGRATIONS, SCHEMA, VERSION
+from connector.ledger.trust import FOLDERS, is_windows_share, refuse_deep, refuse_untrusted
+from connector.rights import make_private_folder
 
 LEDGER_NAME = "ledger.sqlite3"
 _NETWORK_FILE_SYSTEMS = frozenset(
@@ -33,13 +35,15 @@ _DRIVE_REMOTE = 4  # GetDriveTypeW, https://learn.microsoft.com/windows/win32/ap
 
 
 def make_state_folder(folder: Path) -> Path:
-    """Make the state folder, for its owner only; StateError when it cannot be used.
-
-    On Windows the folder inherits the profile's ACL; docs/security.md says what to set elsewhere.
-    """
+    """Make the state folder, for its owner only; StateError when it cannot be used, or not be trusted."""
+    refuse_deep(str(folder.absolute()))
+    if is_network_share(folder):
+        fix = "Set STATE_DIR to a folder on a local disk: SQLite's locks do not hold over a network."
+        raise StateError(f"STATE_DIR: {folder} is on a network share.", fix)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("backups", "spool", "logs", "reports"):
+        make_private_folder(folder)
+        refuse_untrusted(folder)
+        for name in FOLDERS:
             (folder / name).mkdir(mode=0o700, exist_ok=True)
         probe = folder / ".writable"
         try:
@@ -50,9 +54,6 @@ def make_state_folder(folder: Path) -> Path:
         fix = _FIXES.get(error.errno or 0, "Give the account that runs the night Modify rights there")
         fix = f"{fix}, or set STATE_DIR to another folder."
         raise StateError(f"STATE_DIR: {folder} cannot be written: {error.strerror or error}.", fix) from error
-    if is_network_share(folder):
-        fix = "Set STATE_DIR to a folder on a local disk: SQLite's locks do not hold over a network."
-        raise StateError(f"STATE_DIR: {folder} is on a network share.", fix)
     return folder
 
 
@@ -62,8 +63,8 @@ def is_network_share(folder: Path) -> bool:
     if sys.platform == "win32":
         import ctypes
 
-        drive = os.path.splitdrive(resolved)[0]
-        return drive.startswith("\\\\") or ctypes.windll.kernel32.GetDriveTypeW(drive + "\\") == _DRIVE_REMOTE
+        drive = os.path.splitdrive(resolved.removeprefix("\\\\?\\"))[0]
+        return is_windows_share(resolved) or ctypes.windll.kernel32.GetDriveTypeW(drive + "\\") == _DRIVE_REMOTE
     return is_network(file_system_of(resolved, mount_points(mount_table())))
 
 
@@ -106,12 +107,29 @@ def hold_lock(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
+        if not _can_open(folder / "lock"):
+            fix = "Close it there (a backup agent, a scanner), or leave the state folder out of what it looks at."
+            raise StateError(f"STATE_DIR: another program has the lock {folder / 'lock'} open.", fix) from None
         fix = "Wait for it to end; two runs would send the same photos twice."
         raise Locked(f"Another run works in {folder}.", fix) from None
+    except OSError as error:
+        fix = "Give the account that runs the night Modify rights on it, or delete it while no run is at work."
+        raise StateError(f"STATE_DIR: the lock {folder / 'lock'} cannot be taken: {reason(error)}.", fix) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def _can_open(path: Path) -> bool:
+    """Return True if the file can be opened: a run that holds the lock lets others, a foreign program may not."""
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def open_ledger(folder: Path, *, mends: bool = True) -> tuple[sqlite3.Connection, str]:
