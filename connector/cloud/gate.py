@@ -13,6 +13,8 @@ from connector.model import Reason
 
 # Told to wait for longer than this without one success between, the service has said no for tonight.
 PATIENCE_SECONDS = 1800.0
+# On Windows a wait for a lock is not interrupted by Ctrl+C: every wait is made of slices this long.
+WAIT_SLICE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class Gate:
         with self._changed:
             while (left := until - self._clock()) > 0:
                 self._stop_if_closed()
-                self._changed.wait(left)
+                self._changed.wait(min(left, WAIT_SLICE_SECONDS))
             self._stop_if_closed()
 
     def unwell_seconds(self) -> float:
@@ -148,7 +150,7 @@ class Gate:
                 shut = self._open_at - now
                 if shut <= 0 and self._busy < self._width():
                     break
-                self._changed.wait(shut if shut > 0 else None)
+                self._changed.wait(min(shut, WAIT_SLICE_SECONDS) if shut > 0 else WAIT_SLICE_SECONDS)
             self._busy += 1
             return Ticket(self._era, now)
 

@@ -7,6 +7,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Generic, TypeVar
 
+# On Windows a wait for a lock is not interrupted by Ctrl+C: every wait of the main thread is made of slices this long.
+WAIT_SLICE_SECONDS = 0.5
+
 Label = TypeVar("Label")
 Result = TypeVar("Result")
 
@@ -58,7 +61,7 @@ class Lanes(Generic[Label, Result]):
     def taken(self, *, until: int = 0) -> Iterator[tuple[Label, Result]]:
         """Yield finished calls, waiting until at most `until` are open."""
         while len(self._open) > until:
-            done, _ = wait(self._open, return_when=FIRST_COMPLETED)
+            done, _ = wait(self._open, timeout=WAIT_SLICE_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 yield self._open.pop(future), future.result()
 
@@ -67,7 +70,8 @@ class Lanes(Generic[Label, Result]):
         self._turn_away()
         for future in self._open:
             future.cancel()
-        wait(self._open)
+        while wait(self._open, timeout=WAIT_SLICE_SECONDS).not_done:
+            pass
         for future in list(self._open):
             label = self._open.pop(future)
             if not future.cancelled() and future.exception() is None:

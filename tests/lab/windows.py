@@ -209,7 +209,7 @@ class Console:
     def wait(self, seconds: float = 120) -> int:
         """Wait for the end and return the exit code; a program that does not end is killed and fails the test."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self._read():
+        while time.monotonic() < end and self.read():
             pass
         while time.monotonic() < end:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -222,7 +222,8 @@ class Console:
         os.close(self._terminal)
         raise AssertionError(f"did not end within {seconds} s: {self.text[-2000:]}")
 
-    def _read(self) -> bool:
+    def read(self) -> bool:
+        """Take in what was printed, waiting a moment for it; return False at the end."""
         if not select.select([self._terminal], [], [], 0.2)[0]:
             return True
         try:
