@@ -160,6 +160,19 @@ class Fuzz:
 
         self.guarded("night", work)
 
+    def check(self) -> None:
+        """Type `check`, which asks both sides, too."""
+
+        def work() -> str:
+            usual, self.garbler.one_in = self.garbler.one_in, SELDOM
+            told = self.office.nights.type("check", "--env-file", str(self.office.nights.env_file()))
+            self.garbler.one_in = usual
+            if told.code not in CODES or "Traceback" in told.out + told.err:
+                raise AssertionError(f"exit {told.code}\n{told.out}{told.err}\n{self._traceback()}")
+            return f"exit {told.code}"
+
+        self.guarded("check", work)
+
     def _somebody(self, number: int) -> Colleague:
         return self.team[number % len(self.team)]
 
@@ -187,6 +200,8 @@ def run(folder: Path, *, answers: int, seed: int, nights: bool = True) -> Figure
             fuzz.ask_directory()
             if nights and turn % 2 == 0:
                 fuzz.night(turn // 2)
+            if nights and turn % 4 == 1:
+                fuzz.check()
         fuzz.garble(on=False)
         fuzz.figures.ends["garbled answers"] = fuzz.garbler.count
         fuzz.office.close()

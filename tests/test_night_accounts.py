@@ -281,3 +281,36 @@ def test_a_night_that_lists_all_accounts_asks_for_none(office: Office) -> None:
 
     assert told.code == 0
     assert asked_by_id(office.cloud) == []
+
+
+# -- one person by name
+
+
+def test_somebody_whose_name_begins_with_a_dollar_is_done_alone(office: Office) -> None:
+    office.hire("$o'neil")
+    office.team(2)
+
+    told = office.sync("--only", "$o'neil@contoso.test")
+
+    assert (told.code, told.of("$o'neil@contoso.test")) == (0, ("create", "first-upload")), told.err
+
+
+def test_a_name_that_graph_refuses_ends_no_run_of_named_people(office: Office) -> None:
+    ada, ben = office.hire("ada", mail="strange@contoso.test"), office.hire("ben")
+    office.cloud.fail_next("ITEM GET .*strange", Fault(status=400, code="Request_BadRequest"), times=-1)
+
+    told = office.sync("--only", "ada@contoso.test", "--only", "ben@contoso.test")
+
+    assert told.code == 0, told.err
+    assert {told.of(f"{one.name}@contoso.test") for one in (ada, ben)} == {("create", "first-upload")}
+    assert "Request_BadRequest" in " ".join(told.report["notices"])
+
+
+def test_an_account_that_is_gone_is_no_account_for_named_people_either(office: Office) -> None:
+    ada = office.hire("ada")
+    office.sync()
+    office.cloud.tenant.remove_account(ada.account_id)
+
+    told = office.sync("--only", "ada@contoso.test", days=1)
+
+    assert (told.code, told.of("ada@contoso.test")) == (0, ("skip", "no-account"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from connector.cloud.accounts import PartialAccount, find_by_anchor, find_by_filter, look_up, quoted
+from connector.cloud.answer import one_line
 from connector.cloud.transport import Transport
 from connector.config import SourceKind
 from connector.errors import ConnectorError, Unreachable, UsageError
@@ -47,6 +48,9 @@ def _read_accounts_of(night: Night, transport: Transport, person: Person) -> Non
     known = people_rows.account_of(night.db, person.id)
     found = look_up(transport, [one for one in dict.fromkeys((known, person.upn, person.mail)) if one], plans=plans)
     account_rows.save_accounts(night.db, found.accounts.values(), run=night.run)
+    account_rows.drop_accounts(night.db, found.absent)
+    for name, said in found.refused.items():
+        night.tell(f"Graph did not tell whether there is an account {one_line(name)}: {said}.")
     parts = list(found.partial.values())
     if person.anchor:
         parts += find_by_anchor(transport, [person.anchor], plans=plans)
