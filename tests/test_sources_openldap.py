@@ -16,7 +16,7 @@ from connector.sources import Mode
 from connector.sources.directory import LdapSource
 from tests.lab.graph import Emulator
 from tests.lab.ldapserver_house import told
-from tests.lab.openldap import MANAGER, ROOT, OpenLdap, need_slapd
+from tests.lab.openldap import MANAGER, READER, ROOT, OpenLdap, need_slapd
 from tests.nights import Nights
 from tests.office import face
 
@@ -33,8 +33,11 @@ def person(name: str, **attributes: list[str | bytes]) -> tuple[str, dict[str, l
 ENTRIES: list[tuple[str, dict[str, list[str | bytes]]]] = [
     (ROOT, {"objectClass": ["organization", "dcObject"], "o": ["Example"], "dc": ["example"]}),
     (PEOPLE, {"objectClass": ["organizationalUnit"], "ou": ["people"]}),
+    (READER, {"objectClass": ["organizationalRole", "simpleSecurityObject"], "userPassword": ["only for this reader"]}),
     person("anna", jpegPhoto=[b"\xff\xd8anna"], employeeNumber=["0815"]),
     person("ben"),
+    person("dora", jpegPhoto=[face("dora")], employeeNumber=["0817"]),
+    person("emil", jpegPhoto=[face("emil")], employeeNumber=["0818"]),
     person("cleo", jpegPhoto=[face("cleo")], employeeNumber=["0816"]),
     *(person(f"crowd{number}") for number in range(600)),
     (INNER, {"objectClass": ["groupOfNames"], "cn": ["inner"], "member": [f"uid=ben,{PEOPLE}", OUTER]}),
@@ -69,7 +72,7 @@ def opened(server: OpenLdap) -> Iterator[Open]:
 
 def test_everybody_is_read_in_full_every_night_and_the_report_says_why(opened: Open) -> None:
     night = told(opened())
-    assert (night.mode, night.cookie, len(night.read)) == (Mode.FULL, None, 603)
+    assert (night.mode, night.cookie, len(night.read)) == (Mode.FULL, None, 605)
     assert "does not offer DirSync" in night.notice
     assert night.gone == {}
 
@@ -86,7 +89,7 @@ def test_a_night_reads_everybody_says_why_and_sends_only_what_changed(
 
     first, second = nights.sync(), nights.sync(days=1)
 
-    assert (first.code, first.totals["people"], first.totals["created"]) == (0, 603, 1), first.err
+    assert (first.code, first.totals["people"], first.totals["created"]) == (0, 605, 1), first.err
     assert (second.code, second.report["mode"], second.requests["http"]) == (0, "full", 1)
     assert any("does not offer DirSync, so everybody was read" in notice for notice in second.report["notices"])
     assert second.totals["unchanged"] == 1
@@ -121,3 +124,36 @@ def test_a_wrong_password_and_a_wrong_base_are_told_in_words(opened: Open) -> No
         told(opened(ldap_password=SecretStr("wrong")))
     with pytest.raises(Unreachable, match="no such base DN"):
         told(opened(ldap_base_dn=(f"ou=nowhere,{ROOT}",)))
+
+
+def test_a_photo_that_may_not_be_read_is_told_from_one_that_is_gone(
+    server: OpenLdap, cloud: Emulator, tmp_path: Path
+) -> None:
+    account_ids = {}
+    for name, number in (("dora", "0817"), ("emil", "0818")):
+        upn = f"{name}@contoso.test"
+        account_ids[name] = cloud.tenant.add_account(upn, immutable_id=number, synced=True)
+    settings = {
+        **{"LDAP_URI": server.uri, "LDAP_CA_FILE": str(server.ca_file), "LDAP_BASE_DN": PEOPLE},
+        **{"LDAP_USER": READER, "LDAP_PASSWORD": "only for this reader", "LDAP_ANCHOR": "employeeNumber"},
+    }
+    nights = Nights(tmp_path, {**settings, **cloud.environ(), "SYNC_REMOVED": "remove"})
+    first = nights.sync()
+    assert (first.code, first.totals["created"]) == (0, 2), first.err
+    hands = server.hands()
+    hands.modify(f"uid=dora,{PEOPLE}", {"employeeType": [("MODIFY_REPLACE", ["guarded"])]})
+    hands.modify(f"uid=emil,{PEOPLE}", {"jpegPhoto": [("MODIFY_REPLACE", [])]})
+
+    told, again = nights.sync(days=1), nights.sync(days=1)
+
+    assert (told.code, again.code) == (0, 0), told.err
+    dora, emil = f"uid=dora,{PEOPLE}", f"uid=emil,{PEOPLE}"
+    assert (told.of(dora), told.of(emil)) == (("skip", "source-unread"), ("remove", "source-removed"))
+    assert again.of(dora) == ("skip", "source-unread")
+    assert any("jpegPhoto: 1, mail: 1" in notice for notice in told.report["notices"])
+    assert cloud.tenant.photo(account_ids["dora"]) is not None
+    assert cloud.tenant.photo(account_ids["emil"]) is None
+
+    hands.modify(f"uid=dora,{PEOPLE}", {"employeeType": [("MODIFY_REPLACE", [])]})
+    assert nights.sync(days=1).totals["unchanged"] >= 1
+    hands.unbind()

@@ -20,6 +20,8 @@ from tests.lab.pki import Authority
 
 SLAPD = shutil.which("slapd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 ROOT, MANAGER = "dc=example,dc=org", "cn=manager,dc=example,dc=org"
+# May read all that anybody may, but not the photo and the mail of those whose employeeType is `guarded`.
+READER = f"cn=reader,{ROOT}"
 _PASSWORD = "only for this test"
 _CONF = """\
 include /etc/ldap/schema/core.schema
@@ -36,6 +38,10 @@ directory {folder}/data
 suffix "{root}"
 rootdn "{manager}"
 rootpw "{password}"
+limits dn.exact="{reader}" size.prtotal=unlimited
+access to attrs=userPassword by anonymous auth
+access to filter="(employeeType=guarded)" attrs=jpegPhoto,mail by dn.exact="{reader}" none by * read
+access to * by * read
 """
 
 
@@ -67,6 +73,7 @@ class OpenLdap:
                 key=shown.key_file,
                 root=ROOT,
                 manager=MANAGER,
+                reader=READER,
                 password=_PASSWORD,
             ),
             encoding="utf-8",
