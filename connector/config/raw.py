@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dotenv.parser import parse_stream
-
+from connector.config.env_file import decoded, find, read_lines, variable_in
 from connector.config.settings import NAMES, SECRETS, TWINS
-
-DEFAULT_FILE = Path(".env")
+from connector.config.values import expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +27,13 @@ class Given:
 
 def gather(env_file: Path | None, environ: Mapping[str, str]) -> Given:
     """Merge the env file (`.env` where None and there is one) with the environment, which wins."""
-    problems: list[str] = []
-    path = env_file if env_file is not None else (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
-    lines = _read_env_file(path, problems) if path is not None else {}
+    path, problems = find(env_file)
+    lines = read_lines(path, problems) if path is not None else {}
     upper = _known(_with_lower_case_proxies(environ))
     lower = {name: value for name, value in _known(lines).items() if not _overruled(name, upper)}
     values = {**lower, **upper}
     files = tuple(_path(values[twin]) for twin in TWINS if twin in values)
     return Given(_resolve_twins(values, problems), tuple(lines), path, tuple(problems), files)
-
-
-def _read_env_file(path: Path, problems: list[str]) -> dict[str, str]:
-    """Read lines as python-dotenv does, but without replacing ${...}: a password may hold it."""
-    values: dict[str, str] = {}
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for binding in parse_stream(stream):
-                if binding.error or (binding.key and binding.value is None):
-                    # the line may hold a secret, so only its number is told
-                    problems.append(f"{path}: line {binding.original.line} is not NAME=value; mend or remove it")
-                elif binding.key:
-                    values[binding.key] = binding.value or ""
-    except FileNotFoundError:
-        problems.append(f"--env-file: {path} does not exist; name the right file")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        problems.append(f"--env-file: {path} cannot be read: {reason}")
-    return values
 
 
 def _known(values: Mapping[str, str]) -> dict[str, str]:
@@ -93,16 +71,21 @@ def _resolve_twins(values: dict[str, str], problems: list[str]) -> dict[str, str
 
 
 def _path(text: str) -> Path:
-    return Path(text.strip()).expanduser()
+    try:
+        return expanded(Path(text.strip()))
+    except ValueError:
+        return Path(text.strip())  # which is then not there
 
 
 def _read_secret(twin: str, path: Path, *, problems: list[str]) -> str:
     """Return the file's text without one closing line end."""
+    if variable := variable_in(path):
+        problems.append(f"{twin}: holds {variable}, and no variable is replaced in settings; write the path out")
+        return ""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        problems.append(f"{twin}: {path} cannot be read: {reason}")
+        text = decoded(path.read_bytes())
+    except (OSError, ValueError) as error:
+        problems.append(f"{twin}: {path} cannot be read: {error.strerror if isinstance(error, OSError) else error}")
         return ""
     content = text.removesuffix("\n").removesuffix("\r")
     if not content:

@@ -40,6 +40,7 @@ there is one). The real environment wins over the file. An empty value counts as
 (exit code 2); an unknown name with one of these prefixes is reported with the name that was probably meant.
 
 In the env file a value that holds ` #`, quotes or backslashes stands in single quotes, and `${...}` is not replaced.
+The file is UTF-8. Paths are written out: no `%NAME%`, `$env:NAME` or `$NAME` is replaced; `STATE_DIR` is a whole path.
 """
 
 

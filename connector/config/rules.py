@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from connector.config.env_file import variable_in
 from connector.config.login_urls import proxy_problem, url_problem
-from connector.config.settings import Settings
+from connector.config.settings import PATHS, Settings
 from connector.config.values import LdapAuth, SourceKind
 
 Problems = Iterator[tuple[str, str]]
@@ -114,6 +115,17 @@ def _files(settings: Settings) -> Problems:
         yield "METRICS_FILE", f"lies in {settings.metrics_file.parent}, which is not a folder; create it"
 
 
+def _paths(settings: Settings) -> Problems:
+    """Name paths that mean something else than they say: no variable is replaced in a setting."""
+    for name in PATHS:
+        variable = variable_in(getattr(settings, name.lower()) or "")
+        if variable:
+            yield name, f"holds {variable}, and no variable is replaced in settings; write the path out"
+    if not settings.state_dir.is_absolute() and not variable_in(settings.state_dir):
+        text = f"is {settings.state_dir}, which depends on the folder that a run is started in"
+        yield "STATE_DIR", f"{text}; write the whole path, with its drive on Windows"
+
+
 def _is_seen(look: Callable[[], bool]) -> bool:
     """Return what a look at a path says; where a folder above it cannot be entered, nothing is seen."""
     try:
@@ -147,5 +159,6 @@ def _proxy(settings: Settings) -> Problems:
 
 
 RULES: tuple[Callable[[Settings], Problems], ...] = (
+    _paths,
     *(_source, _application, _credential, _sharepoint, _files, _mail, _proxy),
 )

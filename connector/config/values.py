@@ -233,12 +233,20 @@ def _people(value: int) -> int:
     return value
 
 
+def expanded(path: Path) -> Path:
+    """Return a path with a home folder in the place of ~ or ~name."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("begins with ~, and there is no such home folder; write the path out") from None
+
+
 def kinds(annotation: object) -> tuple[object, ...]:
     """Name the kinds of value that an annotation allows: the members of a union, else itself."""
     return get_args(annotation) or (annotation,)
 
 
-File = Annotated[Path, AfterValidator(Path.expanduser)]
+File = Annotated[Path, AfterValidator(expanded)]
 GraphRoot = Annotated[str, AfterValidator(_https_url), AfterValidator(_without_version)]
 Url = Annotated[str, AfterValidator(_https_url)]
 Uris = Annotated[tuple[str, ...], BeforeValidator(_split_words), AfterValidator(_directory_uris)]

@@ -1,0 +1,118 @@
+"""Settings written the Windows way that would go wrong without a word: each is a problem with its cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from connector.config import Settings, load_settings
+from connector.config.settings import PATHS
+from connector.errors import SettingsError
+from tests.office import Office
+from tests.test_config import GOOD
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def beside(content: str | bytes) -> dict[str, str]:
+    """Return an environment with all that is needed, but for what the file tells."""
+    told = content if isinstance(content, str) else ""
+    return {name: value for name, value in GOOD.items() if name not in told}
+
+
+def problems(content: str | bytes, name: str = ".env") -> list[str]:
+    content_bytes = content if isinstance(content, bytes) else content.encode()
+    Path(name).write_bytes(content_bytes)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None if name.startswith(".env") else Path(name), beside(content))
+    return caught.value.problems
+
+
+def loaded(content: str) -> Settings:
+    Path(".env").write_bytes(content.encode())
+    return load_settings(None, beside(content)).settings
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "words"),
+    [
+        ('STATE_DIR="C:\\new\\tenant"', "STATE_DIR", "made a control character of the letter behind it"),
+        ('LDAP_USER="CONTOSO\\reader"', "LDAP_USER", "in single quotes"),
+        ('LDAP_PASSWORD="S3cret\\top"', "LDAP_PASSWORD", "in single quotes"),
+        ('FOLDER_PATH="\\\\filer\\photos"', "FOLDER_PATH", "of two backslashes within double quotes one is left"),
+        ("STATE_DIR=%ProgramData%\\photo-connector", "STATE_DIR", "holds %ProgramData%"),
+        ("STATE_DIR=%ProgramFiles(x86)%\\photos", "STATE_DIR", "holds %ProgramFiles(x86)%"),
+        ("METRICS_FILE=$env:ProgramData\\photo.prom", "METRICS_FILE", "holds $env:ProgramData"),
+        ("STATE_DIR=$HOME/state", "STATE_DIR", "holds $HOME"),
+        ("LDAP_PASSWORD_FILE=%ProgramData%\\password", "LDAP_PASSWORD_FILE", "holds %ProgramData%"),
+        ("STATE_DIR=~nobody-at-all/state", "STATE_DIR", "no such home folder"),
+        ("LDAP_PASSWORD_FILE=~nobody-at-all/x", "LDAP_PASSWORD_FILE", "cannot be read"),
+        ("STATE_DIR=state", "STATE_DIR", "depends on the folder that a run is started in"),
+        ("STATE_DIR=./state", "STATE_DIR", "write the whole path"),
+        ("$env:PHOTO_SIZE = '240'", "line 1", "is a command of a shell; write NAME=value"),
+        ("set PHOTO_SIZE=240", "line 1", "is a command of a shell; write NAME=value"),
+    ],
+)
+def test_a_line_that_does_not_mean_what_it_says_is_named_with_its_cure(line: str, name: str, words: str) -> None:
+    found = [problem for problem in problems(f"{line}\n") if name in problem]
+
+    assert any(words in problem for problem in found), found
+    assert all("S3cret" not in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("PHOTO_SIZE=240".encode("utf-16"), "it is UTF-16"),
+        ("PHOTO_SIZE=240".encode("utf-16-le"), "it is UTF-16"),
+        ("LDAP_USER=zoë".encode("cp1252"), "ANSI"),
+    ],
+)
+def test_a_file_in_another_encoding_is_named_with_its_cure(content: bytes, words: str) -> None:
+    (problem,) = [one for one in problems(content) if one.startswith("--env-file")]
+
+    assert words in problem
+    assert "save it as UTF-8" in problem
+
+
+def test_a_file_to_whose_name_notepad_added_txt_is_named() -> None:
+    assert any("rename it to .env" in problem for problem in problems("PHOTO_SIZE=240", ".env.txt"))
+
+
+def test_a_named_file_to_whose_name_notepad_added_txt_is_named(tmp_path: Path) -> None:
+    (tmp_path / "contoso.env.txt").write_text("PHOTO_SIZE=240", encoding="utf-8")
+
+    with pytest.raises(SettingsError, match=r"contoso\.env\.txt is there, rename it"):
+        load_settings(tmp_path / "contoso.env", GOOD)
+
+
+def test_what_stands_in_single_quotes_or_bare_is_taken_as_it_stands() -> None:
+    assert loaded("LDAP_USER='CONTOSO\\reader'").ldap_user == "CONTOSO\\reader"
+    assert loaded("LDAP_USER=CONTOSO\\reader").ldap_user == "CONTOSO\\reader"
+    assert loaded('LDAP_USER="CN=a\\\\, b,DC=x"').ldap_user == "CN=a\\, b,DC=x"
+    secret = load_settings(None, {**GOOD, "LDAP_PASSWORD": "100%sure% $HOME"}).settings.ldap_password
+    assert secret is not None
+    assert secret.get_secret_value() == "100%sure% $HOME"
+
+
+def test_every_setting_that_is_a_path_is_looked_at() -> None:
+    assert {"STATE_DIR", "METRICS_FILE", "LDAP_CA_FILE", "FOLDER_PATH", "GUEST_PHOTO"} <= set(PATHS)
+    assert "LDAP_USER" not in PATHS
+
+
+def test_an_administrator_sees_them_all_at_once_and_nobody_is_contacted(office: Office) -> None:
+    path = office.nights.env_file()
+    path.write_text(
+        path.read_text("utf-8") + "METRICS_FILE=%ProgramData%\\a.prom\n$env:PHOTO_SIZE = '1'\n", encoding="utf-8"
+    )
+
+    told = office.nights.type("sync", "--env-file", str(path))
+
+    assert told.code == 2
+    assert "METRICS_FILE: holds %ProgramData%" in told.err
+    assert "is a command of a shell" in told.err
+    assert list(office.cloud.requests) == []
