@@ -177,8 +177,7 @@ def test_many_servers_that_say_nothing_do_not_hold_us_up_for_long_either(house: 
     with ExitStack() as stack:
         uris = [stack.enter_context(deaf_server()) for _ in range(4)]
         failure = refusal(house, ldap_uri=tuple(uris))
-    assert failure.message.count("no answer in time") == 3
-    assert "not tried for want of time" in failure.message
+    assert failure.message.count("no answer in time") == 4, "each has its share of the time"
 
 
 def test_a_server_is_known_by_its_name_and_the_cookies_server_comes_first(house: House) -> None:

@@ -14,15 +14,13 @@ from connector.errors import SettingsError, Unreachable
 from connector.model import Traffic
 from connector.sources import trouble
 from connector.sources.endpoints import Endpoint, Line, endpoints, preferred_first
-from connector.sources.sealing import take_over
+from connector.sources.opening import opened, seal
 from connector.sources.session import Session, hang_up
-from connector.sources.tls import VerifiedTls, verifying_context
 
-# Getting in is quick or hopeless; a first page may take AD's whole MaxQueryDuration (120 s).
-_CONNECT_SECONDS, _SIGN_IN_SECONDS, _ALL_SERVERS_SECONDS = 3, 5, 15.0
+# Getting in is quick or hopeless: what one server may take, the least and the most, and all of them together.
+_LEAST_SECONDS, _MOST_SECONDS, _SHARED_SECONDS, _ALL_SERVERS_SECONDS = 3.0, 8.0, 15.0, 60.0
+# A first page may take AD's whole MaxQueryDuration (120 s).
 READ_SECONDS = 150
-# ldap3 copies what it holds at each recv: 4 KiB, the default, is quadratic on entries with photos.
-_SOCKET_BYTES = 256 * 1024
 
 _INSTALL = "run: pip install 'photo-connector[kerberos]'"
 _KERBEROS_MISSING = f"LDAP_AUTH: kerberos needs a Kerberos library, which is not installed; {_INSTALL}"
@@ -64,14 +62,16 @@ def open_session(settings: Settings, traffic: Traffic, where: Where) -> Session:
     """Open a session with the first server that will do; one error names each server and why it did not."""
     deadline = time.monotonic() + _ALL_SERVERS_SECONDS
     failures: list[Unreachable] = []
-    for endpoint in preferred_first(endpoints(settings, where.context), where.prefer):
+    found = preferred_first(endpoints(settings, where.context), where.prefer)
+    seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, _SHARED_SECONDS / max(1, len(found))))
+    for endpoint in found:
         if time.monotonic() > deadline:
             failures.append(
                 Unreachable(trouble.SYSTEM, f"{endpoint.name} and those after it: not tried for want of time.")
             )
             break
         try:
-            return _fitting(_signed_in(settings, traffic, endpoint, patience=where.patience), where)
+            return _fitting(_signed_in(settings, traffic, endpoint, patience=where.patience, seconds=seconds), where)
         except trouble.Refused:
             raise
         except Unreachable as failure:
@@ -98,26 +98,16 @@ def _all_failed(failures: Sequence[Unreachable]) -> Unreachable:
     return Unreachable(trouble.SYSTEM, f"none of {len(failures)} servers will do. {causes}", " ".join(fixes))
 
 
-def _signed_in(settings: Settings, traffic: Traffic, endpoint: Endpoint, *, patience: int) -> Session:
-    connection = _connection(settings, endpoint)
+def _signed_in(settings: Settings, traffic: Traffic, endpoint: Endpoint, *, patience: int, seconds: float) -> Session:
+    connection = opened(settings, endpoint, seconds=seconds, **_credentials(settings, endpoint))
     try:
-        _open(connection, endpoint)
         _bind(connection, endpoint)
-        # ldap3 sets the time limit once; from here on the server may take as long as a search may.
+        # From here on the server may take as long as a search may.
         connection.socket.settimeout(patience)
         return Session(connection, server=endpoint.name, traffic=traffic)
     except BaseException:
         hang_up(connection)
         raise
-
-
-def _open(connection: ldap3.Connection, endpoint: Endpoint) -> None:
-    try:
-        connection.open(read_server_info=False)
-        if endpoint.line is Line.START_TLS:
-            connection.start_tls(read_server_info=False)
-    except Exception as error:
-        raise trouble.of_exception(endpoint.name, "connecting", error) from error
 
 
 def _bind(connection: ldap3.Connection, endpoint: Endpoint) -> None:
@@ -128,34 +118,7 @@ def _bind(connection: ldap3.Connection, endpoint: Endpoint) -> None:
     if not accepted:
         raise trouble.of_bind(endpoint.name, connection.result or {})
     if getattr(connection, "session_security", None):
-        take_over(connection)
-
-
-def _connection(settings: Settings, endpoint: Endpoint) -> ldap3.Connection:
-    ldap3.set_config_parameter("SOCKET_SIZE", _SOCKET_BYTES)
-    server = ldap3.Server(
-        endpoint.host,
-        endpoint.port,
-        use_ssl=endpoint.line is Line.LDAPS,
-        get_info=ldap3.NONE,
-        connect_timeout=_CONNECT_SECONDS,
-        allowed_referral_hosts=[],
-    )
-    if endpoint.line is not Line.PLAIN:
-        server.tls = VerifiedTls(verifying_context(settings.ldap_ca_file))
-    return ldap3.Connection(
-        server,
-        client_strategy=ldap3.SYNC,
-        auto_bind=ldap3.AUTO_BIND_NONE,
-        auto_referrals=False,
-        auto_range=False,
-        check_names=False,
-        raise_exceptions=False,
-        fast_decoder=True,
-        return_empty_attributes=False,
-        receive_timeout=_SIGN_IN_SECONDS,
-        **_credentials(settings, endpoint),
-    )
+        seal(connection)
 
 
 def _credentials(settings: Settings, endpoint: Endpoint) -> dict[str, object]:
@@ -163,7 +126,9 @@ def _credentials(settings: Settings, endpoint: Endpoint) -> dict[str, object]:
         return _kerberos(settings, endpoint)
     if endpoint.line is Line.PLAIN:
         raise SettingsError(["LDAP_URI: would send the password unencrypted; use ldaps:// or LDAP_START_TLS=true."])
-    password = settings.ldap_password.get_secret_value() if settings.ldap_password else ""
+    # As bytes, which go as they stand: ldap3 puts text through SASLprep (RFC 4013), which changes `²` and refuses NBSP,
+    # and a domain controller compares the letters that were typed.
+    password = settings.ldap_password.get_secret_value().encode() if settings.ldap_password else b""
     return {"authentication": ldap3.SIMPLE, "user": settings.ldap_user, "password": password}
 
 

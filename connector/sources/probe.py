@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import ldap3
 from cryptography import x509
 
 from connector.config import Settings
-from connector.sources import trouble
 from connector.sources.endpoints import Endpoint, Line
+from connector.sources.opening import opened
 from connector.sources.session import hang_up
-from connector.sources.tls import VerifiedTls, verifying_context
 
 _SECONDS = 5
 
@@ -32,32 +30,13 @@ class Presented:
 
 def presented(settings: Settings, endpoint: Endpoint) -> Presented:
     """Connect to one server and say what it shows; raises Unreachable with the reason and its fix."""
-    connection = _connection(settings, endpoint)
+    connection = opened(settings, endpoint, seconds=_SECONDS)
     try:
-        connection.open(read_server_info=False)
-        if endpoint.line is Line.START_TLS:
-            connection.start_tls(read_server_info=False)
         if endpoint.line is Line.PLAIN:
             return Presented()
         return _seen(connection.socket.version() or "", connection.socket.getpeercert(binary_form=True))
-    except Exception as error:
-        raise trouble.of_exception(endpoint.name, "connecting", error) from error
     finally:
         hang_up(connection)
-
-
-def _connection(settings: Settings, endpoint: Endpoint) -> ldap3.Connection:
-    server = ldap3.Server(
-        endpoint.host,
-        endpoint.port,
-        use_ssl=endpoint.line is Line.LDAPS,
-        get_info=ldap3.NONE,
-        connect_timeout=_SECONDS,
-        allowed_referral_hosts=[],
-    )
-    if endpoint.line is not Line.PLAIN:
-        server.tls = VerifiedTls(verifying_context(settings.ldap_ca_file))
-    return ldap3.Connection(server, client_strategy=ldap3.SYNC, auto_referrals=False, receive_timeout=_SECONDS)
 
 
 def _seen(protocol: str, certificate_bytes: bytes) -> Presented:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import ssl
 from typing import Any
+
+from ldap3.core.exceptions import LDAPStartTLSError
 
 from connector.errors import Unreachable
 from connector.model import foreign
+from connector.network import NetworkFailure, TlsFailure, causes_of, network_failure, tls_failure
+from connector.sources.kerberos_errors import kerberos_words
+from connector.sources.words import Words
 
 SYSTEM = "directory"
 
@@ -18,14 +23,6 @@ class Dropped(Unreachable):
 
 class Refused(Unreachable):
     """Tell that the account was refused; no other server is tried, since each try may count towards a lockout."""
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Hold what a code means, and what to do about it."""
-
-    meaning: str
-    fix: str
 
 
 # Sub-codes that AD puts into result 49: `80090308: LdapErr: …, comment: AcceptSecurityContext error, data 52e, v…`
@@ -41,10 +38,27 @@ _LOGON = {
         "the password must be changed before the first sign-in", "Set it without 'must change at next logon'."
     ),
     "775": Words("the account is locked out", "Unlock it, and find what keeps trying a wrong password."),
+    "52f": Words(
+        "a restriction of the account forbids this sign-in",
+        "Look at its policies, Protected Users and authentication silos; or use another account.",
+    ),
+    "569": Words(
+        "the account may not sign in to this domain controller over the network",
+        "Grant it 'Access this computer from the network' there.",
+    ),
+    "51f": Words("the domain controller found none that could check the password", "Look at its link to the others."),
+    "5b4": Words("the domain controller ran out of time while it checked the password", "Look at its load."),
+    "6f7": Words("the domain controller failed while it checked the password", "Look at its System event log."),
     "568": Words("the account is in too many groups to sign in", "Use a service account with few memberships."),
 }
 
-_LOGON_DATA = re.compile(r"\bdata ([0-9a-f]{3,4})\b", re.IGNORECASE)
+_LOGON_DATA = re.compile(r"\bAcceptSecurityContext error, data ([0-9a-f]{1,8})\b", re.IGNORECASE)
+# These say nothing against the password, nor against the account at another domain controller: the next one is tried.
+_NOT_THE_PASSWORD = frozenset({"52f", "569", "51f", "5b4", "6f7"})
+_UNKNOWN_LOGON = Words(
+    "the domain controller gives a reason that is not known here, so it need not be the password",
+    "Look the code up among the system error codes of Windows (hexadecimal), and at its Security event log.",
+)
 
 _BINDINGS = Words(
     "the credentials are right, but the domain controller wants a channel binding token",
@@ -96,39 +110,20 @@ _CODES = {
     53: Words("the server is unwilling", _BUSY),
 }
 
-_CERTIFICATE: tuple[tuple[str, Words], ...] = (
-    ("certificate has expired", Words("its certificate has expired", "Renew the server's certificate.")),
-    ("Hostname mismatch", Words("its certificate is for another host name", "Use the name in the certificate.")),
-    ("IP address mismatch", Words("its certificate does not name this IP address", "Use the server's DNS name.")),
-    ("", Words("its certificate is not trusted", "Set LDAP_CA_FILE to the PEM file of the authority that issued it.")),
+_NETWORK = {
+    NetworkFailure.SILENT: Words("no answer in time", "Check the address, the firewall, and whether the server is up."),
+    NetworkFailure.REFUSED: Words("connection refused", "Check the port, and whether the server is up."),
+    NetworkFailure.NO_ROUTE: Words("there is no route to it", "Check the address and the network."),
+    NetworkFailure.NAME: Words("its name is not known to DNS", "Check the spelling and the DNS server in use."),
+    NetworkFailure.RESET: Words("it ended the connection", _BUSY),
+}
+# The commonest of all: a domain controller listens on 636 without a certificate, and resets at the first message.
+_HUNG_UP = Words(
+    "it ended the connection at the TLS handshake, as a domain controller without a certificate does",
+    "Give it a certificate for Server Authentication in its computer store (event 36886 of Schannel tells of none);"
+    " else look for a firewall in between.",
 )
-
-_NETWORK: tuple[tuple[str, Words], ...] = (
-    ("timed out", Words("no answer in time", "Check the address, the firewall, and whether the server is up.")),
-    ("Connection refused", Words("connection refused", "Check the port, and whether the server is up.")),
-    ("actively refused", Words("connection refused", "Check the port, and whether the server is up.")),
-    ("No route to host", Words("there is no route to it", "Check the address and the network.")),
-    ("Network is unreachable", Words("there is no route to it", "Check the address and the network.")),
-    ("invalid server address", Words("its name is not known to DNS", "Check the spelling and the DNS server in use.")),
-    ("getaddrinfo", Words("its name is not known to DNS", "Check the spelling and the DNS server in use.")),
-    (
-        "WRONG_VERSION_NUMBER",
-        Words("it does not speak TLS there", "Use ldaps:// with port 636, or LDAP_START_TLS=true."),
-    ),
-)
-
-_KERBEROS: tuple[tuple[str, Words], ...] = (
-    ("No Kerberos credentials", Words("there is no ticket", "Set KRB5_CLIENT_KTNAME to a keytab, or run kinit.")),
-    ("No credentials", Words("there is no ticket", "Set KRB5_CLIENT_KTNAME to a keytab, or run kinit.")),
-    ("can't find client principal", Words("no ticket is for LDAP_USER", "Leave LDAP_USER empty, or correct it.")),
-    (
-        "not found in Kerberos database",
-        Words("it has no service principal", "Use the full host name of a DC in LDAP_URI."),
-    ),
-    ("Clock skew", Words("the clocks differ too much", "Set this machine's clock by the domain's.")),
-    ("expired", Words("the ticket has expired", "Renew it, or set KRB5_CLIENT_KTNAME to a keytab.")),
-    ("Cannot contact any KDC", Words("no KDC answers", "Check krb5.conf, DNS and the firewall (port 88).")),
-)
+_NO_TLS_THERE = "Use ldaps:// with port 636, or LDAP_START_TLS=true."
 
 
 def of_result(server: str, doing: str, result: dict[str, Any]) -> Unreachable:
@@ -141,31 +136,66 @@ def of_result(server: str, doing: str, result: dict[str, Any]) -> Unreachable:
 def of_bind(server: str, result: dict[str, Any]) -> Unreachable:
     """Explain a refused sign-in; Refused when another try could do harm or would fail alike."""
     code, text = int(result.get("result", -1)), _text(result)
-    data = _LOGON_DATA.search(text)
-    known = _LOGON.get(data.group(1).lower()) if data and code == 49 else None
+    found = _LOGON_DATA.search(text) if code == 49 else None
+    data = found.group(1).lower() if found else ""
+    known = _LOGON.get(data, _UNKNOWN_LOGON) if data else None
     words = _by_text(_TEXTS, text) or known or _CODES.get(code) or Words("it refused the sign-in", _BUSY)
-    kind = Unreachable if code in (51, 52, 80, -1) else Refused
+    harmless = code in (51, 52, 80, -1) or data in _NOT_THE_PASSWORD or words is _UNKNOWN_LOGON
+    kind = Unreachable if harmless else Refused
     return kind(SYSTEM, f"{server} refused the sign-in: {words.meaning}{_told(code, text)}.", words.fix)
 
 
-def of_exception(server: str, doing: str, error: BaseException) -> Unreachable:
-    """Explain whatever ldap3, TLS, Kerberos or the network raised."""
-    text = _flat(error)
-    if "certificate" in text.casefold():  # Windows and OpenSSL word it differently
-        words = _by_text(_CERTIFICATE, text)
-    elif "gssapi" in type(error).__module__ or "kerberos" in type(error).__module__:
-        words = _by_text(_KERBEROS, text) or Words(f"Kerberos failed ({text})", "Check the ticket with klist.")
-        return Unreachable(SYSTEM, f"{server}: {words.meaning}, while {doing}.", words.fix)
-    else:
-        words = _by_text(_NETWORK, text)
-    if words is not None:
-        return _lost(server, doing, words)
-    if "startTLS failed" in text or "StartTLS" in text:
+def of_exception(server: str, doing: str, error: BaseException, *, has_ca_file: bool = False) -> Unreachable:
+    """Explain whatever ldap3, TLS, Kerberos or the network raised, by its number where it has one."""
+    causes = list(causes_of(error))
+    if any(isinstance(cause, LDAPStartTLSError) for cause in causes):
         fix = "Use ldaps://, or give the domain controller a certificate."
-        return Unreachable(SYSTEM, f"{server}: it does not offer StartTLS.", fix)
+        return Unreachable(SYSTEM, f"{server}: it does not offer StartTLS ({_flat(error)}).", fix)
+    kerberos = next((cause for cause in causes if _is_of_kerberos(cause)), None)
+    if kerberos is not None:
+        words = kerberos_words(kerberos) or Words(
+            f"Kerberos failed ({_flat(kerberos)})", "Check the ticket with klist."
+        )
+        return Unreachable(SYSTEM, f"{server}: {words.meaning}, while {doing}.", words.fix)
+    failure = tls_failure(causes)
+    if failure is not None:
+        return _of_tls(server, doing, failure, has_ca_file=has_ca_file)
     if "InvalidFilter" in type(error).__name__:
         return Unreachable(SYSTEM, f"the filter cannot be read, while {doing}.", "Correct LDAP_FILTER (RFC 4515).")
-    return _lost(server, doing, Words(f"the connection failed ({type(error).__name__}: {text})", _BUSY))
+    return _lost(server, doing, _of_network(causes, error, doing))
+
+
+def _of_tls(server: str, doing: str, failure: TlsFailure, *, has_ca_file: bool) -> Unreachable:
+    fix = failure.fix
+    if failure.is_untrusted and has_ca_file:
+        fix = (
+            "LDAP_CA_FILE is set, but the authority that issued it is not in that file: add its certificate, and those"
+            " between the two that the server does not send."
+        )
+    elif failure.is_untrusted:
+        fix = "Set LDAP_CA_FILE to the PEM file of the authority that issued it."
+    elif "does not speak TLS" in failure.meaning:
+        fix = _NO_TLS_THERE
+    return Dropped(SYSTEM, f"{server}: {failure.meaning} (TLS: {foreign(failure.told)}), while {doing}.", fix)
+
+
+def _of_network(causes: list[BaseException], error: BaseException, doing: str) -> Words:
+    hung_up = any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes)
+    why = network_failure(causes)
+    if doing == "connecting" and (hung_up or why is NetworkFailure.RESET):
+        return _HUNG_UP
+    if why is NetworkFailure.RESET or hung_up:
+        return Words(f"it ended the connection ({_flat(error)})", _BUSY)
+    if why is not None:
+        return _NETWORK[why]
+    bounded = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
+    said = foreign(bounded.strerror or "") if bounded else f"{type(error).__name__}: {_flat(error)}"
+    return Words(f"the connection failed ({said})", _BUSY)
+
+
+def _is_of_kerberos(cause: BaseException) -> bool:
+    module = type(cause).__module__
+    return "gssapi" in module or "kerberos" in module
 
 
 def _lost(server: str, doing: str, words: Words) -> Unreachable:

@@ -1,0 +1,9 @@
+"""Reach a server by TCP and TLS, and tell why it failed; both wires, LDAP and HTTPS, stand on it."""
+
+from __future__ import annotations
+
+from connector.network.failures import NetworkFailure, causes_of, network_failure
+from connector.network.tcp import connect
+from connector.network.tls_failures import TlsFailure, tls_failure
+
+__all__ = ["NetworkFailure", "TlsFailure", "causes_of", "connect", "network_failure", "tls_failure"]

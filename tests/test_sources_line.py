@@ -1,0 +1,210 @@
+"""The line to a domain controller: passwords as they were typed, addresses side by side, bounds of time and size."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from connector.errors import Unreachable
+from connector.network import connect
+from connector.network.tcp import in_turns
+from connector.sources.line import MOST_MESSAGE_BYTES, SizedLine, TimedLine
+from connector.sources.trouble import Refused
+from tests.lab.ldapserver_house import House, told
+from tests.lab.ldapserver_world import PASSWORD, READER, logon_refusal
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with House() as house:
+        house.person("anna")
+        yield house
+
+
+# Passwords
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "Umlaut-Ä-2026",
+        "Geheim²2026",
+        "Halb½2026",
+        "Drei\u00a0Worte",
+        "Silben\u00adtrennung",
+        "Scho\u0308n2026",
+        "Tab\tzwei",
+        "Abc\u05e1\u05d9\u05e1\u05de\u05d4",
+        "\ufb01nal",
+    ],
+)
+def test_a_password_is_sent_as_it_was_typed(house: House, password: str) -> None:
+    house.server.users[READER] = password
+    assert told(house.source(ldap_password=SecretStr(password))).names == {"anna"}
+
+
+# Refusals that say nothing against the password
+
+
+@pytest.mark.parametrize("data", ["52f", "569", "51f", "5b4", "6f7", "4711", "c000006d", "0"])
+def test_another_controller_is_tried_where_it_is_not_the_password(house: House, data: str) -> None:
+    with House() as troubled:
+        troubled.knobs.refuse_bind = logon_refusal(data)
+        source = house.source(ldap_uri=(troubled.server.uri, house.server.uri))
+        assert told(source).server == house.server.name
+
+
+@pytest.mark.parametrize("data", ["52f", "569", "51f", "5b4", "6f7", "4711"])
+def test_a_refusal_that_is_not_the_passwords_is_told_so_with_its_code(house: House, data: str) -> None:
+    house.knobs.refuse_bind = logon_refusal(data)
+    with pytest.raises(Unreachable) as caught:
+        house.source().contexts()
+    assert not isinstance(caught.value, Refused)
+    assert "password is wrong" not in caught.value.message
+    assert f"data {data}" in caught.value.message
+
+
+# Addresses
+
+
+@contextmanager
+def silent_addresses(count: int) -> Iterator[list[tuple[str, int]]]:
+    """Listen on so many addresses with a full queue: who connects there hears nothing, as of a broken network."""
+    with ExitStack() as stack:
+        found = []
+        for number in range(1, count + 1):
+            listener = stack.enter_context(socket.socket())
+            listener.bind((f"127.0.9.{number}", 0))
+            listener.listen(0)
+            for _ in range(3):
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
+            found.append(listener.getsockname())
+        yield found
+
+
+@contextmanager
+def name_of(name: str, addresses: list[tuple[str, int]]) -> Iterator[None]:
+    """Let a name have these addresses, as a resolver would tell; ports are the lab's."""
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *others: Any, **named: Any) -> Any:
+        if host != name:
+            return real(host, port, *others, **named)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+
+
+def test_a_name_with_dead_addresses_is_reached_by_the_one_that_lives(house: House) -> None:
+    with silent_addresses(6) as dead, name_of("localhost", [*dead, ("127.0.0.1", house.server.port)]):
+        assert told(house.source()).names == {"anna"}
+
+
+def test_a_server_without_a_living_address_leaves_time_for_the_next(house: House) -> None:
+    with silent_addresses(6) as dead, name_of("contoso.test", dead):
+        source = house.source(ldap_uri=(f"ldaps://contoso.test:{dead[0][1]}", house.server.uri))
+        assert told(source).server == house.server.name
+
+
+def test_refused_addresses_are_passed_over_at_once(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()
+    with name_of("localhost", [nobody] * 5 + [("127.0.0.1", house.server.port)]):
+        connect("localhost", house.server.port, seconds=5).close()
+    with name_of("localhost", [nobody]), pytest.raises(ConnectionRefusedError):
+        connect("localhost", nobody[1], seconds=5)
+
+
+def test_families_take_turns() -> None:
+    six = [(socket.AF_INET6, 1, 6, "", (f"::{number}", 1, 0, 0)) for number in range(3)]
+    four = [(socket.AF_INET, 1, 6, "", (f"10.0.0.{number}", 1)) for number in range(2)]
+    assert [address[0] for address in in_turns([*six, *four])] == [10, 2, 10, 2, 10]
+
+
+# Bounds
+
+
+Say = Callable[[socket.socket], None]
+
+
+@contextmanager
+def pair(say: Say) -> Iterator[socket.socket]:
+    ours, theirs = socket.socketpair()
+
+    def speak() -> None:
+        with theirs, suppress(OSError):
+            say(theirs)
+
+    thread = threading.Thread(target=speak, daemon=True)
+    thread.start()
+    with ours:
+        yield ours
+    thread.join()
+
+
+def received(line: TimedLine | SizedLine, size: int) -> bytes:
+    return b"".join(iter(lambda: line.recv(size), b""))
+
+
+def test_an_answer_that_drips_ends() -> None:
+    def drip(line: socket.socket) -> None:
+        while line.send(b"\x30"):
+            time.sleep(0.02)
+
+    with pair(drip) as raw, pytest.raises(TimeoutError):
+        received(TimedLine(raw, 0.4), 10)
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (b"\x30\x84\x7f\xff\xff\xff", "announced a message of 2048 MB"),
+        (b"\x30\x88" + b"\xff" * 8, "announced a message of"),
+        (b"\x30\x05\x01\x02\x03\x04\x05\x30\x84\x7f\xff\xff\xff", "announced"),
+        (b"HTTP/1.1 200 OK\r\n", "no LDAP message"),
+        (b"\x30\x80\x00\x00", "no LDAP message"),
+        (b"\x30\xff" + b"\x01" * 200, "no LDAP message"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 4096])
+def test_a_message_that_announces_too_much_is_refused_before_it_is_read(sent: bytes, words: str, size: int) -> None:
+    with pair(lambda line: line.sendall(sent)) as raw, pytest.raises(OSError, match=words):
+        received(SizedLine(raw), size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 7, 4096])
+def test_messages_of_all_lengths_pass_unchanged_however_they_are_cut(size: int) -> None:
+    messages = [b"\x30\x00", b"\x30\x05" + bytes(5), b"\x30\x82\x01\x00" + bytes(256), b"\x30\x84\0\0\0\x03abc"]
+    with pair(lambda line: line.sendall(b"".join(messages))) as raw:
+        assert received(SizedLine(raw), size) == b"".join(messages)
+
+
+def test_a_server_that_announces_two_gigabytes_is_exit_5_material(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def announce() -> None:
+            with suppress(OSError):
+                client, _ = listener.accept()
+                with client, house.server.world.tls.wrap_socket(client, server_side=True) as line:  # type: ignore[union-attr]
+                    line.recv(1000)
+                    line.sendall(b"\x30\x84\x7f\xff\xff\xff")
+                    line.recv(1000)
+
+        thread = threading.Thread(target=announce, daemon=True)
+        thread.start()
+        with pytest.raises(Unreachable, match="announced a message of 2048 MB") as caught:
+            house.source(ldap_uri=(f"ldaps://localhost:{listener.getsockname()[1]}",)).contexts()
+        thread.join()
+    assert PASSWORD not in str(caught.value)
+    assert MOST_MESSAGE_BYTES < 2**31
