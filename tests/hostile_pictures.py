@@ -22,8 +22,10 @@ from connector.model import Reason
 from connector.photo import PictureRefused, Recipe, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
-REFUSALS = (Reason.NOT_AN_IMAGE, Reason.TOO_SMALL, Reason.TOO_LARGE)
-HEADING = "| pictures | files | accepted | not an image | too small | too large | peak memory | slowest, CPU |"
+REFUSALS = (Reason.NOT_AN_IMAGE, Reason.DAMAGED, Reason.TOO_SMALL, Reason.TOO_LARGE)
+HEADING = (
+    "| pictures | files | accepted | not an image | damaged | too small | too large | peak memory | slowest, CPU |"
+)
 
 
 class HurtError(Exception):

@@ -320,7 +320,7 @@ LEFT_OUT = {
     "disabled": [Reason.DISABLED],
     "deleted": [Reason.DELETED],
     "not read": [Reason.SOURCE_UNREAD],
-    "unusable": [Reason.NOT_AN_IMAGE, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.PLACEHOLDER],
+    "unusable": [Reason.NOT_AN_IMAGE, Reason.DAMAGED, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.PLACEHOLDER],
 }
 PHOTO = Source.photo("sha of ann, new")
 EVERY_POLICY = [

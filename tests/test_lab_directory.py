@@ -333,7 +333,7 @@ def test_cases_that_are_kept_or_replaced_start_with_a_cloud_photo() -> None:
     assert sum(case.expected.reason is Reason.PLACEHOLDER for case in awkward_people()) == 5
 
 
-REFUSED = {Reason.NOT_AN_IMAGE, Reason.TOO_LARGE, Reason.TOO_SMALL}
+REFUSED = {Reason.NOT_AN_IMAGE, Reason.DAMAGED, Reason.TOO_LARGE, Reason.TOO_SMALL}
 
 
 @pytest.mark.parametrize(

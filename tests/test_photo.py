@@ -6,7 +6,9 @@ import base64
 import hashlib
 import io
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -132,7 +134,11 @@ def hidden(name: str) -> bytes:
         "lossless-extension": head + segment(0xF8, secret) + tail,
         "jfif-header-before-the-last": head + segment(0xE0, b"JFIF\0" + secret[:7] + b"\0\0") + tail,
         "adobe-header-too-long": head + segment(0xEE, b"Adobe\0d\0\0\0\0\1" + secret) + tail,
-        "more-than-its-pixels-need": fit[:-2] + secret + b"A" * 300_000 + fit[-2:],
+        "unused-table": fit[:scan]
+        + segment(0xC4, b"\3" + bytes((0, 0, 0, 0, len(secret), *bytes(11))) + secret)
+        + fit[scan:],
+        "second-table": head + segment(0xDB, b"\0" + secret.ljust(64, b"\1")) + tail,
+        "second-restart-interval": head + segment(0xDD, b"SE") + segment(0xDD, b"\0\0") + tail,
     }[name]
 
 
@@ -140,17 +146,39 @@ HIDING_PLACES = [
     *("exif", "xmp", "iptc", "comment", "maker-note", "flashpix", "jfif-thumbnail", "jfxx-thumbnail"),
     *("between-segments", "second-exif-after-tables", "comment-after-the-picture", "after-the-end"),
     *("archive-after-the-end", "second-picture-after-the-end", "number-of-lines", "reserved-segment", "hierarchy"),
-    *("lossless-extension", "jfif-header-before-the-last", "adobe-header-too-long", "more-than-its-pixels-need"),
+    *("lossless-extension", "jfif-header-before-the-last", "adobe-header-too-long", "unused-table"),
+    *("second-table", "second-restart-interval"),
 ]
 
 
 @pytest.mark.parametrize("name", HIDING_PLACES)
 def test_nothing_hidden_in_a_jpeg_is_sent(name: str) -> None:
     content_bytes = hidden(name)
-    assert b"SECRET-" in content_bytes
+    if name != "second-restart-interval":  # whose two bytes hold no more of it
+        assert b"SECRET-" in content_bytes
     sent_bytes = prepare(content_bytes, SQUARE).sent_bytes
     assert b"SECRET-" not in sent_bytes
     assert looked_at(sent_bytes).size == (200, 200)
+
+
+def test_a_jpeg_with_more_than_its_pixels_need_is_refused() -> None:
+    fit = pictures.jpeg("surplus", (200, 200))
+    assert reason_for(fit[:-2] + b"SECRET-" + b"A" * 300_000 + fit[-2:]) is Reason.DAMAGED
+
+
+def test_rows_below_the_frame_are_not_sent() -> None:
+    fit = pictures.jpeg("rows", (200, 200))
+    frame = fit.index(b"\xff\xc0")
+    assert reason_for(fit[: frame + 5] + b"\0\x60" + fit[frame + 7 :]) is Reason.DAMAGED
+
+
+def test_a_second_scan_of_the_same_colour_hides_no_picture() -> None:
+    fit = encoded(portrait("seen", (200, 200)).convert("L"))
+    other = encoded(portrait("hidden", (200, 200)).convert("L"))
+    scan = other[other.index(b"\xff\xda") : -2]
+    twice = fit[: fit.index(b"\xff\xda")] + scan + fit[fit.index(b"\xff\xda") :]
+    with pytest.raises(PictureRefused):
+        prepare(twice, SQUARE)
 
 
 ADOBE = {"rgb": b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\0", "ycc": b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\1"}
@@ -506,13 +534,103 @@ def test_what_is_no_picture_is_named_so(content_bytes: bytes) -> None:
 def test_half_a_picture_is_no_picture(kind: str, share: float) -> None:
     options = {"compression": "tiff_lzw"} if kind == "TIFF" else {}
     content_bytes = encoded(portrait("half", (300, 300)), kind, **options)
-    assert reason_for(content_bytes[: int(len(content_bytes) * share)]) is Reason.NOT_AN_IMAGE
+    reason = Reason.DAMAGED if kind in ("JPEG", "PNG", "WEBP") else Reason.NOT_AN_IMAGE
+    assert reason_for(content_bytes[: int(len(content_bytes) * share)]) is reason
 
 
 def test_a_broken_png_is_refused_however_often_it_is_tried() -> None:
     content_bytes = bytearray(encoded(portrait("broken", (300, 300)), "PNG"))
     content_bytes[len(content_bytes) // 2] ^= 0xFF
-    assert [reason_for(bytes(content_bytes)) for _ in range(2)] == [Reason.NOT_AN_IMAGE] * 2
+    assert [reason_for(bytes(content_bytes)) for _ in range(2)] == [Reason.DAMAGED] * 2
+
+
+# Damaged
+
+
+def damages() -> dict[str, bytes]:
+    """Give pictures of which some bytes were changed or are missing."""
+    noisy = encoded(Image.effect_noise((400, 400), 60).convert("RGB"), quality=90)
+    scan = noisy.index(b"\xff\xda")
+    restarts = encoded(portrait("restarts", (300, 300)), quality=90, restart_marker_rows=1)
+    second = restarts.index(b"\xff\xd1")
+    png, webp = (encoded(portrait("copied", (300, 300)), kind) for kind in ("PNG", "WEBP"))
+    text = bytearray(png)
+    text[png.index(b"IDAT") + 40] ^= 1
+    return {
+        "a marker that no scan may hold": noisy[: scan + 3000] + b"\xff\x9f\xff\xf0" + noisy[scan + 3004 :],
+        "a comment that swallows pixels": noisy[: scan + 3000] + b"\xff\xfe\x40\0" + noisy[scan + 3004 :],
+        "a second frame among the pixels": noisy[: scan + 3000] + b"\xff\xc0\0\x11" + noisy[scan + 3004 :],
+        "no end": noisy[:-2],
+        "an end too early": noisy[: scan + 3000] + b"\xff\xd9" + noisy[scan + 3002 :],
+        "pixels that are gone": noisy[: scan + 3000] + noisy[scan + 9000 :],
+        "restarts out of order": restarts[: second + 1] + b"\xd3" + restarts[second + 2 :],
+        "a jpeg that was copied by half": noisy[:50_000] + bytes(len(noisy) - 50_000),
+        "a png that was copied by half": png[: len(png) // 2] + bytes(len(png) - len(png) // 2),
+        "a png with one changed bit": bytes(text),
+        "a png without its end": png[:-12],
+        "a webp that was copied by half": webp[: len(webp) // 2] + bytes(len(webp) - len(webp) // 2),
+        "a webp without its last bytes": webp[:-40],
+    }
+
+
+DAMAGES = damages()
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_picture_is_refused_as_damaged(name: str) -> None:
+    assert reason_for(DAMAGES[name]) is Reason.DAMAGED
+
+
+def png_chunk(kind: bytes, payload: bytes) -> bytes:
+    return len(payload).to_bytes(4, "big") + kind + payload + zlib.crc32(kind + payload).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        png_chunk(b"tEXt", b"Comment\0" + b"x" * 3_000_000),
+        png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(30_000_000))),
+        png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(30_000_000))),
+        png_chunk(b"iCCP", b"large\0\0" + zlib.compress(bytes(3_000_000))),
+        png_chunk(b"tEXt", b"x\0" + b"y" * 200_000) * 60,
+    ],
+    ids=["text", "packed text", "xmp", "profile", "many texts"],
+)
+def test_what_a_png_has_beside_its_pixels_does_not_refuse_it(chunk: bytes) -> None:
+    drawn = portrait("texts", (200, 200))
+    plain = encoded(drawn, "PNG")
+    content_bytes = plain[:33] + chunk + plain[33:]
+    assert shows(prepare(content_bytes, SQUARE), drawn)
+
+
+def test_a_large_profile_of_a_png_is_applied() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    crossed = srgb.replace(b"rXYZ", b"####").replace(b"gXYZ", b"rXYZ").replace(b"####", b"gXYZ")
+    large = (len(crossed) + 1_500_000).to_bytes(4, "big") + crossed[4:] + bytes(1_500_000)
+    content_bytes = encoded(Image.new("RGB", (100, 100), "red"), "PNG", icc_profile=large)
+    _, green, _ = colour_of(looked_at(prepare(content_bytes, SQUARE).sent_bytes))
+    assert green > 240
+
+
+def test_an_avif_is_read() -> None:
+    drawn = portrait("avif", (300, 300))
+    assert shows(prepare(encoded(drawn, "AVIF", quality=90), SQUARE), drawn)
+
+
+def test_a_format_that_is_not_installed_names_what_reads_it() -> None:
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    with pytest.raises(PictureRefused) as refused:
+        prepare(heic, SQUARE)
+    assert refused.value.reason is Reason.NOT_AN_IMAGE
+    if find_spec("pillow_heif") is None:
+        assert "HEIC" in refused.value.message
+        assert "photo-connector[heif]" in str(refused.value.fix)
+
+
+@pytest.mark.parametrize("content_bytes, title", [(b"%PDF-1.7", "PDF"), (b"<svg/>", "SVG"), (b"8BPS", "Photoshop")])
+def test_another_kind_of_file_is_named(content_bytes: bytes, title: str) -> None:
+    with pytest.raises(PictureRefused, match=title):
+        prepare(content_bytes, SQUARE)
 
 
 # Smaller copies

@@ -61,7 +61,7 @@ def test_every_file_of_a_public_corpus_becomes_a_plain_jpeg_or_a_reason(
     files, accepted, *refused = outcome.counts()
     assert files >= LEAST[corpus]
     assert accepted >= files / 10
-    assert files == accepted + sum(refused), "each is accepted, or refused for one of three reasons"
+    assert files == accepted + sum(refused), "each is accepted, or refused for one of four reasons"
     assert outcome.peak_mb <= MEMORY_MB
     wrong = [problem for result in outcome.accepted for problem in problems(corpora / corpus, tmp_path / "out", result)]
     assert "\n".join(wrong) == ""

@@ -12,7 +12,7 @@ from connector.model import Action, Conflict, Memory, Reason, Removed
 LEFT_OUT_REASONS = frozenset(
     {
         *(Reason.OUT_OF_SCOPE, Reason.DISABLED, Reason.DELETED, Reason.SOURCE_UNREAD),
-        *(Reason.NOT_AN_IMAGE, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.PLACEHOLDER),
+        *(Reason.NOT_AN_IMAGE, Reason.DAMAGED, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.PLACEHOLDER),
     }
 )
 

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     NO_PHOTO = "no-photo"
     # the source picture
     NOT_AN_IMAGE = "not-an-image"
+    DAMAGED = "damaged"
     TOO_SMALL = "too-small"
     TOO_LARGE = "too-large"
     PLACEHOLDER = "placeholder"

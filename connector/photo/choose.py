@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from connector.model import Reason
 
 # Of several reasons, the one nearest to a usable picture helps most.
-_NEAREST = (Reason.PLACEHOLDER, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.NOT_AN_IMAGE)
+_NEAREST = (Reason.PLACEHOLDER, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.DAMAGED, Reason.NOT_AN_IMAGE)
 
 
 @dataclass(frozen=True, slots=True)

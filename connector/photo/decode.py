@@ -1,4 +1,4 @@
-"""How do hostile bytes become a picture? Measured first, then decoded small, upright, and in plain colours."""
+"""Decode hostile bytes into a picture: measured first, then decoded small, upright, and in plain colours."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 
-# The plugins are named here so that opening one of their pictures does not import all others of Pillow.
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageCms,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageCms
 
+from connector.model.formats import FORMATS
 from connector.photo.jpeg import Jpeg, take_apart
+from connector.photo.jpeg_checks import check_coded_pixels
+from connector.photo.png import MAX_PROFILE, take_apart_png
 from connector.photo.refusal import (
     LARGE_GIF_BYTES,
     MAX_GIF_BYTES,
@@ -38,6 +32,7 @@ from connector.photo.refusal import (
 )
 from connector.photo.room import Room, give_large_blocks_back
 from connector.photo.unwrap import unwrap
+from connector.photo.webp import check_webp, webp_size
 
 # What Pillow finds odd in a picture (a bent EXIF block, many pixels) is judged below, and is no news for an
 # administrator; its debug log quotes metadata. Silenced for the process, since a moment's filter is not thread-safe.
@@ -45,13 +40,15 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 for _category in (UserWarning, RuntimeWarning):
     warnings.filterwarnings("ignore", category=_category, module=r"PIL\.")
 
-_PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+# The plugins are loaded here so that opening one of their pictures does not import all others of Pillow.
+for _format in FORMATS:
+    if _format.is_installed:
+        import_module(_format.plugin)
 _PLAIN = ("L", "RGB", "CMYK")
 _VERY_LARGE = 16_000_000
 _ROOM = Room(MAX_MEMORY_TOGETHER)
 give_large_blocks_back()
 _BAND_PIXELS = 1_000_000
-_MAX_PROFILE = 4_000_000
 _ORIENTATION = 0x0112
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")
 _BENT_EXIF = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, Warning)
@@ -72,15 +69,16 @@ Box = tuple[float, float, float, float]
 class Opened:
     """Hold a picture whose header was read and found acceptable.
 
-    `width` and `height` are upright. `fit_bytes` is a JPEG without metadata that could be sent as it
-    stands, empty where turning, colours or coding forbid that.
+    `width` and `height` are upright. `jpeg_bytes` is a JPEG without metadata, empty for other formats; `is_fit` says
+    that it could be sent as it stands, as far as turning, colours and coding go.
     """
 
     image: Image.Image = field(repr=False)
     width: int
     height: int
     orientation: int
-    fit_bytes: bytes = field(repr=False)
+    jpeg_bytes: bytes = field(repr=False)
+    is_fit: bool
 
 
 @contextmanager
@@ -93,9 +91,13 @@ def opening(content_bytes: bytes, shortest: int) -> Iterator[Opened]:
         with _refusing():
             kind, picture_bytes = unwrap(content_bytes)
             jpeg = take_apart(picture_bytes) if kind == "JPEG" else None
+            png = take_apart_png(picture_bytes) if kind == "PNG" else None
+            clean_bytes = jpeg.clean_bytes if jpeg else png.clean_bytes if png else picture_bytes
             if taken := _taken_on_opening(kind, picture_bytes, shortest):
                 held.enter_context(_ROOM.hold(taken))
-            image = Image.open(io.BytesIO(jpeg.clean_bytes if jpeg else picture_bytes), formats=(kind,))
+            image = Image.open(io.BytesIO(clean_bytes), formats=(kind,))
+            if png and png.profile_bytes:
+                image.info["icc_profile"] = png.profile_bytes
             check_pixels(kind, *image.size)
             if not taken:
                 held.enter_context(_ROOM.hold(_memory_for(kind, image.size, shortest, _coefficients(image))))
@@ -106,7 +108,8 @@ def opening(content_bytes: bytes, shortest: int) -> Iterator[Opened]:
 def _taken_on_opening(kind: str, picture_bytes: bytes, shortest: int) -> int:
     """Return how many bytes of memory a decoder takes before it tells the size; most take none."""
     if kind == "WEBP":
-        size = _webp_size(picture_bytes)
+        check_webp(picture_bytes)
+        size = webp_size(picture_bytes)
         check_pixels(kind, *size)
         return _memory_for(kind, size, shortest)
     if kind == "GIF":
@@ -121,7 +124,14 @@ def _opened(image: Image.Image, jpeg: Jpeg | None) -> Opened:
     orientation = _orientation(image, jpeg)
     width, height = image.size if orientation < 5 else image.size[::-1]
     fit = jpeg is not None and jpeg.plain and not jpeg.has_profile and orientation == 1
-    return Opened(image, width, height, orientation, jpeg.clean_bytes if jpeg and fit else b"")
+    return Opened(image, width, height, orientation, jpeg.clean_bytes if jpeg else b"", fit)
+
+
+def check_whole(opened: Opened) -> None:
+    """Refuse a JPEG whose coded pixels are damaged; raise PictureRefused."""
+    with _refusing():
+        if opened.jpeg_bytes:
+            check_coded_pixels(opened.jpeg_bytes)
 
 
 def _memory_for(kind: str, size: tuple[int, int], shortest: int, components: int = 0) -> int:
@@ -175,17 +185,6 @@ def _refusing() -> Iterator[None]:
     # Decoders fail on bent bytes in every way there is: OSError, SyntaxError, struct.error, IndexError and so on.
     except Exception as error:
         raise not_an_image(f"The picture cannot be decoded ({type(error).__name__}).") from error
-
-
-def _webp_size(content_bytes: bytes) -> tuple[int, int]:
-    """Return the canvas of a WebP, which its decoder would allocate on opening (RFC 9649)."""
-    little = int.from_bytes
-    if content_bytes[12:16] == b"VP8X":
-        return little(content_bytes[24:27], "little") + 1, little(content_bytes[27:30], "little") + 1
-    if content_bytes[12:16] == b"VP8L":
-        bits = little(content_bytes[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    return little(content_bytes[26:28], "little") & 0x3FFF, little(content_bytes[28:30], "little") & 0x3FFF
 
 
 def _orientation(image: Image.Image, jpeg: Jpeg | None) -> int:
@@ -253,7 +252,7 @@ def _flat(image: Image.Image) -> Image.Image:
 
 def _in_srgb(image: Image.Image, profile_bytes: bytes | None) -> Image.Image:
     """Convert to sRGB by the embedded profile; a profile that is broken or of other colours is ignored."""
-    if profile_bytes and len(profile_bytes) <= _MAX_PROFILE:
+    if profile_bytes and len(profile_bytes) <= MAX_PROFILE:
         try:
             return _converted(image, ImageCms.ImageCmsProfile(io.BytesIO(profile_bytes)))
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):

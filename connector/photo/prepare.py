@@ -1,4 +1,4 @@
-"""How is a picture made ready? Turned upright, cropped, made smaller and freed of all but its pixels."""
+"""Make a picture ready to be sent: upright, cropped, made smaller and freed of all but its pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from connector.model import Prepared, Reason
-from connector.photo.decode import Opened, decode, decode_luma, opening
+from connector.photo.decode import Opened, check_whole, decode, decode_luma, opening
 from connector.photo.fingerprint import ENOUGH, fingerprint
 from connector.photo.recipe import SMALLEST_EDGE, Recipe, crop_box, sent_size
 from connector.photo.refusal import PictureRefused, too_large
@@ -40,6 +40,7 @@ def prepare(content_bytes: bytes, recipe: Recipe) -> Prepared:
     source_sha256 = hashlib.sha256(content_bytes).hexdigest()
     with opening(content_bytes, _FINER * recipe.size) as opened:
         _check_size(opened, recipe)
+        check_whole(opened)
         if _is_fit(opened, recipe):
             return _as_it_stands(opened, source_sha256)
         return _made(opened, source_sha256, recipe)
@@ -71,7 +72,7 @@ def _is_fit(opened: Opened, recipe: Recipe) -> bool:
     """Say whether the JPEG may go as it stands; more bytes than its pixels can need are something else's."""
     size = (opened.width, opened.height)
     limit = min(MAX_SENT_BYTES, _MOST_BYTES_A_PIXEL * size[0] * size[1] + _MOST_TABLES)
-    return 0 < len(opened.fit_bytes) <= limit and sent_size(*size, recipe) == size
+    return opened.is_fit and len(opened.jpeg_bytes) <= limit and sent_size(*size, recipe) == size
 
 
 def _as_it_stands(opened: Opened, source_sha256: str) -> Prepared:
@@ -79,8 +80,8 @@ def _as_it_stands(opened: Opened, source_sha256: str) -> Prepared:
     seen = fingerprint(luma, size=(opened.width, opened.height), box=box)
     return Prepared(
         source_sha256=source_sha256,
-        sent_sha256=hashlib.sha256(opened.fit_bytes).hexdigest(),
-        sent_bytes=opened.fit_bytes,
+        sent_sha256=hashlib.sha256(opened.jpeg_bytes).hexdigest(),
+        sent_bytes=opened.jpeg_bytes,
         sent=seen,
         whole=seen,
     )

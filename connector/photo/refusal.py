@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connector.errors import PersonError
 from connector.model import Reason
+from connector.model.formats import BY_NAME, PictureFormat
 
 MAX_BYTES = 20_000_000
 # Pillow keeps every comment of a GIF as an object of its own, 36 bytes for each that it has in the file.
@@ -12,28 +13,19 @@ LARGE_GIF_BYTES = 500_000
 # Decoded memory stays under 400 MB, of which some 60 are the program and the bytes themselves.
 MAX_MEMORY = 330_000_000
 # What all threads together may take, unless one picture takes more: each also holds the bytes of its next picture.
-MAX_MEMORY_TOGETHER = 280_000_000
-# What decoding takes for a pixel: four bytes in Pillow, and beside them WebP's canvases, or TIFF's strip and turning.
-_BYTES_A_PIXEL = {"PNG": 4, "BMP": 4, "GIF": 4, "TIFF": 16, "WEBP": 16}
-MAX_PIXELS = {
-    "JPEG": 50_000_000,
-    "PNG": 50_000_000,
-    "BMP": 50_000_000,
-    "GIF": 50_000_000,
-    "TIFF": 20_000_000,
-    "WEBP": 16_000_000,
-}
+MAX_MEMORY_TOGETHER = 260_000_000
 
 
 class PictureRefused(PersonError):
     """Leave a person alone because the picture cannot be used; `reason` is a word of the contract."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(reason, detail, fix=_FIXES[reason], skip=True)
+    def __init__(self, reason: Reason, detail: str, *, fix: str = "") -> None:
+        super().__init__(reason, detail, fix=fix or _FIXES[reason], skip=True)
 
 
 _FIXES = {
     Reason.NOT_AN_IMAGE: "Replace it in the source with a JPEG or PNG.",
+    Reason.DAMAGED: "Copy the picture into the source again; what is there now is not whole.",
     Reason.TOO_SMALL: "Put a picture of at least 48 by 48 pixels in the source.",
     Reason.TOO_LARGE: "Put a smaller copy in the source.",
 }
@@ -42,6 +34,20 @@ _FIXES = {
 def not_an_image(detail: str) -> PictureRefused:
     """Make the refusal of bytes that cannot be decoded whole."""
     return PictureRefused(Reason.NOT_AN_IMAGE, detail)
+
+
+def not_installed(found: PictureFormat) -> PictureRefused:
+    """Make the refusal of a format that this installation cannot read, but another could."""
+    return PictureRefused(
+        Reason.NOT_AN_IMAGE,
+        f"The value is a {found.title} picture, which this installation cannot read.",
+        fix=f"Install photo-connector[{found.extra}] and set the photo again, or replace it with a JPEG or PNG.",
+    )
+
+
+def damaged(detail: str) -> PictureRefused:
+    """Make the refusal of a picture whose bytes were changed or are not all there."""
+    return PictureRefused(Reason.DAMAGED, detail)
 
 
 def too_large(detail: str) -> PictureRefused:
@@ -59,7 +65,7 @@ def check_bytes(content_bytes: bytes, *, limit: int = MAX_BYTES) -> None:
 
 def check_pixels(kind: str, width: int, height: int) -> None:
     """Refuse more pixels than this kind of picture may have, before they are decoded."""
-    limit = MAX_PIXELS[kind]
+    limit = BY_NAME[kind].max_pixels
     if width * height > limit:
         raise too_large(f"The {kind} has {width} × {height} pixels; the limit is {limit // 1_000_000} million.")
 
@@ -70,7 +76,7 @@ def memory_for(kind: str, pixels: int, *, components: int, smaller: int) -> int:
     `components` are those of a progressive JPEG, whose coefficients are all kept, two bytes each; else 0.
     """
     # three of the smaller: in its own colours, converted, and turned
-    return round(pixels * (_BYTES_A_PIXEL.get(kind, 2 * components) + 12 / smaller**2))
+    return round(pixels * ((BY_NAME[kind].bytes_a_pixel or 2 * components) + 12 / smaller**2))
 
 
 def check_memory(kind: str, pixels: int, *, components: int, smaller: int) -> None:

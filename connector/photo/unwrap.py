@@ -1,4 +1,4 @@
-"""What kind of picture do these bytes hold? The first bytes tell; an attribute may hold them as base64 text."""
+"""Recognise what kind of picture bytes hold, by their first bytes; an attribute may hold them as base64 text."""
 
 from __future__ import annotations
 
@@ -6,35 +6,23 @@ import base64
 import binascii
 import re
 
-from connector.photo.refusal import check_bytes, not_an_image
+from connector.model.formats import foreign_title, recognise
+from connector.photo.refusal import check_bytes, not_an_image, not_installed
 
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"BM", "BMP"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
 
 
 def unwrap(content_bytes: bytes) -> tuple[str, bytes]:
-    """Return the kind of picture (JPEG, PNG, GIF, BMP, WEBP, TIFF) and its bytes; raise PictureRefused for all else."""
+    """Return the kind of picture (a name of the table of formats) and its bytes; raise PictureRefused for all else."""
     check_bytes(content_bytes)
-    if kind := _kind(content_bytes):
-        return kind, content_bytes
-    decoded_bytes = _from_text(content_bytes)
-    if kind := _kind(decoded_bytes):
-        return kind, decoded_bytes
-    raise not_an_image("The value is not a JPEG, PNG, GIF, BMP, WebP or TIFF picture.")
-
-
-def _kind(content_bytes: bytes) -> str:
-    if content_bytes[:4] == b"RIFF" and content_bytes[8:12] == b"WEBP":
-        return "WEBP"
-    return next((kind for start, kind in _SIGNATURES if content_bytes.startswith(start)), "")
+    for picture_bytes in (content_bytes, _from_text(content_bytes)):
+        if found := recognise(picture_bytes):
+            if not found.is_installed:
+                raise not_installed(found)
+            return found.name, picture_bytes
+    if title := foreign_title(content_bytes):
+        raise not_an_image(f"The value is a {title}.")
+    raise not_an_image("The value is not a JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF or HEIC picture.")
 
 
 def _from_text(content_bytes: bytes) -> bytes:

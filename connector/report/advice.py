@@ -63,6 +63,10 @@ _PICTURE: Mapping[Reason, Advice] = {
         "The source value is not a readable picture",
         "Store the photo again in the source as JPEG or PNG; the value is damaged or of another kind.",
     ),
+    _R.DAMAGED: Advice(
+        "The source picture is damaged: some of it is changed or missing",
+        "Copy the picture into the source again; the next run sends it. The cloud photo stays as it is until then.",
+    ),
     _R.TOO_SMALL: Advice(
         "The source picture is too small",
         "Store a larger picture in the source; 48 pixels an edge is the least, 648 looks best.",

@@ -122,7 +122,7 @@ def _format(case: str, cn: str, content_bytes: bytes, *, size: tuple[int, int] =
 def _unusable() -> list[Case]:
     silhouette = {"jpegPhoto": (pictures.placeholder(),)}
     refused = [
-        ("truncated", "Trude Cut-Short", pictures.truncated("truncated"), Reason.NOT_AN_IMAGE),
+        ("truncated", "Trude Cut-Short", pictures.truncated("truncated"), Reason.DAMAGED),
         ("not-an-image", "Nora Web-Page", pictures.not_an_image(), Reason.NOT_AN_IMAGE),
         ("bomb", "Boris Bomb", pictures.bomb(), Reason.TOO_LARGE),
         ("too-small", "Timmy Tiny", pictures.jpeg("too-small", (20, 20)), Reason.TOO_SMALL),
