@@ -104,7 +104,7 @@ def test_nothing_readable_goes_over_a_sealed_line(opened: Open, directory: Direc
     source = opened()
     told(source)
     (on,) = source._passes.values()
-    assert isinstance(on.session._connection.socket, SealedLine)
+    assert isinstance(on.session._connection.socket.line, SealedLine)
     assert on.session._connection.session_security is None
 
 

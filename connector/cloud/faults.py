@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
-from collections.abc import Iterator
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -15,11 +13,11 @@ from urllib3.exceptions import (
     NewConnectionError,
     ProxyError,
     ReadTimeoutError,
-    SSLError,
 )
 
 from connector.cloud.answer import one_line
 from connector.errors import ConnectorError
+from connector.network import NetworkFailure, TlsFailure, causes_of, network_failure, tls_failure
 
 TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
 CHECK_WAY_OUT = "Check the network, the firewall (TCP 443 out) and, if this machine goes out by a proxy, HTTPS_PROXY."
@@ -35,10 +33,11 @@ class Fault(StrEnum):
     PROXY = "proxy"
     TIMEOUT = "timeout"
     DROPPED = "dropped"
+    TOO_LARGE = "too-large"
 
 
 # After these the request may have been carried out, although nobody said so.
-MAYBE_DONE = frozenset({Fault.TLS, Fault.TIMEOUT, Fault.DROPPED})
+MAYBE_DONE = frozenset({Fault.TLS, Fault.TIMEOUT, Fault.DROPPED, Fault.TOO_LARGE})
 # These do not mend themselves within a night.
 LASTING = frozenset({Fault.CERTIFICATE, Fault.PROXY})
 
@@ -51,20 +50,22 @@ class WireError(ConnectorError):
         self.fault = fault
 
 
-def translate(error: BaseException, url: str) -> WireError:
-    """Put an error of urllib3, ssl or socket into words; hosts are named, headers and bodies never.
+def translate(error: BaseException, url: str, *, bundle: str = "") -> WireError:
+    """Put an error of urllib3, ssl or socket into words, by number; hosts are named, headers and bodies never.
 
-    A `url` without a scheme says that nothing but a connection was asked for.
+    A `url` without a scheme says that nothing but a connection was asked for. `bundle` names the setting whose
+    authorities the certificate was held against.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    causes = list(_causes(error))
+    causes = list(causes_of(error))
     if any(isinstance(cause, ProxyError) for cause in causes):
         return _proxy(causes)
     if any(isinstance(cause, NameResolutionError | socket.gaierror) for cause in causes):
         return WireError(Fault.NAME, f"the name {host} cannot be resolved", f"Check DNS. {CHECK_WAY_OUT}")
-    if any(_is_refused_tls(cause) for cause in causes):
-        return _tls(host, causes)
+    failure = tls_failure(causes)
+    if failure is not None:
+        return _tls(host, failure, bundle=bundle)
     if not parts.scheme or any(isinstance(cause, ConnectTimeoutError | NewConnectionError) for cause in causes):
         return _connect(host, causes)
     if any(isinstance(cause, ReadTimeoutError | TimeoutError) for cause in causes):
@@ -72,43 +73,33 @@ def translate(error: BaseException, url: str) -> WireError:
     return WireError(Fault.DROPPED, f"{host} ended the connection before its answer was complete")
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and all that it wraps; urllib3 keeps the inner one as an argument."""
-    waiting: list[BaseException] = [error]
-    seen: set[int] = set()
-    while waiting:
-        cause = waiting.pop(0)
-        if id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        waiting += [part for part in (*cause.args, cause.__cause__, cause.__context__) if isinstance(part, Exception)]
-
-
-def _is_refused_tls(cause: BaseException) -> bool:
-    if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return False
-    return isinstance(cause, ssl.SSLError) or (isinstance(cause, SSLError) and "EOF" not in str(cause))
-
-
 def _connect(host: str, causes: list[BaseException]) -> WireError:
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+    why = network_failure(causes)
+    if why is NetworkFailure.REFUSED:
         return WireError(Fault.CONNECT, f"{host} refused the connection")
-    if any(isinstance(cause, ConnectTimeoutError | TimeoutError) for cause in causes):
+    if why is NetworkFailure.SILENT or any(isinstance(cause, ConnectTimeoutError) for cause in causes):
         return WireError(Fault.CONNECT, f"{host} does not answer")
+    if why is NetworkFailure.NO_ROUTE:
+        return WireError(Fault.CONNECT, f"there is no route to {host}")
     return WireError(Fault.CONNECT, f"{host} cannot be reached: {one_line(str(causes[-1]))}")
 
 
-def _tls(host: str, causes: list[BaseException]) -> WireError:
-    found = [cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)]
-    if not found:
-        return WireError(Fault.TLS, f"no encrypted connection to {host}: {one_line(str(causes[0]))}")
-    why = one_line(getattr(found[0], "verify_message", "") or str(found[0]))
-    fix = (
-        "If a proxy here opens TLS, or the host has a certificate of your own authority, set HTTP_CA_FILE to the PEM "
-        "bundle of the authority that signs it; there is no switch to skip verification."
-    )
-    return WireError(Fault.CERTIFICATE, f"the certificate of {host} was not accepted: {why}", fix)
+def _tls(host: str, failure: TlsFailure, *, bundle: str) -> WireError:
+    said = f"{failure.meaning} (TLS: {one_line(failure.told)})"
+    if not failure.is_certificate:
+        return WireError(Fault.TLS, f"no encrypted connection to {host}: {said}", f"{failure.fix} {CHECK_WAY_OUT}")
+    fix = failure.fix
+    if failure.is_untrusted and bundle:
+        fix = (
+            f"{bundle} is set, but the authority that signed it is not in there: add its certificate. Where a proxy"
+            " opens TLS, that is the proxy's own authority."
+        )
+    elif failure.is_untrusted:
+        fix = (
+            "If a proxy here opens TLS, or the host has a certificate of your own authority, set HTTP_CA_FILE to the"
+            " PEM bundle of the authority that signs it; there is no switch to skip verification."
+        )
+    return WireError(Fault.CERTIFICATE, f"the certificate of {host} was not accepted: {said}", fix)
 
 
 def _proxy(causes: list[BaseException]) -> WireError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from connector.cloud.auth import TokenSource
-from connector.cloud.proxies import Proxies, tls_context
+from connector.cloud.proxies import Proxies, named_bundle, tls_context
 from connector.cloud.token_http import TokenHttp
 from connector.cloud.transport import Endpoint, Transport
 from connector.cloud.wire import Wire
@@ -43,7 +43,8 @@ def open_cloud(settings: Settings, traffic: Traffic) -> Cloud:
     proxies = Proxies(settings.https_proxy, settings.no_proxy)
     for url in (urls.authority_host, urls.graph_url):
         proxies.proxy_for(url)  # one that cannot be used is told before anybody is contacted
-    wire = Wire(tls_context(settings.http_ca_file), proxies, lanes=lanes)
+    bundle, _ = named_bundle(settings.http_ca_file)
+    wire = Wire(tls_context(settings.http_ca_file), proxies, lanes=lanes, bundle=bundle)
     tokens = TokenSource(settings, traffic, TokenHttp(wire, traffic))
     endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version=VERSION)
     return Cloud(wire, tokens, Transport(wire, tokens, traffic, endpoint=endpoint, lanes=lanes))

@@ -59,16 +59,21 @@ def _named_by(proxy: str) -> str:
     return "ALL_PROXY" if is_variable else "HTTPS_PROXY (not set; this system's own proxy settings are taken)"
 
 
+def named_bundle(ca_file: Path | None) -> tuple[str, str]:
+    """Return the setting that chooses the authorities, and its value; both are empty for the system's store."""
+    named = [("HTTP_CA_FILE", str(ca_file))] if ca_file else []
+    named += [(name, os.environ[name]) for name in BUNDLE_VARIABLES if os.environ.get(name)]
+    return named[0] if named else ("", "")
+
+
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """Verify against `HTTP_CA_FILE`, else the bundle that the environment names, else the system's store.
 
     Raises SettingsError naming the bundle that cannot be read. Nothing skips verification.
     """
-    named = [("HTTP_CA_FILE", str(ca_file))] if ca_file else []
-    named += [(name, os.environ[name]) for name in BUNDLE_VARIABLES if os.environ.get(name)]
-    if not named:
+    name, path = named_bundle(ca_file)
+    if not path:
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    name, path = named[0]
     try:
         if Path(path).is_dir():
             return ssl.create_default_context(capath=path)

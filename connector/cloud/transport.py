@@ -20,7 +20,7 @@ from connector.cloud.faults import CHECK_WAY_OUT, LASTING, MAYBE_DONE, Fault, Wi
 from connector.cloud.gate import PATIENCE_SECONDS, Gate, TooLong
 from connector.cloud.retry import Who, is_trouble, maybe_done, tells_of_load, tries_allowed, wait_after
 from connector.cloud.web_page import web_page_came
-from connector.cloud.wire import READ_SECONDS, Wire
+from connector.cloud.wire import MOST_BYTES, READ_SECONDS, Wire
 from connector.errors import Unreachable
 from connector.model import Traffic
 
@@ -39,6 +39,9 @@ HEADERS = {
 FIRST_READ_SECONDS = 12.0
 TRIES_AT_FIRST = {Fault.NAME: 2, Fault.CONNECT: 2, Fault.TLS: 2, Fault.TIMEOUT: 2, Fault.DROPPED: 5}
 TRIES_AFTER_TIMEOUT = 4
+TRIES_AFTER_TOO_LARGE = 2
+# Twenty photos of some megabytes, in base64; an answer that everybody needs has a smaller limit.
+MOST_BATCH_BYTES = 64 << 20
 # How often a write may be sent again after an end that leaves open whether it was carried out.
 REPEATS = 3
 FRUITLESS_IN_A_ROW = 10
@@ -213,7 +216,10 @@ class Transport:
         try:
             if not self._answered:
                 self._wire.reach(call.url)
-            answer = self._wire.send(call.method, call.url, headers=headers, body=call.body, read_seconds=seconds)
+            most = MOST_BATCH_BYTES if call.url.endswith("$batch") else MOST_BYTES
+            answer = self._wire.send(
+                call.method, call.url, headers=headers, body=call.body, read_seconds=seconds, most_bytes=most
+            )
         except WireError as error:
             return self._silence(error)
         self._answered = True
@@ -234,6 +240,8 @@ class Transport:
 
     def _most_tries(self, answer: Answer) -> int:
         fault = answer.headers.get("fault", "")
+        if fault == Fault.TOO_LARGE:
+            return TRIES_AFTER_TOO_LARGE
         if fault and not self._answered:
             return TRIES_AT_FIRST[Fault(fault)]
         return TRIES_AFTER_TIMEOUT if fault == Fault.TIMEOUT else tries_allowed(answer)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import socket
 import ssl
 import threading
 import time
@@ -14,9 +12,11 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from connector.cloud.answer import Answer
+from connector.cloud.connections import POOLS
 from connector.cloud.faults import Fault, WireError, translate
 from connector.cloud.proxies import Proxies
 from connector.config import without_login
+from connector.network import connect
 
 CONNECT_SECONDS = 8.0
 READ_SECONDS = 60.0
@@ -24,6 +24,16 @@ BODY_SECONDS = 120.0
 # A firewall that drops packets would otherwise cost the timeout of every address that a name resolves to.
 REACH_SECONDS = 10.0
 PIECE = 1 << 16
+# A page of 999 accounts with their plans has some megabytes, an error some kilobytes.
+MOST_BYTES, MOST_ERROR_BYTES = 32 << 20, 1 << 20
+
+
+class TooLarge(Exception):
+    """Tell that an answer is larger than its kind may be."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
 
 
 class Wire:
@@ -33,8 +43,16 @@ class Wire:
     """
 
     def __init__(
-        self, tls: ssl.SSLContext, proxies: Proxies, *, lanes: int, body_seconds: float = BODY_SECONDS
+        self,
+        tls: ssl.SSLContext,
+        proxies: Proxies,
+        *,
+        lanes: int,
+        body_seconds: float = BODY_SECONDS,
+        bundle: str = "",
     ) -> None:
+        """Take the context to verify with; `bundle` names the setting that chose its authorities, if one did."""
+        self._bundle = bundle
         self._tls = tls
         self._proxies = proxies
         self._lanes = lanes
@@ -51,8 +69,12 @@ class Wire:
         headers: Mapping[str, str],
         body: bytes | None = None,
         read_seconds: float = READ_SECONDS,
+        most_bytes: int = MOST_BYTES,
     ) -> Answer:
-        """Send one request and return the answer, whatever its status."""
+        """Send one request and return the answer, whatever its status.
+
+        The head comes within `read_seconds`, the body within the wire's own seconds and `most_bytes`.
+        """
         pool = self._pool(url)
         try:
             response = pool.urlopen(
@@ -65,29 +87,29 @@ class Wire:
                 redirect=False,
                 preload_content=False,
             )
-            return _whole(response, self._body_seconds)
+            return _whole(response, self._body_seconds, most_bytes=most_bytes)
+        except TooLarge as error:
+            message = f"{urlsplit(url).hostname} sent an answer of more than {error.most >> 20} MB"
+            raise WireError(Fault.TOO_LARGE, message) from error
         except (HTTPError, OSError) as error:
-            raise translate(error, url) from error
+            raise translate(error, url, bundle=self._bundle) from error
 
     def reach(self, url: str) -> None:
         """Open and close one connection to the host (or its proxy), with one deadline for all its addresses.
 
-        Once per host; raises WireError. The name is looked up in a thread of its own, since a resolver has
-        deadlines of its own.
+        Once per host; raises WireError.
         """
         parts = urlsplit(self._proxies.proxy_for(url) or url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin in self._reached:
             return
-        problem: queue.SimpleQueue[WireError | None] = queue.SimpleQueue()
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        threading.Thread(target=_knock, args=(parts.hostname or "", port, problem), daemon=True).start()
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            found = problem.get(timeout=REACH_SECONDS)
-        except queue.Empty:
-            found = WireError(Fault.CONNECT, f"{parts.hostname} does not answer on port {port}")
-        if found is not None:
-            raise found
+            connect(host, port, seconds=REACH_SECONDS).close()
+        except TimeoutError as error:
+            raise WireError(Fault.CONNECT, f"{host} does not answer on port {port}") from error
+        except OSError as error:
+            raise translate(error, f"//{host}:{port}") from error
         self._reached.add(origin)
 
     def close(self) -> None:
@@ -108,23 +130,32 @@ class Wire:
     def _new_pool(self, url: str) -> urllib3.PoolManager:
         proxy = self._proxies.proxy_for(url)
         if not proxy:
-            return urllib3.PoolManager(maxsize=self._lanes, ssl_context=self._tls)
-        return urllib3.ProxyManager(
+            direct = urllib3.PoolManager(maxsize=self._lanes, ssl_context=self._tls)
+            direct.pool_classes_by_scheme = POOLS
+            return direct
+        manager = urllib3.ProxyManager(
             without_login(proxy).geturl(),
             proxy_headers=self._proxies.headers(proxy),
             proxy_ssl_context=self._tls,
             maxsize=self._lanes,
             ssl_context=self._tls,
         )
+        manager.pool_classes_by_scheme = POOLS
+        return manager
 
 
-def _whole(response: urllib3.BaseHTTPResponse, body_seconds: float) -> Answer:
-    """Read the body under one deadline; a body that drips would otherwise never time out."""
+def _whole(response: urllib3.BaseHTTPResponse, body_seconds: float, *, most_bytes: int) -> Answer:
+    """Read the body under one deadline and one limit of size, counted after decoding: gzip can make much of little."""
     deadline = time.monotonic() + body_seconds
+    most = min(most_bytes, MOST_ERROR_BYTES) if response.status >= 400 else most_bytes
     pieces: list[bytes] = []
+    count = 0
     try:
         while piece := response.read1(PIECE):
             pieces.append(piece)
+            count += len(piece)
+            if count > most:
+                raise TooLarge(most)
             if time.monotonic() > deadline:
                 raise TimeoutError("the answer's body came too slowly")
     except BaseException:
@@ -133,12 +164,3 @@ def _whole(response: urllib3.BaseHTTPResponse, body_seconds: float) -> Answer:
     response.release_conn()
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(response.status, headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-
-
-def _knock(host: str, port: int, problem: queue.SimpleQueue[WireError | None]) -> None:
-    try:
-        socket.create_connection((host, port), timeout=REACH_SECONDS / 2).close()
-    except OSError as error:
-        problem.put(translate(error, f"//{host}:{port}"))
-    else:
-        problem.put(None)

@@ -13,7 +13,7 @@ from connector.cloud.answer import Answer
 from connector.cloud.auth import TokenSource
 from connector.cloud.open import VERSION, Cloud
 from connector.cloud.transport import Endpoint, Transport
-from connector.cloud.wire import READ_SECONDS, Wire
+from connector.cloud.wire import MOST_BYTES, READ_SECONDS, Wire
 from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import Person, PersonState, SourcePhoto, Traffic
@@ -51,6 +51,7 @@ class Indoors(Wire):
         headers: Mapping[str, str],
         body: bytes | None = None,
         read_seconds: float = READ_SECONDS,
+        most_bytes: int = MOST_BYTES,
     ) -> Answer:
         target = url.removeprefix(ROOT)
         with self._world.lock:
