@@ -319,7 +319,7 @@ LEFT_OUT = {
     "out of scope": [Reason.OUT_OF_SCOPE],
     "disabled": [Reason.DISABLED],
     "deleted": [Reason.DELETED],
-    "not read": [Reason.SOURCE_UNREAD],
+    "not read": [Reason.SOURCE_UNREAD, Reason.STILL_CHANGING],
     "unusable": [Reason.NOT_AN_IMAGE, Reason.DAMAGED, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.PLACEHOLDER],
 }
 PHOTO = Source.photo("sha of ann, new")

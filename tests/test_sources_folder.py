@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -76,18 +77,128 @@ def test_names_are_compared_without_letter_case_and_in_any_unicode_form(
     assert nights.sync().totals["created"] == 1
 
 
+def test_a_file_that_was_just_put_there_is_sent_the_same_night(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+    people(cloud, "anna", "ben")
+    put(pictures, "anna@contoso.test.jpg", "anna", settled=False)
+    put(pictures, "ben@contoso.test.jpg", "ben")
+
+    assert nights.sync().totals["created"] == 2
+
+
 def test_a_file_that_is_still_being_written_waits_for_the_next_night(
     nights: Nights, pictures: Path, cloud: Emulator
 ) -> None:
     people(cloud, "anna")
     path = put(pictures, "anna@contoso.test.jpg", "anna", settled=False)
+    ended = threading.Event()
 
-    first = nights.sync()
-    os.utime(path, (LONG_AGO, LONG_AGO))
+    def keep_writing() -> None:
+        while not ended.wait(0.01):
+            os.utime(path)
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        first = nights.sync()
+    finally:
+        ended.set()
+        writer.join()
     second = nights.sync()
 
-    assert first.reasons() == {"source-unread": 1}
+    assert first.reasons() == {"still-changing": 1}
+    assert first.code == 0
     assert second.totals["created"] == 1
+
+
+@pytest.mark.parametrize("ending", ["jfif", "JPE", "jpeg"])
+def test_every_ending_of_a_jpeg_is_read(nights: Nights, pictures: Path, cloud: Emulator, ending: str) -> None:
+    people(cloud, "anna")
+    put(pictures, f"anna@contoso.test.{ending}", "anna")
+
+    assert nights.sync().totals["created"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content_bytes", "named"),
+    [
+        ("anna@contoso.test.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), ""),
+        ("anna@contoso.test.pdf", b"%PDF-1.7 of a badge", "PDF"),
+        ("anna@contoso.test", b"<svg/>", "SVG"),
+        ("anna@contoso.test.jpg.crdownload", b"\0" * 99, ""),
+    ],
+)
+def test_a_file_of_another_kind_in_the_place_of_a_photo_clears_nothing(
+    nights: Nights, pictures: Path, cloud: Emulator, name: str, content_bytes: bytes, named: str
+) -> None:
+    nights.settings["SYNC_REMOVED"] = "remove"
+    anna, _ = people(cloud, "anna", "ben")
+    path = put(pictures, "anna@contoso.test.jpg", "anna")
+    put(pictures, "ben@contoso.test.jpg", "ben")
+    nights.sync()
+    path.unlink()
+    (pictures / name).write_bytes(content_bytes)
+    os.utime(pictures / name, (LONG_AGO, LONG_AGO))
+
+    told = nights.sync(days=1)
+
+    assert told.of("anna@contoso.test") == ("skip", "not-an-image"), told.out
+    assert named in told.report["outcomes"][0]["detail"]
+    assert cloud.tenant.photo(anna) is not None
+
+
+def test_a_note_beside_a_photo_is_no_second_photo(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+    people(cloud, "anna")
+    put(pictures, "anna@contoso.test.jpg", "anna")
+    for name in ("anna@contoso.test.xmp", "anna@contoso.test.jpg.bak", "readme.txt", "Thumbs.db", "desktop.ini"):
+        (pictures / name).write_bytes(b"a note")
+
+    told = nights.sync()
+
+    assert (told.totals["people"], told.totals["created"]) == (1, 1), told.out
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [".snapshot/daily.0", ".Trash-1000/files", ".AppleDouble", "#recycle", "lost+found", "$RECYCLE.BIN/S-1-5-21"],
+)
+def test_folders_of_the_system_are_left_out(nights: Nights, pictures: Path, cloud: Emulator, folder: str) -> None:
+    people(cloud, "anna")
+    put(pictures, "anna@contoso.test.jpg", "anna")
+    put(pictures, f"{folder}/anna@contoso.test.jpg", "anna, younger")
+
+    told = nights.sync()
+
+    assert told.totals["created"] == 1, told.out
+    assert "several files" not in told.out
+
+
+def test_two_equal_files_of_one_person_are_one(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+    people(cloud, "anna")
+    put(pictures, "anna@contoso.test.jpg", "anna")
+    put(pictures, "team/anna@contoso.test.jpeg", "anna")
+
+    told = nights.sync()
+
+    assert told.totals["created"] == 1, told.out
+    assert "several files" not in told.out
+
+
+@pytest.mark.parametrize("removed", ["keep", "remove"])
+def test_half_a_share_that_is_gone_stops_the_run(nights: Nights, pictures: Path, cloud: Emulator, removed: str) -> None:
+    nights.settings["SYNC_REMOVED"] = removed
+    names = [f"p{number}" for number in range(8)]
+    accounts = people(cloud, *names)
+    for number, name in enumerate(names):
+        put(pictures, f"floor {number % 2}/{name}@contoso.test.jpg", name)
+    nights.sync()
+    (pictures / "floor 1").rename(pictures.with_name("elsewhere"))
+
+    told = nights.sync(days=1)
+
+    assert told.code == 4, told.out
+    assert all(cloud.tenant.photo(account) is not None for account in accounts)
+    pictures.with_name("elsewhere").rename(pictures / "floor 1")
+    assert nights.sync(days=1).totals["unchanged"] == 8
 
 
 def test_two_files_for_one_person_are_refused_with_both_names(nights: Nights, pictures: Path, cloud: Emulator) -> None:

@@ -11,7 +11,7 @@ from connector.model import Action, Conflict, Memory, Reason, Removed
 
 LEFT_OUT_REASONS = frozenset(
     {
-        *(Reason.OUT_OF_SCOPE, Reason.DISABLED, Reason.DELETED, Reason.SOURCE_UNREAD),
+        *(Reason.OUT_OF_SCOPE, Reason.DISABLED, Reason.DELETED, Reason.SOURCE_UNREAD, Reason.STILL_CHANGING),
         *(Reason.NOT_AN_IMAGE, Reason.DAMAGED, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.PLACEHOLDER),
     }
 )

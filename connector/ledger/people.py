@@ -10,6 +10,8 @@ from typing import NamedTuple
 from connector.ledger.codec import key, pack_print, unpack_print
 from connector.model import Fingerprint, Person, PersonState
 
+# Reasons that stand until the person is read whole again.
+UNREAD_REASONS = "('source-unread', 'still-changing')"
 _COLUMNS = (
     "id, context, name, upn, upn_key, mail, mail_key, sam_account_name, sam_key, employee_id, sid, anchor, is_contact"
 )
@@ -191,7 +193,9 @@ def _photo(row: sqlite3.Row) -> PhotoRow:
 
 def set_chosen(db: sqlite3.Connection, chosen: Sequence[tuple[str, str, str]]) -> None:
     """Store the choice: rows of (source sha256 or empty, reason or empty, person id)."""
-    change = "UPDATE people SET source_sha256 = ?, source_reason = ? WHERE id = ? AND source_reason <> 'source-unread'"
+    change = (
+        f"UPDATE people SET source_sha256 = ?, source_reason = ? WHERE id = ? AND source_reason NOT IN {UNREAD_REASONS}"
+    )
     db.executemany(change, chosen)
 
 

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from connector.ledger.codec import key
+from connector.ledger.people import UNREAD_REASONS
+from connector.model import Reason
 
 _CHUNK = 500
 # What decides beside the photos, and the columns that hold it.
@@ -16,7 +18,13 @@ IDENTITY = "objectGUID"
 
 
 def note_unread(
-    db: sqlite3.Connection, person_id: str, attributes: Collection[str], *, run: int, is_counted: bool
+    db: sqlite3.Connection,
+    person_id: str,
+    attributes: Collection[str],
+    *,
+    run: int,
+    is_counted: bool,
+    reason: Reason = Reason.SOURCE_UNREAD,
 ) -> None:
     """Make these the person's unread attributes; the brake counts those that a full reading missed, by its run.
 
@@ -30,15 +38,15 @@ def note_unread(
     renews = "DO UPDATE SET run = excluded.run" if is_counted else "DO NOTHING"
     insert = f"INSERT INTO unread_values VALUES (?, ?, ?) ON CONFLICT (person_id, attribute) {renews}"
     db.executemany(insert, [(person_id, name, run if is_counted else 0) for name in attributes])
-    _leave_or_take_back(db, person_id, is_unread=bool(attributes), run=run)
+    _leave_or_take_back(db, person_id, reason=reason if attributes else None, run=run)
 
 
-def _leave_or_take_back(db: sqlite3.Connection, person_id: str, *, is_unread: bool, run: int) -> None:
-    leave = "source_sha256 = '', source_reason = 'source-unread'"
-    if is_unread:
-        db.execute(f"UPDATE people SET {leave}, changed_run = ? WHERE id = ?", (run, person_id))
+def _leave_or_take_back(db: sqlite3.Connection, person_id: str, *, reason: Reason | None, run: int) -> None:
+    if reason:
+        leave = "UPDATE people SET source_sha256 = '', source_reason = ?, changed_run = ? WHERE id = ?"
+        db.execute(leave, (reason, run, person_id))
         return
-    change = "UPDATE people SET source_reason = '', changed_run = ? WHERE id = ? AND source_reason = 'source-unread'"
+    change = f"UPDATE people SET source_reason = '', changed_run = ? WHERE id = ? AND source_reason IN {UNREAD_REASONS}"
     db.execute(change, (run, person_id))
 
 
@@ -61,7 +69,7 @@ def empty(db: sqlite3.Connection, person_id: str, attributes: Collection[str], *
         "DELETE FROM unread_values WHERE person_id = ? AND attribute = ?", [(person_id, name) for name in attributes]
     )
     if db.execute("SELECT 1 FROM unread_values WHERE person_id = ?", (person_id,)).fetchone() is None:
-        _leave_or_take_back(db, person_id, is_unread=False, run=run)
+        _leave_or_take_back(db, person_id, reason=None, run=run)
 
 
 def drop_unasked(db: sqlite3.Connection, context: str, *, attributes: Sequence[str]) -> None:

@@ -27,29 +27,40 @@ def vanished(db: sqlite3.Connection) -> dict[str, tuple[int, int]]:
     return {row["attribute"]: (row["had"], row["lost"]) for row in db.execute(query)}
 
 
-def vanished_units(db: sqlite3.Connection, attribute: str, *, at_least: int, changes_run: int = 0) -> dict[str, int]:
+def vanished_units(
+    db: sqlite3.Connection, attribute: str, *, at_least: int, changes_run: int = 0, in_folders: bool = False
+) -> dict[str, int]:
     """Count, by the highest unit that holds them, the people of units in which everybody lost the attribute.
 
     A right that is taken away on one unit looks as if all below it had cleared their photos. Only a full reading can be
-    deceived so: what a run of changes (an earlier one, or `changes_run`) was told is cleared.
+    deceived so: what a run of changes (an earlier one, or `changes_run`) was told is cleared. `in_folders`: names are
+    those of files, and a unit is a folder, which may be a share that is gone.
     """
+    units_of = _folders if in_folders else _units
     had = f"SELECT name, live, gone_run FROM ({_HAD.format(condition='WHERE photos.attribute = ?')})"
     untold = "live = 0 AND gone_run <> ? AND gone_run NOT IN (SELECT id FROM runs WHERE mode = 'changes')"
     rows = db.execute(f"{had} WHERE {untold}", (attribute, changes_run))
-    lost = Counter(unit for row in rows for unit in _units(row["name"]))
+    lost = Counter(unit for row in rows for unit in units_of(row["name"]))
     found = {unit: count for unit, count in lost.items() if count >= at_least}
     for row in db.execute(f"{had} WHERE live > 0", (attribute,)):
         if not found:
             break
-        for unit in _units(row["name"]):
+        for unit in units_of(row["name"]):
             found.pop(unit, None)
-    return {unit: count for unit, count in found.items() if not any(above in found for above in _units(unit))}
+    return {unit: count for unit, count in found.items() if not any(above in found for above in units_of(unit))}
 
 
 def _units(name: str) -> Iterator[str]:
     """Yield the units above a DN, the nearest first."""
     while match := _FIRST_NAME.match(name):
         name = name[match.end() :]
+        yield name
+
+
+def _folders(name: str) -> Iterator[str]:
+    """Yield the folders above a file, the nearest first."""
+    while "/" in name:
+        name = name.rpartition("/")[0]
         yield name
 
 

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     DISABLED = "disabled"
     DELETED = "deleted"
     SOURCE_UNREAD = "source-unread"
+    STILL_CHANGING = "still-changing"
     NO_PHOTO = "no-photo"
     # the source picture
     NOT_AN_IMAGE = "not-an-image"

@@ -51,6 +51,10 @@ _PERSON: Mapping[Reason, Advice] = {
         "The source could not be read for this person",
         "The person was left untouched. Run `check`, mend what it names; the next run catches up.",
     ),
+    _R.STILL_CHANGING: Advice(
+        "The file was being written while it was read",
+        "Nothing to do; the next run sends it once it is whole. Fill the folder before the run, not during it.",
+    ),
     _R.NO_PHOTO: Advice(
         "No photo in the source",
         "Put a picture into one of the attributes of `LDAP_PHOTO_ATTRIBUTES` (or into the folder). "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from connector.model import Person, PersonState, SourcePhoto
+from connector.model import Person, PersonState, Reason, SourcePhoto
 
 
 class Mode(StrEnum):
@@ -27,8 +27,8 @@ class PersonRead:
 
     `cleared` names photo attributes, and what of DECIDING, the source *explicitly* reported as emptied. What is missing
     without that may merely be unreadable: a value that was known stands. `unread` names photo attributes where there is
-    something that could not be read. `stands_in`: the anchor is the objectGUID, because the entry shows no
-    mS-DS-ConsistencyGuid.
+    something that could not be read, for `unread_reason`. `stands_in`: the anchor is the objectGUID, because the entry
+    shows no mS-DS-ConsistencyGuid.
     """
 
     person: Person
@@ -36,6 +36,7 @@ class PersonRead:
     cleared: frozenset[str] = frozenset()
     unread: frozenset[str] = frozenset()
     stands_in: bool = False
+    unread_reason: Reason = Reason.SOURCE_UNREAD
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What if the pictures lie in a folder? Each is named after its person; the folder is read whole every night."""
+"""Read pictures that are named after people from a folder, whole every night."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import os
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
-from connector.model import MatchRule, Person, SourcePhoto
+from connector.model import MatchRule, Person, Reason, SourcePhoto
 from connector.sources import Cookie, Mode, Page, PersonRead, Reading
 from connector.sources.listing import SHOWN, Listing, folded, unreadable
 
 CONTEXT = "folder"
 ATTRIBUTE = "file"
-ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"})
-# A file that changed so lately may still be on its way here: it is left for the next night.
+# A file that changed so lately may still be on its way here: it is looked at twice, so long apart.
 SETTLED_SECONDS = 60.0
+SECOND_LOOK_SECONDS = 3.0
 # No picture is larger; what is, is read so far that it is told as too large.
 MOST_BYTES = 20_000_001
 PAGE_FILES, PAGE_BYTES = 50, 50_000_000
@@ -27,7 +26,8 @@ PAGE_FILES, PAGE_BYTES = 50, 50_000_000
 class FolderSource:
     """Read pictures named by UPN, mail, employee ID or sAMAccountName, in a folder and those below it.
 
-    Symbolic links are not followed. A folder that cannot be read to its last file raises Unreachable, so that
+    A file named after a person is that person's, whatever its ending; several with equal bytes are one. Symbolic links
+    are not followed. A folder that cannot be read to its last file raises Unreachable, so that
     nobody's photo counts as cleared by a read that was cut short.
     """
 
@@ -57,11 +57,10 @@ class FolderSource:
         """Read these people's files again; whoever has none any more has none in a folder that was listed anew."""
         keys = [person_id.removeprefix(f"{CONTEXT}:") for person_id in person_ids]
         listed = self._listing_for(keys)
-        for key in keys:
-            names = listed.names(key)
-            yield (
-                self._read(key, names) if names else PersonRead(self._person(key, key), cleared=frozenset({ATTRIBUTE}))
-            )
+        filed = {key: listed.names(key) for key in keys}
+        for key in (key for key, names in filed.items() if not names):
+            yield PersonRead(self._person(key, key), cleared=frozenset({ATTRIBUTE}))
+        yield from self._reads(listed, ((key, names) for key, names in filed.items() if names))
 
     def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
         """Yield which of these people have a file now."""
@@ -76,7 +75,7 @@ class FolderSource:
         """Find the person whose file has this name, with or without its ending."""
         listed, key = self._list(), folded(name)
         key = key if len(listed.names(key)) == 1 else listed.key_of(name)
-        return [self._read(key, listed.names(key))] if key else []
+        return list(self._reads(listed, [(key, listed.names(key))])) if key else []
 
     def close(self) -> None:
         """Forget the listing."""
@@ -86,7 +85,7 @@ class FolderSource:
 
     def _list(self) -> Listing:
         self.close()
-        self._listed = Listing(self._folder, ENDINGS)
+        self._listed = Listing(self._folder, self._may_name)
         return self._listed
 
     def _listing_for(self, keys: Sequence[str]) -> Listing:
@@ -97,12 +96,21 @@ class FolderSource:
         return self._list()
 
     def _is_there(self, names: Sequence[str]) -> bool:
-        return len(names) == 1 and (self._folder / names[0]).exists()
+        return bool(names) and all((self._folder / name).exists() for name in names)
+
+    def _may_name(self, key: str) -> bool:
+        """Return True if a file without a picture's ending may be named after a person: not every text is."""
+        return "@" in key if self._key in (MatchRule.UPN, MatchRule.MAIL) else bool(key)
 
     def _notice(self, listing: Listing) -> str:
         notices = []
-        if count := listing.count_duplicates():
-            named = "; ".join(" and ".join(names) for names in islice(listing.duplicates(), SHOWN))
+        shown: list[str] = []
+        count = 0
+        for names in (names for names in listing.several() if not self._are_equal(names)):
+            count += 1
+            shown += [" and ".join(names)] if count <= SHOWN else []
+        if count:
+            named = "; ".join(shown)
             notices.append(f"{count} people have several files, of which none is used: {named}. Leave one of each.")
         if count := listing.nameless:
             named = "; ".join(listing.nameless_shown)
@@ -110,35 +118,62 @@ class FolderSource:
         return " ".join(notices)
 
     def _pages(self, listing: Listing) -> Iterator[Page]:
-        for page in _in_pages(self._read(key, names) for key, names in listing.people()):
+        for page in _in_pages(self._reads(listing, listing.people())):
             yield Page(page)
         if not self._folder.is_dir():
             raise unreadable(self._folder, "it went away while it was read")
         yield Page([], complete=True)
 
-    def _read(self, key: str, names: Sequence[str]) -> PersonRead:
-        person = self._person(key, " | ".join(names))
-        content_bytes = self._bytes(self._folder / names[0]) if len(names) == 1 else None
-        if content_bytes is None:
-            return PersonRead(person, unread=frozenset({ATTRIBUTE}))
-        return PersonRead(person, (SourcePhoto(ATTRIBUTE, content_bytes),))
+    def _reads(self, listing: Listing, people: Iterable[tuple[str, list[str]]]) -> Iterator[PersonRead]:
+        """Yield each of these people; whose file changed just now comes last, after a second look."""
+        for key, names in people:
+            path = self._file(names)
+            state = _state(path) if path else ""
+            if _changed_just_now(state):
+                listing.put_off(key, state, time.monotonic())
+            else:
+                yield self._read(key, names, path)
+        for key, state, at in listing.take_put_off():
+            time.sleep(max(0.0, at + SECOND_LOOK_SECONDS - time.monotonic()))
+            names = listing.names(key)
+            path = self._file(names)
+            if path is None or _state(path) != state:
+                yield self._unread(key, names, Reason.STILL_CHANGING)
+            else:
+                yield self._read(key, names, path)
 
-    def _bytes(self, path: Path) -> bytes | None:
-        """Return a file's bytes; None while it is being written, or cannot be read (a lock, a right)."""
+    def _file(self, names: Sequence[str]) -> Path | None:
+        """Return the file of a person; None where there are several that differ."""
+        return self._folder / names[0] if len(names) == 1 or self._are_equal(names) else None
+
+    def _are_equal(self, names: Sequence[str]) -> bool:
+        """Return True if all these files hold the same bytes."""
+        paths = [self._folder / name for name in names]
         try:
-            with path.open("rb") as stream:
-                before = os.fstat(stream.fileno())
-                content_bytes = stream.read(min(MOST_BYTES, before.st_size + 1))  # so much is set aside at once
-                after = os.fstat(stream.fileno())
+            if len({path.stat().st_size for path in paths}) > 1:
+                return False
+            return len({_digest(path) for path in paths}) == 1
         except OSError:
-            return None
-        is_settled = abs(time.time() - after.st_mtime) >= SETTLED_SECONDS
-        is_same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
-        return content_bytes if is_settled and is_same else None
+            return False
+
+    def _read(self, key: str, names: Sequence[str], path: Path | None) -> PersonRead:
+        if path is None:
+            return self._unread(key, names, Reason.SOURCE_UNREAD)
+        try:
+            content_bytes, is_same = _contents(path)
+        except OSError:  # a lock, a right
+            return self._unread(key, names, Reason.SOURCE_UNREAD)
+        if not is_same:
+            return self._unread(key, names, Reason.STILL_CHANGING)
+        return PersonRead(self._person(key, names[0]), (SourcePhoto(ATTRIBUTE, content_bytes),))
+
+    def _unread(self, key: str, names: Sequence[str], reason: Reason) -> PersonRead:
+        person = self._person(key, " | ".join(names))
+        return PersonRead(person, unread=frozenset({ATTRIBUTE}), unread_reason=reason)
 
     def _person(self, key: str, name: str) -> Person:
-        exact = unicodedata.normalize("NFC", Path(name).stem)  # an employee ID is compared with its letter case
-        value = exact if folded(exact) == key else key
+        exact = unicodedata.normalize("NFC", Path(name).name)[: len(key)]
+        value = exact if folded(exact) == key else key  # an employee ID is compared with its letter case
         named = {rule: value if rule is self._key else "" for rule in MatchRule}
         return Person(
             id=f"{CONTEXT}:{key}",
@@ -148,6 +183,33 @@ class FolderSource:
             employee_id=named[MatchRule.EMPLOYEE_ID],
             sam_account_name=named[MatchRule.SAM_ACCOUNT_NAME],
         )
+
+
+def _state(path: Path) -> str:
+    """Return what a look at a file shows of it: when it was changed, and its size; empty where it cannot be seen."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return ""
+    return f"{seen.st_mtime_ns} {seen.st_size}"
+
+
+def _changed_just_now(state: str) -> bool:
+    return bool(state) and abs(time.time() - int(state.split()[0]) / 1e9) < SETTLED_SECONDS
+
+
+def _contents(path: Path) -> tuple[bytes, bool]:
+    """Return a file's bytes, and whether it stayed as it was while they were read; raise OSError."""
+    with path.open("rb") as stream:
+        before = os.fstat(stream.fileno())
+        content_bytes = stream.read(min(MOST_BYTES, before.st_size + 1))  # so much is set aside at once
+        after = os.fstat(stream.fileno())
+    return content_bytes, (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _in_pages(events: Iterable[PersonRead]) -> Iterator[list[PersonRead]]:

@@ -1,81 +1,132 @@
-"""Which files are in a folder, and whose? A list by person in a temporary SQLite file, so that memory stays small."""
+"""List the files of a folder by person, in a temporary SQLite file, so that memory stays small."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
 from connector.errors import Unreachable
 from connector.model import fold
+from connector.model.formats import readable_endings
 
 _FIX = "Check FOLDER_PATH and the rights on it and on everything below; nothing was changed for anybody."
 
 
 SHOWN = 10  # so many names stand in a notice
+# Folders and files of file servers and desktops, beside all whose names begin with a dot: snapshots, waste, indexes.
+_SYSTEM = frozenset(
+    {
+        *("#recycle", "#snapshot", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "~snapshot", "$recycle.bin"),
+        *("lost+found", "system volume information", "recycler", "found.000", "network trash folder"),
+        *("temporary items", "thedesktopdb", "thevolumesettingsfolder", "thefindbyfolder", "__macosx"),
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),
+    }
+)
+# Endings that say what a file is, though it is no picture that can be read here.
+_OTHER_ENDINGS = frozenset(
+    {
+        *(".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".jpf", ".psd", ".svg", ".ico", ".raw", ".cr2", ".cr3"),
+        *(".nef", ".arw", ".dng", ".orf", ".pdf", ".doc", ".docx", ".pptx", ".txt", ".csv", ".html", ".htm", ".xmp"),
+        *(".zip", ".mp4", ".mov", ".bak", ".old", ".tmp", ".part", ".crdownload", ".filepart"),
+    }
+)
+_MOUNT_POINT = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT, a junction of Windows
 
 
 class Listing:
     """Hold the names of a folder's files by the key that each is filed under: Unicode NFC without letter case.
 
-    Names are relative, with slashes. Hidden files are left out, symbolic links are not followed. Raises Unreachable
-    where the folder, or one below it, cannot be listed to its end.
+    Names are relative, with slashes. Hidden and system files and folders are left out, symbolic links and junctions
+    are not followed. A file that no picture's ending has counts where its person has no other one, and where
+    `may_name` takes its name for a person's. Raises Unreachable where the folder, or one below it, cannot be listed
+    to its end.
     """
 
-    def __init__(self, folder: Path, endings: Collection[str]) -> None:
+    def __init__(self, folder: Path, may_name: Callable[[str], bool]) -> None:
         self.nameless = 0  # files whose names are not UTF-8, so that nobody can be told by them
         self.nameless_shown: list[str] = []
         # without a name it is a file of its own in the temporary folder, which nobody else sees and which goes with it
         self._db = sqlite3.connect("")
         try:
-            self._db.execute("CREATE TABLE files (key TEXT, name TEXT, PRIMARY KEY (key, name)) WITHOUT ROWID")
+            self._db.execute(
+                "CREATE TABLE files (key TEXT, other INT, name TEXT, PRIMARY KEY (key, other, name)) WITHOUT ROWID"
+            )
+            self._db.execute("CREATE TABLE waiting (key TEXT PRIMARY KEY, state TEXT, at REAL) WITHOUT ROWID")
             with self._db:
-                self._db.executemany("INSERT INTO files VALUES (?, ?)", self._found(folder, endings))
+                self._db.executemany("INSERT INTO files VALUES (?, ?, ?)", self._found(folder, may_name))
         except sqlite3.Error as error:
             raise unreadable(folder, f"the list of its files cannot be kept ({error})") from error
 
     def names(self, key: str) -> list[str]:
         """Return the files of one person."""
-        return [name for (name,) in self._db.execute("SELECT name FROM files WHERE key = ?", (key,))]
+        rows = self._db.execute("SELECT key, other, name FROM files WHERE key = ? ORDER BY other, name", (key,))
+        return next((names for _, names in _by_person(rows)), [])
 
     def key_of(self, name: str) -> str:
         """Return the key under which a file is filed; empty for a file that is not there."""
-        row = self._db.execute("SELECT key FROM files WHERE key = ? AND name = ?", (folded(Path(name).stem), name))
+        key, _ = _filed(name, readable_endings())
+        row = self._db.execute("SELECT key FROM files WHERE key = ? AND name = ?", (key, name))
         return str((row.fetchone() or ("",))[0])
 
     def people(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield who has files, in the order of the keys."""
-        rows = self._db.execute("SELECT key, name FROM files ORDER BY key, name")
-        for key, group in groupby(rows, key=lambda row: str(row[0])):
-            yield key, [name for _, name in group]
+        """Yield each person who has files, in the order of the keys."""
+        return _by_person(self._db.execute("SELECT key, other, name FROM files ORDER BY key, other, name"))
 
-    def duplicates(self) -> Iterator[list[str]]:
+    def several(self) -> Iterator[list[str]]:
         """Yield the files of people who have more than one."""
         return (names for _, names in self.people() if len(names) > 1)
 
-    def count_duplicates(self) -> int:
-        """Count the people who have more than one file."""
-        query = "SELECT COUNT(*) FROM (SELECT 1 FROM files GROUP BY key HAVING COUNT(*) > 1)"
-        count: int = self._db.execute(query).fetchone()[0]
-        return count
+    def put_off(self, key: str, state: str, at: float) -> None:
+        """Note that a person's file has to be looked at again, and how it looked at that time."""
+        self._db.execute("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?)", (key, state, at))
+
+    def take_put_off(self) -> Iterator[tuple[str, str, float]]:
+        """Yield whose files have to be looked at again, and forget them."""
+        while row := self._db.execute("SELECT key, state, at FROM waiting ORDER BY at LIMIT 1").fetchone():
+            self._db.execute("DELETE FROM waiting WHERE key = ?", (row[0],))
+            yield row[0], row[1], row[2]
 
     def close(self) -> None:
         """Drop it."""
         self._db.close()
 
-    def _found(self, folder: Path, endings: Collection[str]) -> Iterator[tuple[str, str]]:
+    def _found(self, folder: Path, may_name: Callable[[str], bool]) -> Iterator[tuple[str, int, str]]:
+        endings = readable_endings()
         for path in _walk(folder):
-            if path.suffix.lower() not in endings or path.name.startswith("."):
-                continue
             name = path.relative_to(folder).as_posix()
             if _is_unicode(name):
-                yield folded(path.stem), name
-                continue
-            self.nameless += 1
-            if self.nameless <= SHOWN:
-                self.nameless_shown.append(os.fsencode(name).decode("utf-8", "backslashreplace"))
+                key, is_other = _filed(path.name, endings)
+                if not is_other or may_name(key):
+                    yield key, int(is_other), name
+            elif path.suffix.lower() in endings:
+                self.nameless += 1
+                if self.nameless <= SHOWN:
+                    self.nameless_shown.append(os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
+def _by_person(rows: Iterable[tuple[str, int, str]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each person's files: those with a picture's ending, or where there are none, the others."""
+    for key, group in groupby(rows, key=lambda row: row[0]):
+        files = list(group)
+        yield key, [name for _, other, name in files if other == files[0][1]]
+
+
+def _filed(name: str, endings: Collection[str]) -> tuple[str, bool]:
+    """Return the key of a file, and whether it has another ending than a readable picture.
+
+    What follows the last dot of `anna@contoso.com` is no ending; `anna.jpg.bak` is filed under `anna`.
+    """
+    path = Path(name)
+    ending = path.suffix.lower()
+    if ending in endings:
+        return folded(path.stem), False
+    if Path(path.stem).suffix.lower() in endings:
+        return folded(Path(path.stem).stem), True
+    is_ending = ending in _OTHER_ENDINGS or "@" not in path.stem
+    return folded(path.stem if is_ending else path.name), True
 
 
 def folded(name: str) -> str:
@@ -85,23 +136,33 @@ def folded(name: str) -> str:
 
 def unreadable(folder: Path | str, why: str) -> Unreachable:
     """Say that a folder could not be read to its last file."""
-    return Unreachable("folder", f"{folder} could not be read: {why}.", _FIX)
+    shown = str(folder)
+    shown = shown if len(shown) <= 300 else f"{shown[:200]}…{shown[-99:]}"
+    return Unreachable("folder", f"{shown} could not be read: {why}.", _FIX)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield every regular file below a folder; no list of all names is ever held."""
+    """Yield every regular file below a folder, but for the system's; no list of all names is ever held."""
     waiting = [os.fspath(folder)]
     while waiting:
         place = waiting.pop()
         try:
             with os.scandir(place) as entries:
                 for entry in entries:
+                    if entry.name.startswith(".") or entry.name.lower() in _SYSTEM:
+                        continue
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+                        if not _is_junction(entry):
+                            waiting.append(entry.path)
                     elif entry.is_file(follow_symlinks=False):
                         yield Path(entry.path)
         except OSError as error:
             raise unreadable(place, error.strerror or str(error)) from error
+
+
+def _is_junction(entry: os.DirEntry[str]) -> bool:
+    """Return True for a folder of Windows that stands for another one, perhaps one above it."""
+    return getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) == _MOUNT_POINT
 
 
 def _is_unicode(name: str) -> bool:

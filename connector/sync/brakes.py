@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connector.config import SourceKind
 from connector.decide.brakes import VANISHED_FROM, Limits, PlanCounts, Vanished, check_brakes
 from connector.errors import BrakeError
 from connector.ledger.matching import count_matched, count_rematched, count_settled, settle_matches
@@ -65,7 +66,8 @@ def _vanished(night: Night) -> dict[str, Vanished]:
         counts[name] = Vanished(had, gone)
         if VANISHED_FROM <= gone < had:
             told = night.run if night.modes == {Mode.CHANGES} else 0
-            units = vanished_units(night.db, name, at_least=VANISHED_FROM, changes_run=told)
+            in_folders = night.settings.source is SourceKind.FOLDER
+            units = vanished_units(night.db, name, at_least=VANISHED_FROM, changes_run=told, in_folders=in_folders)
             counts |= {f"{name} below {unit}": Vanished(count, count) for unit, count in units.items()}
     return counts
 

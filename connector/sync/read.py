@@ -213,7 +213,7 @@ def _save_read(night: Night, event: PersonRead, found: Sequence[tuple[str, str]]
     people_rows.save_person(night.db, person, context=context, run=night.run)
     people_rows.save_photos(night.db, person.id, found, keep=missing, run=night.run)
     is_counted = mode is Mode.FULL and night.settings.source is not SourceKind.FOLDER
-    note_unread(night.db, person.id, missing, run=night.run, is_counted=is_counted)
+    note_unread(night.db, person.id, missing, run=night.run, is_counted=is_counted, reason=event.unread_reason)
 
 
 def _leave_unseen(night: Night, context: str, *, are_cleared: bool) -> None:
