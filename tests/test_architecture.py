@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "targets": WORDS | {"config", "cloud"},
     "photo": WORDS,
     "decide": WORDS,
-    "ledger": WORDS,
+    "ledger": WORDS | {"decide"},
     "report": WORDS | {"config", "ledger"},
 }
 WORKSHOP = WORDS | set(MAY_IMPORT)

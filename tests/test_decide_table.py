@@ -337,6 +337,7 @@ def left_out() -> Iterator[Any]:
             assert f"`{reason}`" in result
     unmatched = {MatchState.NONE: Reason.NO_ACCOUNT, MatchState.AMBIGUOUS: Reason.AMBIGUOUS_MATCH}
     unmatched[MatchState.DISPUTED] = Reason.ANCHOR_DISPUTED
+    unmatched[MatchState.CLOUD_MANAGED] = Reason.CLOUD_MANAGED
     for match, reason in unmatched.items():
         for source in (PHOTO, Source.cleared()):
             case = Case(person_id="ann", source=source, match=match)

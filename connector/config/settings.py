@@ -8,7 +8,7 @@ from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from connector.config import values as v
-from connector.model import Conflict, MatchRule, Removed
+from connector.model import CloudManaged, Conflict, MatchRule, Removed
 
 
 def default_state_dir() -> Path:
@@ -128,6 +128,11 @@ class Settings(BaseModel):
         Conflict.SOURCE,
         description="The cloud photo is somebody else's doing: `source` wins, `cloud` wins, or `report` (as `cloud`, "
         "listed every night).",
+    )
+    sync_cloud_managed: CloudManaged = Field(
+        CloudManaged.LEAVE,
+        description="An account with an immutable ID that is not synced from a directory (its source of authority is "
+        "the cloud): `leave` it alone (skip `cloud-managed`, listed once), or `follow` the source as for any other.",
     )
     sync_removed: Removed = Field(
         Removed.KEEP,

@@ -21,12 +21,16 @@ UNSEEN = CloudView(ViewKind.NOT_ASKED)
 
 
 class MatchState(StrEnum):
-    """Say whether exactly one account was found; DISPUTED: the SID of the one found is another person's."""
+    """Say whether exactly one account was found.
+
+    DISPUTED: the SID of the one found is another person's. CLOUD_MANAGED: it is left alone, being managed in the cloud.
+    """
 
     OK = "ok"
     NONE = "none"
     AMBIGUOUS = "ambiguous"
     DISPUTED = "disputed"
+    CLOUD_MANAGED = "cloud-managed"
 
 
 class Becomes(StrEnum):

@@ -11,6 +11,12 @@ from connector.decide.settle import STANDS_UNDER_SOURCE, Settled
 from connector.model import Action, Conflict, Memory, Presence, Reason, Removed
 
 IMPROVE_AGAIN = timedelta(days=30)
+MATCH_REASONS = {
+    MatchState.NONE: Reason.NO_ACCOUNT,
+    MatchState.AMBIGUOUS: Reason.AMBIGUOUS_MATCH,
+    MatchState.DISPUTED: Reason.ANCHOR_DISPUTED,
+    MatchState.CLOUD_MANAGED: Reason.CLOUD_MANAGED,
+}
 
 
 def decide(case: Case, policy: Policy, now: datetime) -> Decision:
@@ -48,12 +54,8 @@ def needs_look(case: Case, policy: Policy) -> bool:
 def _before_the_rows(case: Case) -> Decision | None:
     if case.source.left_out is not None:
         return Decision(Action.SKIP, case.source.left_out)
-    if case.match is MatchState.NONE:
-        return Decision(Action.SKIP, Reason.NO_ACCOUNT)
-    if case.match is MatchState.AMBIGUOUS:
-        return Decision(Action.SKIP, Reason.AMBIGUOUS_MATCH)
-    if case.match is MatchState.DISPUTED:
-        return Decision(Action.SKIP, Reason.ANCHOR_DISPUTED)
+    if case.match is not MatchState.OK:
+        return Decision(Action.SKIP, MATCH_REASONS[case.match])
     if case.failed is not None:
         return Decision(Action.FAIL, case.failed)
     if case.settled is Settled.WAIT:

@@ -17,9 +17,9 @@ from connector.doctor.finding import Seen, fail, ok, warn
 from connector.doctor.visit import Visit
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
-from connector.ledger.matching import count_matched, match_people
+from connector.ledger.matching import count_matched, left_managed, match_people
 from connector.ledger.store import open_ledger, transaction
-from connector.model import Account, MatchRule, Person, fold
+from connector.model import Account, CloudManaged, MatchRule, Person, fold
 
 # About twenty pages; in a bigger tenant the sample's accounts are asked for by anchor and UPN.
 MOST_LISTED = 20_000
@@ -40,8 +40,10 @@ def look_at_match(visit: Visit) -> Iterator[Seen]:
         _match(db, visit, accounts)
         people, matched = count_matched(db)
         left = _left(db)
+        managed = left_managed(db, EXAMPLES)
     of_whom = f"of the first {people}" if people < visit.scope_count or visit.scope_cut else f"of {people}"
     how = "all accounts were listed" if listed else "accounts asked for by anchor and UPN, the tenant being large"
+    yield from _managed(*managed)
     told = f"{matched} {of_whom} people have an account ({how})"
     if not left:
         yield ok(told)
@@ -53,15 +55,28 @@ def look_at_match(visit: Visit) -> Iterator[Seen]:
     yield (warn if matched else fail)(examples, _FIX)
 
 
+def _managed(count: int, examples: Sequence[str], is_any_synced: bool) -> Iterator[Seen]:
+    """Name who is left alone because the account is managed in the cloud."""
+    if not count:
+        return
+    told = f"{count} people are left alone, their accounts being managed in the cloud: {'; '.join(examples)}"
+    if is_any_synced:
+        yield ok(f"{told} (SYNC_CLOUD_MANAGED=follow takes them in)")
+        return
+    cure = "If another service than Entra Connect makes the accounts, set SYNC_CLOUD_MANAGED=follow."
+    yield warn(f"none of the accounts looked at is synced from a directory, so {told}", cure)
+
+
 def _match(db: sqlite3.Connection, visit: Visit, accounts: Sequence[Account]) -> None:
     settings = visit.settings
     from_folder = settings.source is SourceKind.FOLDER
     rules = (settings.folder_key,) if from_folder else (MatchRule.ANCHOR, *settings.match_fallback)
+    leaves = settings.sync_cloud_managed is CloudManaged.LEAVE
     with transaction(db):
         for person in visit.sample:
             people_rows.save_person(db, person, context="", run=1)
         account_rows.save_accounts(db, accounts, run=1)
-        match_people(db, rules, from_folder=from_folder, check_sid=settings.match_check_sid)
+        match_people(db, rules, from_folder=from_folder, check_sid=settings.match_check_sid, leave_managed=leaves)
 
 
 def _left(db: sqlite3.Connection) -> list[str]:

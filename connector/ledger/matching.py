@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 
-from connector.model import MatchRule
+from connector.model import MatchRule, Reason
 
 # What must be equal. Anchors are case-sensitive (base64); names are folded.
 _EQUAL = {
@@ -25,14 +25,23 @@ _FALLBACK = {
     MatchRule.MAIL: "a.is_synced AND a.immutable_id = ''",
 }
 
+# It came from a directory, and none is its source of authority today.
+_MANAGED = "a.immutable_id <> '' AND NOT a.is_synced AND NOT a.is_guest"
+
 
 def match_people(
-    db: sqlite3.Connection, rules: Sequence[MatchRule], *, from_folder: bool = False, check_sid: bool = True
+    db: sqlite3.Connection,
+    rules: Sequence[MatchRule],
+    *,
+    from_folder: bool = False,
+    check_sid: bool = True,
+    leave_managed: bool = False,
 ) -> None:
     """Give each person in scope the account that the first fitting rule finds, or the problem that there is.
 
     From a folder any account may be taken; from LDAP only what the contract's MATCH_FALLBACK allows.
     Contacts are matched to guests, by mail. With `check_sid` nobody gets an account whose SID is somebody else's.
+    With `leave_managed` an account that is managed in the cloud is found and left alone.
     """
     db.execute("DROP TABLE IF EXISTS temp.matched")
     db.execute("CREATE TEMP TABLE matched (person_id TEXT PRIMARY KEY, account_id TEXT, rule TEXT, problem TEXT)")
@@ -45,6 +54,9 @@ def match_people(
             _refuse_shared_anchors(db)
         _apply_rule(db, rule, extra)
     _apply_rule(db, MatchRule.MAIL, "p.is_contact AND a.is_guest")
+    if leave_managed:
+        managed = f"problem = '' AND account_id IN (SELECT a.id FROM accounts a WHERE {_MANAGED})"
+        db.execute(f"UPDATE matched SET problem = '{Reason.CLOUD_MANAGED}' WHERE {managed}")
     _store(db)
 
 
@@ -146,6 +158,15 @@ def count_matched(db: sqlite3.Connection) -> tuple[int, int]:
     query = "SELECT COUNT(*), COALESCE(SUM(account_id <> ''), 0) FROM people WHERE state = 'in-scope'"
     people, matched = db.execute(query).fetchone()
     return people, matched
+
+
+def left_managed(db: sqlite3.Connection, examples: int = 5) -> tuple[int, list[str], bool]:
+    """Return how many people are left alone as cloud-managed, some of their UPNs, and True if any account is synced."""
+    where = f"FROM people WHERE state = 'in-scope' AND match_problem = '{Reason.CLOUD_MANAGED}'"
+    count: int = db.execute(f"SELECT COUNT(*) {where}").fetchone()[0]
+    rows = db.execute(f"SELECT upn, name {where} ORDER BY upn, name LIMIT ?", (examples,))
+    names = [row["upn"] or row["name"] for row in rows]
+    return count, names, bool(db.execute("SELECT EXISTS (SELECT 1 FROM accounts WHERE is_synced)").fetchone()[0])
 
 
 def count_settled(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> int:

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from connector.decide.case import Policy
 from connector.ledger.codec import pack_time
 from connector.ledger.facts import teach_both_pictures
-from connector.model import Action, Outcome, Reason
+from connector.ledger.rules import JOIN_RULES, fill_rules
+from connector.model import Action, Conflict, Outcome, Reason, Removed
 
 _TOTALS = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed")
 _COUNTED_AS = {
@@ -103,11 +105,15 @@ def drop_returned(db: sqlite3.Connection, run: int) -> None:
     )
 
 
-def save_standing(db: sqlite3.Connection, run: int, target: str, *, report_conflicts: bool) -> None:
+def save_standing(
+    db: sqlite3.Connection, run: int, target: str, *, report_conflicts: bool, removes: bool = False
+) -> None:
     """Open and close what stands: people who are skipped for what they are, and conflicts to be listed each night."""
+    conflict = Conflict.REPORT if report_conflicts else Conflict.SOURCE
+    fill_rules(db, Policy(conflict=conflict, removed=Removed.REMOVE if removes else Removed.KEEP))
     teach_both_pictures(db)
     db.execute("DROP TABLE IF EXISTS temp.stands")
-    db.execute(_STANDS, {"target": target, "report": report_conflicts, "run": run})
+    db.execute(_STANDS, {"target": target, "run": run})
     db.execute("CREATE INDEX temp.stands_person ON stands (person_id)")
     same = f"s.person_id = o.person_id AND ({_words('s')}) = ({_words('o')})"
     db.execute(
@@ -128,19 +134,17 @@ def _words(table: str) -> str:
     return ", ".join(f"{table}.{name}" for name in names)
 
 
-_STANDS = """
+_IS_SKIPPED = """(p.context IN (SELECT name FROM unread) OR p.source_reason NOT IN ('', 'no-photo')
+    OR p.match_problem <> '' OR r.account_id IS NOT NULL)"""
+_STANDS = f"""
 CREATE TEMP TABLE stands AS
 SELECT p.id AS person_id, p.name, p.upn, p.account_id, p.source_sha256,
-  CASE WHEN p.match_problem = '' AND r.account_id IS NULL AND m.presence IS NOT NULL
-            AND (m.presence <> 'ours' OR m.policy = 'kept') THEN 'keep' ELSE 'skip' END AS action,
+  CASE WHEN {_IS_SKIPPED} THEN 'skip' ELSE q.action END AS action,
   CASE WHEN p.context IN (SELECT name FROM unread) THEN 'source-unread'
        WHEN p.source_reason NOT IN ('', 'no-photo') THEN p.source_reason
        WHEN p.match_problem <> '' THEN p.match_problem
        WHEN r.account_id IS NOT NULL THEN r.reason
-       WHEN p.source_reason = 'no-photo' AND m.presence = 'ours' THEN 'source-removed'
-       WHEN m.presence IN ('theirs', 'cleared') AND p.source_sha256 <> '' AND m.restored THEN 'restored'
-       WHEN m.presence IN ('theirs', 'cleared') AND p.source_sha256 <> '' THEN 'conflict-standing'
-       ELSE 'no-photo' END AS reason,
+       ELSE q.reason END AS reason,
   COALESCE(CASE WHEN p.source_reason NOT IN ('', 'no-photo') THEN
        (SELECT k.detail FROM photos f JOIN pictures k ON k.source_sha256 = f.source_sha256
         WHERE f.person_id = p.id AND f.gone_run IS NULL AND k.refused = p.source_reason LIMIT 1)
@@ -148,17 +152,17 @@ SELECT p.id AS person_id, p.name, p.upn, p.account_id, p.source_sha256,
        WHEN m.presence IN ('theirs', 'cleared') AND NOT m.restored AND p.source_sha256 <> '' THEN
        both_pictures(k.whole_print, p.source_sha256, m.presence, m.read_print, m.read_sha256, m.tag, m.looked_at)
        END, '') AS detail,
-  COALESCE(m.presence IN ('theirs', 'cleared') AND NOT m.restored AND p.source_sha256 <> '' AND :report, 0) AS conflict
+  CASE WHEN {_IS_SKIPPED} THEN 0 ELSE q.conflict END AS conflict
 FROM people p
 LEFT JOIN pictures k ON k.source_sha256 = p.source_sha256
 LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id AND p.account_id <> ''
 LEFT JOIN refusals r ON r.target = :target AND r.account_id = p.account_id AND r.source_sha256 = p.source_sha256
+{JOIN_RULES}
 WHERE p.state = 'in-scope' AND p.context <> 'guests'
   AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run = :run AND o.target = :target AND o.person_id = p.id)
   AND NOT EXISTS (SELECT 1 FROM others x WHERE x.target = :target AND x.account_id = p.account_id)
-  AND (p.context IN (SELECT name FROM unread) OR p.source_reason <> '' OR p.match_problem <> ''
-       OR r.account_id IS NOT NULL
-       OR (m.presence IN ('theirs', 'cleared') AND :report))
+  AND ({_IS_SKIPPED}
+       OR (q.is_told AND (p.source_sha256 <> '' OR p.source_reason = 'no-photo')))
 """
 
 
@@ -204,10 +208,11 @@ def outcomes_of(db: sqlite3.Connection, run: RunRow) -> Iterator[Outcome]:
     query = """
         SELECT * FROM standing s
         WHERE s.from_run <= :run AND (s.until_run IS NULL OR s.until_run > :run)
+          AND (s.reason <> :once OR s.from_run = :run)
           AND NOT EXISTS (SELECT 1 FROM outcomes o
                           WHERE o.run = :run AND o.person_id = s.person_id AND o.target = s.target)
         ORDER BY s.person_id, s.target"""
-    for row in db.execute(query, {"run": run.id}):
+    for row in db.execute(query, {"run": run.id, "once": Reason.CLOUD_MANAGED}):
         yield _outcome(row)
 
 

@@ -7,14 +7,16 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from connector.decide.case import Policy
 from connector.ledger.codec import unpack_print
 from connector.ledger.memory import to_intent, to_memory
 from connector.ledger.people import PictureRow, to_person
-from connector.model import Account, Intent, Memory, Person
+from connector.ledger.rules import JOIN_RULES, fill_rules
+from connector.model import Account, Conflict, Intent, Memory, Person, Removed
 
 # A person takes part where the read was whole, the account is certain and the picture can be judged.
-_TAKES_PART = """p.state = 'in-scope' AND p.account_id <> '' AND p.context NOT IN (SELECT name FROM unread)
-    AND (p.source_sha256 <> '' OR p.source_reason = 'no-photo')
+_TAKES_PART = """p.state = 'in-scope' AND p.account_id <> '' AND p.match_problem = ''
+    AND p.context NOT IN (SELECT name FROM unread) AND (p.source_sha256 <> '' OR p.source_reason = 'no-photo')
     AND NOT EXISTS (SELECT 1 FROM others o WHERE o.target = :target AND o.account_id = p.account_id)"""
 _JOINED = """people p
     LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id
@@ -25,10 +27,7 @@ _ADD = "INSERT OR IGNORE INTO work (target, person_id, due)"
 _DIFFERS = """(
     i.account_id IS NOT NULL
     OR (t.retry IS NOT NULL AND (m.account_id IS NOT NULL OR p.source_sha256 <> ''))
-    OR (r.account_id IS NULL AND p.source_sha256 <> '' AND (
-        m.account_id IS NULL OR m.source_sha256 <> p.source_sha256 OR m.person_id <> p.id))
-    OR (p.source_reason = 'no-photo' AND m.presence = 'ours' AND (m.policy <> 'kept' OR :removes))
-    OR (m.presence IN ('theirs', 'cleared') AND m.policy <> 'source' AND :source_wins AND NOT m.restored))"""
+    OR (q.is_looked_at IS NOT 0 AND (r.account_id IS NULL OR p.source_sha256 = '')))"""
 
 
 class WorkItem(NamedTuple):
@@ -66,12 +65,13 @@ def leave_out(db: sqlite3.Connection, target: str, *, unread: Collection[str], w
 
 def list_different(db: sqlite3.Connection, target: str, *, source_wins: bool, removes: bool) -> int:
     """List everybody whose source, account or cloud is not as remembered; those who failed come last."""
-    values = {"target": target, "source_wins": source_wins, "removes": removes}
+    conflict = Conflict.SOURCE if source_wins else Conflict.CLOUD
+    fill_rules(db, Policy(conflict=conflict, removed=Removed.REMOVE if removes else Removed.KEEP))
     query = (
-        f"{_ADD} SELECT :target, p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} AND {_DIFFERS} "
+        f"{_ADD} SELECT :target, p.id, 1 FROM {_JOINED} {JOIN_RULES} WHERE {_TAKES_PART} AND {_DIFFERS} "
         "ORDER BY i.account_id IS NULL, COALESCE(t.retry, 0) > 1, p.id"
     )
-    return db.execute(query, values).rowcount
+    return db.execute(query, {"target": target}).rowcount
 
 
 def list_everybody(db: sqlite3.Connection, target: str) -> int:

@@ -25,6 +25,7 @@ from connector.model.values import (
 )
 from connector.model.words import (
     Action,
+    CloudManaged,
     Conflict,
     MatchRule,
     PersonState,
@@ -39,6 +40,7 @@ __all__ = [
     "Account",
     "Action",
     "Clock",
+    "CloudManaged",
     "CloudPhoto",
     "CloudTag",
     "Conflict",

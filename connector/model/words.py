@@ -36,6 +36,7 @@ class Reason(StrEnum):
     NO_ACCOUNT = "no-account"
     AMBIGUOUS_MATCH = "ambiguous-match"
     ANCHOR_DISPUTED = "anchor-disputed"
+    CLOUD_MANAGED = "cloud-managed"
     # the decision
     FIRST_UPLOAD = "first-upload"
     ADOPTED = "adopted"
@@ -116,6 +117,13 @@ class Conflict(StrEnum):
     SOURCE = "source"
     CLOUD = "cloud"
     REPORT = "report"
+
+
+class CloudManaged(StrEnum):
+    """Say what becomes of accounts that came from a directory and are managed in the cloud (SYNC_CLOUD_MANAGED)."""
+
+    LEAVE = "leave"
+    FOLLOW = "follow"
 
 
 class Removed(StrEnum):

@@ -102,6 +102,11 @@ _MATCH: Mapping[Reason, Advice] = {
         "the new SID yet: wait for its next export. Compare objectSid with onPremisesSecurityIdentifier; "
         "`MATCH_CHECK_SID=false` ends the comparison for everybody.",
     ),
+    _R.CLOUD_MANAGED: Advice(
+        "The account was synced from a directory once and is managed in the cloud now",
+        "It is left alone and what is remembered stays. `SYNC_CLOUD_MANAGED=follow` sends the source's photo to such "
+        "accounts as to any other, also where another service than Entra Connect makes the accounts of the tenant.",
+    ),
 }
 
 _DECISION: Mapping[Reason, Advice] = {

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
-from connector.decide.case import Decision, Policy
+from connector.decide.case import Policy
+from connector.decide.guests import guest_policy
 from connector.errors import SettingsError
 from connector.ledger.guests import save_guests
 from connector.ledger.store import transaction
 from connector.ledger.work import WorkItem
-from connector.model import Action, Conflict, Memory, Presence, Reason
 from connector.photo import PictureRefused
 from connector.sync.night import Night
 from connector.sync.pictures import make, remember_picture
-
-# Under this policy a photo that is not ours is never taken for ours, whatever SYNC_CONFLICT says of people.
-STANDS = Conflict.SOURCE.value
 
 
 def read_guest_photo(night: Night, *, in_hand: bool = False) -> str:
@@ -55,22 +51,4 @@ def is_guest(item: WorkItem) -> bool:
 
 def policy_for(night: Night, item: WorkItem) -> Policy:
     """Return the policy for somebody on the work list: a guest's own photo always wins."""
-    return replace(night.policy, conflict=Conflict.CLOUD) if is_guest(item) else night.policy
-
-
-def as_guest(item: WorkItem, decision: Decision) -> Decision:
-    """Tell a decision about a guest in its own words: given by us, or simply the guest's own affair."""
-    if not is_guest(item):
-        return decision
-    if decision.writes:
-        return replace(decision, reason=Reason.GUEST_DEFAULT, conflict=False, over_foreign=False)
-    if decision.action is Action.KEEP and decision.reason is not Reason.AWAITING_CLOUD:
-        return replace(decision, reason=Reason.UNCHANGED, conflict=False)
-    return decision
-
-
-def memory_of_guest(item: WorkItem, memory: Memory | None) -> Memory | None:
-    """Let what is left alone stand for good: no change of SYNC_CONFLICT lifts it."""
-    if memory is None or not is_guest(item) or memory.presence is Presence.OURS:
-        return memory
-    return replace(memory, policy=STANDS)
+    return guest_policy(night.policy) if is_guest(item) else night.policy

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from connector.decide.case import UNSEEN, Case, Decision, Source
 from connector.decide.compare import Look, SourcePicture, shows_one_of
+from connector.decide.guests import guest_decision, guest_memory
 from connector.decide.remember import memory_after
 from connector.decide.settle import Judged, Settled, judge, needs_bytes
 from connector.decide.table import decide, needs_look
@@ -18,11 +19,11 @@ from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
 from connector.ledger.work import WorkItem
 from connector.ledger.writes import note_left
-from connector.model import CloudTag, Memory, Presence, Reason
+from connector.model import CloudTag, Memory, Presence
 from connector.photo import sent_size
 from connector.report import CONFLICTS
 from connector.sync.faces import hold_cloud_photo
-from connector.sync.guests import as_guest, memory_of_guest, policy_for
+from connector.sync.guests import is_guest, policy_for
 from connector.sync.lanes import Lanes
 from connector.sync.look import Shown, fetch_shown
 from connector.sync.night import Night
@@ -144,7 +145,8 @@ class Planner:
         settle_intent(night, self._target.name, item, judged)
         case = replace(self._case(item, judged), other_attribute_shown=self._is_other_attribute(item, look, judged))
         policy = policy_for(night, item)
-        decision = as_guest(item, decide(case, policy, night.clock()))
+        decision = decide(case, policy, night.clock())
+        decision = guest_decision(decision) if is_guest(item) else decision
         night.progress.step()
         detail = told_of_both(night, item, look) if decision.conflict or decision.reason in CONFLICTS else ""
         if decision.conflict and content_bytes is not None and (night.options.dry_run or not decision.writes):
@@ -153,8 +155,8 @@ class Planner:
             self._add_step(item, decision, look, content_bytes=content_bytes, detail=detail)
             return
         after = memory_after(decision, case=case, look=look, picture=picture, policy=policy)
-        after = memory_of_guest(item, after)
-        remember(night, self._target.name, item, after=after, decision=decision, asked=look.asked)
+        after = guest_memory(after) if is_guest(item) else after
+        remember(night, self._target.name, item, after=after, asked=look.asked)
 
         tell(
             night,
@@ -220,14 +222,9 @@ def settle_intent(night: Night, target: str, item: WorkItem, judged: Judged) -> 
     note_left(night.db, target, item.account.id, written_at=started, tag=left[0], read_sha256=left[1])
 
 
-def remember(
-    night: Night, target: str, item: WorkItem, *, after: Memory | None, decision: Decision, asked: bool
-) -> None:
+def remember(night: Night, target: str, item: WorkItem, *, after: Memory | None, asked: bool) -> None:
     """Store the memory that a decision without a write leaves."""
     memory = after
-    is_kept = decision.reason is Reason.SOURCE_REMOVED and memory is not None and memory.presence is Presence.OURS
-    if is_kept and memory is not None:
-        memory = replace(memory, policy="kept")
     if memory != item.memory:
         save_or_drop(night, target, item.account.id, memory)
     elif asked:

@@ -11,7 +11,7 @@ from connector.errors import ExitCode, Unreachable
 from connector.ledger import people as people_rows
 from connector.ledger import roster
 from connector.ledger.guests import CONTEXT as GUESTS
-from connector.ledger.matching import match_people, rematched_unseen
+from connector.ledger.matching import left_managed, match_people, rematched_unseen
 from connector.ledger.memory import disown_unasked
 from connector.ledger.places import (
     Place,
@@ -26,7 +26,7 @@ from connector.ledger.runs import drop_returned
 from connector.ledger.store import transaction
 from connector.ledger.unread import drop_unasked as drop_unread
 from connector.ledger.unread import empty, note_anchor_setting, note_unidentified, note_unread, unread_in
-from connector.model import MatchRule, PersonState
+from connector.model import CloudManaged, MatchRule, PersonState
 from connector.sources import Cookie, Emptied, Mode, Page, PersonGone, PersonRead, Reading, Source, Unidentified
 from connector.sources.trouble import Refused
 from connector.sync.brakes import believe_vanished
@@ -38,6 +38,10 @@ from connector.sync.unread import as_known, believe_emptied, tell_unidentified, 
 
 log = logging.getLogger("connector.sync")
 
+NONE_SYNCED = (
+    "No account of the tenant is synced from a directory, so {count} people are left alone as cloud-managed. "
+    "If another service than Entra Connect makes the accounts, set SYNC_CLOUD_MANAGED=follow."
+)
 FETCHED_PAGE, FETCHED_BYTES = 50, 8 * 1024 * 1024
 
 
@@ -261,4 +265,17 @@ def match(night: Night) -> None:
     from_folder = night.settings.source is SourceKind.FOLDER
     rules = (night.settings.folder_key,) if from_folder else (MatchRule.ANCHOR, *night.settings.match_fallback)
     with transaction(night.db):
-        match_people(night.db, rules, from_folder=from_folder, check_sid=night.settings.match_check_sid)
+        match_people(
+            night.db,
+            rules,
+            from_folder=from_folder,
+            check_sid=night.settings.match_check_sid,
+            leave_managed=night.settings.sync_cloud_managed is CloudManaged.LEAVE,
+        )
+
+
+def tell_none_synced(night: Night) -> None:
+    """Name the setting where everybody found is left alone because no account of the tenant is synced."""
+    count, _, is_any_synced = left_managed(night.db)
+    if count and not is_any_synced and not night.options.only:
+        night.tell(NONE_SYNCED.format(count=count))

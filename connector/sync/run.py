@@ -37,7 +37,7 @@ from connector.sync.faces import hold_source_photos
 from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.night import Night, Options
 from connector.sync.plan import Planner
-from connector.sync.read import leave_departed, match, read_people
+from connector.sync.read import leave_departed, match, read_people, tell_none_synced
 from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts, read_accounts
 from connector.sync.read_chosen import read_chosen
 from connector.sync.restore import leave_rest, undo
@@ -165,6 +165,7 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
             match(night)
         leave_departed(night, source)
         list_guests(night, guest_sha256)
+    tell_none_synced(night)
     source.close()
     targets = open_targets(night, cloud)
     for target in targets:
@@ -184,7 +185,8 @@ def _plan(night: Night, target: Target) -> None:
     """Plan a target; what was decided stands, also where the service ends it before its end."""
     Planner(night, target).run()
     with transaction(night.db):
-        save_standing(night.db, night.run, target.name, report_conflicts=night.settings.sync_conflict == "report")
+        reports, removes = night.settings.sync_conflict == "report", night.settings.sync_removed == "remove"
+        save_standing(night.db, night.run, target.name, report_conflicts=reports, removes=removes)
         if night.options.only:
             tell_standing(night.db, night.run, person_ids=night.chosen_ids)
 

@@ -1,0 +1,93 @@
+"""List what the decision table says of every remembered state without a look; the ledger's queries join this list.
+
+So the work list and the standing outcomes are the rules of `decide.table`, and no second version of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import product
+from typing import NamedTuple
+
+from connector.decide.case import Case, Policy, Source
+from connector.decide.guests import guest_decision, guest_policy
+from connector.decide.table import decide, needs_look
+from connector.model import Action, Conflict, Memory, Presence, Reason
+
+# What `Memory.policy` may hold: nothing, the SYNC_CONFLICT of its first night, or the mark of older versions.
+POLICIES = ("", *(conflict.value for conflict in Conflict), "kept")
+_PERSON, _OTHER = "person", "another person"
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # no decision without a look depends on it
+
+
+class StandingRow(NamedTuple):
+    """Hold one state of a person's source and memory, and what is decided of it without a look.
+
+    `presence` is empty where nothing is remembered. `is_looked_at`: the cloud must be asked first. `is_told`: the
+    decision is reported each night while it stands.
+    """
+
+    is_guest: bool
+    has_photo: bool
+    presence: str
+    is_of_person: bool
+    is_same_source: bool
+    policy: str
+    restored: bool
+    is_looked_at: bool
+    is_told: bool
+    action: str
+    reason: str
+    conflict: bool
+
+
+def standing_rows(policy: Policy) -> Iterator[StandingRow]:
+    """Yield every state that a matched person can have, with what is decided of it under this policy."""
+    for is_guest, has_photo in product((False, True), repeat=2):
+        yield _row(None, policy, is_guest=is_guest, has_photo=has_photo)
+        for presence, is_own, is_same, kept_under, restored in product(
+            Presence, (False, True), (False, True), POLICIES, (False, True)
+        ):
+            memory = Memory(
+                person_id=_PERSON if is_own else _OTHER,
+                presence=presence,
+                source_sha256=_source(has_photo) if is_same else "another source",
+                policy=kept_under,
+                restored=restored,
+            )
+            yield _row(memory, policy, is_guest=is_guest, has_photo=has_photo)
+
+
+def _source(has_photo: bool) -> str:
+    return "source" if has_photo else ""
+
+
+def _row(memory: Memory | None, policy: Policy, *, is_guest: bool, has_photo: bool) -> StandingRow:
+    source = Source.photo(_source(has_photo)) if has_photo else Source.cleared()
+    case = Case(person_id=_PERSON, source=source, memory=memory)
+    meant = guest_policy(policy) if is_guest else policy
+    decision = decide(case, meant, _ANY_TIME)
+    decision = guest_decision(decision) if is_guest else decision
+    is_looked_at = needs_look(case, meant)
+    return StandingRow(
+        is_guest=is_guest,
+        has_photo=has_photo,
+        presence=memory.presence.value if memory else "",
+        is_of_person=memory is not None and memory.person_id == _PERSON,
+        is_same_source=memory is not None and memory.source_sha256 == source.sha256,
+        policy=memory.policy if memory else "",
+        restored=memory is not None and memory.restored,
+        is_looked_at=is_looked_at,
+        is_told=not is_looked_at and _is_told(decision.action, decision.reason, policy),
+        action=decision.action.value,
+        reason=decision.reason.value,
+        conflict=decision.conflict,
+    )
+
+
+def _is_told(action: Action, reason: Reason, policy: Policy) -> bool:
+    """Return True if this is reported night after night; a conflict left as it is, with `report` alone."""
+    if reason in (Reason.UNCHANGED, Reason.POSTPONED):
+        return False
+    return action is Action.SKIP or reason is Reason.SOURCE_REMOVED or policy.conflict is Conflict.REPORT
