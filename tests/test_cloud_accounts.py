@@ -245,6 +245,16 @@ def test_an_object_that_comes_in_part_is_read_whole(cloud: Emulator, tmp_path: P
     assert page.removed_ids == ()
 
 
+def test_more_than_a_thousand_accounts_in_part_are_listed_rather_than_asked_for_one_by_one(
+    cloud: Emulator, opened: Cloud
+) -> None:
+    link = latest_link(opened.transport)
+    cloud.tenant.add_accounts({"upn": f"p{number}@lab"} for number in range(1001))
+    cloud.set(delta_leaves_out=["mail"])
+    with pytest.raises(LinkExpired, match="more than 1000 changed accounts only in part"):
+        list(changes(opened.transport, link))
+
+
 def test_of_an_account_that_is_told_several_times_the_last_word_counts(cloud: Emulator, tmp_path: Path) -> None:
     gone = {"@removed": {"reason": "changed"}}
     restored = [{"id": "1", **gone}, whole("1", "ada@lab")]

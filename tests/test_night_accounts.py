@@ -283,6 +283,19 @@ def test_a_night_that_lists_all_accounts_asks_for_none(office: Office) -> None:
     assert asked_by_id(office.cloud) == []
 
 
+def test_where_very_many_lost_their_accounts_all_are_listed_instead(office: Office) -> None:
+    team = [office.hire(f"person{number:03}", photo=None) for number in range(501)]
+    office.sync()
+    for one in team:
+        office.cloud.tenant.remove_account(one.account_id)
+    listings(office.cloud)
+
+    told = office.sync(days=1)
+
+    assert (told.code, listings(office.cloud)) == (4, 1), "so many are a brake"
+    assert told.requests["http"] == 3
+
+
 # -- one person by name
 
 

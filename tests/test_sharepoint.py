@@ -25,6 +25,7 @@ from connector.targets.sharepoint_names import file_key
 from tests.cloud_stories import picture, plain_surroundings  # noqa: F401  # a fixture
 from tests.contracts.target import DryRunContract, TargetBench, TargetContract
 from tests.intranet import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows, width
+from tests.lab.graph import Fault
 from tests.lab.sharepoint import SharePointLab
 from tests.lab.sharepoint.farm import Said
 from tests.lab.sharepoint.server import ROLES
@@ -382,6 +383,21 @@ def test_with_two_targets_sharepoint_has_those_without_exchange(site: Office, la
     lab.asked.clear()
     again = site.sync(days=1)
     assert (again.totals["unchanged"], lab.asked) == (2, [])
+
+
+def test_whose_plans_are_not_known_gets_no_photo_in_sharepoint(site: Office, lab: SharePointLab) -> None:
+    site.settings["TARGETS"] = "graph,sharepoint"
+    hire(site, lab, "ada")
+    site.sync()
+    site.cloud.set(delta_leaves_out=["assignedPlans"])
+    bob = hire(site, lab, "bob", exchange=True)
+    site.cloud.fail_next(f"ITEM GET .*{bob.account_id}$", Fault(status=400, code="Request_BadRequest"), times=-1)
+
+    told = site.sync(days=1)
+
+    done = [(one["target"], one["action"]) for one in told.report["outcomes"] if one["upn"] == bob.upn]
+    assert (told.code, done) == (0, [("graph", "create")]), told.err
+    assert lab.farm.profile(bob.upn)["PictureURL"] == ""
 
 
 def test_a_success_in_one_target_does_not_end_the_retry_of_a_failure_in_the_other(

@@ -81,7 +81,7 @@ def drop_gone_accounts(night: Night, transport: Transport) -> None:
     Only an account that the directory of the tenant does not know either is dropped.
     """
     gone = account_rows.gone_accounts(night.db, night.run, most=MOST_LOST)
-    if gone:
+    if gone and not night.is_out_of_time:
         _ask_for(night, transport, gone)
 
 
@@ -106,6 +106,7 @@ def _lists_all(night: Night) -> bool:
 def _follow_accounts(night: Night, transport: Transport, link: str, *, shape: str, plans: bool) -> None:
     with transaction(night.db):
         for page in changes(transport, link, plans=plans):
+            night.stop_when_out_of_time()
             _save_page(night, page)
             if page.next_delta_link:
                 place = Place(page.next_delta_link.encode(), "")
@@ -117,6 +118,7 @@ def _list_accounts(night: Night, transport: Transport, *, shape: str, plans: boo
     link = _latest_link(night, transport, plans=plans)
     with transaction(night.db):
         for page in list_pages(transport, plans=plans):
+            night.stop_when_out_of_time()
             _save_page(night, page)
         account_rows.drop_unseen(night.db, run=night.run)
         if link:
@@ -136,7 +138,6 @@ def _latest_link(night: Night, transport: Transport, *, plans: bool) -> str:
 
 
 def _save_page(night: Night, page: AccountPage) -> None:
-    night.stop_when_out_of_time()
     account_rows.save_accounts(night.db, page.accounts, run=night.run)
     save_partial_accounts(night, page.partial)
     account_rows.drop_accounts(night.db, page.removed_ids)
@@ -149,10 +150,14 @@ def save_partial_accounts(night: Night, parts: Iterable[PartialAccount]) -> None
 
 
 def _with_known_values(night: Night, part: PartialAccount) -> Account:
-    """Fill in what is known of an account, where Graph left a property out; without a row it stays empty."""
+    """Fill in what is known of an account, where Graph left a property out.
+
+    Without a row a property stays empty; plans that are not known count as Exchange Online, so that SharePoint's
+    legacy photo is not written for somebody who has a mailbox.
+    """
     known = account_rows.find_account(night.db, part.account.id)
     if known is None:
-        return part.account
+        return replace(part.account, has_exchange=part.account.has_exchange or "has_exchange" in part.unknown)
     return replace(part.account, **{name: getattr(known, name) for name in part.unknown})
 
 
