@@ -133,7 +133,9 @@ def test_a_refused_cookie_is_answered_with_a_full_read_that_loses_no_change(offi
     assert told.code == 0, told.err
     assert told.report["mode"] == "full"
     assert "refused the cookie of the last reading; everybody was read" in told.report["notices"][0]
-    assert (told.totals["replaced"], told.totals["removed"], told.totals["unchanged"]) == (1, 1, 4)
+    assert (told.totals["replaced"], told.totals["removed"], told.totals["unchanged"]) == (1, 0, 4)
+    assert told.of(team[0].upn) == ("skip", "source-unread"), "what was cleared meanwhile, only that cookie could tell"
+    assert office.photo(team[0]) is not None
     office.knobs.refuse_cookie = None
     quiet = office.sync(days=1)
     assert (quiet.report["mode"], quiet.requests["http"]) == ("changes", 1)

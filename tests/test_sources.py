@@ -101,6 +101,23 @@ def test_150_people_of_4_mb_each_are_read_within_200_mib() -> None:
     assert together * 4_000_000 <= PAGE_BYTES or together == 1
 
 
+def test_large_photos_behind_many_small_ones_are_read_a_few_at_a_time() -> None:
+    def later(number: int) -> tuple[str, dict[str, Value]]:
+        photo = bytes([number % 251]) * (4_000_000 if number >= 400 else 1_000)
+        return somebody(number)[0], {**somebody(number)[1], "jpegPhoto": photo}
+
+    with House(Tree(people=440, make=later)) as house:
+        sizes: dict[str, int] = {}
+        heaviest = 0
+        for page in house.source(ldap_include_disabled=True).read(ROOT, None).pages:
+            read = [event for event in page.events if isinstance(event, PersonRead)]
+            sizes |= {event.person.sam_account_name: len(event.photos[0].content_bytes) for event in read}
+            heaviest = max(heaviest, sum(len(photo.content_bytes) for event in read for photo in event.photos))
+
+    assert sorted(sizes.values()) == [1_000] * 400 + [4_000_000] * 40
+    assert heaviest <= 24 * 1024 * 1024
+
+
 def test_people_without_photos_say_nothing_of_what_photos_weigh() -> None:
     def late(number: int) -> tuple[str, dict[str, Value]]:
         dn, attributes = somebody(number)

@@ -62,14 +62,19 @@ class Query:
 
 
 def walk(session: Session, query: Query) -> Iterator[Sequence[RawEntry]]:
-    """Yield page after page; raises Unreachable, naming page and cause, when the walk is cut short."""
+    """Yield page after page; raises Unreachable, naming page and cause, when the walk is cut short.
+
+    Some entries may be cut; whoever walks with a weight asks for those again.
+    """
     cookie, number = b"", 1
     while True:
-        size = _size(query.weight, number)
-        answer = session.page(query.base, query.filter, attributes=query.attributes, size=size, cookie=cookie)
+        size, photos = _size(query.weight, number), query.weight.photos if query.weight else ()
+        answer = session.page(
+            query.base, query.filter, attributes=query.attributes, size=size, cookie=cookie, photos=photos
+        )
         cookie = _next_cookie(session, answer, number)
         if query.weight is not None:
-            query.weight.learn(answer.entries)
+            query.weight.learn([entry for entry in answer.entries if not entry.is_cut])
         yield answer.entries
         del answer  # not kept while the next one is read
         if not cookie:

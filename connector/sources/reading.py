@@ -118,14 +118,24 @@ def look_up(on: Pass, person_ids: Iterable[str], *, attributes: Sequence[str] = 
     """
     waiting = iter(person_ids)
     people = on.members.narrowed(on.scope.people)
-    wanted = attributes or on.reader.attributes
+    wanted, photos = attributes or on.reader.attributes, () if attributes else on.reader.photos
     while some := list(islice(waiting, LOOKUP if attributes else on.weight.most(LOOKUP))):
         asked = both(on.scope.by_id(some), people)
         for base in on.scope.bases:
-            found = on.session.entries(base, asked, attributes=wanted, doing=_LOOKING_UP)
+            found = on.session.entries(base, asked, attributes=wanted, doing=_LOOKING_UP, photos=photos)
             if not attributes:
-                on.weight.learn(found)
-            yield [entry for entry in found if on.scope.takes(entry.dn) and on.members.has(entry) and has_id(entry)]
+                on.weight.learn([entry for entry in found if not entry.is_cut])
+            theirs = [entry for entry in found if on.scope.takes(entry.dn) and on.members.has(entry) and has_id(entry)]
+            yield [entry for entry in theirs if not entry.is_cut]
+            yield from look_up(on, [person_id(entry) for entry in theirs if entry.is_cut])
+
+
+def _in_whole(on: Pass, base: str) -> Iterator[Sequence[RawEntry]]:
+    """Walk everybody below a base; of whom the photos were too much for one answer is looked up by id."""
+    people = on.members.narrowed(on.scope.people)
+    for entries in walk(on.session, Query(base, people, on.reader.attributes, on.weight)):
+        yield [entry for entry in entries if not entry.is_cut]
+        yield from look_up(on, [person_id(entry) for entry in entries if entry.is_cut and has_id(entry)])
 
 
 def without(on: Pass, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
@@ -155,7 +165,7 @@ def _walked(on: Pass) -> Iterator[Sequence[RawEntry]]:
             yield from look_up(on, some)
         return
     for base in on.scope.bases:
-        yield from walk(on.session, Query(base, on.scope.people, on.reader.attributes, on.weight))
+        yield from _in_whole(on, base)
 
 
 def _disabled(on: Pass) -> Iterator[Sequence[PersonGone]]:
@@ -223,8 +233,7 @@ def _left(on: Pass, change: Change, now: RawEntry | None) -> PersonGone:
 def _below(on: Pass, top: str) -> Iterator[Page]:
     """Judge everybody below a renamed or moved unit by today's DN: AD reports such a unit, but not who is in it."""
     _require_bases(on)
-    people = on.members.narrowed(on.scope.people)
-    for entries in walk(on.session, Query(top, people, on.reader.attributes, on.weight)):
+    for entries in _in_whole(on, top):
         yield Page([_judged(on, entry) for entry in entries])
 
 

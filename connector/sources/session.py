@@ -14,7 +14,10 @@ from connector.errors import Unreachable
 from connector.model import Traffic
 from connector.sources import names, trouble
 from connector.sources.filters import search_request
+from connector.sources.receiving import receive_by
 
+# Photos of one answer that are kept at once; what comes after them is asked for again, a few at a time.
+MOST_HELD_BYTES = 24 * 1024 * 1024
 DIRSYNC = "1.2.840.113556.1.4.841"
 _PAGED = "1.2.840.113556.1.4.319"
 _ACTIVE_DIRECTORY = "1.2.840.113556.1.4.800"
@@ -32,11 +35,13 @@ class Kind(Enum):
 class RawEntry:
     """Hold an entry as the wire gave it: lower-case attribute names without options, untouched values.
 
-    An attribute with no values was reported as emptied; one that is missing was not reported.
+    An attribute with no values was reported as emptied; one that is missing was not reported. `is_cut`: photos that the
+    server sent were dropped, because the answer held too much; the entry must be asked for again.
     """
 
     dn: str
     values: Mapping[str, tuple[bytes, ...]] = field(repr=False)
+    is_cut: bool = False
 
     def first(self, name: str) -> bytes:
         """Return the first value of an attribute, empty when there is none."""
@@ -82,6 +87,7 @@ class Session:
 
     def __init__(self, connection: ldap3.Connection, *, server: str, traffic: Traffic) -> None:
         self._connection = connection
+        self._receiver = receive_by(connection)
         self._traffic = traffic
         self.server = server
         self.root = self._root_dse()
@@ -99,14 +105,29 @@ class Session:
         """Return all entries of one search with its result, whatever that is; raises Dropped and Unreachable."""
         return self._ask(base, filter_text, attributes=attributes, doing=doing, scope=scope, controls=list(controls))
 
-    def page(self, base: str, filter_text: str, *, attributes: Sequence[str], size: int, cookie: bytes) -> Answer:
-        """Return one page of a paged search (RFC 2696) with the cookie of the next; empty means the last."""
-        control = paged_search_control(True, size, cookie or None)
-        return self._ask(base, filter_text, attributes=attributes, doing="reading a page", controls=[control])
+    def page(
+        self,
+        base: str,
+        filter_text: str,
+        *,
+        attributes: Sequence[str],
+        size: int,
+        cookie: bytes,
+        photos: Sequence[str] = (),
+    ) -> Answer:
+        """Return one page of a paged search (RFC 2696) with the cookie of the next; empty means the last.
 
-    def entries(self, base: str, filter_text: str, *, attributes: Sequence[str], doing: str) -> Sequence[RawEntry]:
-        """Return the entries of one search; any result but success is raised."""
-        answer = self.search(base, filter_text, attributes=attributes, doing=doing)
+        Of `photos` no more is kept than MOST_HELD_BYTES; entries that lost some are cut.
+        """
+        control = paged_search_control(True, size, cookie or None)
+        doing = "reading a page"
+        return self._ask(base, filter_text, attributes=attributes, doing=doing, controls=[control], photos=photos)
+
+    def entries(
+        self, base: str, filter_text: str, *, attributes: Sequence[str], doing: str, photos: Sequence[str] = ()
+    ) -> Sequence[RawEntry]:
+        """Return the entries of one search; any result but success is raised. `photos` are kept as for a page."""
+        answer = self._ask(base, filter_text, attributes=attributes, doing=doing, photos=photos)
         if answer.code != 0:
             raise self.trouble(answer, doing)
         return answer.entries
@@ -169,11 +190,13 @@ class Session:
         doing: str,
         scope: str = ldap3.SUBTREE,
         controls: Sequence[Any] = (),
+        photos: Sequence[str] = (),
     ) -> Answer:
         self._traffic.add("ldap_searches")
         try:
             request = search_request(base, filter_text, scope=scope, attributes=attributes)
             connection = self._connection
+            self._receiver.begin(frozenset(name.casefold() for name in photos), MOST_HELD_BYTES)
             connection.post_send_search(connection.send("searchRequest", request, list(controls) or None))
             answer = _answer(connection.response or [], connection.result)
         except Exception as error:  # ldap3 also lets struct.error, IndexError and the like through
@@ -213,4 +236,4 @@ def _raw_entry(item: Mapping[str, Any]) -> RawEntry:
     for name, found in item["raw_attributes"].items():
         plain = str(name).partition(";")[0].casefold()
         values[plain] = values.get(plain, ()) + tuple(found or ())
-    return RawEntry(str(item["dn"]), values)
+    return RawEntry(str(item["dn"]), values, is_cut=bool(item.get("cut")))
