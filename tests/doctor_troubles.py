@@ -336,7 +336,7 @@ _row(
 )
 
 
-@trouble("photos", "warn", "jpegPhoto: 0 readable. Either nobody has one, or svc-photo@", ':RP;jpegPhoto;user"')
+@trouble("photos", "warn", "jpegPhoto: 0 readable. Either nobody has one, or svc-photo@", ":RP;jpegPhoto;user'`")
 def one_photo_attribute_may_not_be_read(ward: Ward) -> None:
     ward.directory.hide(ward.dns, "jpegPhoto")
 
@@ -347,7 +347,7 @@ def no_photo_attribute_may_be_read(ward: Ward) -> None:
         ward.directory.hide(ward.dns, attribute)
 
 
-@trouble("anchor", "warn", "mS-DS-ConsistencyGuid: 0 readable of 3 people", ':RP;mS-DS-ConsistencyGuid;user"')
+@trouble("anchor", "warn", "mS-DS-ConsistencyGuid: 0 readable of 3 people", ":RP;mS-DS-ConsistencyGuid;user'`")
 def the_anchor_may_not_be_read(ward: Ward) -> None:
     ward.directory.hide(ward.dns, "mS-DS-ConsistencyGuid")
 

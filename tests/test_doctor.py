@@ -269,7 +269,8 @@ def test_the_lines_carry_marks_and_fixes(ward: Ward) -> None:
     assert lines[at + 1] == "    → Set BACKUP_DAYS=30, or another number of days."
     assert any(line.startswith("✗ Sign-in to the directory: ") for line in lines)
     assert any(line.startswith("– People in scope: not tried because of: Sign-in") for line in lines)
-    assert lines[-1] == "1 wrong, 1 doubtful. Mend what is wrong, from the top, and run `check` again."
+    again = f"`photo-connector check --env-file {ward.nights.env_file()}`"
+    assert lines[-1] == f"1 wrong, 1 doubtful. Mend what is wrong, from the top, and run {again} again."
 
 
 def test_the_last_line_says_whether_a_night_can_run(ward: Ward) -> None:

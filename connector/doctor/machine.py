@@ -11,6 +11,7 @@ from pathlib import Path
 
 from connector.cloud.credentials import credential
 from connector.cloud.proxies import Proxies, tls_context
+from connector.command import quoted
 from connector.config import Settings, SourceKind, cloud_urls, load_settings
 from connector.doctor.finding import Seen, fail, ok, skipped, warn
 from connector.doctor.visit import Visit
@@ -58,14 +59,19 @@ def look_at_state_folder(visit: Visit) -> Iterator[Seen]:
     except StateError as error:
         yield fail(error.message, error.fix)
         return
-    if os.name == "posix" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        yield warn(f"{folder}: others on this machine may look into it; it holds photos", f"Run: chmod 700 {folder}")
-        return
-    if readers := rights_of(folder).readers:
-        told = f"{folder}: {' and '.join(readers)} may read it; it holds photos"
-        yield warn(told, f"As an administrator run: {icacls(folder, is_folder=True)}")
+    others, fix = _lookers(folder)
+    if others:
+        yield warn(f"{folder}: {others} may look into it", fix)
         return
     yield ok(f"{folder} can be written, and is on a local disk")
+
+
+def _lookers(folder: Path) -> tuple[str, str]:
+    """Return who beside the account may look into the folder, and the command that ends it; empty where nobody may."""
+    if os.name == "posix" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        return "others on this machine", f"It holds photos. Run: chmod 700 {quoted(str(folder))}"
+    readers = " and ".join(rights_of(folder).readers)
+    return readers, f"It holds photos. As an administrator run: {icacls(folder, is_folder=True)}"
 
 
 def look_at_ledger(visit: Visit) -> Iterator[Seen]:
