@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from connector.cloud.in_a_row import IN_A_ROW
 from connector.cloud.open import Cloud, open_cloud
 from connector.cloud.sharepoint import open_sharepoint
 from connector.errors import PersonError, Unreachable
@@ -225,8 +226,13 @@ def test_a_token_from_a_secret_is_refused_with_the_reason(lab: SharePointLab) ->
 
 def test_missing_permissions_end_the_run(lab: SharePointLab, target: SharePointTarget) -> None:
     lab.roles = frozenset({"User.ReadWrite.All"})
+    people = [person(lab, f"p{number}@contoso.test") for number in range(IN_A_ROW)]
+    for one in people[1:]:
+        error = target.tags([one])[one.id]
+        assert isinstance(error, PersonError)
+        assert error.reason is Reason.ACCESS_DENIED
     with pytest.raises(Unreachable) as caught:
-        target.tags([person(lab)])
+        target.tags(people[:1])
     assert "Sites.FullControl.All" in caught.value.fix
 
 
@@ -434,13 +440,15 @@ def test_where_sharepoint_refuses_us_nothing_is_written_and_the_next_run_does_it
 ) -> None:
     site.settings["TARGETS"] = "graph,sharepoint"
     bob = hire(site, lab, "bob")
+    for number in range(IN_A_ROW - 1):
+        hire(site, lab, f"person{number}")
     lab.roles = frozenset()
     told = site.sync()
     assert told.code == 5
     assert "Sites.FullControl.All" in told.out + told.err
     assert site.photo(bob) is None
     lab.roles = ROLES
-    assert site.sync(days=1).totals["created"] == 1
+    assert site.sync(days=1).totals["created"] == IN_A_ROW
     assert site.photo(bob)
     assert shows(lab, bob, "bob")
 

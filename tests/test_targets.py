@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from connector.cloud.in_a_row import IN_A_ROW
 from connector.cloud.open import Cloud, open_cloud
 from connector.errors import PersonError, Unreachable
 from connector.model import Account, CloudPhoto, CloudTag, Reason, Traffic
 from connector.targets.dry_run import DryRun
-from connector.targets.graph import DENIALS_IN_A_ROW, GraphTarget
+from connector.targets.graph import GraphTarget
 from tests.cloud_stories import (  # noqa: F401  # a fixture
     Scripted,
     as_json,
@@ -271,10 +272,21 @@ def test_bytes_that_are_none_are_one_persons_failure(cloud: Emulator, tmp_path: 
     assert error.reason is Reason.UNREADABLE_ANSWER
 
 
-def test_an_item_whose_token_is_refused_ends_the_run(cloud: Emulator, target: GraphTarget) -> None:
+def test_an_item_whose_token_is_refused_is_asked_again_with_a_new_one(cloud: Emulator, target: GraphTarget) -> None:
+    ada = person(cloud)
     cloud.fail_next("ITEM GET", Fault(status=401, code="InvalidAuthenticationToken"))
-    with pytest.raises(Unreachable, match="token was refused"):
-        target.tags([person(cloud)])
+    assert target.tags([ada])[ada.id] is None, "the answer to the second question"
+    assert cloud.counts()["batch"] == 2
+
+
+def test_an_item_whose_token_is_refused_for_good_is_one_persons_failure(cloud: Emulator, target: GraphTarget) -> None:
+    ada, bob = person(cloud), person(cloud, "bob@lab")
+    cloud.fail_next(f"ITEM GET .*{ada.id}", Fault(status=401, code="UnknownError"), times=-1)
+    seen = target.tags([ada, bob])
+    error = seen[ada.id]
+    assert isinstance(error, PersonError)
+    assert (error.reason, error.skip, seen[bob.id]) == (Reason.ACCESS_DENIED, False, None)
+    assert cloud.counts()["batch"] == 2, "a token is renewed once for a batch"
 
 
 def test_text_that_only_looks_nested_is_shown_as_it_is(cloud: Emulator, target: GraphTarget) -> None:
@@ -326,8 +338,8 @@ def test_a_policy_that_forbids_writes_is_named_after_ten_refusals(cloud: Emulato
     with ThreadPoolExecutor(4) as pool:
         ends = list(pool.map(put, people))
     stop = next(end for end in ends if isinstance(end, Unreachable))
-    assert sum(isinstance(end, PersonError) for end in ends) == DENIALS_IN_A_ROW - 1
-    assert sum(isinstance(end, Unreachable) for end in ends) == len(people) - DENIALS_IN_A_ROW + 1
+    assert sum(isinstance(end, PersonError) for end in ends) == IN_A_ROW - 1
+    assert sum(isinstance(end, Unreachable) for end in ends) == len(people) - IN_A_ROW + 1
     assert "photoUpdateSettings" in stop.fix
     assert "ErrorAccessDenied" in stop.message
     assert "request-id" in stop.message
@@ -336,7 +348,7 @@ def test_a_policy_that_forbids_writes_is_named_after_ten_refusals(cloud: Emulato
 def test_refusals_that_are_not_in_a_row_do_not_end_the_run(cloud: Emulator, target: GraphTarget) -> None:
     ada, denied = person(cloud), person(cloud, "eve@lab", trouble="access-denied")
     for _ in range(3):
-        for _ in range(DENIALS_IN_A_ROW - 1):
+        for _ in range(IN_A_ROW - 1):
             assert error_of(lambda: target.put(denied, picture())).reason is Reason.ACCESS_DENIED
         target.put(ada, picture())
 
@@ -349,10 +361,14 @@ def test_a_missing_role_to_read_ends_the_run(cloud: Emulator, target: GraphTarge
     assert "ProfilePhoto.ReadWrite.All" in caught.value.fix
 
 
-def test_a_missing_directory_right_ends_the_run(cloud: Emulator, target: GraphTarget) -> None:
-    cloud.fail_next("PUT ", Fault(status=403, code="Authorization_RequestDenied", message="Insufficient privileges."))
+def test_a_missing_directory_right_ends_the_run_at_the_tenth_person(cloud: Emulator, target: GraphTarget) -> None:
+    denied = Fault(status=403, code="Authorization_RequestDenied", message="Insufficient privileges.")
+    cloud.fail_next("PUT ", denied, times=-1)
+    ada = person(cloud)
+    for _ in range(IN_A_ROW - 1):
+        assert error_of(lambda: target.put(ada, picture())).reason is Reason.ACCESS_DENIED
     with pytest.raises(Unreachable, match="lacks a permission"):
-        target.put(person(cloud), picture())
+        target.put(ada, picture())
 
 
 def test_a_b2c_tenant_ends_the_run(cloud: Emulator, target: GraphTarget) -> None:

@@ -39,6 +39,15 @@ class Answer:
         kind = self.headers.get("content-type", "").lower()
         return kind.startswith(("text/html", "application/xhtml")) or self.status == 511 or 300 <= self.status < 400
 
+    @property
+    def asks_for_claims(self) -> bool:
+        """Return True if a 401 carries a claims challenge: Conditional Access wants more than the token shows.
+
+        Source: https://learn.microsoft.com/entra/identity-platform/claims-challenge
+        """
+        challenge = self.headers.get("www-authenticate", "").lower()
+        return self.status == 401 and ("insufficient_claims" in challenge or "claims=" in challenge)
+
     def json(self) -> Any:
         """Return the body as a JSON value; None where it is none."""
         return read_json(self.body) if isinstance(self.body, bytes) else self.body

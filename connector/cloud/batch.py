@@ -1,4 +1,4 @@
-"""How are twenty things asked at once? By JSON batches of GETs, whose throttled items are asked again.
+"""Ask for twenty things at once by JSON batches of GETs; ask again for throttled items, and in halves.
 
 Source: https://learn.microsoft.com/graph/json-batching
 """
@@ -11,33 +11,50 @@ from typing import Any
 
 from connector.cloud.answer import Answer
 from connector.cloud.gate import Ticket
-from connector.cloud.retry import Wait, Who, is_trouble, tries_allowed, wait_after
+from connector.cloud.retry import ALONE_FROM, Wait, Who, is_trouble, tries_allowed, wait_after
 from connector.cloud.transport import Transport
 
 BATCH_SIZE = 20
 MISSING = Answer(0, note="the batch's answer left this item out")
+# What was tried to the end as a whole is not tried as often in parts.
+REPEATS_OF_A_HALF = 2
 OTHER_ALPHABET = str.maketrans("-_", "+/")
 
 
 def batch_get(transport: Transport, urls: Mapping[str, str]) -> dict[str, Answer]:
     """Ask for at most `BATCH_SIZE` addresses below the root, by any keys; return each key's answer.
 
-    Items that met trouble are asked again after the longest wait among them; what still has none in the end keeps
-    its last answer. An answer's body is a JSON value: an object, or base64 text (see `decode_photo`).
+    Items that met trouble are asked again after the longest wait among them, those whose token was refused once with
+    a new one; what still has none in the end keeps its last answer. A batch that fails as a whole is asked in halves,
+    down to one address: at most 2 n - 1 requests for n addresses. An answer's body is a JSON value: an object, or
+    base64 text (see `decode_photo`).
     """
     if len(urls) > BATCH_SIZE:
         raise ValueError(f"a batch holds at most {BATCH_SIZE} requests")
     answers: dict[str, Answer] = {}
     open_keys = list(urls)
-    tries = 0
+    tries, is_renewed = 0, False
     while open_keys:
         tries += 1
-        ticket = transport.gate.ticket()
-        answers |= _ask(transport, {key: urls[key] for key in open_keys})
-        open_keys = [key for key in open_keys if is_trouble(answers[key]) and tries < tries_allowed(answers[key])]
-        if open_keys:
-            _sit_out(transport, [wait_after(answers[key], tries) for key in open_keys], ticket)
+        ticket, token = transport.gate.ticket(), transport.token()
+        items, failed = _ask(transport, {key: urls[key] for key in open_keys})
+        answers |= items | failed
+        waiting = [key for key in items if is_trouble(items[key]) and tries < tries_allowed(items[key])]
+        refused = [key for key in items if items[key].status == 401 and not is_renewed]
+        if refused:
+            transport.renew(token)
+            is_renewed = True
+        if waiting:
+            others_pass = tries >= ALONE_FROM and any(not is_trouble(answers[key]) for key in urls)
+            waits = [wait_after(answers[key], tries) for key in waiting]
+            _sit_out(transport, waits, ticket, is_alone=others_pass)
+        open_keys = waiting + refused + [key for key in failed if _may_be_a_slip(failed[key], tries)]
     return answers
+
+
+def _may_be_a_slip(answer: Answer, tries: int) -> bool:
+    """Return True if a page that came with a yes may be gone at the next try."""
+    return answer.ok and answer.is_web_page and tries <= REPEATS_OF_A_HALF
 
 
 def decode_photo(body: object) -> bytes | None:
@@ -57,14 +74,32 @@ def decode_photo(body: object) -> bytes | None:
         return None
 
 
-def _ask(transport: Transport, urls: Mapping[str, str]) -> dict[str, Answer]:
+def _ask(
+    transport: Transport, urls: Mapping[str, str], *, repeats: int | None = None
+) -> tuple[dict[str, Answer], dict[str, Answer]]:
+    """Return the items' answers, and the answers that came in place of a whole batch, which are final."""
     keys = dict(enumerate(urls))
     requests = [{"id": str(number), "method": "GET", "url": urls[key]} for number, key in keys.items()]
-    whole = transport.request("POST", "/$batch", json={"requests": requests}, safe=True)
-    if whole.status == 401 or not whole.ok:
-        return dict.fromkeys(urls, whole)
-    items = _by_id(whole.json_object().get("responses"), date=whole.headers.get("date", ""))
-    return {key: items.get(str(number), MISSING) for number, key in keys.items()}
+    whole = transport.request("POST", "/$batch", json={"requests": requests}, safe=True, repeats=repeats)
+    if whole.ok and not whole.is_web_page:
+        items = _by_id(whole.json_object().get("responses"), date=whole.headers.get("date", ""))
+        return {key: items.get(str(number), MISSING) for number, key in keys.items()}, {}
+    if len(urls) == 1:
+        return {}, dict.fromkeys(urls, whole)
+    return _ask_in_halves(transport, urls)
+
+
+def _ask_in_halves(transport: Transport, urls: Mapping[str, str]) -> tuple[dict[str, Answer], dict[str, Answer]]:
+    """Ask for both halves of a batch that failed as a whole, so that one bad address fails alone."""
+    listed = list(urls)
+    middle = len(listed) // 2
+    items: dict[str, Answer] = {}
+    failed: dict[str, Answer] = {}
+    for half in (listed[:middle], listed[middle:]):
+        own_items, own_failed = _ask(transport, {key: urls[key] for key in half}, repeats=REPEATS_OF_A_HALF)
+        items |= own_items
+        failed |= own_failed
+    return items, failed
 
 
 def _by_id(responses: object, *, date: str) -> dict[str, Answer]:
@@ -84,10 +119,10 @@ def _item(response: Mapping[str, Any], *, date: str) -> Answer:
     return Answer(status if isinstance(status, int) else 0, named, response.get("body"))
 
 
-def _sit_out(transport: Transport, waits: list[Wait], ticket: Ticket) -> None:
-    """Wait the longest wait: all workers where the service said so, else only this one."""
-    for_all = max((wait.seconds for wait in waits if wait.who is Who.ALL), default=0.0)
-    for_one = max((wait.seconds for wait in waits if wait.who is Who.ONE), default=0.0)
+def _sit_out(transport: Transport, waits: list[Wait], ticket: Ticket, *, is_alone: bool) -> None:
+    """Wait the longest wait: all workers where the service said so, else (or where others pass) only this one."""
+    for_all = max((wait.seconds for wait in waits if wait.who is Who.ALL and not is_alone), default=0.0)
+    for_one = max((wait.seconds for wait in waits if wait.who is Who.ONE or is_alone), default=0.0)
     if for_all:
         transport.gate.slow(ticket)
         transport.hold(for_all)

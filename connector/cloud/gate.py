@@ -37,7 +37,8 @@ class Gate:
     """Let at most `lanes` requests on the wire, over all threads.
 
     After `hold` nobody enters before the time; then one goes ahead, and the others follow when it came back well.
-    After `slow` there are half as many lanes; each round of successes opens one more, as TCP does it.
+    After `slow` there are half as many lanes; each round of successes opens one more, as TCP does it. `successes` grows
+    with each request that was answered well.
     """
 
     def __init__(self, lanes: int, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,6 +53,7 @@ class Gate:
         self._scouting = False
         self._closed = False
         self._lowest = lanes
+        self.successes = 0
         self._slowed = self._holds = self._passed = 0
         self._held_seconds = self._busy_seconds = 0.0
 
@@ -98,6 +100,7 @@ class Gate:
 
     def well(self, ticket: Ticket) -> None:
         """Open up a little more, because a request that entered since the last trouble was answered."""
+        self.successes += 1  # an increment lost between threads does no harm: only growth matters
         if self._unwell_since is None and self._lanes >= self._most:
             return  # the usual case, without the lock
         with self._changed:

@@ -1,4 +1,4 @@
-"""What does a refused photo request mean? No photo, one person's trouble, or the end of the run.
+"""Judge refused photo requests: no photo, one person's trouble, or the end of the run.
 
 The codes are those of Microsoft's documentation, of answers seen live, and of reports; storage moved from Exchange to
 Entra in 2023 and the older ones are kept, since nobody outside knows which of them are gone.
@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from connector.cloud.answer import Answer, Refusal, read_refusal
+from connector.cloud.in_a_row import Cause, RefusedPerson
 from connector.cloud.retry import is_trouble
+from connector.cloud.web_page import FIX as PAGE_FIX
+from connector.cloud.web_page import described
 from connector.errors import PersonError, Unreachable
 from connector.model import Account, Reason
 
@@ -28,7 +31,7 @@ NO_PHOTO_CODES = frozenset(
     {"imagenotfound", "errorentitynotfound", "erroritemnotfound", "getuserphoto", "requestbrokerold-parseuri"}
 )
 NO_PHOTO_TEXT = re.compile(r"ImageNotFoundException|photo wasn't found|(image|photo|picture) (was )?not found", re.I)
-NO_USER_CODES = frozenset({"request_resourcenotfound", "erroruserresolutionfaileduserdoesnotexist", "resourcenotfound"})
+NO_USER_CODES = frozenset({"request_resourcenotfound", "erroruserresolutionfaileduserdoesnotexist"})
 NO_USER_TEXT = re.compile(r"ProfileNotFoundException|UserDoesNotExist", re.I)
 TOO_SMALL = frozenset({"validationwidthtoosmall", "validationheighttoosmall"})
 TOO_LARGE = frozenset({"requestentitytoolarge", "errormessagesizeexceeded", "maximumvalueexceeded"})
@@ -54,6 +57,8 @@ BY_CODE = {
     "errornonexistentmailbox": NO_MAILBOX,
     "mailboxnotenabledforrestapi": NO_MAILBOX,
     "authenticationerror": NO_MAILBOX,
+    # "Resource could not be discovered." is Outlook's; only Request_ResourceNotFound is the directory's "no such user".
+    "resourcenotfound": NO_MAILBOX,
     "mailboxnothostedinexchangeonline": Meaning(
         Reason.MAILBOX_ON_PREMISES,
         "has the mailbox on-premises",
@@ -66,36 +71,93 @@ DENIED_FIX = (
     "Grant the application ProfilePhoto.ReadWrite.All with admin consent, and look at the tenant's photo policy "
     "(photoUpdateSettings): photo-connector check reads it."
 )
+POLICY_FIX = (
+    "The likely cause is the tenant's photo policy: look at it with GET "
+    "https://graph.microsoft.com/beta/admin/people/photoUpdateSettings (Graph Explorer; source must not be onPremises, "
+    "allowedRoles should be empty), and change it with PATCH as a People Administrator; it acts within 24 hours. "
+    "Otherwise grant the application ProfilePhoto.ReadWrite.All with admin consent."
+)
+READ_FIX = "Grant the application ProfilePhoto.ReadWrite.All with admin consent; photo-connector check shows its roles."
+PERMISSION_FIX = "Grant the application User.Read.All and ProfilePhoto.ReadWrite.All, with admin consent."
+PROTECTED_FIX = (
+    "Application permissions do not reach members of a restricted management administrative unit, and may not reach "
+    "holders of a directory role: take the account out of that unit, set the photo by hand, or leave it as it is."
+)
+CLOUD_FIX = "Check GRAPH_CLOUD, GRAPH_URL and AZURE_TENANT_ID: the token must be of the tenant's own cloud."
+SUPPORT_FIX = "The next run tries again; show support the request-id."
 
 
-def photo_trouble(answer: Answer, account: Account, doing: Doing) -> PersonError | None:
+def photo_trouble(answer: Answer, account: Account, doing: Doing, *, others_pass: bool = False) -> PersonError | None:
     """Judge an answer that is no success; None means that there is no photo.
 
-    Raises Unreachable for what would befall everybody.
+    `others_pass` says that the same was done for somebody else in this run. Raises Unreachable for what would befall
+    everybody; what may befall everybody is a RefusedPerson, of which ten in a row end the run.
     """
     refusal = read_refusal(answer)
     _stop_the_run(refusal)
+    trouble = _not_graphs(answer, account, doing)
+    if trouble is not None:
+        return trouble
     if doing is not Doing.WRITE and says_no_photo(refusal):
         return None
     meaning = _meaning(refusal, account, doing)
-    who = account.upn or account.id
     if meaning is not None:
-        return PersonError(meaning.reason, f"{who} {meaning.words}: {refusal}", fix=meaning.fix, skip=meaning.skip)
-    if refusal.status == 403:
-        return PersonError(
-            Reason.ACCESS_DENIED, f"The photo of {who} may not be {doing.value}: {refusal}", fix=DENIED_FIX
-        )
+        words = f"{named(account)} {meaning.words}: {refusal}"
+        return PersonError(meaning.reason, words, fix=meaning.fix, skip=meaning.skip)
+    if refusal.status in (401, 403):
+        return _denied(refusal, account, doing, others_pass=others_pass)
     reason = Reason.THROTTLED if refusal.status == 429 else Reason.CLOUD_ERROR
-    fix = (
-        "The next run tries again." if is_trouble(answer) else "The next run tries again; show support the request-id."
-    )
-    return PersonError(reason, f"The photo of {who} could not be {doing.value}: {refusal}", fix=fix)
+    message = f"The photo of {named(account)} could not be {doing.value}: {refusal}"
+    if is_trouble(answer):
+        return PersonError(reason, message, fix="The next run tries again.")
+    cause = Cause(f"{refusal.status} {refusal.code}", f"photos could not be {doing.value}", SUPPORT_FIX)
+    return RefusedPerson(reason, message, fix=SUPPORT_FIX, cause=cause, said=str(refusal))
+
+
+def named(account: Account) -> str:
+    """Return the name of an account as people know it."""
+    return account.upn or account.id
+
+
+def _not_graphs(answer: Answer, account: Account, doing: Doing) -> PersonError | None:
+    """Return the failure of one person in whose answer's place a web page came, whatever its status."""
+    if not answer.is_web_page or is_trouble(answer):
+        return None
+    return page_came(account, described(answer), doing)
+
+
+def page_came(account: Account, page: str, doing: Doing) -> RefusedPerson:
+    """Return the failure of one person in whose photo's place a web page came."""
+    message = f"The photo of {named(account)} could not be {doing.value}: a web page came in Graph's place ({page})"
+    cause = Cause("page", "a web page came in place of Graph's answers about photos", PAGE_FIX)
+    return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=PAGE_FIX, cause=cause, said=page)
+
+
+def _denied(refusal: Refusal, account: Account, doing: Doing, *, others_pass: bool) -> PersonError:
+    """Return the failure of one person whose request was denied; where others pass, the account is protected."""
+    what = f"photos may not be {doing.value}"
+    message, fix = f"The photo of {named(account)} may not be {doing.value}: {refusal}", DENIED_FIX
+    cause = Cause("403", what, READ_FIX if doing is Doing.READ else POLICY_FIX)
+    if refusal.status == 401:
+        fix = f"Others' answers came well with the same token. {SUPPORT_FIX}" if others_pass else CLOUD_FIX
+        cause = Cause("401", f"our token was refused, also after it was renewed; {what}", CLOUD_FIX)
+    elif refusal.code.lower() == "authorization_requestdenied":
+        cause = Cause("403", f"the application lacks a permission; {what}", PERMISSION_FIX)
+        fix = PROTECTED_FIX
+        if others_pass:
+            message = f"{named(account)} is protected, since others' photos may be {doing.value}: {refusal}"
+        else:
+            fix = f"If others' photos may be {doing.value}, this account is protected. {fix} Else: {PERMISSION_FIX}"
+    return RefusedPerson(Reason.ACCESS_DENIED, message, fix=fix, cause=cause, said=str(refusal))
 
 
 def unreadable(account: Account, what: str) -> PersonError:
     """Return the failure of one person whose answer came well but makes no sense."""
-    message = f"The answer about {account.upn or account.id} cannot be read: {what}."
-    return PersonError(Reason.UNREADABLE_ANSWER, message, fix="The next run tries again.")
+    message = f"The answer about {named(account)} cannot be read: {what}."
+    cause = Cause("unreadable", "answers about photos cannot be read", f"{PAGE_FIX} {SUPPORT_FIX}")
+    return RefusedPerson(
+        Reason.UNREADABLE_ANSWER, message, fix="The next run tries again.", cause=cause, said=f"no use: {what}"
+    )
 
 
 def says_no_photo(refusal: Refusal) -> bool:
@@ -118,15 +180,9 @@ def _says_no_user(refusal: Refusal) -> bool:
 
 def _stop_the_run(refusal: Refusal) -> None:
     code = refusal.code.lower()
-    if code == "authorization_requestdenied":
-        fix = "Grant the application User.Read.All and ProfilePhoto.ReadWrite.All, with admin consent."
-        raise Unreachable("Graph", f"the application lacks a permission: {refusal}", fix)
     if code == "organizationfromtenantguidnotfound":
         fix = "Use a tenant of Microsoft 365; check AZURE_TENANT_ID."
         raise Unreachable("Graph", f"this tenant (B2C) has no photos: {refusal}", fix)
-    if refusal.status == 401 and code != "authenticationerror":
-        fix = "Check GRAPH_CLOUD, GRAPH_URL and AZURE_TENANT_ID."
-        raise Unreachable("Graph", f"our token was refused: {refusal}", fix)
 
 
 def _meaning(refusal: Refusal, account: Account, doing: Doing) -> Meaning | None:

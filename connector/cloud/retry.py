@@ -26,6 +26,8 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 60.0
 # Constant "Retry-After: 1" was seen while nothing got better; from this try on our own backoff counts, too.
 DISTRUST_FROM = 3
+# Refused so often while others passed in between, a request waits for itself: the service's load is not the cause.
+ALONE_FROM = 3
 REFUSED_FOR_NOW = frozenset({429, 503, 509})
 BROKE_ON_THE_WAY = frozenset({0, 408, 500, 502, 504})
 NUMBER = re.compile(r"\s*\d+(\.\d+)?\s*", re.ASCII)

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from connector.cloud.answer import Answer, read_refusal
+from connector.cloud.in_a_row import Cause, RefusedPerson
 from connector.cloud.open import Cloud
-from connector.cloud.retry import ABOUT_ONE_PROFILE, is_trouble
+from connector.cloud.retry import ABOUT_ONE_PROFILE, backoff, is_trouble
 from connector.cloud.transport import Endpoint, Transport
+from connector.cloud.web_page import FIX as PAGE_FIX
+from connector.cloud.web_page import described
 from connector.config import Settings
 from connector.errors import PersonError, Unreachable
 from connector.model import Account, Reason, Traffic
@@ -28,6 +31,10 @@ ROLES_FIX = (
     "Grant the application the SharePoint permissions Sites.FullControl.All and User.ReadWrite.All (application, not "
     "delegated) with admin consent, and check SHAREPOINT_MY_SITE_URL and SHAREPOINT_ADMIN_URL."
 )
+NOT_FOR_US = "unsupported app only token"
+# SharePoint's word where two writes to one list meet; the next try usually succeeds.
+SAVE_CONFLICT_CODE = "-2130575305"
+CONFLICT_TRIES = 4
 UNKNOWN = "user profile error 1000"
 
 
@@ -61,8 +68,8 @@ def literal(text: str) -> str:
 def properties_of(sharepoint: SharePoint, name: str, account: Account) -> dict[str, str]:
     """Read a person's profile properties; raises PersonError, with NO_PROFILE for somebody SharePoint does not know."""
     url = f"{PEOPLE}/GetPropertiesFor(accountName=@v)?@v={literal(name)}"
-    answer = sharepoint.admin.request("GET", url, headers=JSON)
-    if not answer.ok:
+    answer = sharepoint.admin.request("GET", url, headers=JSON, one_person=True)
+    if not answer.ok or answer.is_web_page:
         raise refused(answer, account, "read")
     listed = answer.json_object().get("UserProfileProperties")
     if not isinstance(listed, list):
@@ -75,43 +82,71 @@ def set_property(sharepoint: SharePoint, name: str, account: Account, *, key: st
     """Set one profile property; asking twice changes nothing."""
     body = {"accountName": name, "propertyName": key, "propertyValue": value}
     answer = sharepoint.admin.request(
-        "POST", f"{PEOPLE}/SetSingleValueProfileProperty", json=body, headers=JSON, safe=True
+        "POST", f"{PEOPLE}/SetSingleValueProfileProperty", json=body, headers=JSON, safe=True, one_person=True
     )
-    if not answer.ok:
+    if not answer.ok or answer.is_web_page:
         raise refused(answer, account, "written")
 
 
 def upload(sharepoint: SharePoint, folder: str, name: str, content_bytes: bytes, *, account: Account) -> None:
-    """Write one file over what is there; raises Unreachable where the folder is missing: that concerns everybody."""
+    """Write one file over what is there; a Save Conflict is tried again."""
     path = f"GetFolderByServerRelativePath(DecodedUrl={literal(folder)})"
     url = f"/_api/web/{path}/Files/AddUsingPath(DecodedUrl={literal(name)},Overwrite=true)"
     headers = {**JSON, "Content-Type": "application/octet-stream"}
-    answer = sharepoint.my_site.request("POST", url, body=content_bytes, headers=headers, safe=True)
-    if answer.status in (404, 409):
+    transport = sharepoint.my_site
+    for tries in range(1, CONFLICT_TRIES + 1):
+        answer = transport.request("POST", url, body=content_bytes, headers=headers, safe=True, one_person=True)
+        if answer.ok and not answer.is_web_page:
+            return
+        if tries == CONFLICT_TRIES or not _is_save_conflict(answer):
+            break
+        transport.gate.pause(backoff(tries))
+    raise refused(answer, account, "written")
+
+
+def check_folder(sharepoint: SharePoint, folder: str) -> None:
+    """Raise Unreachable where the folder is missing on the My Site host: that concerns everybody."""
+    url = f"/_api/web/GetFolderByServerRelativePath(DecodedUrl={literal(folder)})"
+    answer = sharepoint.my_site.request("GET", url, headers=JSON, one_person=True)
+    if answer.status == 404 and not answer.is_web_page:
         message = f"there is no folder {folder} on the My Site host: {read_refusal(answer)}"
         fix = (
             "Set SHAREPOINT_PHOTO_FOLDER to its name there; it depends on the language of the My Site host, e.g. "
             "User Photos/Profilbilder or User Photos/Profielafbeeldingen."
         )
         raise Unreachable(SYSTEM, message, fix)
-    if not answer.ok:
-        raise refused(answer, account, "written")
+
+
+def may_lack_folder(error: PersonError) -> bool:
+    """Return True if an upload was refused in a way that a missing folder is refused, too."""
+    key = error.cause.key if isinstance(error, RefusedPerson) else ""
+    return key.startswith(("404", "409")) and SAVE_CONFLICT_CODE not in key
+
+
+def _is_save_conflict(answer: Answer) -> bool:
+    refusal = read_refusal(answer)
+    return answer.status == 409 and (
+        refusal.code.startswith(SAVE_CONFLICT_CODE) or "save conflict" in refusal.message.lower()
+    )
 
 
 def download(sharepoint: SharePoint, path: str, *, account: Account) -> bytes | None:
     """Fetch a file by its path on the My Site host; None where it is not there."""
-    answer = sharepoint.my_site.request("GET", f"{_file(path)}/$value", headers={"Accept": "*/*"})
-    if answer.status == 404:
+    answer = sharepoint.my_site.request("GET", f"{_file(path)}/$value", headers={"Accept": "*/*"}, one_person=True)
+    if answer.status == 404 and not answer.is_web_page:
         return None
-    if not answer.ok or not isinstance(answer.body, bytes):
+    if not answer.ok or answer.is_web_page or not isinstance(answer.body, bytes):
         raise refused(answer, account, "read")
     return answer.body
 
 
 def delete(sharepoint: SharePoint, path: str, *, account: Account) -> None:
     """Delete a file; one that is already gone is a success."""
-    answer = sharepoint.my_site.request("DELETE", _file(path), headers={**JSON, "If-Match": "*"}, safe=True)
-    if not answer.ok and answer.status != 404:
+    answer = sharepoint.my_site.request(
+        "DELETE", _file(path), headers={**JSON, "If-Match": "*"}, safe=True, one_person=True
+    )
+    is_gone = answer.ok or answer.status == 404
+    if not is_gone or answer.is_web_page:
         raise refused(answer, account, "removed")
 
 
@@ -120,16 +155,33 @@ def _file(path: str) -> str:
 
 
 def refused(answer: Answer, account: Account, doing: str) -> PersonError:
-    """Judge an answer that is no success; raises Unreachable for what would befall everybody."""
+    """Judge an answer that is no success: one person's failure, of which ten in a row end the run, or skip.
+
+    Raises Unreachable for a kind of token that SharePoint takes from nobody.
+    """
     refusal = read_refusal(answer)
     who = account.upn or account.id
+    if answer.is_web_page and not is_trouble(answer):
+        page = described(answer)
+        message = f"The SharePoint picture of {who} could not be {doing}: a web page came in its place ({page})"
+        cause = Cause("page", "a web page came in place of SharePoint's answers", PAGE_FIX)
+        return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=PAGE_FIX, cause=cause, said=page)
+    if answer.status == 401 and NOT_FOR_US in refusal.message.lower():
+        raise Unreachable(SYSTEM, f"our token was refused, also after it was renewed: {refusal}", REFUSED_FIX)
     if answer.status in (401, 403):
-        raise Unreachable(SYSTEM, f"the picture of {who} may not be {doing}: {refusal}", ROLES_FIX)
+        message = f"The SharePoint picture of {who} may not be {doing}: {refusal}"
+        fix = REFUSED_FIX if answer.status == 401 else ROLES_FIX
+        cause = Cause(str(answer.status), f"pictures may not be {doing}", fix)
+        return RefusedPerson(Reason.ACCESS_DENIED, message, fix=fix, cause=cause, said=str(refusal))
     if UNKNOWN in refusal.message.lower() or (answer.status == 404 and refusal.code.startswith(ABOUT_ONE_PROFILE)):
         return no_profile(account, str(refusal))
     reason = Reason.THROTTLED if answer.status == 429 else Reason.CLOUD_ERROR
-    fix = "The next run tries again." if is_trouble(answer) else "The next run tries again; show support this answer."
-    return PersonError(reason, f"The SharePoint picture of {who} could not be {doing}: {refusal}", fix=fix)
+    message = f"The SharePoint picture of {who} could not be {doing}: {refusal}"
+    if is_trouble(answer):
+        return PersonError(reason, message, fix="The next run tries again.")
+    fix = "The next run tries again; show support this answer."
+    cause = Cause(f"{answer.status} {refusal.code}", f"pictures could not be {doing}", fix)
+    return RefusedPerson(reason, message, fix=fix, cause=cause, said=str(refusal))
 
 
 def no_profile(account: Account, said: str) -> PersonError:

@@ -18,7 +18,15 @@ from connector.cloud.answer import Answer, one_line, read_refusal
 from connector.cloud.auth import TokenSource
 from connector.cloud.faults import CHECK_WAY_OUT, LASTING, MAYBE_DONE, Fault, WireError
 from connector.cloud.gate import PATIENCE_SECONDS, Gate, TooLong
-from connector.cloud.retry import Who, is_trouble, maybe_done, tells_of_load, tries_allowed, wait_after
+from connector.cloud.retry import (
+    ALONE_FROM,
+    Who,
+    is_trouble,
+    maybe_done,
+    tells_of_load,
+    tries_allowed,
+    wait_after,
+)
 from connector.cloud.web_page import web_page_came
 from connector.cloud.wire import MOST_BYTES, READ_SECONDS, Wire
 from connector.errors import Unreachable
@@ -48,18 +56,26 @@ FRUITLESS_IN_A_ROW = 10
 # RFC 3986: printable ASCII without space; the scheme is always https.
 LINK = re.compile(r"https://[!-~]+")
 LONGEST_SHOWN = 100
+CLAIMS_FIX = (
+    "Look at Entra's Conditional Access policies for workload identities (Entra admin center > Sign-in logs > Service "
+    "principal sign-ins shows which one): exclude this application, or let it in from this machine's address."
+)
 COME_BACK = "Start again later; what was done is remembered."
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Hold what is to be asked; `repeats` is None where asking again changes nothing."""
+    """Hold what is to be asked; `repeats` is None where asking again changes nothing.
+
+    `one_person` says that a token refused after its renewal is this person's trouble: the answer is returned.
+    """
 
     method: str
     url: str
     body: bytes | None = field(repr=False)
     headers: Mapping[str, str]
     repeats: int | None
+    one_person: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +122,7 @@ class Transport:
         self._tokens = tokens
         self._traffic = traffic
         self._scope = endpoint.scope
-        self._refused_fix = endpoint.refused_fix
+        self.refused_fix = endpoint.refused_fix
         self._read_seconds = read_seconds
         self._answered = False
         self._lock = threading.Lock()
@@ -122,20 +138,31 @@ class Transport:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         safe: bool | None = None,
-        repeats: int = REPEATS,
+        repeats: int | None = None,
+        one_person: bool = False,
     ) -> Answer:
         """Ask, and return the last answer: any status, or 0 when none came after all tries.
 
         `url` begins with a slash (below the root) or is one that the same system gave us. `safe` says that asking
-        twice changes nothing (GET by default); else a request that may have been carried out is sent again at most
-        `repeats` times. Raises Unreachable for what concerns everybody.
+        twice changes nothing (GET by default). A request that may have been carried out is sent again at most `repeats`
+        times (as often as is usual where it is safe, else `REPEATS` times). Raises Unreachable for what concerns
+        everybody; a token that is refused after it was renewed does, unless the request is `one_person`'s.
         """
         own = dict(headers or {})
         if json is not None:
             body = json_text.dumps(json, separators=(",", ":")).encode()
             own["Content-Type"] = "application/json"
         is_safe = method == "GET" if safe is None else safe
-        return self._bring(Call(method, self._absolute(url), body, own, None if is_safe else repeats))
+        may_repeat = REPEATS if repeats is None and not is_safe else repeats
+        return self._bring(Call(method, self._absolute(url), body, own, may_repeat, one_person))
+
+    def token(self) -> str:
+        """Return the token that requests are signed with now."""
+        return self._tokens.token(self._scope)
+
+    def renew(self, token: str) -> None:
+        """Acquire another token in place of this one, unless that was done meanwhile."""
+        self._tokens.renew(token, scope=self._scope)
 
     def may_ask(self, link: str) -> bool:
         """Return True if a link that the service gave is a whole address below our own host, where the token may go."""
@@ -160,27 +187,30 @@ class Transport:
         self._wire.close()
 
     def _bring(self, call: Call) -> Answer:
-        unsure = renewals = tries = 0
+        unsure = renewals = tries = passed_by = 0
         while True:
             tries += 1
-            answer, pause, token = self._try(call, tries=tries)
-            if answer.status == 401:
+            before = self.gate.successes
+            answer, pause, token = self._try(call, tries=tries, is_alone=passed_by >= ALONE_FROM - 1)
+            if answer.status == 401 and self._may_renew(call, answer, renewals=renewals):
                 renewals += 1
-                self._renew(answer, token, renewals=renewals)
+                self._tokens.renew(token, scope=self._scope)
                 continue
             if not is_trouble(answer):
                 self._fruitless = 0
                 self._count_pages(call, answer)
                 return answer
             unsure += maybe_done(answer)
+            passed_by += tries > 1 and self.gate.successes > before
             if tries >= self._most_tries(answer) or (call.repeats is not None and unsure > call.repeats):
                 return self._give_up(answer)
             self.gate.pause(pause)
 
-    def _try(self, call: Call, *, tries: int) -> tuple[Answer, float, str]:
+    def _try(self, call: Call, *, tries: int, is_alone: bool) -> tuple[Answer, float, str]:
         """Send once; return the answer, the seconds this request should rest, and the token it was sent with.
 
-        The gate is told how it went before the lane is free again, so that no worker slips through.
+        The gate is told how it went before the lane is free again, so that no worker slips through; not where the
+        request is alone with its trouble, since others pass.
         """
         self._tokens.token(self._scope)  # acquired, if need be, outside the lanes
         with self.gate.lane() as ticket:
@@ -189,9 +219,11 @@ class Transport:
             if not is_trouble(answer):
                 self.gate.well(ticket)
                 return answer, 0.0, token
+            wait = wait_after(answer, tries)
+            if is_alone:
+                return answer, wait.seconds, token
             if tells_of_load(answer):
                 self.gate.slow(ticket)
-            wait = wait_after(answer, tries)
             if wait.who is Who.ONE:
                 return answer, wait.seconds, token
             self.hold(wait.seconds)
@@ -246,11 +278,23 @@ class Transport:
             return TRIES_AT_FIRST[Fault(fault)]
         return TRIES_AFTER_TIMEOUT if fault == Fault.TIMEOUT else tries_allowed(answer)
 
-    def _renew(self, answer: Answer, token: str, *, renewals: int) -> None:
-        if renewals > 1:
-            message = f"our token was refused, also after it was renewed: {read_refusal(answer)}"
-            raise Unreachable(self.system, message, self._refused_fix)
-        self._tokens.renew(token, scope=self._scope)
+    def _may_renew(self, call: Call, answer: Answer, *, renewals: int) -> bool:
+        """Return True if a new token may help, False where its refusal is one person's; raise Unreachable otherwise."""
+        if answer.asks_for_claims:
+            raise self.token_refused(answer)
+        if not renewals:
+            return True
+        if call.one_person:
+            return False
+        raise self.token_refused(answer)
+
+    def token_refused(self, answer: Answer) -> Unreachable:
+        """Return the end of a run whose token is refused, with the cause that the answer names."""
+        if answer.asks_for_claims:
+            message = f"our token was refused by Conditional Access (a claims challenge): {read_refusal(answer)}"
+            return Unreachable(self.system, message, CLAIMS_FIX)
+        message = f"our token was refused, also after it was renewed: {read_refusal(answer)}"
+        return Unreachable(self.system, message, self.refused_fix)
 
     def _give_up(self, answer: Answer) -> Answer:
         """Return the last answer; raise instead when there is nothing to hope for in the next request either."""

@@ -164,6 +164,17 @@ def drop_refusal(db: sqlite3.Connection, target: str, account_id: str) -> None:
     db.execute("DELETE FROM refusals WHERE target = ? AND account_id = ?", (target, account_id))
 
 
+def failing_accounts(db: sqlite3.Connection, target: str, *, failed: int, most: int) -> frozenset[str]:
+    """Return the ids of accounts whose people failed in the run before; none where they are more than so many."""
+    rows = db.execute(
+        "SELECT p.account_id FROM retries r JOIN people p ON p.id = r.person_id "
+        "WHERE r.target = ? AND r.retry = ? AND p.account_id <> '' LIMIT ?",
+        (target, failed, most + 1),
+    )
+    found = frozenset(row["account_id"] for row in rows)
+    return found if len(found) <= most else frozenset()
+
+
 def set_retry(db: sqlite3.Connection, target: str, person_id: str, *, retry: int) -> None:
     """Note whether a target is to look at the person again next night: 0 no, 1 postponed, 2 failed."""
     if retry:

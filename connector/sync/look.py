@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from connector.decide.compare import Look
 from connector.errors import PersonError
-from connector.model import Account, CloudPhoto, CloudTag
+from connector.model import Account, CloudPhoto, CloudTag, Reason
 from connector.photo import PictureRefused, read_print
 from connector.targets import Target
 
@@ -19,6 +19,28 @@ class Shown:
 
     look: Look
     content_bytes: bytes = field(repr=False)
+
+
+def is_no_picture(content_bytes: bytes) -> bool:
+    """Return True if these bytes are no picture at all: a page, or a part of one, came in a photo's place."""
+    try:
+        read_print(content_bytes)
+    except PictureRefused as refused:
+        return refused.reason is Reason.NOT_AN_IMAGE
+    return False
+
+
+def verified(answer: CloudPhoto | PersonError | None, account: Account) -> CloudPhoto | PersonError | None:
+    """Return a photo that is about to be lost, or the failure of its person where its bytes are no picture to keep."""
+    if isinstance(answer, CloudPhoto) and is_no_picture(answer.content_bytes):
+        return no_picture(account)
+    return answer
+
+
+def no_picture(account: Account) -> PersonError:
+    """Return the failure of one person in whose photo's place something else came."""
+    message = f"What came as the photo of {account.upn or account.id} is no picture; nothing was written over it."
+    return PersonError(Reason.UNREADABLE_ANSWER, message, fix="The next run tries again.")
 
 
 def look_at_photo(photo: CloudPhoto, tag: CloudTag | None) -> Look:
@@ -36,8 +58,15 @@ def fetch_shown(
 ) -> Mapping[str, Shown | PersonError | None]:
     """Fetch a batch of photos and look at them, by account id; `tags` are those seen before. None: it went since."""
     answers = target.photos(accounts)
-    return {account_id: _shown(answer, tags.get(account_id)) for account_id, answer in answers.items()}
+    return {account.id: _shown(answers[account.id], account, tags.get(account.id)) for account in accounts}
 
 
-def _shown(answer: CloudPhoto | PersonError | None, tag: CloudTag | None) -> Shown | PersonError | None:
-    return Shown(look_at_photo(answer, tag), answer.to_keep) if isinstance(answer, CloudPhoto) else answer
+def _shown(
+    answer: CloudPhoto | PersonError | None, account: Account, tag: CloudTag | None
+) -> Shown | PersonError | None:
+    if not isinstance(answer, CloudPhoto):
+        return answer
+    look = look_at_photo(answer, tag)
+    if look.read_print is None and is_no_picture(answer.content_bytes):
+        return no_picture(account)
+    return Shown(look, answer.to_keep)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from connector.config import Settings, SourceKind
 from connector.decide.case import Policy
-from connector.errors import ExitCode, LimitReached
+from connector.errors import ExitCode, LimitReached, PersonError
 from connector.ledger.files import Backups, Spool
 from connector.model import Clock, Progress, Traffic
 from connector.photo import Recipe
@@ -63,6 +63,7 @@ class Night:
     """Hold one run while it lasts. `db` is the ledger, in a dry run a copy of it.
 
     `conflicts` are those whose pictures the report can show, by target and account id.
+    `refused` is what befell those whose look ended the run, by account id: next night they come last.
     `turn_away` ends the waits of all requests that are not on the wire, for good: the run is over.
     """
 
@@ -83,6 +84,7 @@ class Night:
     modes: set[str] = field(default_factory=set)
     chosen_ids: tuple[str, ...] = ()
     conflicts: dict[tuple[str, str], Conflict] = field(default_factory=dict)
+    refused: Mapping[str, PersonError] = field(default_factory=dict)
     uploads: int = 0
     turn_away: Callable[[], None] = field(default=lambda: None, repr=False)
 

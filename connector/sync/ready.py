@@ -13,6 +13,7 @@ from connector.ledger.store import transaction
 from connector.model import Action, CloudPhoto, Fingerprint, Reason
 from connector.sources import PersonRead, Source
 from connector.sync.guests import hold_guest_photo, is_guest
+from connector.sync.look import verified
 from connector.sync.night import Night
 from connector.sync.pictures import choose_pictures, make, remember_picture
 from connector.sync.read import save_events
@@ -108,7 +109,7 @@ def _backed_up(night: Night, chunk: Sequence[Step], target: Target) -> Iterator[
         part = needs[start : start + target.batch_size]
         answers = target.photos([step.item.account for step in part])
         for step in part:
-            answer = answers[step.item.account.id]
+            answer = verified(answers[step.item.account.id], step.item.account)
             if isinstance(answer, PersonError):
                 tell_trouble(night, target.name, step.item, answer)
             else:

@@ -33,7 +33,7 @@ from connector.sync.apply import Applier
 from connector.sync.brakes import limits_of
 from connector.sync.history import one_person
 from connector.sync.lanes import Lanes
-from connector.sync.look import Shown, fetch_shown, look_at_photo
+from connector.sync.look import Shown, fetch_shown, look_at_photo, verified
 from connector.sync.night import Night, Undoing
 from connector.sync.plan import settle_intent
 from connector.sync.ready import Ready
@@ -217,7 +217,8 @@ class FromBackups:
         kept: dict[str, str] = {}
         answers = self.target.photos([step.item.account for step in over]) if over else {}
         for step in over:
-            answer, account_id = answers[step.item.account.id], step.item.account.id
+            account_id = step.item.account.id
+            answer = verified(answers[account_id], step.item.account)
             if isinstance(answer, PersonError):
                 tell_trouble(self.night, self.target.name, step.item, answer)
             elif answer is None or not self._left(step).is_shown_by(look_at_photo(answer, None)):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+from connector.cloud.in_a_row import EverybodyRefused
 from connector.cloud.open import Cloud, open_cloud
 from connector.config import Settings
 from connector.errors import ExitCode, StopRun
@@ -44,7 +45,7 @@ from connector.sync.restore import leave_rest, undo
 from connector.sync.retell import retell
 from connector.sync.state import State, draft_of
 from connector.sync.targets import open_targets
-from connector.sync.tell import tell
+from connector.sync.tell import tell, tell_trouble
 from connector.targets import Target
 
 log = logging.getLogger("connector.sync")
@@ -128,6 +129,7 @@ def _run(night: Night, doors: Doors) -> None:
                 pace = cloud.transport.pace()
     except StopRun as stop:
         night.codes.add(stop.exit_code)
+        night.refused = stop.refused if isinstance(stop, EverybodyRefused) else {}
         message = str(stop)
     except KeyboardInterrupt:
         night.codes.add(ExitCode.INTERRUPTED)
@@ -216,6 +218,10 @@ def _postpone(night: Night) -> None:
         for items in work.undone(night.db, target):
             with transaction(night.db):
                 for item in items:
+                    refused = night.refused.get(item.account.id)
+                    if refused is not None:
+                        tell_trouble(night, target, item, refused)
+                        continue
                     tell(night, target, item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail)
 
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from connector.cloud.open import Cloud
 from connector.cloud.sharepoint import open_sharepoint
+from connector.ledger.memory import failing_accounts
 from connector.ledger.names import shared_names, tags_in_use
 from connector.model import Fingerprint
 from connector.photo import shrink, thumbnails
 from connector.sync.night import Night
+from connector.sync.tell import FAILED
 from connector.targets import Target
 from connector.targets.dry_run import DryRun
 from connector.targets.graph import GraphTarget
@@ -18,6 +20,8 @@ from connector.targets.sharepoint_kept import unpack
 from connector.targets.sharepoint_names import file_key, stem_in
 
 SHAREPOINT = "sharepoint"
+# Where more people than these failed in the run before, they are no exceptions any more: ten of them end the run.
+MOST_FAILING = 500
 
 
 def open_targets(night: Night, cloud: Cloud) -> list[Target]:
@@ -41,14 +45,16 @@ def picture_kept(target: str, kept_bytes: bytes) -> bytes:
 
 
 def _open(name: str, night: Night, cloud: Cloud) -> Target:
+    failing = failing_accounts(night.db, name, failed=FAILED, most=MOST_FAILING)
     if name != SHAREPOINT:
-        return GraphTarget(cloud.transport, shrink=shrink)
+        return GraphTarget(cloud.transport, shrink=shrink, failing=failing)
     widths = night.settings.sharepoint_widths
     return SharePointTarget(
         open_sharepoint(night.settings, night.traffic, cloud),
         folder=night.settings.sharepoint_photo_folder,
         thumbnails=lambda content_bytes: thumbnails(content_bytes, widths),
         taken=_names_of_others(night),
+        failing=failing,
         clock=night.clock,
     )
 

@@ -6,32 +6,28 @@ Source: https://learn.microsoft.com/graph/api/resources/profilephoto
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 from urllib.parse import quote
 
 from connector.cloud.answer import Answer, read_refusal
 from connector.cloud.batch import BATCH_SIZE, batch_get, decode_photo
-from connector.cloud.photo_errors import Doing, photo_trouble, unreadable
+from connector.cloud.in_a_row import InARow
+from connector.cloud.photo_errors import Doing, page_came, photo_trouble, unreadable
 from connector.cloud.transport import Transport
-from connector.errors import PersonError, Unreachable
+from connector.cloud.web_page import described
+from connector.errors import PersonError
 from connector.model import Account, CloudPhoto, CloudTag, Reason
 
 log = logging.getLogger("connector.targets")
 
 Shrink = Callable[[bytes, int], bytes]
+Seen = TypeVar("Seen")
 
 JPEG = {"Content-Type": "image/jpeg"}
 # Without a mailbox the photo is kept in the directory, which took no more than this (a rule seen in 2020).
 MAILBOXLESS_BYTES = 100_000
-DENIALS_IN_A_ROW = 10
-READ_FIX = "Grant the application ProfilePhoto.ReadWrite.All with admin consent; photo-connector check shows its roles."
-WRITE_FIX = (
-    "The likely cause is the tenant's photo policy: look at it with GET "
-    "https://graph.microsoft.com/beta/admin/people/photoUpdateSettings (Graph Explorer; source must not be onPremises, "
-    "allowedRoles should be empty), and change it with PATCH as a Global Administrator; it acts within 24 hours. "
-    "Otherwise grant the application ProfilePhoto.ReadWrite.All with admin consent."
-)
 
 
 class GraphTarget:
@@ -40,21 +36,24 @@ class GraphTarget:
     name = "graph"
     batch_size = BATCH_SIZE
 
-    def __init__(self, transport: Transport, *, shrink: Shrink | None = None) -> None:
+    def __init__(
+        self, transport: Transport, *, shrink: Shrink | None = None, failing: Collection[str] = frozenset()
+    ) -> None:
+        """Take the accounts that failed in the run before (`failing`; see `InARow`)."""
         self._transport = transport
         self._shrink = shrink
-        self._reads = Denials("photos may not be read", READ_FIX)
-        self._writes = Denials("photos may not be written", WRITE_FIX)
+        self._reads = InARow(transport.system, failing=failing)
+        self._writes = InARow(transport.system, failing=failing)
 
     def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
         """Look at up to 20 photos' tags in one request."""
         answers = batch_get(self._transport, {account.id: _path(account) for account in accounts})
-        return {account.id: self._tag(answers[account.id], account) for account in accounts}
+        return self._each(answers, accounts, _tag)
 
     def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:
         """Fetch up to 20 photos in one request; without a tag, since the ETag header need not be the mediaEtag."""
         answers = batch_get(self._transport, {account.id: f"{_path(account)}/$value" for account in accounts})
-        return {account.id: self._photo(answers[account.id], account) for account in accounts}
+        return self._each(answers, accounts, _photo)
 
     def put(self, account: Account, content_bytes: bytes) -> None:
         """Write one photo; where a person without a mailbox is refused, once more with at most 100 KB."""
@@ -62,9 +61,7 @@ class GraphTarget:
         if self._shrink is not None and _may_be_too_big(answer, account, content_bytes):
             log.info("the photo of %s is sent again, smaller", account.id)
             answer = self._put(account, self._shrink(content_bytes, MAILBOXLESS_BYTES))
-        if not answer.ok:
-            raise self._write_trouble(answer, account, Doing.WRITE)
-        self._writes.well()
+        self._check_written(answer, account, Doing.WRITE)
 
     def put_back(self, account: Account, kept_bytes: bytes) -> None:
         """Write a photo that was kept; of a photo in Graph there is nothing else to keep."""
@@ -72,83 +69,70 @@ class GraphTarget:
 
     def remove(self, account: Account) -> None:
         """Remove one photo; a photo that is already gone is a success."""
-        answer = self._done(self._transport.request("DELETE", f"{_path(account)}/$value"), account)
-        trouble = None if answer.ok else photo_trouble(answer, account, Doing.REMOVE)
-        if trouble is not None:
-            raise self._counted(trouble, answer, self._writes)
-        self._writes.well()
+        answer = self._transport.request("DELETE", f"{_path(account)}/$value", one_person=True)
+        self._check_written(answer, account, Doing.REMOVE)
 
     def _put(self, account: Account, content_bytes: bytes) -> Answer:
-        answer = self._transport.request("PUT", f"{_path(account)}/$value", body=content_bytes, headers=JPEG)
-        return self._done(answer, account)
+        url = f"{_path(account)}/$value"
+        return self._transport.request("PUT", url, body=content_bytes, headers=JPEG, one_person=True)
 
-    def _done(self, answer: Answer, account: Account) -> Answer:
-        """Return the answer to a write; raises PersonError for a yes that Graph cannot have said."""
-        if answer.ok and answer.is_web_page:
-            raise unreadable(account, "a web page came in Graph's place")
-        return answer
+    def _check_written(self, answer: Answer, account: Account, doing: Doing) -> None:
+        """Return for a yes, or for a photo that was already gone; raise what befell the person, or everybody."""
+        if not answer.ok or answer.is_web_page:
+            trouble = photo_trouble(answer, account, doing, others_pass=self._writes.has_passed)
+            if trouble is None and doing is Doing.WRITE:
+                trouble = unreadable(account, str(read_refusal(answer)))
+            if trouble is not None:
+                self._writes.met(trouble, account.id)
+                raise trouble
+        self._writes.passed()
 
-    def _write_trouble(self, answer: Answer, account: Account, doing: Doing) -> PersonError:
-        trouble = photo_trouble(answer, account, doing) or unreadable(account, str(read_refusal(answer)))
-        return self._counted(trouble, answer, self._writes)
+    def _read(self, answer: Answer, account: Account, seen: Callable[[Answer, Account], Seen]) -> Seen | None:
+        """Return what an answer shows, or None for "no photo"; raise what befell the person."""
+        if answer.asks_for_claims:
+            raise self._transport.token_refused(answer)
+        if answer.ok and not answer.is_web_page:
+            return seen(answer, account)
+        trouble = photo_trouble(answer, account, Doing.READ, others_pass=self._reads.has_passed)
+        if trouble is not None:
+            raise trouble
+        return None
 
-    def _counted(self, trouble: PersonError, answer: Answer, denials: Denials) -> PersonError:
-        if trouble.reason is Reason.ACCESS_DENIED:
-            denials.denied(str(read_refusal(answer)))
-        return trouble
+    def _read_one(
+        self, answer: Answer, account: Account, seen: Callable[[Answer, Account], Seen]
+    ) -> Seen | PersonError | None:
+        try:
+            return self._read(answer, account, seen)
+        except PersonError as error:
+            return error
 
-    def _read_trouble(self, answer: Answer, account: Account) -> PersonError | None:
-        trouble = photo_trouble(answer, account, Doing.READ)
-        if trouble is None:
-            self._reads.well()
-            return None
-        return self._counted(trouble, answer, self._reads)
-
-    def _tag(self, answer: Answer, account: Account) -> CloudTag | PersonError | None:
-        if not answer.ok:
-            return self._read_trouble(answer, account)
-        self._reads.well()
-        value = answer.json_object()
-        width, height = _pixels(value.get("width")), _pixels(value.get("height"))
-        kind = str(value.get("@odata.mediaContentType", "")).lower()
-        if kind == "image/gif" and max(width, height) <= 1:
-            return None  # the documented way to say "no photo"
-        tag = value.get("@odata.mediaEtag")
-        if not isinstance(tag, str) or not tag:
-            return unreadable(account, "the photo has no mediaEtag")
-        return CloudTag(tag, width, height)
-
-    def _photo(self, answer: Answer, account: Account) -> CloudPhoto | PersonError | None:
-        if not answer.ok:
-            return self._read_trouble(answer, account)
-        self._reads.well()
-        content_bytes = decode_photo(answer.body)
-        if content_bytes is None:
-            return unreadable(account, "the photo is not base64")
-        return CloudPhoto(content_bytes)
+    def _each(
+        self, answers: Mapping[str, Answer], accounts: Sequence[Account], seen: Callable[[Answer, Account], Seen]
+    ) -> dict[str, Seen | PersonError | None]:
+        looked = {account.id: self._read_one(answers[account.id], account, seen) for account in accounts}
+        self._reads.looked(looked)
+        return looked
 
 
-class Denials:
-    """Count 403s in a row over all threads; raises Unreachable at the tenth, since then nobody's photo will do."""
+def _tag(answer: Answer, account: Account) -> CloudTag | None:
+    value = answer.json_object()
+    width, height = _pixels(value.get("width")), _pixels(value.get("height"))
+    kind = str(value.get("@odata.mediaContentType", "")).lower()
+    if kind == "image/gif" and max(width, height) <= 1:
+        return None  # the documented way to say "no photo"
+    tag = value.get("@odata.mediaEtag")
+    if not isinstance(tag, str) or not tag:
+        raise unreadable(account, "the photo has no mediaEtag")
+    return CloudTag(tag, width, height)
 
-    def __init__(self, what: str, fix: str) -> None:
-        self._what = what
-        self._fix = fix
-        self._lock = threading.Lock()
-        self._in_a_row = 0
 
-    def well(self) -> None:
-        """Begin to count anew after a success."""
-        self._in_a_row = 0
-
-    def denied(self, said: str) -> None:
-        """Count one more."""
-        with self._lock:
-            self._in_a_row += 1
-            enough = self._in_a_row >= DENIALS_IN_A_ROW
-        if enough:
-            message = f"{self._what}: {DENIALS_IN_A_ROW} people in a row were refused; the last answer was {said}."
-            raise Unreachable("Graph", message, self._fix)
+def _photo(answer: Answer, account: Account) -> CloudPhoto:
+    content_bytes = decode_photo(answer.body)
+    if content_bytes is None:
+        raise unreadable(account, "the photo is not base64")
+    if content_bytes.lstrip().startswith(b"<"):
+        raise page_came(account, described(replace(answer, body=content_bytes)), Doing.READ)
+    return CloudPhoto(content_bytes)
 
 
 def _path(account: Account) -> str:

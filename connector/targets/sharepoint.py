@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from connector.cloud import sharepoint as rest
+from connector.cloud.in_a_row import InARow
 from connector.cloud.sharepoint import SharePoint
 from connector.cloud.transport import origin_of
 from connector.errors import PersonError
@@ -52,25 +54,34 @@ class SharePointTarget:
         thumbnails: Thumbnails,
         taken: frozenset[str] = frozenset(),
         clock: Clock = utc_now,
+        failing: Collection[str] = frozenset(),
     ) -> None:
         self._sharepoint = sharepoint
         self._folder = "/" + folder.strip("/")
         self._thumbnails = thumbnails
         self._taken = taken
         self._clock = clock
+        self._reads = InARow(rest.SYSTEM, failing=failing)
+        self._writes = InARow(rest.SYSTEM, failing=failing)
+        self._folder_seen = False
         self._lock = threading.Lock()
         self._seen: OrderedDict[str, dict[str, str]] = OrderedDict()
         self._left: dict[str, CloudPhoto | None] = {}
 
     def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
         """Look at the properties, one request each; who may have no file of that name is told so before any write."""
-        return {account.id: self._each(account, self._tag) for account in accounts}
+        return self._looked({account.id: self._each(account, self._tag) for account in accounts})
 
     def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:
         """Fetch the largest thumbnail that hangs there, with the others to be kept; no file at all is no photo."""
-        return {account.id: self._each(account, self._photo) for account in accounts}
+        return self._looked({account.id: self._each(account, self._photo) for account in accounts})
 
     def put(self, account: Account, content_bytes: bytes) -> None:
+        """Write one picture, and count what befell the person."""
+        with self._counted(account):
+            self._put(account, content_bytes)
+
+    def _put(self, account: Account, content_bytes: bytes) -> None:
         """Write the states, the three files, address and time: what stops half way is seen as not done, or as done."""
         stem = checked_stem(account, self._taken)
         seen = self._forget(account)
@@ -81,6 +92,11 @@ class SharePointTarget:
         self._show(account, self._url(stem), seen=seen, shown_bytes=made[-1])
 
     def put_back(self, account: Account, kept_bytes: bytes) -> None:
+        """Write files and properties as they were kept, and count what befell the person."""
+        with self._counted(account):
+            self._put_back(account, kept_bytes)
+
+    def _put_back(self, account: Account, kept_bytes: bytes) -> None:
         """Write files and properties as they were kept; old files under other names must still lie there for that.
 
         Where one does not, or is another picture by now, the old picture is put under the account's own name:
@@ -90,7 +106,7 @@ class SharePointTarget:
         own = self._own_paths(checked_stem(account, self._taken))
         mine = {path.lower(): path for path in own}
         if kept is None or not self._lie_there(kept, account, but=mine):
-            self.put(account, kept_bytes if kept is None else kept.shown_bytes)
+            self._put(account, kept_bytes if kept is None else kept.shown_bytes)
             return
         seen = self._forget(account)
         self._set_states(account, kept.properties, seen=seen)
@@ -106,9 +122,10 @@ class SharePointTarget:
         """Delete the three files and clear the properties; what is already gone is a success."""
         stem = checked_stem(account, self._taken)
         self._forget(account)
-        for path in self._own_paths(stem):
-            rest.delete(self._sharepoint, path, account=account)
-        self._set(account, dict.fromkeys((*STATES, PICTURE, STAMP), ""))
+        with self._counted(account):
+            for path in self._own_paths(stem):
+                rest.delete(self._sharepoint, path, account=account)
+            self._set(account, dict.fromkeys((*STATES, PICTURE, STAMP), ""))
         with self._lock:
             self._left[account.id] = None
 
@@ -116,6 +133,20 @@ class SharePointTarget:
         """Return, once, what the last write left; SharePoint keeps files as they are sent, and properties as set."""
         with self._lock:
             return self._left.pop(account.id)
+
+    @contextmanager
+    def _counted(self, account: Account) -> Iterator[None]:
+        """Count how a write ended; ten people refused in a row end the run."""
+        try:
+            yield
+        except PersonError as error:
+            self._writes.met(error, account.id)
+            raise
+        self._writes.passed()
+
+    def _looked(self, looked: dict[str, Seen | PersonError | None]) -> dict[str, Seen | PersonError | None]:
+        self._reads.looked(looked)
+        return looked
 
     def _each(self, account: Account, look: Callable[[Account], Seen | None]) -> Seen | PersonError | None:
         try:
@@ -183,7 +214,20 @@ class SharePointTarget:
 
     def _upload(self, path: str, content_bytes: bytes, account: Account) -> None:
         folder, _, name = path.rpartition("/")
-        rest.upload(self._sharepoint, folder, name, content_bytes, account=account)
+        try:
+            rest.upload(self._sharepoint, folder, name, content_bytes, account=account)
+        except PersonError as error:
+            if rest.may_lack_folder(error):
+                self._check_folder(folder)
+            raise
+        self._folder_seen = True
+
+    def _check_folder(self, folder: str) -> None:
+        """Ask once for the folder that an upload was refused in; one that was written to is there."""
+        with self._lock:
+            is_known, self._folder_seen = self._folder_seen, True
+        if not is_known:
+            rest.check_folder(self._sharepoint, folder)
 
     def _lie_there(self, kept: Kept, account: Account, *, but: Collection[str]) -> bool:
         """Say whether the kept files of other names than the account's own still lie there, as they were."""

@@ -29,9 +29,8 @@ class Fault:
 
     `kind`: status (answer with `status`, `code`, `message`, `retry_after`), drop (close without an answer),
     drop-mid (close in the middle of the body), truncated (a whole answer whose JSON or picture is cut),
-    wrong-content (a web page with `page_status`, or a redirect to one),
-    empty (200 with no body), slow (right, after `seconds`), drip (right, but the
-    body takes so many seconds).
+    wrong-content (a web page with `page_status`, or a redirect to one), item-body (a batch item of 200 whose body is
+    `message`), empty (200 with no body), slow (right, after `seconds`), drip (right; the body takes so many seconds).
     `performed`: the request was carried out before it went wrong. `skip`: so many pass unharmed first.
     """
 

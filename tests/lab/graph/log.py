@@ -16,6 +16,8 @@ KEPT = (
     *("host", "user-agent", "content-type", "accept", "prefer", "consistencylevel", "client-request-id", "if-match"),
     *("x-ms-throttle-priority", "if-none-match", "content-length", "metadata", "accept-encoding", "connection"),
 )
+# Refused so often while others were served, a request is refused alone.
+ALONE_AFTER = 3
 PHOTO_WRITE = re.compile(r"/(?:v1\.0|beta)/users[/(]'?([^/')]+)'?\)?/photo(?:/|$)")
 
 
@@ -82,6 +84,9 @@ class RequestLog:
         self._writing: Counter[str] = Counter()
         self._violations: list[Violation] = []
         self._waits = _Waits()
+        self._refusals: Counter[str] = Counter()
+        self._served_at: dict[str, int] = {}
+        self._served = 0
         self._number = 0
 
     # -- for tests
@@ -166,9 +171,23 @@ class RequestLog:
             self._writing[who] -= 1
         del self._open[record.number]
         self._records.append(done)
-        if done.retry_after and done.status in (429, 503):
+        self._refused_alone(done)
+        if done.retry_after and done.status in (429, 503) and self._refusals[_route(done)] <= ALONE_AFTER:
             self._waits.told_at = done.ended
             self._waits.everything_until = max(self._waits.everything_until, done.ended + seconds(done.retry_after))
+
+    def _refused_alone(self, done: Record) -> None:
+        """Count how often a request was refused in a row while others were served in between.
+
+        For whom a Retry-After is meant is not documented; a request that is refused alone may wait alone.
+        """
+        route = _route(done)
+        if done.status not in (429, 503):
+            self._refusals.pop(route, None)
+            self._served += 1
+        elif self._served > self._served_at.get(route, -1):
+            self._refusals[route] += 1
+            self._served_at[route] = self._served
 
     def left(self, record: Record) -> None:
         """Note that the client hung up: for him the request is over, though the service may still carry it out."""
@@ -216,6 +235,10 @@ def seconds(retry_after: str) -> float:
         return float(retry_after)
     except ValueError:
         return parsedate_to_datetime(retry_after).timestamp() - time.time()
+
+
+def _route(record: Record) -> str:
+    return f"{record.method} {record.path}"
 
 
 def _written(record: Record) -> str:

@@ -17,6 +17,7 @@ UPLOAD = re.compile(
     rf"/_api/web/GetFolderByServerRelativePath\(DecodedUrl={LITERAL}\)/Files/AddUsingPath"
     rf"\(DecodedUrl={LITERAL},Overwrite=true\)"
 )
+FOLDER = re.compile(rf"/_api/web/GetFolderByServerRelativePath\(DecodedUrl={LITERAL}\)")
 FILE = re.compile(rf"/_api/web/GetFileByServerRelativePath\(DecodedUrl={LITERAL}\)(/\$value)?")
 PEOPLE = "/_api/SP.UserProfiles.PeopleManager"
 READ = f"{PEOPLE}/GetPropertiesFor(accountName=@v)"
@@ -70,6 +71,8 @@ class Farm:
         path = unquote(target)
         if method == "POST" and (found := UPLOAD.fullmatch(path)):
             return self._upload(found[1].replace("''", "'"), found[2].replace("''", "'"), body)
+        if method == "GET" and (found := FOLDER.fullmatch(path)):
+            return self._folder(found[1].replace("''", "'"))
         if not (found := FILE.fullmatch(path)):
             return Said.no(404, "-1, Microsoft.SharePoint.Client.ResourceNotFoundException", "Cannot find resource.")
         name = found[1].replace("''", "'").lower()
@@ -79,6 +82,11 @@ class Farm:
             del self.files[name]
             return Said(200)
         return Said(200, self.files[name], {"Content-Type": "image/jpeg"})
+
+    def _folder(self, folder: str) -> Said:
+        if folder not in self.folders:
+            return Said.no(404, "-2147024894, System.IO.FileNotFoundException", "File Not Found.")
+        return Said(200, {"Exists": True, "ServerRelativeUrl": folder})
 
     def _upload(self, folder: str, name: str, body: bytes) -> Said:
         if folder not in self.folders:
