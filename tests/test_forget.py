@@ -379,3 +379,33 @@ def test_asking_for_one_backup_reads_no_other_write(tmp_path: Path) -> None:
 
     assert len(steps) < 10, "hundreds of the machine's steps, not tens of thousands"
     db.close()
+
+
+def test_what_is_out_of_reach_is_named_and_the_next_try_does_it(office: Office, zenobia: Colleague) -> None:
+    in_the_way = office.nights.state / "logs" / "photo-connector.log.9"
+    in_the_way.mkdir()
+
+    first = forget(office, zenobia.upn)
+
+    assert first.code != 0
+    assert str(in_the_way) in first.err
+    assert "forget" in first.err
+    in_the_way.rmdir()
+    second = forget(office, zenobia.upn)
+    assert (second.code, found(office, everything_told(zenobia))) == (0, []), second.err
+
+
+def test_a_copy_that_a_killed_dry_run_left_is_gone_with_the_next_command(office: Office, zenobia: Colleague) -> None:
+    ledger = office.nights.state / LEDGER_NAME
+    left = [office.nights.state / name for name in ("dry-run.sqlite3", "ledger.new", "reports/run-000001.html.part")]
+    for path in left:
+        path.write_bytes(ledger.read_bytes())
+
+    assert forget(office, zenobia.upn).code == 0
+    assert [path for path in left if path.exists()] == []
+    assert found(office, everything_told(zenobia)) == []
+
+
+def everything_told(one: Colleague) -> tuple[str, ...]:
+    """Return what names somebody, but for the name of the office's settings."""
+    return one.upn, one.entry.dn, one.entry.id, one.account_id

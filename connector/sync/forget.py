@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from connector.config import Settings
+from connector.disk import delete, reason
+from connector.errors import StateError
 from connector.ledger import forget as rows
 from connector.ledger.runs import find_run
 from connector.ledger.store import transaction
@@ -44,19 +46,33 @@ def forget_person(state: State, settings: Settings, name: str) -> Forgotten:
     names = _names(person, {*rows.upns_of(db, account_ids), *rows.old_names_of(db, person.id)}, account_ids)
     runs, backups = rows.runs_with(db, person.id), rows.backups_of(db, person.id)
     db.execute("PRAGMA secure_delete = ON")
-    for backup in backups:
-        state.backups.drop(backup)
-    with transaction(db):
+    with transaction(db):  # the rows last: who is still in the ledger can be named by the next try
         count = rows.drop_person(db, person.id, account_ids=account_ids)
         count += rows.hide_names(db, pattern_of(names, person.sam_account_name, where=r"(?<=--only ){}(?=:)"))
+        kept, stay = _drop_backups(state, backups)
+        reports = _retold(state, settings, runs, names, stay=stay)
+        logged = pattern_of(names, person.sam_account_name, where=r"\b{}\b")
+        lines = sum(_without(path, logged, stay) for path in (state.folder / "logs").glob("*.log*"))
+        if stay:
+            fix = f"Close or mend what holds them, then type `forget` again: {'; '.join(stay)}."
+            raise StateError(f"{len(stay)} files are out of reach, so {person.upn or person.name} is still known.", fix)
+    rows.scrub(db)
+    return Forgotten(count, kept, reports, lines, tuple(_beyond(state.folder, settings)))
+
+
+def _drop_backups(state: State, backups: Iterable[str]) -> tuple[int, list[str]]:
+    """Drop a person's backups, and those that nobody's write names; returns how many, and what stays and why."""
+    dropped, stay = 0, []
+    for backup in backups:
+        try:
+            state.backups.drop(backup)
+            dropped += 1
+        except OSError as error:
+            stay.append(f"{error.filename or backup}: {reason(error)}")
     # what a stopped run kept is nobody's any more, so it may have been theirs; a moment ahead for coarse clocks
     later = utc_now() + timedelta(minutes=1)
-    unnamed, _ = state.backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one), before=later)
-    rows.scrub(db)
-    reports = _retold(state, settings, runs, names)
-    logged = pattern_of(names, person.sam_account_name, where=r"\b{}\b")
-    lines = sum(_without(path, logged) for path in (state.folder / "logs").glob("*.log*"))
-    return Forgotten(count, len(backups) + unnamed, reports, lines, tuple(_beyond(state.folder, settings)))
+    unnamed, held = state.backups.sweep(is_wanted=lambda one: is_backup_wanted(state.db, one), before=later)
+    return dropped + unnamed, [*stay, *held]
 
 
 def _names(person: Person, others: Iterable[str], account_ids: Iterable[str]) -> list[str]:
@@ -82,29 +98,40 @@ def _spellings(name: str) -> set[str]:
     return {name, quoted, in_page, json.dumps(name, ensure_ascii=False)[1:-1], html.escape(name)}
 
 
-def _retold(state: State, settings: Settings, runs: set[int], names: list[str]) -> int:
-    """Write the kept reports anew in which the person was; one whose run is no longer known is deleted."""
+def _retold(state: State, settings: Settings, runs: set[int], names: list[str], *, stay: list[str]) -> int:
+    """Write the kept reports anew in which the person was; one whose run is no longer known is deleted.
+
+    `stay` gets the path, and why, of each that could not be changed.
+    """
     mentioned, count = pattern_of(names), 0
     for path in (state.folder / "reports").iterdir():
         found = _REPORT.fullmatch(path.name)
         run = int(found[1]) if found else 0
-        if run not in runs and not (path.is_file() and mentioned.search(path.read_text("utf-8", "replace"))):
-            continue
-        count += 1
-        row = find_run(state.db, run) if run else None
-        path.unlink()
-        if row is not None:
-            told = retell(state.db, row, backups=state.backups, spool=state.spool)
-            save_report(told, path, pictures=settings.report_pictures)
+        try:
+            if run not in runs and not (path.is_file() and mentioned.search(path.read_text("utf-8", "replace"))):
+                continue
+            row = find_run(state.db, run) if run else None
+            delete(path)
+            if row is not None:
+                told = retell(state.db, row, backups=state.backups, spool=state.spool)
+                save_report(told, path, pictures=settings.report_pictures)
+        except OSError as error:
+            stay.append(f"{path}: {reason(error)}")
+        else:
+            count += 1
     return count
 
 
-def _without(path: Path, names: re.Pattern[str]) -> int:
-    """Take the lines that name the person out of a log; returns how many."""
-    lines = path.read_text("utf-8", errors="replace").splitlines(keepends=True)
-    kept = [line for line in lines if not names.search(line)]
-    if len(kept) < len(lines):
-        path.write_text("".join(kept), encoding="utf-8")
+def _without(path: Path, names: re.Pattern[str], stay: list[str]) -> int:
+    """Take the lines that name the person out of a log; returns how many. `stay` gets a log that was out of reach."""
+    try:
+        lines = path.read_text("utf-8", errors="replace").splitlines(keepends=True)
+        kept = [line for line in lines if not names.search(line)]
+        if len(kept) < len(lines):
+            path.write_text("".join(kept), encoding="utf-8")
+    except OSError as error:
+        stay.append(f"{path}: {reason(error)}")
+        return 0
     return len(lines) - len(kept)
 
 

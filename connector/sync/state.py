@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from connector.disk import delete_each
+from connector.disk import ENDING, delete_each
 from connector.ledger.files import Backups, Spool
 from connector.ledger.store import copy_ledger, hold_lock, make_state_folder, open_ledger
 
@@ -36,15 +36,27 @@ def open_state(folder: Path) -> Iterator[State]:
     """Make, lock and open the state folder for a run; raises StateError or Locked."""
     make_state_folder(folder)
     with hold_lock(folder):
+        left = _delete_leftovers(folder)
         db, notice = open_ledger(folder)
         spool = Spool(folder / "spool")
         try:
-            stay = spool.begin()
+            stay = [*left, *spool.begin()]
             notice = " ".join([notice, *stay[:MOST_NAMED]]).strip()
             yield State(folder, db, Backups(folder / "backups"), spool, notice)
         finally:
             spool.empty()
             db.close()
+
+
+def _delete_leftovers(folder: Path) -> list[str]:
+    """Delete what killed runs left: the copy of the ledger that a dry run works in, and files that were half written.
+
+    Returns a sentence for each that stays. Belongs inside the lock: a run at work has such files, too.
+    """
+    endings = ("", "-wal", "-shm", "-journal")
+    copies = (folder / f"{name}{ending}" for name in (DRAFT, "ledger.new") for ending in endings)
+    halves = (path for place in (folder, folder / "reports", folder / "logs") for path in place.glob(f"*{ENDING}"))
+    return delete_each(path for path in (*copies, *halves) if path.exists() or path.is_symlink())[1]
 
 
 @contextmanager
