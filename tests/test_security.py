@@ -263,6 +263,21 @@ def test_no_upn_becomes_a_path(upn: str) -> None:
     assert ".." not in name
 
 
+# ---------------------------------------------------------------------------------------------- what the page says
+
+
+def test_every_attack_of_the_page_has_a_test_that_is_there() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    part = page.split("## Attacks that were tried\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line for line in part.splitlines() if line.startswith("| ") and not line.startswith("| attack")]
+    named = [re.fullmatch(r"\| .+ \| .+ \| `(test_\w+\.py)(?:::(test_\w+))?` \|", line) for line in rows]
+    assert all(named), [line for line, found in zip(rows, named, strict=True) if not found]
+    for found in filter(None, named):
+        text = (ROOT / "tests" / found[1]).read_text(encoding="utf-8")
+        assert f"def {found[2] or 'test_'}" in text, found[0]
+    assert len(named) >= 11
+
+
 # ---------------------------------------------------------------------------------------------- minimum versions
 
 
