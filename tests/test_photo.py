@@ -8,13 +8,14 @@ import io
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageOps
 
 from connector.model import Prepared, Reason
+from connector.model.formats import BY_NAME
 from connector.photo import (
     Candidate,
     PictureRefused,
@@ -29,6 +30,7 @@ from connector.photo import (
     worst_reason,
 )
 from connector.photo.jpeg import take_apart
+from connector.photo.refusal import not_installed
 from tests.lab import pictures
 from tests.lab.pictures import encoded
 from tests.lab.portraits import portrait
@@ -617,14 +619,22 @@ def test_an_avif_is_read() -> None:
     assert shows(prepare(encoded(drawn, "AVIF", quality=90), SQUARE), drawn)
 
 
+def test_a_heic_is_read_where_the_extra_is_installed() -> None:
+    drawn = portrait("heic", (300, 400))
+    assert shows(prepare(encoded(drawn, "HEIF", quality=90), SQUARE), drawn)
+
+
 def test_a_format_that_is_not_installed_names_what_reads_it() -> None:
-    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
-    with pytest.raises(PictureRefused) as refused:
-        prepare(heic, SQUARE)
-    assert refused.value.reason is Reason.NOT_AN_IMAGE
-    if find_spec("pillow_heif") is None:
-        assert "HEIC" in refused.value.message
-        assert "photo-connector[heif]" in str(refused.value.fix)
+    absent = replace(BY_NAME["HEIF"], plugin="no_such_package.plugin")
+    refused = not_installed(absent)
+    assert not absent.is_installed
+    assert refused.reason is Reason.NOT_AN_IMAGE
+    assert "HEIC" in refused.message
+    assert "photo-connector[heif]" in refused.message
+
+
+def test_what_only_begins_like_a_heic_is_refused() -> None:
+    assert reason_for(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)) is Reason.NOT_AN_IMAGE
 
 
 @pytest.mark.parametrize("content_bytes, title", [(b"%PDF-1.7", "PDF"), (b"<svg/>", "SVG"), (b"8BPS", "Photoshop")])

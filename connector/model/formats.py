@@ -45,7 +45,7 @@ FORMATS = (
     PictureFormat("WEBP", "WebP", "PIL.WebPImagePlugin", (".webp",), 16_000_000, 16),
     PictureFormat("AVIF", "AVIF", "PIL.AvifImagePlugin", (".avif",), 20_000_000, 16, brands=(b"avif", b"avis")),
     PictureFormat(
-        *("HEIF", "HEIC", "pillow_heif.as_plugin", (".heic", ".heif", ".hif"), 20_000_000, 16, ()),
+        *("HEIF", "HEIC", "pillow_heif.HeifImagePlugin", (".heic", ".heif", ".hif"), 20_000_000, 16, ()),
         *((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "heif"),
     ),
 )

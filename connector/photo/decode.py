@@ -178,7 +178,7 @@ def _refusing() -> Iterator[None]:
     """Turn whatever the decoders raise about hostile bytes into a refusal."""
     try:
         yield
-    except PictureRefused:
+    except (PictureRefused, ImportError):  # a library that is not there is no fault of the picture
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise too_large("The picture would take too much memory to decode.") from error

@@ -40,7 +40,7 @@ def not_installed(found: PictureFormat) -> PictureRefused:
     """Make the refusal of a format that this installation cannot read, but another could."""
     return PictureRefused(
         Reason.NOT_AN_IMAGE,
-        f"The value is a {found.title} picture, which this installation cannot read.",
+        f"The value is a {found.title} picture, which cannot be read without photo-connector[{found.extra}].",
         fix=f"Install photo-connector[{found.extra}] and set the photo again, or replace it with a JPEG or PNG.",
     )
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from connector.config import Pictures
 from connector.model import Action, Outcome, Reason, RunReport
+from connector.model.formats import FORMATS
 from connector.report.advice import is_conflict
 from connector.report.story import only_planned
 
@@ -19,7 +20,6 @@ EDGE = 96
 MOST_PEOPLE = 500
 MOST_PIXELS = 50_000_000
 NO_PHOTO, NOT_AT_HAND = "no photo", "not at hand"
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 _CHANGES = (Action.CREATE, Action.REPLACE, Action.REMOVE)
 
 # What Pillow's decoders raise on broken input, by its own documentation and by experience.
@@ -98,7 +98,7 @@ def thumbnail(photo_bytes: bytes | None) -> str:
 def _scaled(photo_bytes: bytes) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(photo_bytes), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(photo_bytes), formats=[one.name for one in FORMATS if one.is_installed]) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError("too many pixels for a thumbnail")
             image.draft("RGB", (EDGE * 2, EDGE * 2))
