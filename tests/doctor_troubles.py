@@ -288,7 +288,7 @@ def a_base_is_misspelt(ward: Ward) -> None:
     ward.settings["LDAP_BASE_DN"] = f"OU=Misspelt,{ward.domain.base_dn}"
 
 
-@trouble("directory-base", "warn", "so it excludes nobody", "Correct LDAP_EXCLUDE_DN")
+@trouble("directory-base", "fail", "there is no such entry 'OU=Former", "Correct LDAP_EXCLUDE_DN")
 def an_excluded_subtree_is_gone(ward: Ward) -> None:
     ward.settings["LDAP_EXCLUDE_DN"] = f"OU=Former,{ward.ou}"
 

@@ -398,6 +398,8 @@ def test_whoever_writes_somebody_elses_anchor_gives_nobody_a_photo(office: Offic
 def test_a_person_of_a_migrated_forest_is_matched_again_once_connect_has_exported_the_sid(office: Office) -> None:
     anna = office.hire("anna", account=False, objectSid=SID_BYTES)
     anna = office.register("anna", anna.entry, sid="S-1-5-21-7-7-7-1104")
+    checked = office.nights.type("check", "--env-file", str(office.nights.env_file()))
+    assert "anna@contoso.test (anchor-disputed)" in checked.out
     assert office.sync().of(anna.upn) == ("skip", "anchor-disputed")
 
     office.cloud.tenant.update_account(anna.account_id, sid="S-1-5-21-1-2-3-1104")

@@ -382,6 +382,7 @@ def test_other_settings_mean_a_full_read_that_says_so_and_sends_nothing_again(
 ) -> None:
     office.settings["SYNC_REMOVED"] = "remove"
     office.team(3)
+    office.house.tree.add(f"OU=Elsewhere,{ROOT}", objectClass=["organizationalUnit"], sAMAccountType=[])
     office.sync()
     office.settings[name] = value
 

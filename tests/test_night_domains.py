@@ -438,6 +438,7 @@ def move(office: Office, guid: bytes, dn: str, people: list[Colleague]) -> None:
 @pytest.mark.parametrize("kind", ["organizationalUnit", "container"])
 def test_a_moved_unit_takes_its_people_into_the_scope_and_out_of_it_and_back(office: Office, kind: str) -> None:
     office.settings.update(LDAP_BASE_DN=OFFICE, LDAP_EXCLUDE_DN=f"OU=Robots,{OFFICE}", SYNC_REMOVED="remove")
+    unit(office, "Robots", OFFICE)
     guid, dn = unit(office, "Team", f"OU=Elsewhere,{ROOT}", kind)
     name = dn.partition(",")[0]
     people = [office.register(one, office.house.person(one, ou=dn, jpegPhoto=face(one))) for one in ("anna", "bert")]
@@ -586,3 +587,30 @@ def test_contacts_are_followed_with_their_mail_their_photo_and_their_end(office:
     assert (nameless.reasons(), deleted.reasons()) == ({"out-of-scope": 1}, {"deleted": 1})
     assert shows(office.cloud, first, "new")
     assert shows(office.cloud, second, "new")
+
+
+def test_an_exclusion_whose_unit_was_renamed_changes_nobody_and_check_says_so(office: Office) -> None:
+    guid, dn = unit(office, "Robots", OFFICE)
+    office.settings["LDAP_EXCLUDE_DN"] = dn
+    anna = office.hire("anna")
+    robot = office.register("robot", office.house.person("robot", ou=dn, jpegPhoto=face("robot")))
+    office.cloud.tenant.set_photo(robot.account_id, face("what its owner chose"))
+    office.sync()
+    before = office.photo(robot)
+    move(office, guid, f"OU=Bots,{OFFICE}", [robot])
+    office.paint(anna, face("new"))
+
+    told = office.sync(days=1)
+    chosen = office.sync("--only", robot.upn, days=1)
+    checked = office.nights.type("check", "--env-file", str(office.nights.env_file()))
+
+    assert (told.code, chosen.code, checked.code) == (5, 5, 5)
+    assert "there is no such entry 'OU=Robots" in told.err
+    assert "✗ Base DNs" in checked.out
+    assert "there is no such entry 'OU=Robots" in checked.out
+    assert (office.photo(robot), writes(office)) == (before, 1)
+
+    office.settings["LDAP_EXCLUDE_DN"] = f"ou = Bots, {OFFICE}"
+    mended = office.sync(days=1)
+
+    assert (mended.code, mended.of(anna.upn), mended.of(robot.upn)) == (0, ("replace", "source-changed"), None)

@@ -49,6 +49,8 @@ def _filter(office: Office, team: list[Colleague]) -> None:
 
 
 def _base(office: Office, team: list[Colleague]) -> None:
+    unit = {"objectClass": ["organizationalUnit"], "sAMAccountType": [], "userAccountControl": []}
+    office.house.tree.add("OU=Nobody,DC=contoso,DC=test", **unit)
     office.settings["LDAP_BASE_DN"] = "OU=Nobody,DC=contoso,DC=test"
 
 

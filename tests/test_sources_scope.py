@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ldap3.core.exceptions import LDAPInvalidDnError
-from ldap3.utils.dn import escape_rdn, parse_dn
+from ldap3.utils.dn import escape_rdn
+from ldap3.utils.dn import parse_dn as parsed_by_ldap3
 
 from connector.config import Settings
+from connector.config.dn import parse_dn, spell_dn
 from connector.errors import Unreachable
 from connector.model import Traffic
 from connector.sources import names
@@ -56,11 +58,50 @@ def test_a_dn_stands_below_another_by_its_parts_not_its_text(dn: str, top: str, 
     assert names.is_below(names.parts(dn), [names.parts(top)]) is below
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("OU=Former\\ ,DC=c", "ou=Former\\20,dc=C"),
+        ("OU=\\ a,DC=c", "OU=\\20a,DC=c"),
+        ("OU=a\\, b,DC=c", 'OU="a, b",DC=c'),
+        ("OU=a\\+b,DC=c", "OU=a\\2bb;DC=c"),
+        ("OU=Sales,DC=c", "2.5.4.11=Sales,OID.0.9.2342.19200300.100.1.25=c"),
+        ("OU=ab,DC=c", "OU=#04024142,DC=c"),
+        ("CN=a+UID=b,DC=c", "uid=B+cn=A,dc=c"),
+        ("OU=x=y,DC=c", "OU=x\\3dy,DC=c"),
+        ("OU=Zürich,DC=c", "OU=ZU\u0308RICH,DC=c"),
+    ],
+)
+def test_every_spelling_of_a_name_is_one_name(one: str, other: str) -> None:
+    assert names.parts(one) == names.parts(other)
+    assert names.parts(spell_dn(parse_dn(other))) == names.parts(one)
+    assert context_of(one) == context_of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("OU=Former\\ ,DC=c", "OU=Former,DC=c"),
+        ("OU=Straße,DC=c", "OU=Strasse,DC=c"),
+        ("OU=\u212aiel,DC=c", "OU=Kiel,DC=c"),
+        ("OU=a\\,OU=b,DC=c", "OU=a,OU=b,DC=c"),
+    ],
+)
+def test_another_name_is_never_the_same(one: str, other: str) -> None:
+    assert names.parts(one) != names.parts(other)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1, max_size=4))
+def test_whatever_a_name_holds_it_comes_back(values: list[str]) -> None:
+    dn = tuple((("CN", value),) for value in values)
+    assert parse_dn(spell_dn(dn)) == dn
+
+
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1), min_size=1, max_size=4))
 def test_any_name_is_parsed_as_the_library_parses_it(values: list[str]) -> None:
     dn = ",".join(f"CN={escape_rdn(value)}" for value in values)
     try:
-        expected = parse_dn(dn)
+        expected = parsed_by_ldap3(dn)
     except LDAPInvalidDnError:
         return
     assert len(names.parts(dn)) == len(expected) == len(values)
@@ -148,6 +189,12 @@ def test_changes_are_followed_where_the_filter_looks_at_stored_attributes(text: 
         ("(msDS-User-Account-Control-Computed=0)", "msDS-User-Account-Control-Computed"),
         ("(publicDelegatesBL=CN=x,DC=y)", "publicDelegatesBL"),
         ("(1.2.840.113556.1.2.102=CN=x,DC=y)", "1.2.840.113556.1.2.102"),
+        ("(OID.1.2.840.113556.1.2.102=CN=x,DC=y)", "OID.1.2.840.113556.1.2.102"),
+        ("(memberof=CN=Staff,DC=contoso,DC=com)", "memberof"),
+        ("(publicdelegatesbl=CN=x,DC=y)", "publicdelegatesbl"),
+        ("(msDS-KrbTgtLinkBl=CN=x,DC=y)", "msDS-KrbTgtLinkBl"),
+        ("(msDS-PSOApplied=CN=x,DC=y)", "msDS-PSOApplied"),
+        ("(anr=Anna)", "anr"),
     ],
 )
 def test_a_term_whose_changes_are_not_told_is_named(text: str, named_term: str) -> None:

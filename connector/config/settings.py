@@ -46,10 +46,12 @@ class Settings(BaseModel):
         None, description="An RFC 4515 filter, ANDed with the built-in one (users, enabled)."
     )
     ldap_include_disabled: bool = Field(False, description="Also read disabled people, e.g. shared mailboxes.")
-    ldap_group: str | None = Field(
+    ldap_group: v.Group | None = Field(
         None, description="Only members, nested ones too, of this group (a pilot, a licence group)."
     )
-    ldap_exclude_dn: v.Names = Field((), description="Subtrees to leave out, separated by `;`.")
+    ldap_exclude_dn: v.Names = Field(
+        (), description="Subtrees, or single people, to leave out, separated by `;`; one that is not there is an error."
+    )
     ldap_photo_attributes: v.Attributes = Field(
         ("jpegPhoto", "thumbnailPhoto"),
         description="In order of trust: the first attribute that holds a usable picture wins, of several values the "

@@ -9,9 +9,10 @@ from typing import Annotated, Any, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from ldap3.core.exceptions import LDAPExceptionError
-from ldap3.utils.dn import parse_dn
+from ldap3.operation.search import compile_filter, parse_filter
 from pydantic import AfterValidator, BeforeValidator
 
+from connector.config.dn import parse_dn, spell_dn
 from connector.model import MatchRule
 
 
@@ -66,6 +67,9 @@ FOLDER_KEYS = (MatchRule.UPN, MatchRule.MAIL, MatchRule.EMPLOYEE_ID, MatchRule.S
 TARGETS = ("graph", "sharepoint")
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 DNS_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+", re.IGNORECASE)
+_BAD_ESCAPE = re.compile(r"\\(?![0-9a-fA-F]{2})")
+_BAD_TERM = r"is not an RFC 4515 filter; a term begins with an attribute, and \ stands before two hexadecimal digits"
+_NAMELESS = re.compile(r"\(\s*[~<>:]?=")
 ATTRIBUTE = re.compile(r"[a-z][a-z0-9-]*", re.IGNORECASE)
 
 
@@ -83,7 +87,7 @@ def _split_dns(value: Any) -> Any:
     """Split at `;`, but not at an escaped one, which belongs to a DN (RFC 4514, section 2.4)."""
     if not isinstance(value, str):
         return value
-    return tuple(part.strip() for part in re.findall(r"(?:\\.|[^;\\])+", value) if part.strip())
+    return tuple(part.lstrip() for part in re.findall(r"(?:\\.|[^;\\])+", value) if part.strip())
 
 
 def _split_rules(value: Any) -> Any:
@@ -111,12 +115,19 @@ def _distinguished_names(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _distinguished_name(value: str) -> str:
-    """Return a DN without the spaces that people put behind its commas."""
+    """Return a DN in one spelling, without the spaces that people put behind its commas."""
     try:
-        parts = parse_dn(value, strip=True)
-    except LDAPExceptionError:
-        raise ValueError(f"{value!r} is not a DN; write it like DC=contoso,DC=com") from None
-    return "".join(f"{name}={text}{separator}" for name, text, separator in parts)
+        parts = parse_dn(value)
+    except ValueError:
+        parts = ()
+    if not parts or not all(text for rdn in parts for _, text in rdn):
+        raise ValueError(f"{value!r} is not a DN; write it like DC=contoso,DC=com")
+    return spell_dn(parts)
+
+
+def _group(value: str) -> str:
+    """Return a group's DN in one spelling, or its sAMAccountName, which holds no `=`."""
+    return _distinguished_name(value) if "=" in value else value
 
 
 def _attributes(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -198,6 +209,18 @@ def _balanced(value: str) -> str:
     raise ValueError("is not an RFC 4515 filter; it stands in one pair of brackets, e.g. (department=Sales)")
 
 
+def _parsed(value: str) -> str:
+    """Check that a filter can be sent: what the LDAP library does not parse would end every night."""
+    if _BAD_ESCAPE.search(value) or _NAMELESS.search(value):
+        raise ValueError(_BAD_TERM)
+    try:
+        compile_filter(parse_filter(value, None, True, True, None, False).elements[0])
+    except (LDAPExceptionError, IndexError, ValueError, TypeError) as error:
+        message = f"is not an RFC 4515 filter ({error}); each term is written like (department=Sales)"
+        raise ValueError(message) from None
+    return value
+
+
 def _guid(value: str) -> str:
     if not GUID.fullmatch(value):
         raise ValueError(f"{value!r} is not an application (client) ID; copy the GUID from the app registration")
@@ -251,6 +274,7 @@ GraphRoot = Annotated[str, AfterValidator(_https_url), AfterValidator(_without_v
 Url = Annotated[str, AfterValidator(_https_url)]
 Uris = Annotated[tuple[str, ...], BeforeValidator(_split_words), AfterValidator(_directory_uris)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_dns), AfterValidator(_distinguished_names)]
+Group = Annotated[str, AfterValidator(_group)]
 Attributes = Annotated[
     tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_attributes), AfterValidator(_each_once)
 ]
@@ -261,7 +285,7 @@ Targets = Annotated[
     tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_targets), AfterValidator(_each_once)
 ]
 Widths = Annotated[tuple[int, int, int], BeforeValidator(_split_widths), AfterValidator(_widths)]
-Filter = Annotated[str, AfterValidator(_balanced)]
+Filter = Annotated[str, AfterValidator(_balanced), AfterValidator(_parsed)]
 ClientId = Annotated[str, AfterValidator(_guid)]
 Tenant = Annotated[str, AfterValidator(_tenant)]
 DnsName = Annotated[str, AfterValidator(_dns_name)]

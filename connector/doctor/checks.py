@@ -61,7 +61,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="directory-base",
         what="Base DNs",
-        about="✗ for a base DN that is not there or may not be seen; ! for an excluded subtree that is not there",
+        about="✗ for a base DN or an excluded subtree or person that is not there or may not be seen",
         look=directory.look_at_bases,
         needs=("directory-sign-in",),
         ldap_only=True,

@@ -16,12 +16,12 @@ from connector.sources import dirsync
 from connector.sources.connect import Where, open_session
 from connector.sources.endpoints import Endpoint, endpoints
 from connector.sources.entries import Reader
-from connector.sources.groups import EVERYBODY, members
 from connector.sources.names import root_of_domain
 from connector.sources.pages import Weight
 from connector.sources.probe import Presented, presented
 from connector.sources.reading import Pass, watching
-from connector.sources.scope import Scope, bases_in, context_of, filter_can_be_followed
+from connector.sources.required import Forest, named_in
+from connector.sources.scope import bases_in, context_of, filter_can_be_followed
 from connector.sources.session import Kind, Session
 from connector.sources.trouble import Refused
 
@@ -102,20 +102,32 @@ def look_at_bases(visit: Visit) -> Iterator[Seen]:
                 yield fail(f"LDAP_BASE_DN {base}: {found}", _dn_fix("LDAP_BASE_DN", session))
             else:
                 yield ok(f"{base} on {session.server}")
-        for excluded in settings.ldap_exclude_dn:
-            if context_of(excluded) == context and _entry(session, excluded):
-                told = f"LDAP_EXCLUDE_DN {excluded} is not there, so it excludes nobody"
-                yield warn(told, _dn_fix("LDAP_EXCLUDE_DN", session))
+        yield from _excluded(visit, context, session)
+
+
+def _excluded(visit: Visit, context: str, session: Session) -> Iterator[Seen]:
+    """Look for the exclusions of a context as a night does, which reads nobody where one is not there."""
+    forest = Forest(visit.settings, visit.traffic)
+    for named in named_in(visit.settings, context, _contexts(visit)):
+        if named.setting != "LDAP_EXCLUDE_DN":
+            continue
+        try:
+            forest.require(session, named)
+        except Unreachable as error:
+            yield fail(error.message, f"{error.fix} {_dn_fix(named.setting, session)}")
 
 
 def look_at_group(visit: Visit) -> Iterator[Seen]:
     """Look for LDAP_GROUP, and make ready to read its members, or everybody."""
     settings = visit.settings
     reader = Reader((), settings.ldap_anchor, settings.ldap_include_contacts)
+    forest = Forest(settings, visit.traffic)
     for context, session in visit.sessions.items():
-        found = members(session, settings.ldap_group, context) if settings.ldap_group else EVERYBODY
-        scope = Scope.of(settings, context, kind=session.root.kind)
-        visit.passes[context] = Pass(session, context, scope, reader, found, Weight(reader.photos))
+        weight = Weight(reader.photos)
+        contexts = _contexts(visit)
+        visit.passes[context] = Pass.of(
+            session, context, reader=reader, weight=weight, forest=forest, contexts=contexts
+        )
         if settings.ldap_group:
             yield ok(f"{settings.ldap_group} is there; nested members count, and it is asked anew each night")
     if not settings.ldap_group:
@@ -170,6 +182,11 @@ def wanted_contexts(settings: Settings) -> list[str]:
     if settings.ldap_base_dn:
         return list(dict.fromkeys(context_of(base) for base in settings.ldap_base_dn))
     return [root_of_domain(settings.ldap_domain) if settings.ldap_domain else ""]
+
+
+def _contexts(visit: Visit) -> list[str]:
+    """Name the contexts that a night reads, also those that could not be signed in to."""
+    return [context for context in wanted_contexts(visit.settings) if context] or list(visit.sessions)
 
 
 def apart(seconds: float) -> str:

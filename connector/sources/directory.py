@@ -16,10 +16,11 @@ from connector.model import Traffic
 from connector.sources import Cookie, Mode, PersonRead, Reading, dirsync, names
 from connector.sources.connect import READ_SECONDS, Where, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
-from connector.sources.groups import members, roster
+from connector.sources.groups import roster
 from connector.sources.pages import Weight
 from connector.sources.reading import LOOKUP, Pass, changed, everybody, everybody_since, look_up, watching, without
-from connector.sources.scope import Scope, bases_in, both, context_of, filter_can_be_followed, named
+from connector.sources.required import Forest
+from connector.sources.scope import bases_in, both, context_of, filter_can_be_followed, named
 from connector.sources.session import Kind, RawEntry
 from connector.sources.trouble import Dropped
 
@@ -46,6 +47,7 @@ class LdapSource:
         self._settings, self._traffic, self._patience = settings, traffic, patience
         self._reader = Reader.of(settings)
         self._weight = Weight(self._reader.photos)
+        self._forest = Forest(settings, traffic, patience)
         self._passes: dict[str, Pass] = {}
         self._default_context = ""
 
@@ -175,12 +177,18 @@ class LdapSource:
             where = Where(context, bases_in(self._settings, context), prefer, self._patience)
             session = open_session(self._settings, self._traffic, where)
             try:
-                scope = Scope.of(self._settings, context, kind=session.root.kind)
-                found = members(session, self._settings.ldap_group, context)
+                found = Pass.of(
+                    session,
+                    context,
+                    reader=self._reader,
+                    weight=self._weight,
+                    forest=self._forest,
+                    contexts=self.contexts(),
+                )
             except BaseException:
                 session.close()
                 raise
-            self._passes[context] = Pass(session, context, scope, self._reader, found, self._weight)
+            self._passes[context] = found
         return self._passes[context]
 
     def _drop(self, context: str) -> None:
@@ -194,6 +202,7 @@ def _at_once(searches: Iterator[Sequence[RawEntry]]) -> list[RawEntry]:
 
 
 def _found(on: Pass, name: str) -> Sequence[RawEntry]:
+    on.require_named()
     people = on.members.narrowed(on.scope.people)
     doing = "looking for a person"
     found: list[RawEntry] = []

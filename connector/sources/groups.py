@@ -1,27 +1,26 @@
-"""Who is a member of LDAP_GROUP? Nested members count, and those who have the group as their primary group."""
+"""Recognise the members of a group that a setting names: nested ones too, and those who have it as primary group."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
-import ldap3
 from ldap3.utils.conv import escape_filter_chars
 
-from connector.errors import Unreachable
+from connector.model import fold
 from connector.sources import names
 from connector.sources.entries import has_id, person_id
 from connector.sources.names import Parts
 from connector.sources.pages import Query, walk
+from connector.sources.required import Forest, Named, missing, required
 from connector.sources.scope import Scope, both
 from connector.sources.session import Kind, RawEntry, Session
-from connector.sources.trouble import SYSTEM
 
 _IN_CHAIN = "1.2.840.113556.1.4.1941"
 _OTHER_GROUPS = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))"
-_FINDING = "looking for LDAP_GROUP"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +42,22 @@ class Members:
 EVERYBODY = Members("", None)
 
 
-def members(session: Session, group: str | None, context: str) -> Members:
-    """Find out how to recognise members of a group; raises Unreachable when there is no such group."""
+def members(session: Session, group: str | None, context: str, *, forest: Forest, setting: str) -> Members:
+    """Find out how to recognise members of the group that a setting names; raises Unreachable without such a group.
+
+    A group of another domain is looked for there. Its members and nested groups are those that this domain knows of.
+    """
     if not group:
         return EVERYBODY
     if session.root.kind is Kind.OTHER:
-        return Members("", _listed(session, group, context))
-    top = _group(session, group, context)
+        return Members("", _listed(session, group, setting=setting))
+    named = Named(setting, group, "group")
+    with forest.session(session, named) if "=" in group else nullcontext(session) as home:
+        top = _group(home, named, context)
+        own = [_rid(top)] if home is session else []
     chain = f"(memberOf:{_IN_CHAIN}:={escape_filter_chars(top.dn)})"
-    nested = session.entries(
-        context, both("(objectCategory=group)", chain), attributes=["objectSid"], doing="reading nested groups"
-    )
-    primary = "".join(f"(primaryGroupID={rid})" for rid in filter(None, map(_rid, (top, *nested))))
+    rids = [*own, *_nested_rids(session, context, both("(objectCategory=group)", chain))]
+    primary = "".join(f"(primaryGroupID={rid})" for rid in filter(None, rids))
     return Members(f"(|{chain}{primary})", None)
 
 
@@ -66,26 +69,22 @@ def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[
             yield [person_id(entry) for entry in theirs]
 
 
-def _group(session: Session, group: str, context: str) -> RawEntry:
-    """Read the group by its DN, or by its sAMAccountName; a group of another domain is taken at its word."""
-    if "=" in group:
-        if names.domain_root(group) not in ("", context):
-            return RawEntry(group, {})
-        answer = session.search(
-            group, "(objectClass=group)", attributes=["objectSid"], doing=_FINDING, scope=ldap3.BASE
-        )
-        found = answer.entries if answer.code == 0 else ()
-    else:
-        by_name = f"(&(objectCategory=group)(sAMAccountName={escape_filter_chars(group)}))"
-        found = session.entries(context, by_name, attributes=["objectSid"], doing=_FINDING)
+def _nested_rids(session: Session, context: str, term: str) -> Iterator[int]:
+    """Yield what primaryGroupID holds for each nested group, in pages: a server sends 1,000 in one answer at most."""
+    for entries in walk(session, Query(context, term, ["objectSid"])):
+        yield from map(_rid, entries)
+
+
+def _group(session: Session, named: Named, context: str) -> RawEntry:
+    """Read the group by its DN in its own domain, or by its sAMAccountName in the one that is read."""
+    if "=" in named.dn:
+        return required(session, named, attributes=["objectSid"], of="(objectClass=group)")
+    by_name = f"(&(objectCategory=group)(sAMAccountName={escape_filter_chars(named.dn)}))"
+    doing = f"looking for {named.setting}"
+    found = session.entries(context, by_name, attributes=["objectSid"], doing=doing)
     if not found:
-        raise _no_group(session, group)
+        raise missing(session, named)
     return found[0]
-
-
-def _no_group(session: Session, group: str) -> Unreachable:
-    text = f"{session.server}: there is no group {group!r}, or the service account may not see it."
-    return Unreachable(SYSTEM, text, "Correct LDAP_GROUP; nobody is read, so that nobody leaves the scope by mistake.")
 
 
 def _rid(group: RawEntry) -> int:
@@ -94,23 +93,31 @@ def _rid(group: RawEntry) -> int:
     return int(struct.unpack("<I", sid[-4:])[0]) if len(sid) >= 12 else 0
 
 
-def _listed(session: Session, group: str, context: str) -> frozenset[bytes]:
-    """Gather the members of groupOfNames entries, nested ones too, by following the lists from the top."""
+def _listed(session: Session, group: str, *, setting: str) -> frozenset[bytes]:
+    """Gather the members of groupOfNames entries, nested ones too, by following the lists from the top.
+
+    Groups may be in another branch than the people, so they are read in all of the server's own naming contexts.
+    """
     lists: dict[bytes, list[bytes]] = {}
     top = None
-    for entries in walk(session, Query(context, _OTHER_GROUPS, ["cn", "member", "uniqueMember"])):
-        for entry in entries:
-            name = names.parts(entry.dn)
-            told = (*entry.values.get("member", ()), *entry.values.get("uniquemember", ()))
-            lists[_mark(name)] = [_mark(names.parts(dn.decode("utf-8", "replace"))) for dn in told]
-            top = top or (_mark(name) if _is_called(name, group) else None)
+    for entry in _other_groups(session):
+        name = names.parts(entry.dn)
+        told = (*entry.values.get("member", ()), *entry.values.get("uniquemember", ()))
+        lists[_mark(name)] = [_mark(names.parts(dn.decode("utf-8", "replace"))) for dn in told]
+        top = top or (_mark(name) if _is_called(name, group) else None)
     if top is None:
-        raise _no_group(session, group)
+        raise missing(session, Named(setting, group, "group"))
     return _reached(top, lists)
 
 
+def _other_groups(session: Session) -> Iterator[RawEntry]:
+    for top in session.root.contexts:
+        for entries in walk(session, Query(top, _OTHER_GROUPS, ["cn", "member", "uniqueMember"])):
+            yield from entries
+
+
 def _is_called(name: Parts, group: str) -> bool:
-    return name == names.parts(group) if "=" in group else name[:1] == (f"cn={group.casefold()}",)
+    return name == names.parts(group) if "=" in group else name[:1] == (f"cn={fold(group)}",)
 
 
 def _mark(name: Parts) -> bytes:

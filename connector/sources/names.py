@@ -1,27 +1,25 @@
-"""Where in the tree does a name stand? DNs compared by their parsed parts, never as text (RFC 4514)."""
+"""Compare DNs by their parsed parts, never as text: every spelling of RFC 4514 is one name."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from connector.config.dn import Rdn, escaped, parse_dn, spell_dn
+from connector.model import fold
 
 Parts = tuple[str, ...]
 
-_SEPARATOR = re.compile(r"((?:\\.|[^\\,;])*)([,;]|$)", re.DOTALL)
-_ESCAPE = re.compile(r"((?:\\[0-9a-fA-F]{2})+)|\\(.)", re.DOTALL)
-
 
 def parts(dn: str) -> Parts:
-    """Return the RDNs of a DN, leaf first, unescaped and in one case, so that equal names are equal tuples."""
-    found = []
-    position = 0
-    while position < len(dn):
-        match = _SEPARATOR.match(dn, position)
-        if match is None or match.end() == position:
-            break
-        found.append(_rdn(match.group(1)))
-        position = match.end()
-    return tuple(found)
+    """Return the RDNs of a DN, leaf first, unescaped and in one case, so that equal names are equal tuples.
+
+    What is no DN has no parts, and so is no name of anything.
+    """
+    try:
+        return tuple(map(_one_spelling, parse_dn(dn)))
+    except ValueError:
+        return ()
 
 
 def is_below(name: Parts, tops: Iterable[Parts]) -> bool:
@@ -38,6 +36,15 @@ def outermost(dns: Sequence[str]) -> tuple[str, ...]:
     return tuple(kept.values())
 
 
+def one_spelling(dn: str) -> str:
+    """Write a DN in one case and spelling, by which contexts are told apart; what is no DN stays as it is."""
+    try:
+        folded = [tuple((name.lower(), fold(value)) for name, value in sorted(rdn)) for rdn in parse_dn(dn)]
+    except ValueError:
+        return dn
+    return spell_dn(tuple(folded))
+
+
 def domain_root(dn: str) -> str:
     """Return the DC= tail of a DN in one spelling, e.g. `DC=contoso,DC=com`; empty when it has none."""
     tail: list[str] = []
@@ -45,7 +52,7 @@ def domain_root(dn: str) -> str:
         if not part.startswith("dc="):
             break
         tail.append(part.removeprefix("dc="))
-    return ",".join(f"DC={label}" for label in reversed(tail))
+    return ",".join(f"DC={escaped(label)}" for label in reversed(tail))
 
 
 def root_of_domain(domain: str) -> str:
@@ -61,18 +68,6 @@ def domain_of_root(root: str) -> str:
     return ".".join(part.removeprefix("dc=") for part in found)
 
 
-def _rdn(text: str) -> str:
-    attribute, _, value = text.partition("=")
-    return f"{attribute.strip()}={_unescaped(value.strip())}".casefold()
-
-
-def _unescaped(value: str) -> str:
-    if "\\" not in value:
-        return value
-    return _ESCAPE.sub(_plain, value)
-
-
-def _plain(match: re.Match[str]) -> str:
-    if match.group(1):
-        return bytes.fromhex(match.group(1).replace("\\", "")).decode("utf-8", "replace")
-    return match.group(2)
+@lru_cache(maxsize=4096)
+def _one_spelling(rdn: Rdn) -> str:
+    return "+".join(sorted(f"{name.lower()}={fold(value)}" for name, value in rdn))

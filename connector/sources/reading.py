@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
-
-import ldap3
 
 from connector.config import Settings
 from connector.model import PersonState
 from connector.sources import Emptied, Event, Page, PersonGone, PersonRead, Unidentified, names
 from connector.sources.dirsync import Question, Round, rounds
 from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id
-from connector.sources.groups import EVERYBODY, Members, roster
+from connector.sources.groups import EVERYBODY, Members, members, roster
 from connector.sources.pages import Query, Weight, walk
+from connector.sources.required import Forest, Named, named_in
 from connector.sources.scope import Scope, both, filter_attributes, filter_can_be_followed
 from connector.sources.session import Kind, RawEntry, Session
 
@@ -37,8 +36,32 @@ class Pass:
     context: str
     scope: Scope
     reader: Reader
-    members: Members = EVERYBODY
-    weight: Weight = field(default_factory=lambda: Weight(()))
+    members: Members
+    weight: Weight
+    forest: Forest
+    named: tuple[Named, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        session: Session,
+        context: str,
+        *,
+        reader: Reader,
+        weight: Weight,
+        forest: Forest,
+        contexts: Sequence[str],
+    ) -> Pass:
+        """Prepare to read a context by the settings; raises Unreachable where LDAP_GROUP names nothing."""
+        settings = forest.settings
+        scope = Scope.of(settings, context, kind=session.root.kind)
+        found = members(session, settings.ldap_group, context, forest=forest, setting="LDAP_GROUP")
+        return cls(session, context, scope, reader, found, weight, forest, named_in(settings, context, contexts))
+
+    def require_named(self) -> None:
+        """Make sure that what settings name is there; raises Unreachable, so that the context is not read."""
+        for named in self.named:
+            self.forest.require(self.session, named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +90,7 @@ def everybody(on: Pass, cookie: bytes | None) -> Iterator[Page]:
     Who is modified during the walk comes again at its end, with the later values; nobody's id is kept to tell.
     """
     is_anybody, nameless = False, None
+    on.require_named()
     for entries in _walked(on):
         known = [entry for entry in entries if has_id(entry)]
         is_anybody = is_anybody or bool(known)
@@ -103,6 +127,8 @@ def changed(on: Pass, question: Question, first: Round) -> Iterator[Page]:
     for current in rounds(on.session, question, first):
         cookie = current.cookie
         on.weight.learn(current.entries)
+        if any(_is_placed(entry) or is_deleted(entry) for entry in current.entries):
+            on.require_named()
         yield from _told(on, _changes(current.entries, on.reader))
         for unit in filter(_is_unit, current.entries):
             if _is_placed(unit) and not is_deleted(unit):
@@ -232,20 +258,8 @@ def _left(on: Pass, change: Change, now: RawEntry | None) -> PersonGone:
 
 def _below(on: Pass, top: str) -> Iterator[Page]:
     """Judge everybody below a renamed or moved unit by today's DN: AD reports such a unit, but not who is in it."""
-    _require_bases(on)
     for entries in _in_whole(on, top):
         yield Page([_judged(on, entry) for entry in entries])
-
-
-def _require_bases(on: Pass) -> None:
-    """Make sure that no base DN is the one that was renamed: all of its people would seem to have left."""
-    for base in on.scope.bases:
-        if base == on.context:
-            continue
-        doing = "looking whether LDAP_BASE_DN is still there"
-        answer = on.session.search(base, "(objectClass=*)", attributes=["objectGUID"], doing=doing, scope=ldap3.BASE)
-        if answer.code != 0:
-            raise on.session.trouble(answer, doing)
 
 
 def _judged(on: Pass, entry: RawEntry) -> Event:
@@ -258,7 +272,7 @@ def _judged(on: Pass, entry: RawEntry) -> Event:
 
 def _is_unit(entry: RawEntry) -> bool:
     """Tell units by their name: a change does not carry the object class. Accounts in AD are always CN=."""
-    return names.parts(entry.dn)[0].startswith("ou=")
+    return names.parts(entry.dn)[:1] != () and names.parts(entry.dn)[0].startswith("ou=")
 
 
 def _is_placed(change: RawEntry) -> bool:

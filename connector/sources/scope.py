@@ -36,6 +36,8 @@ _UNTOLD = frozenset(
         *("msDS-ResultantPSO", "msDS-memberOfTransitive", "msDS-memberTransitive", "msDS-KeyVersionNumber"),
         *("msDS-ReplAttributeMetaData", "msDS-ReplValueMetaData", "msDS-SiteName", "sDRightsEffective"),
         *("msDS-TokenGroupNames", "msDS-TokenGroupNamesGlobalAndUniversal", "msDS-TokenGroupNamesNoGCAcceptable"),
+        *("msDS-IsDomainFor", "msDS-IsFullReplicaFor", "msDS-IsPartialReplicaFor", "msDS-IsPrimaryComputerFor"),
+        *("msDS-PSOApplied", "masteredBy", "msDS-MasteredBy", "isPrivilegeHolder", "msSFU30PosixMemberOf", "anr"),
         *("msDS-Approx-Immed-Subordinates", "msDS-parentdistname", "allowedAttributes", "allowedChildClasses"),
     )
 )
@@ -89,7 +91,7 @@ def bases_in(settings: Settings, context: str) -> tuple[str, ...]:
 
 def context_of(base: str) -> str:
     """Return the naming context of a base DN, in one spelling: its DC= tail, else the whole of it."""
-    return names.domain_root(base) or ",".join(names.parts(base))
+    return names.domain_root(base) or names.one_spelling(base)
 
 
 def context_above(dn: str, contexts: Sequence[str]) -> str:
@@ -132,7 +134,8 @@ def filter_can_be_followed(filter_text: str | None) -> str | None:
 
 def _is_untold(name: str) -> bool:
     """Tell whether no change is told of an attribute: computed, local, a back link, or given by a bare OID."""
-    return name.casefold() in _UNTOLD or name.endswith("BL") or name[:1].isdigit()
+    plain = name.casefold()
+    return plain in _UNTOLD or plain.endswith("bl") or plain.removeprefix("oid.")[:1].isdigit()
 
 
 def _people(settings: Settings, kind: Kind) -> str:

@@ -11,6 +11,7 @@ import sansldap
 
 from tests.lab import ldapserver_wire as wire
 from tests.lab.ldapserver_filter import compiled, guids
+from tests.lab.ldapserver_names import is_at_or_below, spelling
 from tests.lab.ldapserver_tree import Entry, last, plain
 from tests.lab.ldapserver_world import (
     ELSEWHERE,
@@ -99,9 +100,9 @@ class Talk:
             self.root_dse(message)
         elif not self.bound:
             self.done(message, 1, NOT_BOUND)
-        elif not _below(message.base_object, self.world.tree.root):
+        elif not is_at_or_below(message.base_object, self.world.tree.root):
             self.done(message, 10, ELSEWHERE)
-        elif self.world.tree.has_left(message.base_object):
+        elif not self.world.tree.has(message.base_object):
             self.done(message, 32, NO_OBJECT)
         elif wire.DIRSYNC in controls:
             self.dirsync(message, *wire.read_dirsync(controls[wire.DIRSYNC]))
@@ -178,21 +179,20 @@ class Talk:
         tree, test = self.world.tree, compiled(message.filter, self.member_of)
         only = guids(message.filter)
         known: Iterable[Entry | None] = tree.everyone() if only is None else map(tree.get, only)
-        exact = message.scope == sansldap.SearchScope.BASE
+        exact, base = message.scope == sansldap.SearchScope.BASE, spelling(message.base_object)
+        if exact and only is None:
+            known = [tree.at(message.base_object)]
         for entry in known:
             if entry is None or entry.get("isDeleted"):
                 continue
-            placed = (
-                entry.dn.casefold() == message.base_object.casefold()
-                if exact
-                else _below(entry.dn, message.base_object)
-            )
+            name = spelling(entry.dn)
+            placed = name == base or (not exact and name.endswith("," + base))
             if placed and test(entry):
                 yield entry
 
     def member_of(self, dn: str) -> list[bytes]:
-        wanted = dn.casefold()
-        found = (entry.get("memberOf") for entry in self.world.tree.changed_since(1) if entry.dn.casefold() == wanted)
+        wanted = spelling(dn)
+        found = (entry.get("memberOf") for entry in self.world.tree.changed_since(1) if spelling(entry.dn) == wanted)
         return next(found, [])
 
     def dirsync(self, message: sansldap.SearchRequest, flags: int, budget: int, cookie: bytes) -> None:
@@ -201,7 +201,7 @@ class Talk:
             self.done(message, *(knobs.refuse_dirsync or (12, "")))
         elif not flags & 1:
             self.done(message, 50, NO_RIGHT)
-        elif message.base_object.casefold() != tree.root.casefold():
+        elif spelling(message.base_object) != spelling(tree.root):
             self.done(message, 53, "")
         elif cookie and (knobs.refuse_cookie or len(cookie) != _COOKIE.size or cookie[:8] != _MAGIC):
             self.done(message, *(knobs.refuse_cookie or (12, STALE_DIRSYNC)))
@@ -304,8 +304,3 @@ class Talk:
 
 def _answer(after: tuple[int, int, int], *, more: bool) -> tuple[str, bytes]:
     return wire.DIRSYNC, wire.dirsync_value(_COOKIE.pack(_MAGIC, *after), more=more)
-
-
-def _below(dn: str, base: str) -> bool:
-    left, right = dn.casefold(), base.casefold()
-    return left == right or left.endswith("," + right)

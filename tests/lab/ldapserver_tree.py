@@ -6,10 +6,13 @@ itself is never held in memory: 300,000 people cost what their edits cost.
 
 from __future__ import annotations
 
+import re
 import struct
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from tests.lab.ldapserver_names import is_at_or_below, spelling
 
 Value = str | bytes | Sequence[str | bytes]
 Make = Callable[[int], tuple[str, Mapping[str, Value]]]
@@ -64,7 +67,7 @@ class Tree:
         values.update({name: as_bytes(value) for name, value in attributes.items()})
         entry = Entry(dn, {name: given for name, given in values.items() if given}, born=self.usn)
         entry.changed = dict.fromkeys(map(plain, entry.values), self.usn)
-        self._left.discard(dn.casefold())
+        self._left.discard(spelling(dn))
         self._edited[entry.guid] = entry
         return entry
 
@@ -80,7 +83,7 @@ class Tree:
     def move(self, guid: bytes, dn: str) -> None:
         """Give an entry another DN; as in AD only `name` tells of it, and at the old one there is nothing more."""
         entry = self._own(guid)
-        self._left = (self._left | {entry.dn.casefold()}) - {dn.casefold()}
+        self._left = (self._left | {spelling(entry.dn)}) - {spelling(dn)}
         entry.dn = dn
         self.change(guid, name=dn.partition("=")[2].partition(",")[0])
 
@@ -94,10 +97,41 @@ class Tree:
         rdn = entry.dn.partition(",")[0]
         entry.dn = f"{rdn}\\0ADEL:{entry.id},CN=Deleted Objects,{self.root}"
 
-    def has_left(self, dn: str) -> bool:
-        """Tell whether what had this name, or something above it, was moved away."""
-        name = dn.casefold()
-        return any(name == left or name.endswith("," + left) for left in self._left)
+    def has(self, dn: str) -> bool:
+        """Tell whether a name is there: an entry, or a unit that somebody stands below and that was not moved away."""
+        if spelling(dn) == spelling(self.root):
+            return True
+        if any(is_at_or_below(dn, left) for left in self._left):
+            return False
+        return self._first_at(dn) is not None
+
+    def at(self, dn: str) -> Entry | None:
+        """Return the entry with this name; a unit that has none of its own is made, in the tree's own spelling."""
+        found, wanted = self._first_at(dn), spelling(dn)
+        if wanted != spelling(self.root) and found is None:
+            return None
+        if found is not None and spelling(found.dn) == wanted:
+            return found
+        text = self.root if found is None or wanted == spelling(self.root) else found.dn
+        while spelling(text) != wanted:
+            text = re.sub(r"^(?:\\.|[^\\,])*,", "", text)
+        kind = ["top", "domainDNS" if wanted == spelling(self.root) else "organizationalUnit"]
+        guid = uuid.uuid5(uuid.NAMESPACE_X500, wanted).bytes_le
+        return Entry(text, {"objectClass": [one.encode() for one in kind], "objectGUID": [guid]})
+
+    def _first_at(self, dn: str) -> Entry | None:
+        """Return the entry of this name, else one below it. Of a crowd the first fifty tell where it lives."""
+        wanted = spelling(dn)
+        below = None
+        for entry in (*self._edited.values(), *map(self._crowd, range(min(self._people, 50)))):
+            if entry.get("isDeleted"):
+                continue
+            name = spelling(entry.dn)
+            if name == wanted:
+                return entry
+            if below is None and name.endswith("," + wanted):
+                below = entry
+        return below
 
     def nth(self, number: int) -> Entry:
         """Return one of the crowd by number."""
