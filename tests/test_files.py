@@ -14,9 +14,9 @@ import pytest
 
 from connector import disk
 from connector.disk import delete, delete_each, patiently, reason, write_whole
-from connector.errors import ConnectorError, DiskError
+from connector.errors import ConnectorError, DiskError, UsageError
 from connector.ledger.files import Backups, Spool
-from connector.report import save_report, write_metrics
+from connector.report import format_of, save_report, write_metrics
 from tests.office import Office
 from tests.report_stories import a_run
 
@@ -238,6 +238,14 @@ def test_a_report_takes_over_no_strangers_mode(tmp_path: Path, owner: int, befor
 def test_a_report_that_cannot_be_written_says_why_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConnectorError, match=r"could not be written: No such file.*Name a file in a folder"):
         save_report(a_run(), tmp_path / "nowhere" / "report.csv")
+
+
+@pytest.mark.parametrize("name", ["NUL.html", "con.csv", "C:\\reports\\COM1.json", "lpt\u00b9.txt", "aux .html"])
+def test_a_report_is_no_device_of_windows(name: str) -> None:
+    with pytest.raises(UsageError, match="is a device on Windows"):
+        format_of(name, windows=True)
+    assert format_of("console.csv", windows=True) == "csv"
+    assert format_of("nul.html", windows=False) == "html"
 
 
 def test_a_backup_that_another_program_holds_is_named(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
+import sys
 from pathlib import Path
 from typing import TextIO
 
@@ -43,8 +45,15 @@ FORMATS = ("text", "json", "csv", "html")
 _ENDINGS = {".txt": "text", ".json": "json", ".csv": "csv", ".html": "html"}
 
 
-def format_of(path: str | Path) -> str:
-    """Return the format that a file's ending chooses; another ending raises UsageError."""
+# Devices, whatever stands behind the dot (https://learn.microsoft.com/windows/win32/fileio/naming-a-file).
+_RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.IGNORECASE)
+
+
+def format_of(path: str | Path, *, windows: bool = sys.platform == "win32") -> str:
+    """Return the format that a file's ending chooses; another ending, or a device of Windows, raises UsageError."""
+    name = re.split(r"[\\/]", str(path))[-1]
+    if windows and _RESERVED.match(name):
+        raise UsageError(f"The report file {str(path)!r} is a device on Windows.", "Give the file another name.")
     ending = Path(path).suffix.lower()
     if ending not in _ENDINGS:
         raise UsageError(
