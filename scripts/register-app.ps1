@@ -7,6 +7,9 @@ Makes the app registration and its service principal, uploads the certificate's 
 User.Read.All and ProfilePhoto.ReadWrite.All, and where -WithTenantSettings is given PeopleSettings.Read.All, by which
 `photo-connector check` can tell what the tenant's photoUpdateSettings say. No secret is made.
 
+It can be run again, for instance after a consent that was refused: an app of this name that has this certificate is
+taken as it is, and only what it lacks is added. The session with Graph is closed at the end.
+
 Needs the modules Microsoft.Graph.Authentication and Microsoft.Graph.Applications, and somebody who may consent to
 Graph application permissions (Privileged Role Administrator or Global Administrator) to sign in.
 
@@ -54,42 +57,6 @@ if ($certificate.NotAfter -lt (Get-Date)) {
     throw "The certificate in $path expired on $($certificate.NotAfter). Make a new one."
 }
 
-Connect-MgGraph -TenantId $TenantId -Environment $Environment -NoWelcome `
-    -Scopes 'Application.ReadWrite.All', 'AppRoleAssignment.ReadWrite.All'
-
-$literal = $DisplayName.Replace("'", "''")
-if (Get-MgApplication -Filter "displayName eq '$literal'") {
-    throw ("There already is an app called $DisplayName. Add the certificate to it in the portal " +
-        '(App registrations > the app > Certificates & secrets), or give another -DisplayName.')
-}
-
-# The ids of the permissions are asked for by name: they are the same everywhere, but names can be read.
-$graph = Get-MgServicePrincipal -Filter "appId eq '$graphAppId'"
-$roles = foreach ($value in $wanted) {
-    $role = $graph.AppRoles | Where-Object { $_.Value -eq $value -and $_.AllowedMemberTypes -contains 'Application' }
-    if (-not $role) {
-        throw "This cloud's Graph does not know $value. Read docs/permissions.md on national clouds."
-    }
-    $role
-}
-
-if (-not $PSCmdlet.ShouldProcess("$DisplayName in $TenantId", "Register the app with $($wanted -join ', ')")) {
-    return
-}
-
-$access = @{
-    ResourceAppId  = $graphAppId
-    ResourceAccess = @($roles | ForEach-Object { @{ Id = $_.Id; Type = 'Role' } })
-}
-$key = @{
-    Type        = 'AsymmetricX509Cert'
-    Usage       = 'Verify'
-    DisplayName = $certificate.Subject
-    Key         = $certificate.GetRawCertData()
-}
-$app = New-MgApplication -DisplayName $DisplayName -SignInAudience 'AzureADMyOrg' `
-    -RequiredResourceAccess @($access) -KeyCredentials @($key)
-
 # A new object takes some seconds until every replica of the directory knows it.
 function Invoke-Patiently([scriptblock] $Work) {
     foreach ($try in 1..6) {
@@ -105,14 +72,74 @@ function Invoke-Patiently([scriptblock] $Work) {
     }
 }
 
-$principal = Invoke-Patiently { New-MgServicePrincipal -AppId $app.AppId }
-foreach ($role in $roles) {
-    $assignment = @{ PrincipalId = $principal.Id; ResourceId = $graph.Id; AppRoleId = $role.Id }
-    Invoke-Patiently { New-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $principal.Id -BodyParameter $assignment } |
-        Out-Null
-    Write-Host "Granted $($role.Value)."
+function Get-OwnApp([string] $Name, [string] $Thumbprint) {
+    $literal = $Name.Replace("'", "''")
+    $found = @(Get-MgApplication -Filter "displayName eq '$literal'")
+    if (-not $found) {
+        return $null
+    }
+    # The certificate's name in the registration is its thumbprint, which this script gave it.
+    $own = @($found | Where-Object { @($_.KeyCredentials | ForEach-Object { $_.DisplayName }) -contains $Thumbprint })
+    if ($own.Count -ne 1) {
+        throw ("There already is an app called $Name, without this certificate. Add the certificate to it in the " +
+            'portal (App registrations > the app > Certificates & secrets), or give another -DisplayName.')
+    }
+    return $own[0]
 }
 
-Write-Host "The certificate is good until $($certificate.NotAfter.ToString('yyyy-MM-dd')). For the env file:"
-Write-Output "AZURE_TENANT_ID=$((Get-MgContext).TenantId)"
-Write-Output "AZURE_CLIENT_ID=$($app.AppId)"
+Connect-MgGraph -TenantId $TenantId -Environment $Environment -NoWelcome `
+    -Scopes 'Application.ReadWrite.All', 'AppRoleAssignment.ReadWrite.All'
+try {
+    # The ids of the permissions are asked for by name: they are the same everywhere, but names can be read.
+    $graph = Get-MgServicePrincipal -Filter "appId eq '$graphAppId'"
+    $roles = foreach ($value in $wanted) {
+        $role = $graph.AppRoles | Where-Object { $_.Value -eq $value -and $_.AllowedMemberTypes -contains 'Application' }
+        if (-not $role) {
+            throw "This cloud's Graph does not know $value. Read docs/permissions.md on national clouds."
+        }
+        $role
+    }
+    $app = Get-OwnApp -Name $DisplayName -Thumbprint $certificate.Thumbprint
+
+    if (-not $PSCmdlet.ShouldProcess("$DisplayName in $TenantId", "Register the app with $($wanted -join ', ')")) {
+        return
+    }
+
+    if (-not $app) {
+        $access = @{
+            ResourceAppId  = $graphAppId
+            ResourceAccess = @($roles | ForEach-Object { @{ Id = $_.Id; Type = 'Role' } })
+        }
+        $key = @{
+            Type        = 'AsymmetricX509Cert'
+            Usage       = 'Verify'
+            DisplayName = $certificate.Thumbprint
+            Key         = $certificate.GetRawCertData()
+        }
+        $app = New-MgApplication -DisplayName $DisplayName -SignInAudience 'AzureADMyOrg' `
+            -RequiredResourceAccess @($access) -KeyCredentials @($key)
+    }
+
+    $principal = Get-MgServicePrincipal -Filter "appId eq '$($app.AppId)'"
+    if (-not $principal) {
+        $principal = Invoke-Patiently { New-MgServicePrincipal -AppId $app.AppId }
+    }
+    $granted = @(Invoke-Patiently { Get-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $principal.Id -All } |
+        ForEach-Object { $_.AppRoleId })
+    foreach ($role in $roles) {
+        if ($granted -notcontains $role.Id) {
+            $assignment = @{ PrincipalId = $principal.Id; ResourceId = $graph.Id; AppRoleId = $role.Id }
+            Invoke-Patiently {
+                New-MgServicePrincipalAppRoleAssignment -ServicePrincipalId $principal.Id -BodyParameter $assignment
+            } | Out-Null
+        }
+        Write-Host "Granted $($role.Value)."
+    }
+
+    Write-Host "The certificate is good until $($certificate.NotAfter.ToString('yyyy-MM-dd')). For the env file:"
+    Write-Output "AZURE_TENANT_ID=$((Get-MgContext).TenantId)"
+    Write-Output "AZURE_CLIENT_ID=$($app.AppId)"
+}
+finally {
+    Disconnect-MgGraph | Out-Null
+}

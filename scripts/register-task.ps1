@@ -11,8 +11,14 @@ One task for each env file: run the script once for every tenant, each with its 
 A task of the same name is replaced. The source photo-connector is registered in the Application event log, so that
 its events are shown without a preface. Run it in an elevated Windows PowerShell 5.1 or newer.
 
+With -Check, `photo-connector check` is run once as the account, by a task of its own, and what it says is shown: what
+your own account may read or reach tells nothing of the gMSA. No nightly task is registered then.
+
 .EXAMPLE
 .\register-task.ps1 -Account 'CONTOSO\svc-photo$' -EnvFile C:\ProgramData\photo-connector\contoso.env
+
+.EXAMPLE
+.\register-task.ps1 -Account 'CONTOSO\svc-photo$' -EnvFile C:\ProgramData\photo-connector\contoso.env -Check
 
 .EXAMPLE
 .\register-task.ps1 -Account 'CONTOSO\svc-photo$' -EnvFile D:\photos\fabrikam.env -Name fabrikam -At 03:15 -WhatIf
@@ -37,7 +43,10 @@ param(
     [datetime] $At = '01:30',
 
     # The task's name below \photo-connector\; by default the env file's.
-    [string] $Name
+    [string] $Name,
+
+    # Run `check` as the account and show what it says, instead of registering the nightly run.
+    [switch] $Check
 )
 
 Set-StrictMode -Version Latest
@@ -66,11 +75,48 @@ if (Get-Command -Name Test-ADServiceAccount -ErrorAction SilentlyContinue) {
     }
 }
 
+# Password is the logon type of a gMSA: Windows asks a domain controller for it, nobody types one.
+$principal = New-ScheduledTaskPrincipal -UserId $Account -LogonType Password -RunLevel Limited
+
+if ($Check) {
+    if (-not $PSCmdlet.ShouldProcess($EnvFile, "Run photo-connector check as $Account")) {
+        return
+    }
+    $folder = Join-Path $env:SystemRoot "Temp\photo-connector-check-$([guid]::NewGuid())"
+    $said = Join-Path $folder 'check.txt'
+    $once = "check $([guid]::NewGuid())"
+    New-Item -ItemType Directory -Path $folder | Out-Null
+    try {
+        # It names people: nobody else reads it.
+        & icacls.exe $folder /inheritance:r /grant:r "${Account}:(OI)(CI)M" '*S-1-5-18:(OI)(CI)F' '*S-1-5-32-544:(OI)(CI)F' | Out-Null
+        $line = "/c `"`"$Program`" check --env-file `"$EnvFile`" > `"$said`" 2>&1`""
+        $try = New-ScheduledTaskAction -Execute "$env:SystemRoot\System32\cmd.exe" -Argument $line `
+            -WorkingDirectory (Split-Path -Parent $EnvFile)
+        Register-ScheduledTask -TaskPath '\photo-connector\' -TaskName $once -Action $try -Principal $principal | Out-Null
+        Start-ScheduledTask -TaskPath '\photo-connector\' -TaskName $once
+        $until = (Get-Date).AddMinutes(15)
+        do {
+            Start-Sleep -Seconds 2
+            $state = (Get-ScheduledTask -TaskPath '\photo-connector\' -TaskName $once).State
+        } while ($state -in 'Running', 'Queued' -and (Get-Date) -lt $until)
+        if (Test-Path -LiteralPath $said) {
+            Get-Content -LiteralPath $said -Encoding UTF8
+        }
+        $code = (Get-ScheduledTaskInfo -TaskPath '\photo-connector\' -TaskName $once).LastTaskResult
+        Write-Host "check ended with $code (0 all well, 3 warnings, 5 something failed, 2 settings)."
+    }
+    finally {
+        Unregister-ScheduledTask -TaskPath '\photo-connector\' -TaskName $once -Confirm:$false -ErrorAction SilentlyContinue
+        Remove-Item -LiteralPath $folder -Recurse -Force -ErrorAction SilentlyContinue
+    }
+    return
+}
+
 $action = New-ScheduledTaskAction -Execute "`"$Program`"" -Argument "sync --env-file `"$EnvFile`"" `
     -WorkingDirectory (Split-Path -Parent $EnvFile)
 $trigger = New-ScheduledTaskTrigger -Daily -At $At -RandomDelay (New-TimeSpan -Minutes 45)
-# Password is the logon type of a gMSA: Windows asks a domain controller for it, nobody types one.
-$principal = New-ScheduledTaskPrincipal -UserId $Account -LogonType Password -RunLevel Limited
+# As text without an offset it is this machine's clock, in summer and in winter; the cmdlet itself writes UTC.
+$trigger.StartBoundary = $At.ToString('yyyy-MM-ddTHH:mm:ss', [Globalization.CultureInfo]::InvariantCulture)
 # A night that the machine slept through is made up for; a big first night may last longer than the usual three days.
 $settings = New-ScheduledTaskSettingsSet -StartWhenAvailable -MultipleInstances IgnoreNew `
     -ExecutionTimeLimit ([TimeSpan]::Zero) -AllowStartIfOnBatteries -DontStopIfGoingOnBatteries
@@ -95,5 +141,8 @@ if ($PSCmdlet.ShouldProcess("\photo-connector\$Name", "Register a task that runs
     Register-ScheduledTask @task | Out-Null
     Write-Host "Registered \photo-connector\$Name. Try it now: Start-ScheduledTask -TaskPath \photo-connector\ -TaskName $Name"
     Write-Host 'Its last exit code: (Get-ScheduledTaskInfo -TaskPath \photo-connector\ -TaskName' "$Name).LastTaskResult"
-    Write-Host "Only the service may read the settings: icacls `"$EnvFile`" /inheritance:r /grant `"${Account}:R`" `"*S-1-5-32-544:F`""
+    # In single quotes: in double ones PowerShell takes the $ at the end of the account for the begin of a variable.
+    $grants = "'${Account}:R' '*S-1-5-18:F' '*S-1-5-32-544:F'"
+    Write-Host "Only the service may read the settings: icacls '$($EnvFile.Replace("'", "''"))' /inheritance:r /grant:r $grants"
+    Write-Host 'Try it as the service: run this script again with -Check.'
 }

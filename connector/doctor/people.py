@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
+from connector.command import quoted
 from connector.config import SourceKind
 from connector.doctor.finding import Seen, fail, ok, warn
 from connector.doctor.visit import Visit, counted
@@ -34,7 +35,8 @@ def look_at_people(visit: Visit) -> Iterator[Seen]:
             yield fail(
                 f"nobody is in scope below {'; '.join(on.scope.bases)}",
                 "Look at LDAP_BASE_DN, LDAP_FILTER, LDAP_GROUP and LDAP_EXCLUDE_DN, and that the service account may"
-                f" list that container: Get-ADUser -LDAPFilter '{on.scope.people}' -SearchBase '{on.scope.bases[0]}'",
+                f" list that container: `Get-ADUser -LDAPFilter {_word(on.scope.people)} -SearchBase"
+                f" {_word(on.scope.bases[0])}`",
             )
             continue
         visit.sample += _sample(on, SAMPLE - len(visit.sample))
@@ -123,12 +125,18 @@ def _sample(on: Pass, size: int) -> list[Person]:
 def _grant(visit: Visit, attribute: str) -> str:
     """Return the command that lets the reading account read one attribute of the people, for each base."""
     bases = [base for on in visit.passes.values() for base in on.scope.bases]
-    commands = [f'dsacls "{base}" /I:S /G "{visit.account}:RP;{attribute};user"' for base in bases]
-    return f"Let it read, as a domain administrator: {' and '.join(commands)}."
+    right = _word(f"{visit.account}:RP;{attribute};user")
+    commands = [f"`dsacls {_word(base)} /I:S /G {right}`" for base in bases]
+    return f"Let it read, as a domain administrator, in PowerShell: {' and '.join(commands)}."
+
+
+def _word(text: str) -> str:
+    """Quote for PowerShell, where these commands are: in double quotes a gMSA's $ would begin a variable."""
+    return quoted(text, windows=True)
 
 
 def _others(visit: Visit, name: str, *, nobody: bool) -> str:
     if nobody:
-        return f"Compare with an administrator's view: Get-ADUser -LDAPFilter '({name}=*)'"
+        return f"Compare with an administrator's view: `Get-ADUser -LDAPFilter '({name}=*)'`"
     left = ",".join(one for one in visit.settings.ldap_photo_attributes if one != name)
     return f"If nobody has one, set LDAP_PHOTO_ATTRIBUTES={left}."
