@@ -197,6 +197,9 @@ class PrivateLog(RotatingFileHandler):
 
 def begin_logs(*, verbose: bool, form: str) -> None:
     """Send our own log to standard error: warnings, or everything with `--verbose`; other libraries' never."""
+    root = logging.getLogger()
+    if not root.handlers:  # else what libraries warn of falls through to standard error, MSAL's with a token in it
+        root.addHandler(logging.NullHandler())
     ours = logging.getLogger("connector")
     for handler in list(ours.handlers):
         ours.removeHandler(handler)

@@ -6,7 +6,7 @@ import base64
 import binascii
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msal
@@ -14,21 +14,24 @@ import msal
 from connector.cloud.credentials import credential
 from connector.cloud.json_text import read_json
 from connector.cloud.token_http import TokenHttp
-from connector.cloud.token_words import token_refused
+from connector.cloud.token_words import IssuerAway, token_refused
 from connector.config import Settings, cloud_urls
 from connector.model import Traffic
 
 # A token is replaced this long before it ends, so that no request ends after it; a short-lived one at four fifths.
 AHEAD_SECONDS = 300.0
 AHEAD_SHARE = 0.2
+# An issuer that was away is asked again so many seconds later.
+AGAIN_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Hold a token and the second of the monotonic clock from which on it should be replaced."""
+    """Hold a token and the seconds of the monotonic clock from which on it should be replaced, and is of no use."""
 
     text: str = field(repr=False)
     renew_at: float
+    ends_at: float
 
 
 class TokenSource:
@@ -52,7 +55,7 @@ class TokenSource:
         with self._lock:
             held = self._tokens.get(wanted)
             if held is None or time.monotonic() >= held.renew_at:
-                held = self._tokens[wanted] = self._acquire(wanted)
+                held = self._tokens[wanted] = self._renewed(wanted, held)
             return held.text
 
     def renew(self, refused: str, *, scope: str | None = None) -> str:
@@ -80,6 +83,16 @@ class TokenSource:
             return {}
         return value if isinstance(value, dict) else {}
 
+    def _renewed(self, scope: str, held: Token | None) -> Token:
+        """Return a new token; while the issuer is away and the held one is still good, go on with that for a while."""
+        try:
+            return self._acquire(scope)
+        except IssuerAway:
+            now = time.monotonic()
+            if held is None or now >= held.ends_at:
+                raise
+            return replace(held, renew_at=min(held.ends_at, now + AGAIN_SECONDS))
+
     def _acquire(self, scope: str) -> Token:
         began = time.monotonic()
         result = self._ask(scope)
@@ -88,7 +101,7 @@ class TokenSource:
             raise token_refused(text, secrets=self._secrets())
         seconds = float(result.get("expires_in") or 0)
         ahead = min(AHEAD_SECONDS, seconds * AHEAD_SHARE)
-        return Token(str(result["access_token"]), began + seconds - ahead)
+        return Token(str(result["access_token"]), began + seconds - ahead, began + seconds)
 
     def _ask(self, scope: str) -> dict[str, Any]:
         """Ask MSAL anew each time: its own cache would give back the very token that was refused."""

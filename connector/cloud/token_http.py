@@ -12,7 +12,7 @@ from connector.cloud.answer import Answer, one_line
 from connector.cloud.faults import LASTING, Fault, WireError
 from connector.cloud.retry import backoff, is_trouble, retry_after
 from connector.cloud.token_answer import check_discovery, clean_answer
-from connector.cloud.token_words import token_refused
+from connector.cloud.token_words import IssuerAway, token_refused
 from connector.cloud.web_page import web_page_came
 from connector.cloud.wire import Wire
 from connector.errors import Unreachable
@@ -22,6 +22,9 @@ TRIES = 4
 TRIES_WHEN_SILENT = 2
 READ_SECONDS = 12.0
 LONGEST_WAIT_SECONDS = 30.0
+# The identity endpoint of a virtual machine answers 404 or 410 while it is updated, for 70 seconds at most.
+# https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling
+IDENTITY, IDENTITY_SECONDS, IDENTITY_UPDATING = "/metadata/identity/oauth2/token", 70.0, frozenset({404, 410})
 DISCOVERY = "/.well-known/openid-configuration"
 
 
@@ -70,14 +73,17 @@ class TokenHttp:
 
     def _bring(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str]) -> TokenAnswer:
         tries = 0
+        until = time.monotonic() + IDENTITY_SECONDS if urlsplit(url).path.endswith(IDENTITY) else 0.0
         while True:
             tries += 1
             answer = self._try(method, url, body, headers=headers, tries=tries)
-            if not is_trouble(answer):
+            is_updating = bool(until) and answer.status in IDENTITY_UPDATING
+            if not is_trouble(answer) and not is_updating:
                 _refuse_web_page(answer)
                 return TokenAnswer(answer.status, clean_answer(answer), answer.headers)
             wait = retry_after(answer.headers) or backoff(tries)
-            if tries >= TRIES or wait > LONGEST_WAIT_SECONDS:
+            is_last = time.monotonic() + wait > until if until and answer.status else tries >= TRIES
+            if is_last or wait > LONGEST_WAIT_SECONDS:
                 raise _broken(answer)
             time.sleep(wait)
 
@@ -108,11 +114,11 @@ def _unreachable(error: WireError, url: str) -> Unreachable:
     if (urlsplit(url).hostname or "").startswith("169.254."):
         fix = "AZURE_MANAGED_IDENTITY works only on a machine in Azure, or one joined to Azure Arc; use a certificate."
         return Unreachable("token", "this machine has no managed identity: nobody answers for it", fix)
-    return Unreachable("token", error.message, error.fix)
+    return IssuerAway("token", error.message, error.fix)
 
 
 def _broken(answer: Answer) -> Unreachable:
     wait = retry_after(answer.headers)
     when = f"in {wait:.0f} seconds" if wait else "later"
     said = answer.note or f"HTTP {answer.status}: {one_line(answer.body.decode('utf-8', 'replace'))}"
-    return Unreachable("token", f"the token issuer gives no answer of use: {said}", f"Start again {when}.")
+    return IssuerAway("token", f"the token issuer gives no answer of use: {said}", f"Start again {when}.")

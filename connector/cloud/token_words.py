@@ -8,7 +8,15 @@ from connector.cloud.answer import one_line
 from connector.errors import Unreachable
 
 CODE = re.compile(r"AADSTS(\d+)")
-TRAILER = re.compile(r"\s*(Correlation ID|Timestamp):.*", re.DOTALL)
+# What follows is of no use to people. Blanks before it are not searched for, since that is quadratic.
+TRAILER = re.compile(r"(Correlation ID|Timestamp):.*", re.DOTALL)
+LONGEST_SEARCHED = 20_000
+
+
+class IssuerAway(Unreachable):
+    """Tell that the issuer gave no answer of use; it may a little later."""
+
+
 REGISTRATION = "Entra admin center > App registrations > your app > Certificates & secrets"
 
 # https://learn.microsoft.com/entra/identity-platform/reference-error-codes; the codes may change, so the issuer's
@@ -43,6 +51,7 @@ OTHERWISE = ("no token was given", "Look the code up at https://login.microsofto
 
 def token_refused(text: str, *, secrets: tuple[str, ...] = ()) -> Unreachable:
     """Return the stop of the run for an issuer's error text; the text is shown, secrets in it are not."""
+    text = text[:LONGEST_SEARCHED]
     found = CODE.search(text)
     what, fix = WORDS.get(found.group(1), OTHERWISE) if found else OTHERWISE
     shown = one_line(TRAILER.sub("", text))

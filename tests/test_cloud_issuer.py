@@ -1,0 +1,65 @@
+"""A token issuer that is away for a moment, an identity endpoint that is updated, and libraries that log."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from connector.cloud.open import open_cloud
+from connector.cloud.token_words import token_refused
+from connector.errors import Unreachable
+from connector.model import Traffic
+from tests.cloud_stories import plain_surroundings, settings_for  # noqa: F401  # a fixture
+from tests.lab.graph import Emulator, Fault
+
+pytestmark = pytest.mark.usefixtures("plain_surroundings")
+
+
+def test_a_held_token_is_gone_on_with_while_the_issuer_is_away(cloud: Emulator) -> None:
+    cloud.set(token_lifetime=40)
+    with open_cloud(settings_for(cloud), Traffic()) as opened:
+        first = opened.token_source.token()
+        tokens = vars(opened.token_source)["_tokens"]
+        (scope,) = tokens
+        tokens[scope] = type(tokens[scope])(first, time.monotonic(), tokens[scope].ends_at)
+        cloud.fail_next("POST .*/token", Fault(status=503, retry_after="600"), times=-1)
+        assert opened.token_source.token() == first
+
+
+def test_an_issuer_that_refuses_is_heard_at_once(cloud: Emulator) -> None:
+    with open_cloud(settings_for(cloud), Traffic()) as opened:
+        first = opened.token_source.token()
+        tokens = vars(opened.token_source)["_tokens"]
+        (scope,) = tokens
+        tokens[scope] = type(tokens[scope])(first, time.monotonic(), tokens[scope].ends_at)
+        cloud.issuer.expire_secret()
+        with pytest.raises(Unreachable, match="AADSTS7000222"):
+            opened.token_source.token()
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_an_identity_endpoint_that_is_updated_is_asked_again(
+    cloud: Emulator, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    for name, value in cloud.identity_environ("vm").items():
+        monkeypatch.setenv(name, value)
+    cloud.fail_next("GET /metadata", Fault(status=status), times=2)
+    settings = settings_for(cloud, azure_client_secret="", azure_managed_identity="true", azure_client_id="")
+    with open_cloud(settings, Traffic()) as opened:
+        assert opened.token_source.token()
+
+
+def test_an_issuers_text_of_blanks_is_read_in_no_time() -> None:
+    assert "AADSTS7000215" in token_refused("AADSTS7000215" + " " * 300_000 + "x").message
+
+
+def test_a_librarys_logger_does_not_reach_standard_error() -> None:
+    code = (
+        "import logging; from connector.terminal import begin_logs; begin_logs(verbose=False, form='text');"
+        "logging.getLogger('msal.oauth2cli').error('the token is eyJ0')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr == ""
