@@ -483,3 +483,33 @@ def test_an_adopted_copy_needs_no_room(office: Office, small_disk: Path) -> None
     office.cloud.tenant.set_photo(anna.account_id, copy_of("anna"))
 
     assert office.sync().of(anna.upn) == ("keep", "adopted")
+
+
+def swapped_indexes(path: Path) -> None:
+    """Let two indexes point at each other's pages: each page is whole, so that the quick check finds nothing."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        names = ("people_changed", "accounts_upn")
+        pages = [
+            db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()[0] for name in names
+        ]
+        for name, page in zip(names, reversed(pages), strict=True):
+            db.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = ?", (page, name))
+        db.commit()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+
+
+def test_damage_that_only_a_run_meets_is_set_aside_by_the_next_one(office: Office) -> None:
+    team = office.team(5)
+    office.sync()
+    swapped_indexes(office.nights.state / "ledger.sqlite3")
+    office.house.tree.change(team[0].entry.guid, mail="other@contoso.test")
+
+    met, mended, quiet = office.sync(days=1), office.sync(days=1), office.sync(days=1)
+
+    assert "is damaged" in met.err, (met.code, met.err)
+    assert "The next run sets it aside" in met.err
+    assert (mended.code, mended.reasons()) == (0, {"adopted": 5}), mended.err
+    assert any("The ledger was damaged" in notice for notice in mended.report["notices"])
+    assert (quiet.code, quiet.report["notices"]) == (0, [])

@@ -22,13 +22,18 @@ from connector.ledger.trust import FOLDERS, is_windows_share, refuse_deep, refus
 from connector.rights import make_private_folder
 
 LEDGER_NAME = "ledger.sqlite3"
+DAMAGED = "ledger-is-damaged"  # left by a run that met damage which the quick check at the opening does not find
 _NETWORK_FILE_SYSTEMS = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "ncpfs", "ceph", "lustre", "beegfs", "davfs"),
         *("fuse.sshfs", "fuse.glusterfs", "fuse.rclone", "fuse.davfs2"),
     }
 )
-_FIXES = {errno.ENOSPC: "Make room on that disk", errno.EROFS: "Mount that disk for writing"}
+_FIXES = {
+    errno.ENOSPC: "Make room on that disk",
+    errno.EDQUOT: "Make room within the quota of that account",
+    errno.EROFS: "Mount that disk for writing",
+}
 _PAGE_BYTES = 4096
 _ESCAPED = re.compile(r"\\([0-7]{3})")  # a space in a mount point is \040 there, proc(5)
 _DRIVE_REMOTE = 4  # GetDriveTypeW, https://learn.microsoft.com/windows/win32/api/fileapi/nf-fileapi-getdrivetypew
@@ -153,6 +158,7 @@ def open_ledger(folder: Path, *, mends: bool = True) -> tuple[sqlite3.Connection
             )
             raise StateError(f"The ledger {path} is damaged: {error}.", fix) from error
         aside = _set_aside(path)
+        delete(folder / DAMAGED)
         notice = (
             f"The ledger was damaged ({error}); it is kept as {aside.name} and a new one was begun. "
             "Photos that already show the source's picture are adopted, not sent again; "
@@ -167,6 +173,8 @@ def _open_checked(path: Path, lock: AbstractContextManager[None]) -> sqlite3.Con
         _make(path)
     elif not path.stat().st_size:
         raise sqlite3.DatabaseError("it is empty")  # SQLite would take it for a new one
+    elif path.with_name(DAMAGED).exists():
+        raise sqlite3.DatabaseError("the last run found it malformed")
     db = connect(path)
     try:
         if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
@@ -253,6 +261,20 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         if isinstance(error, sqlite3.OperationalError) and _is_disk_trouble(error):
             raise DiskError(error) from error
         raise
+
+
+@contextmanager
+def noting_damage(folder: Path) -> Iterator[None]:
+    """Note for the next opening that the ledger was found malformed; StateError then."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        (folder / DAMAGED).touch(mode=0o600)
+        fix = "The next run sets it aside, begins a new one, and adopts what the cloud shows."
+        raise StateError(f"The ledger {folder / LEDGER_NAME} is damaged: {error}.", fix) from error
 
 
 def _is_disk_trouble(error: sqlite3.Error) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from connector.disk import ENDING, delete_each
 from connector.ledger.files import Backups, Spool
-from connector.ledger.store import copy_ledger, hold_lock, make_state_folder, open_ledger
+from connector.ledger.store import copy_ledger, hold_lock, make_state_folder, noting_damage, open_ledger
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ def open_state(folder: Path) -> Iterator[State]:
         try:
             stay = [*left, *spool.begin()]
             notice = " ".join([notice, *stay[:MOST_NAMED]]).strip()
-            yield State(folder, db, Backups(folder / "backups"), spool, notice)
+            with noting_damage(folder):
+                yield State(folder, db, Backups(folder / "backups"), spool, notice)
         finally:
             spool.empty()
             db.close()
