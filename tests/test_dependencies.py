@@ -24,7 +24,18 @@ ONLY_BOUND = {
 SAMBA = {"ldb", "samba"}
 # Tools that tests and scripts run as commands, plugins of pytest, stubs for mypy.
 TOOLS = {
-    *("build", "check-wheel-contents", "mypy", "pytest-cov", "pytest-timeout", "pytest-xdist", "ruff", "setuptools"),
+    *(
+        "bandit",
+        "build",
+        "check-wheel-contents",
+        "mypy",
+        "pillow-heif",
+        "pytest-cov",
+        "pytest-timeout",
+        "pytest-xdist",
+        "ruff",
+        "setuptools",
+    ),
     *("tree-sitter-powershell", "twine", "types-psutil", "types-requests", "uvicorn"),
 }
 
