@@ -8,14 +8,16 @@ or later than its deadline.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import faulthandler
+import itertools
 import resource
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -187,25 +189,32 @@ def peak_bytes() -> int:
 
 
 def run(folder: Path, *, answers: int, seed: int, nights: bool = True) -> Figures:
-    """Garble so many answers, and return what came of them; ends early at the tenth fault."""
+    """Garble so many answers, and return what came of them; ends early at the tenth fault, or by Ctrl+C."""
     with Emulator() as cloud:
         fuzz = Fuzz(folder, cloud, seed=seed)
         calls = fuzz.cloud_calls()
         fuzz.garble(on=True)
-        turn = 0
-        while fuzz.garbler.count < answers and len(fuzz.figures.faults) < 10:
-            turn += 1
-            for name, call in calls.items():
-                fuzz.ask_cloud(name, call)
-            fuzz.ask_directory()
-            if nights and turn % 2 == 0:
-                fuzz.night(turn // 2)
-            if nights and turn % 4 == 1:
-                fuzz.check()
+        with contextlib.suppress(KeyboardInterrupt):
+            for turn in itertools.count(1):
+                if fuzz.garbler.count >= answers or len(fuzz.figures.faults) >= 10:
+                    break
+                _take_turn(fuzz, calls, turn, nights=nights)
         fuzz.garble(on=False)
         fuzz.figures.ends["garbled answers"] = fuzz.garbler.count
         fuzz.office.close()
         return fuzz.figures
+
+
+def _take_turn(fuzz: Fuzz, calls: Mapping[str, Callable[[Cloud], object]], turn: int, *, nights: bool) -> None:
+    for name, call in calls.items():
+        fuzz.ask_cloud(name, call)
+    fuzz.ask_directory()
+    if nights and turn % 2 == 0:
+        fuzz.night(turn // 2)
+    if nights and turn % 4 == 1:
+        fuzz.check()
+    if turn % 50 == 0:
+        print(f"{fuzz.garbler.count:,} answers garbled, {len(fuzz.figures.faults)} faults", file=sys.stderr, flush=True)
 
 
 def main() -> int:
