@@ -58,3 +58,16 @@ def test_resending_to_many_is_braked_until_it_is_meant(office: Office, force: bo
 
     assert told.code == (0 if force else 4), told.err
     assert len(sent_to(office)) == 20 + 20 * force
+
+
+def test_a_resend_that_is_stopped_names_the_command_that_goes_on(office: Office) -> None:
+    office.team(3)
+    office.sync()
+    office.settings["SYNC_MAX_UPLOADS"] = "2"
+
+    stopped = resend(office)
+    rest = resend(office)
+
+    assert stopped.code == 7
+    assert any("sync --resend` once more" in notice for notice in stopped.report["notices"])
+    assert stopped.totals["replaced"] == rest.totals["replaced"] == 2

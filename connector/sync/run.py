@@ -63,6 +63,12 @@ COMPETING = (
 )
 
 
+RESEND_RESTS = (
+    "Not everybody was sent to again, and no later run does it by itself: type `photo-connector sync --resend` once "
+    "more; it begins with those who were sent to longest ago."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """Say how both sides of a night are opened; whoever brings others needs no network."""
@@ -133,7 +139,8 @@ def _run(night: Night, doors: Doors) -> None:
         message = str(stop)
     except KeyboardInterrupt:
         night.codes.add(ExitCode.INTERRUPTED)
-        message = "The run was interrupted; what was done is remembered, the next run goes on."
+        goes_on = "" if night.options.resend else ", the next run goes on"
+        message = f"The run was interrupted; what was done is remembered{goes_on}."
     except BaseException as fault:
         night.codes.add(ExitCode.FAULT)
         _finish(night, f"A fault of the program itself: {type(fault).__name__}.", pace)
@@ -214,6 +221,10 @@ def _postpone(night: Night) -> None:
     is_limit = ExitCode.LIMIT in night.codes
     detail = "The run reached its limit." if is_limit else "The run was stopped before this person's turn."
     leave_rest(night, detail)
+    if night.options.resend and any(
+        items for target in night.settings.targets for items in work.undone(night.db, target)
+    ):
+        night.tell(RESEND_RESTS)
     for target in night.settings.targets:
         for items in work.undone(night.db, target):
             with transaction(night.db):
