@@ -13,10 +13,11 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from connector.photo import PictureRefused, Recipe, fingerprint, prepare, read_print, sent_size
 from connector.photo.jpeg import take_apart
+from connector.photo.png import take_apart_png
 from connector.photo.recipe import crop_box
 from connector.photo.room import Room
 from tests.hostile_pictures import HEADING, ROOT, tried
@@ -78,7 +79,10 @@ def said_of(corpus: str, files: int) -> list[int] | None:
 def problems(folder: Path, out: Path, result: dict[str, Any]) -> list[str]:
     """Say what is wrong with what would be sent for one file of a corpus."""
     content_bytes, sent_bytes = (folder / result["name"]).read_bytes(), (out / result["sent"]).read_bytes()
-    expected = reference(content_bytes)
+    try:
+        expected = reference(content_bytes)
+    except (SyntaxError, ValueError, UnidentifiedImageError):  # over an animation or a profile that is cut away here
+        expected = reference(take_apart_png(content_bytes).clean_bytes)
     size = (result["width"], result["height"])
     found = [f"{result['name']}: {problem}" for problem in not_plain(sent_bytes, sent_size(*size, Recipe()))]
     if size != expected.size:
