@@ -228,3 +228,19 @@ def test_a_page_in_a_photos_place_is_never_kept_as_its_backup(office: Office, fo
     assert (told.code, told.of(one.upn)) == (3, ("fail", "unreadable-answer")), told.err
     assert office.photo(one) == before
     assert office.cloud.tenant.writes() == []
+
+
+# ----------------------------------------------------------------------------- one person alone is throttled
+
+
+def test_a_person_who_is_throttled_alone_in_a_batch_holds_nobody_up(office: Office) -> None:
+    team = office.team(6)
+    office.settings["SYNC_CONCURRENCY"] = "1"
+    throttled = Fault(status=429, retry_after="0.1")
+    office.cloud.fail_next(f"ITEM GET .*{team[0].account_id}/photo", throttled, times=4)
+
+    told = office.sync()
+
+    assert (told.code, told.totals["created"]) == (0, 6), told.err
+    assert told.report["pace"]["waits"] == 2, "from the third refusal on, nobody else waits"
+    assert office.cloud.violations() == []

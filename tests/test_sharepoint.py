@@ -587,3 +587,35 @@ def test_a_my_site_host_may_have_any_name_and_port(site: Office, lab: SharePoint
 
     assert [first.of(ada.upn), full.of(ada.upn)] == [("create", "first-upload"), ("keep", "unchanged")], first.err
     assert "//User" not in lab.farm.profile(ada.upn)["PictureURL"].removeprefix("https://")
+
+
+# -- one person's refusal
+
+
+def test_a_save_conflict_that_passes_is_tried_again(site: Office, lab: SharePointLab) -> None:
+    site.settings["SYNC_CONCURRENCY"] = "1"
+    bob = hire(site, lab, "bob")
+    conflict = Said.no(409, "-2130575305, Microsoft.SharePoint.SPException", "Save Conflict")
+    lab.once["bob_contoso_test_SThumb.jpg"] = conflict
+
+    told = site.sync()
+
+    assert (told.code, told.totals["created"]) == (0, 1)
+    assert shows(lab, bob, "bob")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 409])
+def test_one_persons_refusal_is_that_persons_and_the_folder_is_asked_for_once(
+    site: Office, lab: SharePointLab, status: int
+) -> None:
+    site.settings["SYNC_CONCURRENCY"] = "1"
+    for name in ("ada", "bob", "cleo", "dan"):
+        hire(site, lab, name)
+    lab.trouble["bob_contoso_test_SThumb.jpg"] = Said.no(status, "-1, Microsoft.SharePoint.SPException", "No.")
+
+    told = site.sync()
+
+    assert (told.code, told.totals["created"], told.totals["failed"]) == (3, 3, 1)
+    assert told.of("bob@contoso.test")[1] == ("access-denied" if status in (401, 403) else "cloud-error")
+    asked = [one for one in lab.asked if one.method == "GET" and "GetFolderByServerRelativePath" in one.path]
+    assert len(asked) <= 1

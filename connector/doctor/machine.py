@@ -28,7 +28,8 @@ from connector.sources.tls import verifying_context
 _TOLD_ELSEWHERE = ("BACKUP_DAYS:", "AZURE_CLIENT_SECRET: a certificate")
 CONNECT_FIX = (
     "End the race: take thumbnailPhoto out of Entra Connect (its wizard: Customize synchronization options > Azure AD "
-    "app and attribute filtering > Attributes), or let the cloud alone own photos, as Global Administrator in Graph "
+    "app and attribute filtering > Attributes; whether that clears cloud photos is not documented: try it first), "
+    "or let the cloud alone own photos, as People Administrator in Graph "
     'Explorer: PATCH https://graph.microsoft.com/beta/admin/people/photoUpdateSettings with {"source":"cloud"}.'
 )
 COMPETING_PEOPLE = 20

@@ -15,7 +15,7 @@ from connector.model import Account
 from connector.targets.graph import GraphTarget
 
 _POLICY_FIX = (
-    "As Global Administrator in Graph Explorer: PATCH https://graph.microsoft.com/beta/admin/people/photoUpdateSettings"
+    "As People Administrator in Graph Explorer: PATCH https://graph.microsoft.com/beta/admin/people/photoUpdateSettings"
     ' with {"source":"cloud","allowedRoles":[]}; it acts within 24 hours.'
 )
 # https://learn.microsoft.com/sharepoint/dev/solution-guidance/security-apponly-azuread

@@ -136,7 +136,8 @@ _CONFLICT: Mapping[Reason, Advice] = {
     _R.CONFLICT_STANDING: Advice("A conflict that was left as it is; the cloud photo stays", _CHOOSE),
     _R.SOURCE_REMOVED_CLOUD_DIFFERS: Advice(
         "Cleared in the source, but the cloud photo is somebody else's doing",
-        "Nothing was removed. If the cloud photo should go, remove it in the Microsoft 365 admin centre or Entra.",
+        "Nothing was removed. If the cloud photo should go, remove it "
+        "with `Remove-MgUserPhotoContent -UserId ID` (Microsoft Graph PowerShell).",
     ),
     _R.COMPETING_WRITER: Advice(
         "Another program writes a smaller copy, most likely Entra Connect from thumbnailPhoto",
@@ -204,8 +205,9 @@ _CLOUD: Mapping[Reason, Advice] = {
     ),
     _R.ACCESS_DENIED: Advice(
         "Microsoft 365 denied the write",
-        "Grant ProfilePhoto.ReadWrite.All with admin consent, and see that photoUpdateSettings does not say "
-        "onPremises; `check` tells which.",
+        "Where others' photos were written, the account is protected (restricted management unit, or a directory "
+        "role): set its photo by hand. Else grant ProfilePhoto.ReadWrite.All with admin consent, and see that "
+        "photoUpdateSettings does not say onPremises; `check` tells which.",
     ),
     _R.THROTTLED: Advice(
         "Throttled until the tries were used up",

@@ -137,7 +137,10 @@ def _without(path: Path, names: re.Pattern[str], stay: list[str]) -> int:
 
 def _beyond(folder: Path, settings: Settings) -> Iterator[str]:
     """Name what is not in our hands."""
-    yield "The photo in the cloud stays: remove it in the Microsoft 365 admin centre, or clear it in the source."
+    yield (
+        "The photo in the cloud stays: remove it with Remove-MgUserPhotoContent -UserId ID (Microsoft Graph "
+        "PowerShell), or clear it in the source."
+    )
     yield "Reports that were mailed, or written elsewhere by --report or `report --output`, may name the person."
     if settings.report_mail_to:
         yield f"Mailed reports went to {', '.join(settings.report_mail_to)}."

@@ -22,11 +22,11 @@ class Shown:
 
 
 def is_no_picture(content_bytes: bytes) -> bool:
-    """Return True if these bytes are no picture at all: a page, or a part of one, came in a photo's place."""
+    """Return True if these bytes are no whole picture: a page, or a part of one, came in a photo's place."""
     try:
         read_print(content_bytes)
     except PictureRefused as refused:
-        return refused.reason is Reason.NOT_AN_IMAGE
+        return refused.reason in (Reason.NOT_AN_IMAGE, Reason.DAMAGED)
     return False
 
 

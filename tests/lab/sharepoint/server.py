@@ -37,7 +37,8 @@ class Asked:
 class SharePointLab:
     """Run both hosts in threads of this process; use it with `with`, for one test.
 
-    `planned` are the next answers, whatever is asked; `trouble` are answers to requests with a text in path or body.
+    `planned` are the next answers, whatever is asked; `trouble` are answers to requests with a text in path or
+    body, `once` to the first such request.
     A request with the text `held` in it is counted in `waiting` and never answered: `let_go` closes its line.
     """
 
@@ -48,6 +49,7 @@ class SharePointLab:
         self.asked: list[Asked] = []
         self.planned: deque[Said] = deque()
         self.trouble: dict[str, Said] = {}
+        self.once: dict[str, Said] = {}
         self.held, self.waiting, self.let_go = "", 0, threading.Event()
         self._folder = folder
         authority = trustme.CA()
@@ -97,6 +99,8 @@ class SharePointLab:
                 return self.planned.popleft()
             if refused := self._refused(host, authorization):
                 return refused
+            for text in [text for text in self.once if _has(text, target, body)]:
+                return self.once.pop(text)
             for text, said in self.trouble.items():
                 if _has(text, target, body):
                     return said
