@@ -129,6 +129,7 @@ def test_a_leftover_spool_picture_that_cannot_be_deleted_is_a_notice_and_the_nig
     finally:
         subprocess.run(["umount", "--lazy", str(left)], check=True)
 
+    assert told.code == 0, told.err
     assert (told.code, told.of(ada.upn)) == (0, ("create", "first-upload")), told.err
     assert any(str(left.parent) in notice for notice in told.report["notices"])
     assert "could not be deleted" in told.out
