@@ -16,19 +16,19 @@ import click
 
 from connector import __version__
 from connector.command import pasteable, use_env_file
-from connector.desk import begin, common, say, show_report, stdout, tell_run
+from connector.desk import common, echo_error, show_and_deliver, show_report, start_command, utf8_stdout
 from connector.doctor import examine, write_json, write_line, write_verdict
 from connector.doctor import exit_code as exit_code_of
 from connector.errors import ConnectorError, ExitCode, SettingsError, StopRun, UsageError
-from connector.hangup import bear_hang_ups
+from connector.hangup import ignore_broken_pipes
 from connector.hindsight import forget, history, restore
 from connector.ledger.runs import find_run
 from connector.report import FORMATS, format_of, save_report, write_report
 from connector.sync.night import Options
-from connector.sync.retell import retell
-from connector.sync.run import night
+from connector.sync.retell import load_report
+from connector.sync.run import run_night
 from connector.sync.state import open_state, view_state
-from connector.systemlog import tell_system
+from connector.systemlog import write_system_log
 from connector.terminal import begin_logs, log_to_file, progress
 
 log = logging.getLogger("connector.cli")
@@ -64,13 +64,13 @@ def sync(
 ) -> None:
     """Bring changed photos to Microsoft 365: the nightly run."""
     _check_usage(only, reports, **flags)
-    settings = begin(env_file, verbose=verbose, log_format=log_format)
+    settings = start_command(env_file, verbose=verbose, log_format=log_format)
     options = Options(only=only, undo=None, **flags)
     with open_state(settings.state_dir) as state:
         log_to_file(state.folder / "logs", form=log_format)
-        with progress() as shown, night(state, settings, options, progress=shown) as report:
+        with progress() as shown, run_night(state, settings, options, progress=shown) as report:
             shown.end()
-            code = tell_run(report, settings, reports, folder=state.folder)
+            code = show_and_deliver(report, settings, reports, folder=state.folder)
     sys.exit(code)
 
 
@@ -95,11 +95,11 @@ def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: boo
     for finding in examine(env_file):
         findings.append(finding)
         if not as_json:
-            write_line(finding, stdout())
+            write_line(finding, utf8_stdout())
     if as_json:
-        write_json(findings, stdout())
+        write_json(findings, utf8_stdout())
     else:
-        write_verdict(findings, stdout())
+        write_verdict(findings, utf8_stdout())
     sys.exit(exit_code_of(findings))
 
 
@@ -120,18 +120,18 @@ def report_command(
     """Tell a finished run again (the newest, when no RUN is named)."""
     if output is not None and form is None:
         form = format_of(output)
-    settings = begin(env_file, verbose=verbose, log_format=log_format)
+    settings = start_command(env_file, verbose=verbose, log_format=log_format)
     with view_state(settings.state_dir) as state:
         row = find_run(state.db, run)
         if row is None:
             raise UsageError("There is no such run in the ledger.", "`photo-connector report` tells the newest one.")
-        told = retell(state.db, row, backups=state.backups, spool=state.spool)
+        told = load_report(state.db, row, backups=state.backups, spool=state.spool)
         if output is not None:
             save_report(told, output, form=form or "text", pictures=settings.report_pictures)
         elif form is None:
             show_report(told)
         else:
-            write_report(told, form, stdout(), pictures=settings.report_pictures)
+            write_report(told, form, utf8_stdout(), pictures=settings.report_pictures)
 
 
 for _command in (restore, history, forget):
@@ -156,12 +156,12 @@ def _interruptible() -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the program and exit with the contract's code; what could not be printed changes none but 0."""
-    bear_hang_ups()
+    ignore_broken_pipes()
     code = run(arguments)
     try:
         sys.stdout.flush()
     except ConnectorError as error:
-        say(str(error))
+        echo_error(str(error))
         code = code or ExitCode.FAULT
     sys.exit(code)
 
@@ -183,18 +183,18 @@ def _run(arguments: list[str] | None) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     except (KeyboardInterrupt, click.Abort):
-        say("Interrupted.")
+        echo_error("Interrupted.")
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
         _show_usage(error)
         return ExitCode.SETTINGS
     except StopRun as stop:
         for line in str(stop).split("\n") if isinstance(stop, SettingsError) else [str(stop)]:
-            say(line)
+            echo_error(line)
         _tell_system(arguments, stop.exit_code, str(stop))
         return stop.exit_code
     except ConnectorError as error:
-        say(str(error))
+        echo_error(str(error))
         return ExitCode.FAULT
     except Exception as fault:  # noqa: BLE001 - the one place that catches everything
         _tell_system(arguments, ExitCode.FAULT, f"A fault of the program itself: {type(fault).__name__}.")
@@ -215,19 +215,19 @@ def _show_usage(error: click.ClickException) -> None:
     context = getattr(error, "ctx", None)
     if context is not None:
         click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
-    say(f"Error: {error.format_message()}")
+    echo_error(f"Error: {error.format_message()}")
 
 
 def _tell_system(arguments: list[str] | None, code: ExitCode, text: str) -> None:
     """Tell the system's log of a run that ended before it had a report: settings, lock, state folder, fault."""
     command = (sys.argv[1:] if arguments is None else arguments)[:1]
-    if command in (["sync"], ["restore"]) and (warning := tell_system(code, pasteable(text))):
-        say(f"Warning: {warning}")
+    if command in (["sync"], ["restore"]) and (warning := write_system_log(code, pasteable(text))):
+        echo_error(f"Warning: {warning}")
 
 
 def _fault(fault: Exception) -> int:
     log.error("a fault of the program itself", exc_info=fault)
     files = [handler for handler in logging.getLogger("connector").handlers if hasattr(handler, "baseFilename")]
     where = f" The log is {files[0].baseFilename}." if files else ""
-    say(f"A fault of the program itself: {type(fault).__name__}: {fault}.{where} Please report it.")
+    echo_error(f"A fault of the program itself: {type(fault).__name__}: {fault}.{where} Please report it.")
     return ExitCode.FAULT

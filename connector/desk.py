@@ -17,7 +17,7 @@ from connector.config import Settings, load_settings
 from connector.errors import ConnectorError, ExitCode
 from connector.hangup import is_terminal
 from connector.model import RunReport, safe
-from connector.morning import leave_for_morning
+from connector.morning import deliver_report
 from connector.report import save_report, write_report, write_screen
 from connector.terminal import begin_logs
 
@@ -38,17 +38,17 @@ def common(command: Command) -> Command:
     return command
 
 
-def begin(env_file: Path | None, *, verbose: bool, log_format: str) -> Settings:
+def start_command(env_file: Path | None, *, verbose: bool, log_format: str) -> Settings:
     """Read the settings and begin to log; advice goes to standard error."""
     begin_logs(verbose=verbose, form=log_format)
     use_env_file(env_file)
     loaded = load_settings(env_file)
     for warning in loaded.warnings:
-        say(f"Warning: {warning}")
+        echo_error(f"Warning: {warning}")
     return loaded.settings
 
 
-def tell_run(report: RunReport, settings: Settings, reports: tuple[Path, ...], *, folder: Path) -> int:
+def show_and_deliver(report: RunReport, settings: Settings, reports: tuple[Path, ...], *, folder: Path) -> int:
     """Show the run, write the reports that were asked for and what is left for the morning; returns the exit code.
 
     A report that cannot be written hides no other.
@@ -56,17 +56,17 @@ def tell_run(report: RunReport, settings: Settings, reports: tuple[Path, ...], *
     try:
         show_report(report, limit=LISTED)
     except ConnectorError as error:
-        say(f"Warning: {error}")
+        echo_error(f"Warning: {error}")
     for path in reports:
         try:
             save_report(report, path, pictures=settings.report_pictures)
         except ConnectorError as error:
-            say(f"Warning: {error}")
-    if report.message and not is_terminal(stdout()):  # at a terminal it stands above, in the same window
-        say(report.message)
-    for warning in leave_for_morning(report, settings, folder):
+            echo_error(f"Warning: {error}")
+    if report.message and not is_terminal(utf8_stdout()):  # at a terminal it stands above, in the same window
+        echo_error(report.message)
+    for warning in deliver_report(report, settings, folder):
         if warning:
-            say(f"Warning: {warning}")
+            echo_error(f"Warning: {warning}")
     return report.exit_code if report.exit_code is not None else ExitCode.FAULT
 
 
@@ -75,7 +75,7 @@ def show_report(report: RunReport, *, limit: int | None = None) -> None:
 
     `limit` caps each list of people. Raises ConnectorError where the output cannot be written.
     """
-    out = stdout()
+    out = utf8_stdout()
     if is_terminal(out):
         write_screen(report, Console(file=out), limit=limit)
     else:
@@ -83,13 +83,13 @@ def show_report(report: RunReport, *, limit: int | None = None) -> None:
     out.flush()
 
 
-def stdout() -> TextIO:
+def utf8_stdout() -> TextIO:
     """Return standard output as UTF-8 with unchanged newlines, whatever the console's code page."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="\n")
     return sys.stdout
 
 
-def say(text: str) -> None:
+def echo_error(text: str) -> None:
     """Write a line to standard error; no name and no server can break it, or command the terminal."""
     click.echo(pasteable(safe(text)), err=True)

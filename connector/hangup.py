@@ -15,7 +15,7 @@ from connector.errors import ConnectorError
 _HUNG_UP = (errno.EPIPE, errno.EINVAL)
 
 
-class Line(io.RawIOBase):
+class BrokenPipeWriter(io.RawIOBase):
     """Carry bytes to a reader for as long as one is there; what comes after that is lost without a word.
 
     Another trouble (no room left on the disk) is raised once, as ConnectorError, and what comes later is lost, too:
@@ -73,12 +73,12 @@ def is_terminal(stream: TextIO) -> bool:
     return bool(ctypes.windll.kernel32.GetConsoleMode(handle, ctypes.byref(mode)))
 
 
-def bear_hang_ups() -> None:
+def ignore_broken_pipes() -> None:
     """Let both outputs of this process bear a reader that hangs up; one that was never open leads nowhere."""
-    sys.stdout, sys.stderr = _borne(sys.stdout), _borne(sys.stderr)
+    sys.stdout, sys.stderr = _wrapped(sys.stdout), _wrapped(sys.stderr)
 
 
-def _borne(out: TextIO | None) -> TextIO:
+def _wrapped(out: TextIO | None) -> TextIO:
     if out is None:  # closed from the start, as by >&-, or under a program without a console
         return Path(os.devnull).open("w", encoding="utf-8")
     if not isinstance(out, io.TextIOWrapper) or is_terminal(out):
@@ -88,7 +88,7 @@ def _borne(out: TextIO | None) -> TextIO:
         getattr(out.buffer, "raw", None) or out.buffer
     )  # with PYTHONUNBUFFERED there is no buffer between
     return io.TextIOWrapper(
-        io.BufferedWriter(Line(way)),
+        io.BufferedWriter(BrokenPipeWriter(way)),
         encoding=out.encoding,
         errors=out.errors,
         newline=None,

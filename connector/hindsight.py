@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from connector.desk import begin, common, stdout, tell_run
+from connector.desk import common, show_and_deliver, start_command, utf8_stdout
 from connector.hangup import is_terminal
 from connector.report import format_of
 from connector.sync import forget as forgetting
 from connector.sync import history as telling
 from connector.sync.night import Options
 from connector.sync.restore import choose_undo
-from connector.sync.run import night
+from connector.sync.run import run_night
 from connector.sync.state import open_state, view_state
 from connector.terminal import log_to_file, progress, show_table
 
@@ -40,13 +40,13 @@ def restore(
     """Undo a run: put back what it replaced or removed, remove what it created."""
     for path in reports:
         format_of(path)
-    settings = begin(env_file, verbose=verbose, log_format=log_format)
+    settings = start_command(env_file, verbose=verbose, log_format=log_format)
     with open_state(settings.state_dir) as state:
         log_to_file(state.folder / "logs", form=log_format)
         options = Options(only=(), undo=choose_undo(state, run=run, person=person), **flags)
-        with progress() as shown, night(state, settings, options, progress=shown) as report:
+        with progress() as shown, run_night(state, settings, options, progress=shown) as report:
             shown.end()
-            code = tell_run(report, settings, reports, folder=state.folder)
+            code = show_and_deliver(report, settings, reports, folder=state.folder)
     sys.exit(code)
 
 
@@ -56,15 +56,15 @@ def restore(
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How it is told.")
 def history(*, env_file: Path | None, verbose: bool, log_format: str, person: str, form: str) -> None:
     """Tell what was done for one person, when and why, and what would change it."""
-    settings = begin(env_file, verbose=verbose, log_format=log_format)
+    settings = start_command(env_file, verbose=verbose, log_format=log_format)
     with view_state(settings.state_dir) as state:
         told = telling.history_of(state, person)
     if form == "json":
-        stdout().write(json.dumps(telling.as_json(told), indent=1) + "\n")
+        utf8_stdout().write(json.dumps(telling.as_json(told), indent=1) + "\n")
     elif told.events and is_terminal(sys.stdout):
         show_table(telling.heading(told), telling.rows(told), telling.endings(told))
     else:
-        stdout().writelines(f"{line}\n" for line in telling.as_lines(told))
+        utf8_stdout().writelines(f"{line}\n" for line in telling.as_lines(told))
 
 
 @click.command()
@@ -72,7 +72,7 @@ def history(*, env_file: Path | None, verbose: bool, log_format: str, person: st
 @click.argument("person")
 def forget(*, env_file: Path | None, verbose: bool, log_format: str, person: str) -> None:
     """Delete all that ledger, backups, kept reports and logs hold about one person."""
-    settings = begin(env_file, verbose=verbose, log_format=log_format)
+    settings = start_command(env_file, verbose=verbose, log_format=log_format)
     with open_state(settings.state_dir) as state:
         forgotten = forgetting.forget_person(state, settings, person)
-    stdout().writelines(f"{line}\n" for line in forgetting.as_lines(forgotten))
+    utf8_stdout().writelines(f"{line}\n" for line in forgetting.as_lines(forgotten))

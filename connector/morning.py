@@ -13,13 +13,13 @@ from connector.model import RunReport
 from connector.report import headline, save_report
 from connector.report.mail import mail_due, mail_report
 from connector.report.metrics import write_metrics
-from connector.systemlog import tell_system
+from connector.systemlog import write_system_log
 
 # So many HTML reports are kept in the state folder; `report RUN` tells older runs, without their pictures.
 KEPT_REPORTS = 14
 
 
-def leave_for_morning(report: RunReport, settings: Settings, folder: Path) -> Iterator[str]:
+def deliver_report(report: RunReport, settings: Settings, folder: Path) -> Iterator[str]:
     """Keep the report, mail it, write the figures and tell the system's log; yield a sentence for what failed."""
     try:
         yield from _keep(report, settings, folder / "reports")
@@ -32,7 +32,7 @@ def leave_for_morning(report: RunReport, settings: Settings, folder: Path) -> It
         labels = {"tenant": settings.azure_tenant_id or "", "name": folder.name}
         yield write_metrics(report, settings.metrics_file, labels=labels)
     text = pasteable(f"{headline(report)} {report.message}".strip())
-    yield tell_system(report.exit_code or 0, text, run=report.run)
+    yield write_system_log(report.exit_code or 0, text, run=report.run)
 
 
 def _keep(report: RunReport, settings: Settings, folder: Path) -> list[str]:

@@ -43,7 +43,7 @@ EVENTS = {
 }
 
 
-def tell_system(code: int, text: str, *, run: int = 0, journal: Path = JOURNAL) -> str:
+def write_system_log(code: int, text: str, *, run: int = 0, journal: Path = JOURNAL) -> str:
     """Tell the system's log how a run ended; return a warning sentence where that failed, else nothing.
 
     Without a journal or an event log nothing happens: the run's own log and report say all of it.

@@ -30,8 +30,8 @@ from rich.table import Table
 from rich.text import Text
 
 from connector.hangup import is_terminal
+from connector.model import NoProgress, safe
 from connector.model import Progress as Shown
-from connector.model import Quiet, safe
 
 LOG_BYTES = 5_000_000
 LOG_FILES = 5
@@ -39,7 +39,7 @@ LOG_FILES = 5
 FIELDS = ("run", "person", "account", "target", "action", "reason")
 
 
-class Pace(ProgressColumn):
+class RateColumn(ProgressColumn):
     """Tell how far a phase is, how fast it goes, and how long it will still take where its end is known."""
 
     def render(self, task: Task) -> Text:
@@ -62,7 +62,7 @@ def left(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-class Bars:
+class ProgressBars:
     """Show each phase as a line with a bar, its count, its rate and the time left."""
 
     def __init__(self, bars: Progress) -> None:
@@ -92,17 +92,17 @@ def progress() -> Iterator[Shown]:
     """Show progress on standard error while it is a terminal, and nothing otherwise."""
     console = Console(stderr=True)
     if not (is_terminal(sys.stderr) and console.is_terminal):
-        yield Quiet()
+        yield NoProgress()
         return
     columns = (
         SpinnerColumn(finished_text="✓"),
         TextColumn("{task.description:<12}"),
         BarColumn(bar_width=24),
-        Pace(),
+        RateColumn(),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bars:
-        yield Bars(bars)
+        yield ProgressBars(bars)
 
 
 def show_table(heading: Iterable[str], rows: Iterable[Sequence[str]], endings: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ from connector.cloud.open import Cloud, open_cloud
 from connector.cloud.policy import read_policy
 from connector.config import Settings, load_settings
 from connector.errors import ConnectorError
-from connector.model import Account, Traffic
+from connector.model import Account, RequestCounters
 from connector.sources import Cookie, PersonRead
 from connector.sources.open import open_source
 from connector.targets.graph import GraphTarget
@@ -67,7 +67,7 @@ class Fuzz:
         self.account_ids = self.office.cloud.tenant.account_ids()
 
     def _link(self) -> str:
-        with open_cloud(self.settings, Traffic()) as cloud:
+        with open_cloud(self.settings, RequestCounters()) as cloud:
             return latest_link(cloud.transport)
 
     def garble(self, *, on: bool) -> None:
@@ -111,14 +111,14 @@ class Fuzz:
         }
 
     def _accounts(self) -> list[Account]:
-        with open_cloud(self.settings, Traffic()) as cloud:
+        with open_cloud(self.settings, RequestCounters()) as cloud:
             return [account for page in list_pages(cloud.transport) for account in page.accounts]
 
     def ask_cloud(self, name: str, call: Callable[[Cloud], object]) -> None:
         """Ask the cloud one thing, over a connection of its own."""
 
         def work() -> str:
-            with open_cloud(self.settings, Traffic()) as cloud:
+            with open_cloud(self.settings, RequestCounters()) as cloud:
                 call(cloud)
             return "well"
 
@@ -128,7 +128,7 @@ class Fuzz:
         """Read the directory in full, then what changed, then by id and by name."""
 
         def work() -> str:
-            source = open_source(self.settings, Traffic())
+            source = open_source(self.settings, RequestCounters())
             try:
                 for context in source.contexts():
                     reading = source.read(context, None)

@@ -26,7 +26,7 @@ from connector.cloud.batch import batch_get, decode_photo
 from connector.cloud.open import Cloud, open_cloud
 from connector.cloud.policy import PolicyUnread, read_policy
 from connector.errors import Unreachable
-from connector.model import Account, Traffic
+from connector.model import Account, RequestCounters
 from tests.cloud_stories import (  # noqa: F401  # a fixture
     Reply,
     Scripted,
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
 @pytest.fixture
 def opened(cloud: Emulator) -> Iterator[Cloud]:
-    with open_cloud(settings_for(cloud), Traffic()) as held:
+    with open_cloud(settings_for(cloud), RequestCounters()) as held:
         yield held
 
 
@@ -239,7 +239,7 @@ def test_an_object_that_comes_in_part_is_read_whole(cloud: Emulator, tmp_path: P
         part = [{"id": "1", "mail": "ada@mail"}, {"id": "2", "mail": "gone@mail"}]
         return as_json({"value": part, "@odata.deltaLink": f"{server.url}/v1.0/users/delta?$deltatoken=2"})
 
-    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:
+    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened:
         (page,) = changes(opened.transport, f"{server.url}/v1.0/users/delta?$deltatoken=1")
     assert page.accounts == (Account(id="1", upn="ada@lab", mail="ada@mail", immutable_id="abc"),)
     assert page.removed_ids == ()
@@ -265,7 +265,7 @@ def test_of_an_account_that_is_told_several_times_the_last_word_counts(cloud: Em
             {"value": restored + deleted, "@odata.deltaLink": f"{server.url}/v1.0/users/delta?$deltatoken=2"}
         )
 
-    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:
+    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened:
         (page,) = changes(opened.transport, f"{server.url}/v1.0/users/delta?$deltatoken=1")
     assert page.accounts == (Account(id="1", upn="ada@lab"),)
     assert page.removed_ids == ("2",)
@@ -274,7 +274,7 @@ def test_of_an_account_that_is_told_several_times_the_last_word_counts(cloud: Em
 def test_no_link_at_all_is_told_apart(cloud: Emulator, tmp_path: Path) -> None:
     with (
         Scripted(lambda *_: as_json({"value": []})) as server,
-        open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened,
+        open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened,
         pytest.raises(NoDelta, match="no delta link"),
     ):
         latest_link(opened.transport)
@@ -315,7 +315,7 @@ def test_pages_without_end_end_at_a_bound(cloud: Emulator, tmp_path: Path) -> No
     def say(method: str, path: str, body: bytes) -> Reply:
         return as_json({"value": [], "@odata.nextLink": f"{server.url}/v1.0/users?$skiptoken={len(server.asked)}"})
 
-    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:
+    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened:
         with pytest.raises(Unreachable, match="does not end after 20 pages"):
             list(list_pages(opened.transport, most=20))
         with pytest.raises(LinkExpired, match="does not end after 20 pages"):
@@ -440,7 +440,7 @@ def test_an_item_left_out_is_asked_again(cloud: Emulator, tmp_path: Path) -> Non
         strange = [None, "nonsense", {"id": "99", "status": 200}, {"status": "200"}]
         return as_json({"responses": [*({"id": one, "status": 204} for one in shown), *strange]})
 
-    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:
+    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened:
         answers = batch_get(opened.transport, {"a": "/users/1", "b": "/users/2", "c": "/users/3"})
     assert [answers[key].status for key in "abc"] == [204, 204, 204]
     assert len(json.loads(server.asked[1][2])["requests"]) == 2
@@ -455,7 +455,7 @@ def test_an_items_date_to_wait_for_is_measured_by_the_services_clock(cloud: Emul
         status, headers, content_bytes = batch_answer(body, item)
         return status, {**headers, "Date": format_datetime(ahead, usegmt=True)}, content_bytes
 
-    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:
+    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened:
         answers = batch_get(opened.transport, {"a": "/users/1"})
         assert opened.transport.pace()["wait_seconds"] == 1.0
     assert answers["a"].status == 204
@@ -466,7 +466,7 @@ def test_a_packed_answer_is_unpacked(cloud: Emulator, tmp_path: Path) -> None:
         packed = gzip.compress(json.dumps({"value": [whole("1", "ada@lab")]}).encode())
         return 200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, packed
 
-    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:
+    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened:
         assert everybody(opened) == [Account(id="1", upn="ada@lab")]
 
 

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.cloud.answer import Answer
-from connector.cloud.gate import PATIENCE_SECONDS, Gate, TooLong
+from connector.cloud.answer import Response
+from connector.cloud.gate import PATIENCE_SECONDS, Throttle, WaitLimitExceeded
 from connector.cloud.retry import (
     LONGEST_WAIT_SECONDS,
     TRIES,
-    Who,
+    WaitScope,
     backoff,
-    is_trouble,
-    maybe_done,
+    is_overload,
+    is_retryable,
+    may_have_succeeded,
     retry_after,
-    tells_of_load,
     tries_allowed,
     wait_after,
 )
@@ -70,51 +70,51 @@ def test_workers_part_in_their_backoff() -> None:
 
 
 def test_what_the_service_says_is_for_all_and_our_own_guess_for_one() -> None:
-    assert wait_after(Answer(429, {"retry-after": "7"}), 1).who is Who.ALL
-    assert wait_after(Answer(429), 1).who is Who.ALL
-    assert wait_after(Answer(500, {"retry-after": "7"}), 1).who is Who.ALL
-    assert wait_after(Answer(500), 1).who is Who.ONE
-    assert wait_after(Answer(0), 1).who is Who.ONE
+    assert wait_after(Response(429, {"retry-after": "7"}), 1).who is WaitScope.ALL
+    assert wait_after(Response(429), 1).who is WaitScope.ALL
+    assert wait_after(Response(500, {"retry-after": "7"}), 1).who is WaitScope.ALL
+    assert wait_after(Response(500), 1).who is WaitScope.ONE
+    assert wait_after(Response(0), 1).who is WaitScope.ONE
 
 
 def test_a_retry_after_that_never_helps_is_stretched_but_never_cut() -> None:
-    constant = Answer(429, {"retry-after": "1"})
+    constant = Response(429, {"retry-after": "1"})
     assert wait_after(constant, 1).seconds == 1.0
     assert wait_after(constant, 7).seconds > 10
-    assert wait_after(Answer(429, {"retry-after": "300"}), 7).seconds == 300.0
+    assert wait_after(Response(429, {"retry-after": "300"}), 7).seconds == 300.0
 
 
 @pytest.mark.parametrize("status", [200, 204, 400, 401, 403, 404, 409, 412, 413])
 def test_an_answer_to_the_request_itself_is_final(status: int) -> None:
-    assert not is_trouble(Answer(status))
+    assert not is_retryable(Response(status))
 
 
 @pytest.mark.parametrize(
     ("answer", "unsure", "load"),
     [
-        (Answer(429), False, True),
-        (Answer(503), False, True),
-        (Answer(509), False, True),
-        (Answer(504), True, True),
-        (Answer(500), True, False),
-        (Answer(502), True, False),
-        (Answer(0), True, True),
-        (Answer(0, sent=False), False, True),
+        (Response(429), False, True),
+        (Response(503), False, True),
+        (Response(509), False, True),
+        (Response(504), True, True),
+        (Response(500), True, False),
+        (Response(502), True, False),
+        (Response(0), True, True),
+        (Response(0, sent=False), False, True),
     ],
 )
-def test_troubles_differ_in_what_they_leave_open(answer: Answer, unsure: bool, load: bool) -> None:
-    assert is_trouble(answer)
-    assert maybe_done(answer) is unsure
-    assert tells_of_load(answer) is load
+def test_troubles_differ_in_what_they_leave_open(answer: Response, unsure: bool, load: bool) -> None:
+    assert is_retryable(answer)
+    assert may_have_succeeded(answer) is unsure
+    assert is_overload(answer) is load
 
 
 def test_a_mailbox_that_never_answers_well_is_left_soon() -> None:
-    stubborn = Answer(500, body=b'{"error":{"code":"ErrorStoreInternalServerError"}}')
-    assert tries_allowed(stubborn) < tries_allowed(Answer(500)) < tries_allowed(Answer(503)) == TRIES
+    stubborn = Response(500, body=b'{"error":{"code":"ErrorStoreInternalServerError"}}')
+    assert tries_allowed(stubborn) < tries_allowed(Response(500)) < tries_allowed(Response(503)) == TRIES
 
 
 def test_no_more_than_the_lanes_are_inside_at_once() -> None:
-    gate, inside, most = Gate(3), 0, 0
+    gate, inside, most = Throttle(3), 0, 0
     lock = threading.Lock()
 
     def work(_: int) -> None:
@@ -126,7 +126,7 @@ def test_no_more_than_the_lanes_are_inside_at_once() -> None:
             time.sleep(0.002)
             with lock:
                 inside -= 1
-            gate.well(ticket)
+            gate.report_success(ticket)
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(work, range(100)))
@@ -135,24 +135,24 @@ def test_no_more_than_the_lanes_are_inside_at_once() -> None:
 
 
 def test_trouble_halves_the_lanes_once_for_all_that_were_under_way() -> None:
-    gate = Gate(16)
+    gate = Throttle(16)
     with gate.lane() as one, gate.lane() as two, gate.lane() as three:
         for ticket in (one, two, three):
-            gate.slow(ticket)
+            gate.reduce_concurrency(ticket)
     assert gate.pace()["lanes_now"] == 8
     assert gate.pace()["slow_downs"] == 1
 
 
 def test_lanes_open_again_one_a_round() -> None:
-    gate = Gate(4)
+    gate = Throttle(4)
     with gate.lane() as ticket:
-        gate.slow(ticket)
+        gate.reduce_concurrency(ticket)
     with gate.lane() as ticket:
-        gate.slow(ticket)
+        gate.reduce_concurrency(ticket)
     lanes = [gate.pace()["lanes_now"]]
     for _ in range(12):
         with gate.lane() as ticket:
-            gate.well(ticket)
+            gate.report_success(ticket)
         lanes.append(gate.pace()["lanes_now"])
     assert lanes[0] == 1
     assert lanes[-1] == 4
@@ -161,23 +161,23 @@ def test_lanes_open_again_one_a_round() -> None:
 
 
 def test_a_success_from_before_the_trouble_opens_nothing() -> None:
-    gate = Gate(4)
+    gate = Throttle(4)
     with gate.lane() as old, gate.lane() as troubled:
-        gate.slow(troubled)
-        gate.well(old)
+        gate.reduce_concurrency(troubled)
+        gate.report_success(old)
     assert gate.pace()["lanes_now"] == 2
 
 
 def test_after_a_wait_one_scout_goes_ahead_of_the_herd() -> None:
-    gate, entered = Gate(8), []
-    gate.hold(0.05)
+    gate, entered = Throttle(8), []
+    gate.block_all(0.05)
     may_return = threading.Event()
 
     def work(number: int) -> None:
         with gate.lane() as ticket:
             entered.append(number)
             may_return.wait(10)
-            gate.well(ticket)
+            gate.report_success(ticket)
 
     with ThreadPoolExecutor(8) as pool:
         done = [pool.submit(work, number) for number in range(8)]
@@ -194,8 +194,8 @@ def test_after_a_wait_one_scout_goes_ahead_of_the_herd() -> None:
 
 def test_nobody_enters_inside_a_wait() -> None:
     now = [100.0]
-    gate = Gate(2, clock=lambda: now[0])
-    gate.hold(30)
+    gate = Throttle(2, clock=lambda: now[0])
+    gate.block_all(30)
     entered = threading.Event()
 
     def work() -> None:
@@ -214,40 +214,40 @@ def test_nobody_enters_inside_a_wait() -> None:
 
 def test_a_second_wait_only_stretches_the_first() -> None:
     now = [100.0]
-    gate = Gate(2, clock=lambda: now[0])
-    gate.hold(10)
+    gate = Throttle(2, clock=lambda: now[0])
+    gate.block_all(10)
     now[0] = 102.0
-    gate.hold(3)
-    gate.hold(20)
+    gate.block_all(3)
+    gate.block_all(20)
     assert gate.pace()["waits"] == 1
     assert gate.pace()["wait_seconds"] == 22.0
 
 
 def test_waits_without_a_success_between_end_in_impatience() -> None:
     now = [0.0]
-    gate = Gate(2, clock=lambda: now[0])
+    gate = Throttle(2, clock=lambda: now[0])
     for _ in range(4):
-        gate.hold(PATIENCE_SECONDS / 5)
+        gate.block_all(PATIENCE_SECONDS / 5)
         now[0] += PATIENCE_SECONDS / 5
-    assert gate.unwell_seconds() == PATIENCE_SECONDS * 4 / 5
-    with pytest.raises(TooLong):
-        gate.hold(PATIENCE_SECONDS / 2)
+    assert gate.seconds_in_trouble() == PATIENCE_SECONDS * 4 / 5
+    with pytest.raises(WaitLimitExceeded):
+        gate.block_all(PATIENCE_SECONDS / 2)
 
 
 def test_a_success_restores_patience() -> None:
     now = [0.0]
-    gate = Gate(2, clock=lambda: now[0])
+    gate = Throttle(2, clock=lambda: now[0])
     for _ in range(6):
-        gate.hold(PATIENCE_SECONDS / 2)
+        gate.block_all(PATIENCE_SECONDS / 2)
         now[0] += PATIENCE_SECONDS / 2
         with gate.lane() as ticket:
-            gate.well(ticket)
-    assert gate.unwell_seconds() == 0.0
+            gate.report_success(ticket)
+    assert gate.seconds_in_trouble() == 0.0
 
 
 def test_a_closed_gate_turns_everybody_away() -> None:
-    gate = Gate(1)
-    gate.hold(600)
+    gate = Throttle(1)
+    gate.block_all(600)
     with ThreadPoolExecutor(3) as pool:
         waiting: list[Future[Any]] = [pool.submit(gate.pause, 600), pool.submit(gate.lane().__enter__)]
         time.sleep(0.05)

@@ -11,7 +11,7 @@ import pytest
 from connector.cloud.open import open_cloud
 from connector.cloud.token_words import token_refused
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from tests.cloud_stories import plain_surroundings, settings_for  # noqa: F401  # a fixture
 from tests.lab.graph import Emulator, Fault
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
 def test_a_held_token_is_gone_on_with_while_the_issuer_is_away(cloud: Emulator) -> None:
     cloud.set(token_lifetime=40)
-    with open_cloud(settings_for(cloud), Traffic()) as opened:
+    with open_cloud(settings_for(cloud), RequestCounters()) as opened:
         first = opened.token_source.token()
         tokens = vars(opened.token_source)["_tokens"]
         (scope,) = tokens
@@ -30,7 +30,7 @@ def test_a_held_token_is_gone_on_with_while_the_issuer_is_away(cloud: Emulator) 
 
 
 def test_an_issuer_that_refuses_is_heard_at_once(cloud: Emulator) -> None:
-    with open_cloud(settings_for(cloud), Traffic()) as opened:
+    with open_cloud(settings_for(cloud), RequestCounters()) as opened:
         first = opened.token_source.token()
         tokens = vars(opened.token_source)["_tokens"]
         (scope,) = tokens
@@ -48,7 +48,7 @@ def test_an_identity_endpoint_that_is_updated_is_asked_again(
         monkeypatch.setenv(name, value)
     cloud.fail_next("GET /metadata", Fault(status=status), times=2)
     settings = settings_for(cloud, azure_client_secret="", azure_managed_identity="true", azure_client_id="")
-    with open_cloud(settings, Traffic()) as opened:
+    with open_cloud(settings, RequestCounters()) as opened:
         assert opened.token_source.token()
 
 

@@ -18,7 +18,7 @@ from connector.cloud.open import open_cloud
 from connector.cloud.token_http import TokenAnswer
 from connector.config import Settings
 from connector.errors import SettingsError, Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from tests.cloud_stories import (  # noqa: F401  # a fixture
     Proxy,
     Reply,
@@ -40,15 +40,15 @@ OTHER = new_certificate()
 LISTING = "/users?$select=id&$top=5"
 
 
-def list_users(settings: Settings, traffic: Traffic | None = None) -> int:
+def list_users(settings: Settings, traffic: RequestCounters | None = None) -> int:
     """Ask Graph with a token got with these settings; return the status."""
-    with open_cloud(settings, traffic or Traffic()) as cloud:
+    with open_cloud(settings, traffic or RequestCounters()) as cloud:
         return cloud.transport.request("GET", LISTING).status
 
 
 def refused(settings: Settings) -> Unreachable:
     """Return why no token was given."""
-    with open_cloud(settings, Traffic()) as cloud, pytest.raises(Unreachable) as caught:
+    with open_cloud(settings, RequestCounters()) as cloud, pytest.raises(Unreachable) as caught:
         cloud.token_source.token()
     assert caught.value.system == "token"
     return caught.value
@@ -109,7 +109,7 @@ def test_an_unusable_certificate_is_a_settings_problem(cloud: Emulator, tmp_path
         azure_client_certificate_password=password,
     )
     with pytest.raises(SettingsError) as caught:
-        open_cloud(settings, Traffic())
+        open_cloud(settings, RequestCounters())
     assert words in caught.value.problems[0]
     assert caught.value.problems[0].startswith("AZURE_CLIENT_CERTIFICATE_")
     assert cloud.counts().get("token", 0) == 0, "nothing may be contacted"
@@ -121,14 +121,14 @@ def test_a_certificate_that_vanished_is_a_settings_problem(cloud: Emulator, tmp_
     settings = settings_for(cloud, azure_client_secret="", azure_client_certificate_path=str(path))
     path.unlink()
     with pytest.raises(SettingsError, match="cannot be read"):
-        open_cloud(settings, Traffic())
+        open_cloud(settings, RequestCounters())
 
 
 def test_a_federated_token_is_read_again_for_each_acquisition(cloud: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "token"
     write(path, cloud.issuer.federated_assertion().encode() + b"\n")
     settings = settings_for(cloud, azure_client_secret="", azure_federated_token_file=str(path))
-    with open_cloud(settings, Traffic()) as opened:
+    with open_cloud(settings, RequestCounters()) as opened:
         first = opened.token_source.token()
         write(path, cloud.issuer.federated_assertion(audience="api://somebody-else").encode())
         with pytest.raises(Unreachable) as caught:
@@ -151,7 +151,7 @@ def test_a_managed_identity_opens_graph(
         monkeypatch.setenv(name, value)
     chosen = cloud.client_id if client_id else ""
     settings = settings_for(cloud, azure_client_secret="", azure_managed_identity="true", azure_client_id=chosen)
-    traffic = Traffic()
+    traffic = RequestCounters()
     assert list_users(settings, traffic) == 200
     asked = [record for record in cloud.log.records() if record.kind == "identity"]
     assert len(asked) == 1 == traffic.counts()["token_requests"]
@@ -230,7 +230,7 @@ def test_an_issuer_that_stays_broken_ends_the_run(cloud: Emulator) -> None:
 
 
 def test_one_token_serves_all_threads(cloud: Emulator) -> None:
-    with open_cloud(settings_for(cloud), Traffic()) as opened, ThreadPoolExecutor(16) as pool:
+    with open_cloud(settings_for(cloud), RequestCounters()) as opened, ThreadPoolExecutor(16) as pool:
         tokens = set(pool.map(lambda _: opened.token_source.token(), range(64)))
         renewed = set(pool.map(opened.token_source.renew, [next(iter(tokens))] * 64))
     assert len(tokens) == 1
@@ -241,7 +241,7 @@ def test_one_token_serves_all_threads(cloud: Emulator) -> None:
 
 def test_a_token_is_renewed_before_it_ends(cloud: Emulator) -> None:
     cloud.set(token_lifetime=2)
-    traffic = Traffic()
+    traffic = RequestCounters()
     with open_cloud(settings_for(cloud), traffic) as opened:
         first = opened.token_source.token()
         time.sleep(1.7)
@@ -251,7 +251,7 @@ def test_a_token_is_renewed_before_it_ends(cloud: Emulator) -> None:
 
 
 def test_a_token_that_ends_in_the_middle_is_replaced_once(cloud: Emulator) -> None:
-    traffic = Traffic()
+    traffic = RequestCounters()
     with open_cloud(settings_for(cloud), traffic) as opened:
         opened.transport.request("GET", LISTING)
         cloud.issuer.expire_tokens()
@@ -265,7 +265,7 @@ def test_a_token_that_ends_in_the_middle_is_replaced_once(cloud: Emulator) -> No
 
 def test_a_token_refused_also_after_renewal_ends_the_run(cloud: Emulator) -> None:
     cloud.fail_next("GET /v1.0/users", Fault(status=401, code="InvalidAuthenticationToken"), times=-1)
-    with open_cloud(settings_for(cloud), Traffic()) as opened, pytest.raises(Unreachable) as caught:
+    with open_cloud(settings_for(cloud), RequestCounters()) as opened, pytest.raises(Unreachable) as caught:
         opened.transport.request("GET", LISTING)
     assert caught.value.system == "Graph"
     assert "InvalidAuthenticationToken" in caught.value.message
@@ -274,13 +274,13 @@ def test_a_token_refused_also_after_renewal_ends_the_run(cloud: Emulator) -> Non
 
 def test_the_roles_stand_in_the_token(cloud: Emulator) -> None:
     cloud.issuer.set_roles("User.Read.All")
-    with open_cloud(settings_for(cloud), Traffic()) as opened:
+    with open_cloud(settings_for(cloud), RequestCounters()) as opened:
         assert opened.token_source.roles() == {"User.Read.All"}
         assert opened.token_source.claims()["tid"] == cloud.tenant_id
 
 
 def test_another_scope_has_a_token_of_its_own(cloud: Emulator) -> None:
-    with open_cloud(settings_for(cloud), Traffic()) as opened:
+    with open_cloud(settings_for(cloud), RequestCounters()) as opened:
         usual = opened.token_source.token()
         other = opened.token_source.token("https://contoso-admin.sharepoint.com/.default")
         assert usual != other
@@ -298,7 +298,7 @@ def test_a_token_that_cannot_be_read_tells_no_roles(cloud: Emulator, tmp_path: P
 
     with Scripted(say) as issuer:
         settings = issuer.settings(cloud, tmp_path, azure_authority_host=issuer.url)
-        with open_cloud(settings, Traffic()) as opened:
+        with open_cloud(settings, RequestCounters()) as opened:
             assert opened.token_source.token() == token
             assert opened.token_source.roles() == frozenset()
 
@@ -360,7 +360,7 @@ def test_the_systems_store_does_not_know_the_lab(cloud: Emulator) -> None:
 def test_a_bundle_of_no_use_is_a_settings_problem(cloud: Emulator, tmp_path: Path) -> None:
     settings = settings_for(cloud, http_ca_file=write(tmp_path / "ca.pem", b"no certificate in here"))
     with pytest.raises(SettingsError, match=r"HTTP_CA_FILE: .*ca\.pem cannot be used"):
-        open_cloud(settings, Traffic())
+        open_cloud(settings, RequestCounters())
 
 
 def test_a_name_that_does_not_resolve_is_told(cloud: Emulator) -> None:
@@ -389,7 +389,7 @@ def test_what_is_not_tls_is_told(cloud: Emulator) -> None:
 def test_a_proxy_carries_all_over_few_connections(cloud: Emulator) -> None:
     with Proxy() as proxy:
         settings = settings_for(cloud, https_proxy=f"http://{proxy.address}", sync_concurrency="2")
-        with open_cloud(settings, Traffic()) as opened, ThreadPoolExecutor(6) as pool:
+        with open_cloud(settings, RequestCounters()) as opened, ThreadPoolExecutor(6) as pool:
             statuses = list(pool.map(lambda _: opened.transport.request("GET", LISTING).status, range(30)))
     assert statuses == [200] * 30
     assert set(proxy.tunnels) == {f"127.0.0.1:{cloud.port}"}
@@ -442,7 +442,7 @@ def test_no_secret_reaches_a_log(cloud: Emulator, tmp_path: Path, caplog: pytest
             "azure_federated_token_file": write(tmp_path / "token", assertion.encode()),
         },
     }
-    with open_cloud(settings_for(cloud, **ways[form]), Traffic()) as opened:
+    with open_cloud(settings_for(cloud, **ways[form]), RequestCounters()) as opened:
         token = opened.token_source.token()
         opened.transport.request("GET", LISTING)
         cloud.issuer.expire_tokens()

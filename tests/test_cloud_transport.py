@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from urllib3.exceptions import SSLError
 
-from connector.cloud.faults import Fault, WireError, translate
+from connector.cloud.faults import NetworkError, RequestFailure, translate
 from connector.cloud.open import Cloud, open_cloud
 from connector.cloud.proxies import Proxies, tls_context
 from connector.cloud.transport import FRUITLESS_IN_A_ROW, USER_AGENT, Endpoint, Transport
-from connector.cloud.wire import Wire
+from connector.cloud.wire import HttpClient
 from connector.config import cloud_urls
 from connector.errors import PersonError, Unreachable
-from connector.model import Reason, Traffic
+from connector.model import Reason, RequestCounters
 from tests.cloud_stories import (  # noqa: F401  # a fixture
     Proxy,
     Scripted,
@@ -40,18 +40,18 @@ JPEG = {"Content-Type": "image/jpeg"}
 
 
 @pytest.fixture
-def traffic() -> Traffic:
-    return Traffic()
+def traffic() -> RequestCounters:
+    return RequestCounters()
 
 
 @pytest.fixture
-def opened(cloud: Emulator, traffic: Traffic) -> Iterator[Cloud]:
+def opened(cloud: Emulator, traffic: RequestCounters) -> Iterator[Cloud]:
     with open_cloud(settings_for(cloud), traffic) as held:
         yield held
 
 
 @pytest.fixture
-def impatient(cloud: Emulator, traffic: Traffic) -> Iterator[Transport]:
+def impatient(cloud: Emulator, traffic: RequestCounters) -> Iterator[Transport]:
     """Give a transport that waits for an answer no longer than 0.4 s."""
     settings = settings_for(cloud)
     with open_cloud(settings, traffic) as held:
@@ -78,7 +78,7 @@ def test_every_request_says_who_we_are_and_that_we_can_wait(cloud: Emulator, ope
     assert len({headers["client-request-id"] for headers in asked}) == 2
 
 
-def test_traffic_is_counted_as_it_went_over_the_wire(cloud: Emulator, opened: Cloud, traffic: Traffic) -> None:
+def test_traffic_is_counted_as_it_went_over_the_wire(cloud: Emulator, opened: Cloud, traffic: RequestCounters) -> None:
     content_bytes = picture()
     cloud.fail_next("PUT ", Trouble(status=503, retry_after="0.1"))
     assert opened.transport.request("PUT", put_url(cloud), body=content_bytes, headers=JPEG).ok
@@ -94,7 +94,7 @@ def test_traffic_is_counted_as_it_went_over_the_wire(cloud: Emulator, opened: Cl
 @pytest.mark.parametrize("retry_after", ["1", "0.3", "date", ""])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_refusal_for_now_is_sat_out(
-    cloud: Emulator, opened: Cloud, traffic: Traffic, status: int, retry_after: str
+    cloud: Emulator, opened: Cloud, traffic: RequestCounters, status: int, retry_after: str
 ) -> None:
     cloud.set(retry_after_forms=[retry_after or "absent"], retry_after_seconds=1.0)
     wait = cloud.faults.throttled(status).retry_after if retry_after in ("date", "") else retry_after
@@ -116,7 +116,7 @@ def test_a_wait_is_everybodys_wait(cloud: Emulator, opened: Cloud) -> None:
     assert opened.transport.pace()["waits"] == 1
 
 
-def test_a_storm_is_survived_inside_the_rules(cloud: Emulator, opened: Cloud, traffic: Traffic) -> None:
+def test_a_storm_is_survived_inside_the_rules(cloud: Emulator, opened: Cloud, traffic: RequestCounters) -> None:
     urls = [put_url(cloud, f"p{number}@lab") for number in range(60)]
     cloud.set(
         storm_percent=20,
@@ -140,7 +140,7 @@ def test_a_storm_is_survived_inside_the_rules(cloud: Emulator, opened: Cloud, tr
 def test_never_more_requests_at_once_than_set(cloud: Emulator, lanes: int) -> None:
     cloud.set(latency=0.02)
     with (
-        open_cloud(settings_for(cloud, sync_concurrency=str(lanes)), Traffic()) as opened,
+        open_cloud(settings_for(cloud, sync_concurrency=str(lanes)), RequestCounters()) as opened,
         ThreadPoolExecutor(10) as pool,
     ):
         list(pool.map(lambda _: opened.transport.request("GET", LISTING), range(40)))
@@ -212,7 +212,10 @@ def test_a_success_between_troubles_restores_hope(cloud: Emulator, opened: Cloud
 
 def test_graph_that_speaks_no_tls_is_named(cloud: Emulator) -> None:
     plain = cloud.side_url.replace("http://", "https://")
-    with open_cloud(settings_for(cloud, graph_url=plain), Traffic()) as opened, pytest.raises(Unreachable) as caught:
+    with (
+        open_cloud(settings_for(cloud, graph_url=plain), RequestCounters()) as opened,
+        pytest.raises(Unreachable) as caught,
+    ):
         opened.transport.request("GET", LISTING)
     assert "no encrypted connection" in caught.value.message
 
@@ -262,7 +265,10 @@ def test_another_host_never_gets_our_token(cloud: Emulator, opened: Cloud) -> No
 
 def test_graph_that_refuses_connections_is_named(cloud: Emulator) -> None:
     url = f"https://127.0.0.1:{closed_port()}"
-    with open_cloud(settings_for(cloud, graph_url=url), Traffic()) as opened, pytest.raises(Unreachable) as caught:
+    with (
+        open_cloud(settings_for(cloud, graph_url=url), RequestCounters()) as opened,
+        pytest.raises(Unreachable) as caught,
+    ):
         opened.transport.request("GET", LISTING)
     assert caught.value.system == "Graph"
     assert "refused the connection" in caught.value.message
@@ -273,7 +279,7 @@ def test_graph_that_refuses_connections_is_named(cloud: Emulator) -> None:
 def test_graph_that_is_silent_ends_the_run_soon(cloud: Emulator) -> None:
     with (
         silent_host() as host,
-        open_cloud(settings_for(cloud, graph_url=host), Traffic()) as opened,
+        open_cloud(settings_for(cloud, graph_url=host), RequestCounters()) as opened,
         pytest.raises(Unreachable, match="did not answer in time") as caught,
     ):
         opened.transport.request("GET", LISTING)
@@ -283,7 +289,7 @@ def test_graph_that_is_silent_ends_the_run_soon(cloud: Emulator) -> None:
 def test_a_proxy_that_comes_back_is_waited_for(cloud: Emulator) -> None:
     with Proxy() as proxy:
         settings = settings_for(cloud, https_proxy=f"http://{proxy.address}", sync_concurrency="1")
-        with open_cloud(settings, Traffic()) as opened:
+        with open_cloud(settings, RequestCounters()) as opened:
             opened.transport.request("GET", LISTING)
             proxy.refusals = 2
             cloud.drop_connections()
@@ -324,26 +330,26 @@ def test_logs_tell_the_path_and_the_ids_but_no_body(
 def test_an_answer_that_drips_is_given_up(cloud: Emulator, tmp_path: Path) -> None:
     with Scripted(lambda *_: (200, {}, b"x" * 200), drip=0.05) as server:
         settings = server.settings(cloud, tmp_path)
-        wire = Wire(tls_context(settings.http_ca_file), Proxies(), lanes=1, body_seconds=0.3)
-        with pytest.raises(WireError) as caught:
+        wire = HttpClient(tls_context(settings.http_ca_file), Proxies(), lanes=1, body_seconds=0.3)
+        with pytest.raises(NetworkError) as caught:
             wire.send("GET", f"{server.url}/", headers={})
         wire.close()
-    assert caught.value.fault is Fault.TIMEOUT
+    assert caught.value.fault is RequestFailure.TIMEOUT
 
 
 def test_a_body_shorter_than_announced_is_a_drop(cloud: Emulator, tmp_path: Path) -> None:
     with Scripted(lambda *_: (200, {"Content-Length": "50", "Connection": "close"}, b"too short")) as server:
         settings = server.settings(cloud, tmp_path)
-        wire = Wire(tls_context(settings.http_ca_file), Proxies(), lanes=1)
-        with pytest.raises(WireError) as caught:
+        wire = HttpClient(tls_context(settings.http_ca_file), Proxies(), lanes=1)
+        with pytest.raises(NetworkError) as caught:
             wire.send("GET", f"{server.url}/", headers={})
-    assert caught.value.fault is Fault.DROPPED
+    assert caught.value.fault is RequestFailure.DROPPED
 
 
 def test_a_redirect_is_not_followed(cloud: Emulator, tmp_path: Path) -> None:
     with (
         Scripted(lambda *_: (302, {"Location": "https://evil.example/"}, b"")) as server,
-        open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened,
+        open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened,
     ):
         assert opened.transport.request("GET", "/users").status == 302
     assert len(server.asked) == 1
@@ -352,12 +358,12 @@ def test_a_redirect_is_not_followed(cloud: Emulator, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "fault"),
     [
-        (OSError(101, "Network is unreachable"), Fault.CONNECT),
-        (TimeoutError("timed out"), Fault.CONNECT),
-        (socket.gaierror(-3, "Temporary failure in name resolution"), Fault.NAME),
+        (OSError(101, "Network is unreachable"), RequestFailure.CONNECT),
+        (TimeoutError("timed out"), RequestFailure.CONNECT),
+        (socket.gaierror(-3, "Temporary failure in name resolution"), RequestFailure.NAME),
     ],
 )
-def test_a_way_that_is_closed_is_told_before_anything_is_sent(error: OSError, fault: Fault) -> None:
+def test_a_way_that_is_closed_is_told_before_anything_is_sent(error: OSError, fault: RequestFailure) -> None:
     translated = translate(error, "//graph.microsoft.com:443")
     assert translated.fault is fault
     assert "graph.microsoft.com" in translated.message
@@ -365,4 +371,4 @@ def test_a_way_that_is_closed_is_told_before_anything_is_sent(error: OSError, fa
 
 def test_a_handshake_that_breaks_off_counts_as_a_drop() -> None:
     broken = SSLError(ssl.SSLEOFError(8, "EOF occurred in violation of protocol"))
-    assert translate(broken, "https://graph.microsoft.com/").fault is Fault.DROPPED
+    assert translate(broken, "https://graph.microsoft.com/").fault is RequestFailure.DROPPED

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.decide.brakes import Brake, Limits, PlanCounts, Vanished, check_brakes
+from connector.decide.brakes import AttributeLoss, Brake, Limits, PlanCounts, check_brakes
 
 COUNT = st.integers(0, 100_000)
 
@@ -88,7 +88,7 @@ def test_rematches_are_held_above_twenty_when_also_over_one_percent(
     ],
 )
 def test_an_attribute_that_vanishes_for_all_or_for_many_is_held(had: int, vanished: int, is_held: bool) -> None:
-    counts = {"jpegPhoto": Vanished(had, vanished), "thumbnailPhoto": Vanished(1_000, 0)}
+    counts = {"jpegPhoto": AttributeLoss(had, vanished), "thumbnailPhoto": AttributeLoss(1_000, 0)}
     assert held(attributes=counts) == [Brake.VANISHED_ATTRIBUTE] * is_held
 
 
@@ -96,9 +96,9 @@ def test_a_run_for_named_people_knows_no_percentages_but_keeps_the_numbers() -> 
     only = Limits(only=True)
     assert held(only, replacements=30, with_photo=30) == []
     assert held(only, removals=30, known=30) == []
-    assert held(only, attributes={"jpegPhoto": Vanished(100, 21)}) == []
+    assert held(only, attributes={"jpegPhoto": AttributeLoss(100, 21)}) == []
     assert held(only, removals=501, known=100_000) == [Brake.REMOVALS]
-    assert held(only, attributes={"jpegPhoto": Vanished(3, 3)}) == [Brake.VANISHED_ATTRIBUTE]
+    assert held(only, attributes={"jpegPhoto": AttributeLoss(3, 3)}) == [Brake.VANISHED_ATTRIBUTE]
 
 
 def test_every_brake_that_holds_is_told_with_its_numbers_and_its_way_past() -> None:
@@ -110,7 +110,7 @@ def test_every_brake_that_holds_is_told_with_its_numbers_and_its_way_past() -> N
         known=1_204,
         rematches=40,
         matched_before=1_100,
-        attributes={"jpegPhoto": Vanished(80, 80)},
+        attributes={"jpegPhoto": AttributeLoss(80, 80)},
     )
     told = {trip.brake: trip for trip in check_brakes(plan, Limits())}
     assert list(told) == list(Brake)
@@ -141,7 +141,7 @@ def test_every_brake_that_holds_is_told_with_its_numbers_and_its_way_past() -> N
         (Brake.REMOVALS, Limits(removals=5), {"removals": 6, "known": 900}, "raise SYNC_MAX_REMOVALS"),
         (Brake.REMOVALS, Limits(), {"removals": 6, "known": 9}, "SYNC_REMOVED=keep"),
         (Brake.REMATCHES, Limits(), {"rematches": 21}, "raise SYNC_MAX_REMATCHES"),
-        (Brake.VANISHED_ATTRIBUTE, Limits(), {"attributes": {"photo": Vanished(3, 3)}}, "no setting passes"),
+        (Brake.VANISHED_ATTRIBUTE, Limits(), {"attributes": {"photo": AttributeLoss(3, 3)}}, "no setting passes"),
     ],
 )
 def test_the_way_past_is_one_that_passes(brake: Brake, limits: Limits, counts: dict[str, object], way: str) -> None:
@@ -172,5 +172,5 @@ def test_replacements_within_their_percentage_or_under_twenty_always_pass(
 
 @given(COUNT, COUNT)
 def test_more_of_the_same_never_releases_a_brake(had: int, vanished: int) -> None:
-    if held(attributes={"jpegPhoto": Vanished(had, min(had, vanished))}):
-        assert held(attributes={"jpegPhoto": Vanished(had, had)}) == [Brake.VANISHED_ATTRIBUTE]
+    if held(attributes={"jpegPhoto": AttributeLoss(had, min(had, vanished))}):
+        assert held(attributes={"jpegPhoto": AttributeLoss(had, had)}) == [Brake.VANISHED_ATTRIBUTE]

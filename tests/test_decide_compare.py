@@ -6,8 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from connector.decide.compare import CloudView, How, Look, SourcePicture, ViewKind, shows_one_of, view
-from connector.decide.settle import Settled, judge, memory_of_write, needs_bytes, settle
+from connector.decide.compare import (
+    CloudObservation,
+    CloudView,
+    MatchLevel,
+    SourcePicture,
+    ViewKind,
+    shows_one_of,
+    view,
+)
+from connector.decide.settle import IntentState, judge, memory_of_write, needs_bytes, settle
 from connector.model import CloudTag, Fingerprint, Prepared, Presence, Reason
 from tests.test_decide_table import NOW, UPLOAD, cleared, looks, ours, picture, portrait, seen, theirs
 
@@ -47,23 +55,25 @@ def test_cells_that_cannot_be_compared_are_never_the_same() -> None:
 
 
 def test_nobody_asked_says_nothing() -> None:
-    assert view(Look.not_asked(), source=picture("ann, old"), memory=ours()) == CloudView(ViewKind.NOT_ASKED)
+    assert view(CloudObservation.not_asked(), source=picture("ann, old"), memory=ours()) == CloudView(
+        ViewKind.NOT_ASKED
+    )
 
 
 def test_a_new_tag_alone_is_no_edit() -> None:
-    unread = Look.at(CloudTag("new", 648, 648))
+    unread = CloudObservation.at(CloudTag("new", 648, 648))
     assert view(unread, source=picture("ann, old"), memory=ours()).kind is ViewKind.NOT_ASKED
 
 
 def test_bytes_that_are_no_picture_are_another() -> None:
-    broken = Look.at(CloudTag("new")).with_bytes("sha of noise", None)
+    broken = CloudObservation.at(CloudTag("new")).with_bytes("sha of noise", None)
     for memory in (None, ours(), theirs("cloud")):
         assert view(broken, source=picture("ann, old"), memory=memory) == CloudView(ViewKind.ANOTHER)
 
 
 def test_the_bytes_we_read_back_are_ours_even_when_they_are_no_picture() -> None:
-    look = Look.at(CloudTag("new")).with_bytes("read of ann, old", None)
-    assert view(look, source=None, memory=ours()) == CloudView(ViewKind.OURS, How.BYTES)
+    look = CloudObservation.at(CloudTag("new")).with_bytes("read of ann, old", None)
+    assert view(look, source=None, memory=ours()) == CloudView(ViewKind.OURS, MatchLevel.BYTES)
 
 
 def test_the_bytes_we_sent_prove_nothing_about_the_bytes_we_read() -> None:
@@ -74,7 +84,7 @@ def test_the_bytes_we_sent_prove_nothing_about_the_bytes_we_read() -> None:
 def test_an_old_picture_of_ours_is_recognised_by_what_was_sent_when_nothing_was_read_back() -> None:
     memory = ours(read_sha256="", read_print=None)
     assert view(looks("ann, new")["our photo, same picture"], source=None, memory=memory) == CloudView(
-        ViewKind.OURS, How.PICTURE
+        ViewKind.OURS, MatchLevel.PICTURE
     )
 
 
@@ -85,7 +95,7 @@ def test_two_memories_without_a_tag_are_not_the_same_tag() -> None:
 
 def test_their_photo_that_becomes_the_sources_is_seen_without_new_bytes() -> None:
     same_tag = looks("")["their photo, same tag"]
-    assert view(same_tag, source=picture("on the beach"), memory=theirs("cloud")).kind is ViewKind.SOURCES_PICTURE
+    assert view(same_tag, source=picture("on the beach"), memory=theirs("cloud")).kind is ViewKind.SOURCE_PHOTO
 
 
 @pytest.mark.parametrize("edge, is_small", [(486, False), (485, True)])
@@ -112,21 +122,21 @@ def test_the_source_is_recognised_cropped_and_whole() -> None:
         )
     )
     assert source == SourcePicture("sha", portrait("ann"), portrait("ann, whole", height=864))
-    assert source.is_shown_by(portrait("ann", wear=5))
-    assert source.is_shown_by(portrait("ann, whole", width=300, height=400, wear=5))
-    assert not source.is_shown_by(portrait("bob"))
+    assert source.matches(portrait("ann", wear=5))
+    assert source.matches(portrait("ann, whole", width=300, height=400, wear=5))
+    assert not source.matches(portrait("bob"))
 
 
 def test_another_attribute_is_recognised_only_as_a_picture() -> None:
     thumbnail = portrait("ann's thumbnail", width=96, height=96)
     assert shows_one_of(looks("")["another, held by another attribute"], [portrait("ann"), thumbnail])
     assert not shows_one_of(looks("")["another"], [portrait("ann"), thumbnail])
-    assert not shows_one_of(Look.at(CloudTag("new")), [thumbnail])
+    assert not shows_one_of(CloudObservation.at(CloudTag("new")), [thumbnail])
 
 
 def test_a_tag_beside_the_bytes_stands_in_only_where_none_was_seen() -> None:
-    assert Look.at(CloudTag("seen")).with_bytes("sha", None, tag="header").tag == "seen"
-    assert Look.at(CloudTag("", 96, 64)).with_bytes("sha", None, tag="header") == Look(
+    assert CloudObservation.at(CloudTag("seen")).with_bytes("sha", None, tag="header").tag == "seen"
+    assert CloudObservation.at(CloudTag("", 96, 64)).with_bytes("sha", None, tag="header") == CloudObservation(
         True, True, "header", 96, 64, "sha", None
     )
 
@@ -158,8 +168,8 @@ def test_a_write_that_merely_waits_costs_no_bytes() -> None:
 def test_an_upload_seen_a_night_later_is_ours_and_unchanged() -> None:
     look = looks("ann, new")["the source's picture"]
     judged = judge(look, source=picture("ann, new"), memory=ours(), intent=UPLOAD, now=NOW)
-    assert judged.settled is Settled.OURS
-    assert judged.view == CloudView(ViewKind.OURS, How.TAG)
+    assert judged.settled is IntentState.OURS
+    assert judged.view == CloudView(ViewKind.OURS, MatchLevel.TAG)
     assert judged.memory is not None
     assert (judged.memory.presence, judged.memory.source_sha256, judged.memory.tag) == (
         *(Presence.OURS, "sha of ann, new", "new"),
@@ -169,32 +179,32 @@ def test_an_upload_seen_a_night_later_is_ours_and_unchanged() -> None:
 def test_an_upload_that_is_found_small_a_night_later_is_still_open_to_better_quality() -> None:
     look = looks("ann, new")["the source's picture, small"]
     judged = judge(look, source=picture("ann, new"), memory=None, intent=UPLOAD, now=NOW)
-    assert judged.settled is Settled.OURS
-    assert judged.view == CloudView(ViewKind.OURS, How.PICTURE, smaller=True)
+    assert judged.settled is IntentState.OURS
+    assert judged.view == CloudView(ViewKind.OURS, MatchLevel.PICTURE, smaller=True)
 
 
 def test_a_dropped_write_leaves_the_old_memory_to_decide() -> None:
     memory = ours()
     judged = judge(looks("ann, new")["another"], source=picture("ann, new"), memory=memory, intent=UPLOAD, now=NOW)
-    assert judged.settled is Settled.DROPPED
+    assert judged.settled is IntentState.DROPPED
     assert judged.memory is memory
     assert judged.view.kind is ViewKind.ANOTHER
 
 
 def test_a_service_that_does_not_encode_again_is_believed_by_its_bytes() -> None:
-    look = Look.at(CloudTag("new")).with_bytes(UPLOAD.sent_sha256, None)
-    assert settle(UPLOAD, look, NOW) is Settled.OURS
+    look = CloudObservation.at(CloudTag("new")).with_bytes(UPLOAD.sent_sha256, None)
+    assert settle(UPLOAD, look, NOW) is IntentState.OURS
 
 
 def test_a_photo_without_a_tag_is_not_taken_for_the_none_before() -> None:
     intent = replace(UPLOAD, tag_before="", accepted_at=NOW)
-    assert settle(intent, seen("", portrait("somebody else")), NOW) is Settled.DROPPED
-    assert settle(intent, seen("", portrait("ann, new")), NOW) is Settled.OURS
+    assert settle(intent, seen("", portrait("somebody else")), NOW) is IntentState.DROPPED
+    assert settle(intent, seen("", portrait("ann, new")), NOW) is IntentState.OURS
 
 
 def test_a_clock_that_was_set_back_by_a_year_does_not_make_the_night_wait_a_year() -> None:
     ahead = replace(UPLOAD, accepted_at=NOW.replace(year=2027))
-    assert settle(ahead, looks("")["none"], NOW) is Settled.DROPPED
+    assert settle(ahead, looks("")["none"], NOW) is IntentState.DROPPED
 
 
 def test_better_quality_is_remembered_with_its_day_and_the_next_write_keeps_it() -> None:
@@ -208,7 +218,7 @@ def test_better_quality_is_remembered_with_its_day_and_the_next_write_keeps_it()
 
 
 def test_an_intent_stays_open_only_where_the_cloud_may_yet_show_it() -> None:
-    assert {settled for settled in Settled if settled.stays_open} == {Settled.WAIT, Settled.DOUBTFUL}
+    assert {settled for settled in IntentState if settled.stays_open} == {IntentState.WAIT, IntentState.DOUBTFUL}
 
 
 def test_what_restore_put_back_is_the_persons_own() -> None:
@@ -231,5 +241,5 @@ def test_a_removal_is_forgotten_unless_it_must_stay_away(
     changes: dict[str, str], expected: tuple[Presence, bool] | None
 ) -> None:
     intent = replace(UPLOAD, sent_sha256="", sent_print=None, **changes)  # type: ignore[arg-type]
-    memory = memory_of_write(intent, look=Look.at(None), memory=ours())
+    memory = memory_of_write(intent, look=CloudObservation.at(None), memory=ours())
     assert (memory and (memory.presence, memory.restored)) == expected

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from connector.decide.case import Becomes, Case, Decision, Policy, Source
-from connector.decide.compare import CloudView, How, Look, ViewKind
+from connector.decide.case import Case, Decision, MemoryChange, Policy, Source
+from connector.decide.compare import CloudObservation, CloudView, MatchLevel, ViewKind
 from connector.decide.remember import memory_after
-from connector.decide.settle import Settled, judge, memory_of_write, needs_bytes, settle
+from connector.decide.settle import IntentState, judge, memory_of_write, needs_bytes, settle
 from connector.decide.table import decide, needs_look
 from connector.model import Action, CloudTag, Conflict, Intent, Memory, Presence, Reason, Removed
 from tests.test_decide_table import LEFT_OUT, MEMORIES, NOW, looks, picture, portrait
@@ -23,12 +23,12 @@ from tests.test_decide_table import LEFT_OUT, MEMORIES, NOW, looks, picture, por
 REASONS = [reason for reasons in LEFT_OUT.values() for reason in reasons]
 SOURCES = [
     *(Source.photo("sha of ann, old"), Source.photo("sha of ann, new"), Source.cleared()),
-    *(Source.leave_out(reason) for reason in REASONS),
+    *(Source.exclude(reason) for reason in REASONS),
 ]
 VIEWS = st.builds(
     CloudView,
     st.sampled_from(ViewKind),
-    st.sampled_from([None, *How]),
+    st.sampled_from([None, *MatchLevel]),
     st.booleans(),
 )
 CASES = st.builds(
@@ -37,7 +37,7 @@ CASES = st.builds(
     source=st.sampled_from(SOURCES),
     memory=st.sampled_from(list(MEMORIES.values())),
     view=VIEWS,
-    settled=st.sampled_from([None, *Settled]),
+    settled=st.sampled_from([None, *IntentState]),
     sent_sha256=st.sampled_from(["", "sent of ann, old"]),
     other_attribute_shown=st.booleans(),
 )
@@ -57,7 +57,7 @@ def test_nothing_is_written_unseen_or_for_somebody_without_a_photo_but_a_removal
     decision = decide(case, policy, NOW)
     if decision.writes:
         assert case.source.left_out is None
-        assert case.settled is not Settled.WAIT
+        assert case.settled is not IntentState.WAIT
         assert case.view.kind is not ViewKind.NOT_ASKED
         assert case.source.sha256 or decision.action is Action.REMOVE
 
@@ -98,7 +98,7 @@ def test_somebody_elses_doing_stays_unless_the_source_wins(case: Case, policy: P
 @anything
 def test_what_goes_over_a_foreign_state_is_counted(case: Case, policy: Policy) -> None:
     decision = decide(case, policy, NOW)
-    over_another = case.view.kind in (ViewKind.ANOTHER, ViewKind.SOURCES_PICTURE)
+    over_another = case.view.kind in (ViewKind.ANOTHER, ViewKind.SOURCE_PHOTO)
     created_again = decision.action is Action.CREATE and case.memory is not None
     if decision.action is not Action.REMOVE and decision.writes and (over_another or created_again):
         assert decision.over_foreign
@@ -144,7 +144,7 @@ def test_the_night_after_a_keep_is_quiet_and_says_the_same_of_the_same_cloud(mem
 
 
 def _one_night(
-    look: Look, *, source: Source, name: str, memory: Memory | None, policy: Policy
+    look: CloudObservation, *, source: Source, name: str, memory: Memory | None, policy: Policy
 ) -> tuple[Memory | None, Decision]:
     shown = picture(name) if name else None
     view = judge(look, source=shown, memory=memory, intent=None, now=NOW).view
@@ -157,9 +157,9 @@ def _one_night(
 
 def test_a_write_is_remembered_by_its_intent_only() -> None:
     case = Case(person_id="ann", source=SOURCES[0])
-    write = Decision(Action.CREATE, Reason.FIRST_UPLOAD, Becomes.OURS_SENT)
+    write = Decision(Action.CREATE, Reason.FIRST_UPLOAD, MemoryChange.OURS_SENT)
     with pytest.raises(ValueError, match="intent"):
-        memory_after(write, case=case, look=Look.at(None), picture=None, policy=Policy())
+        memory_after(write, case=case, look=CloudObservation.at(None), picture=None, policy=Policy())
 
 
 def test_copies_of_copies_do_not_shrink_unseen() -> None:
@@ -167,7 +167,7 @@ def test_copies_of_copies_do_not_shrink_unseen() -> None:
     reasons = []
     for night, edge in enumerate((560, 490, 480)):
         shown = portrait("ann, old", width=edge, height=edge, wear=5)
-        look = Look.at(CloudTag(f"copy {night}")).with_bytes(f"sha {night}", shown)
+        look = CloudObservation.at(CloudTag(f"copy {night}")).with_bytes(f"sha {night}", shown)
         memory, decision = _one_night(look, source=source, name="ann, old", memory=memory, policy=Policy())
         reasons.append(decision.reason)
     assert reasons == [Reason.UNCHANGED, Reason.UNCHANGED, Reason.BETTER_QUALITY]
@@ -186,11 +186,11 @@ def test_an_adopted_photo_of_ours_keeps_what_is_known_of_the_upload() -> None:
 
 def test_what_clear_left_is_not_lifted_by_the_policy_but_by_overwrite() -> None:
     source, name = Source.photo("sha of ann, old"), "ann, old"
-    left, _ = _one_night(Look.at(None), source=source, name=name, memory=None, policy=Policy(clear=True))
+    left, _ = _one_night(CloudObservation.at(None), source=source, name=name, memory=None, policy=Policy(clear=True))
     assert left is not None
     assert (left.presence, left.policy) == (Presence.CLEARED, "source")
     nights = {
-        option: _one_night(Look.at(None), source=source, name=name, memory=left, policy=policy)[1].action
+        option: _one_night(CloudObservation.at(None), source=source, name=name, memory=left, policy=policy)[1].action
         for option, policy in (("nightly", Policy()), ("overwrite", Policy(overwrite=True)))
     }
     assert nights == {"nightly": Action.KEEP, "overwrite": Action.CREATE}
@@ -229,11 +229,13 @@ class Cloud:
         if not self.lag:
             self.shown = (self.face, self.tag, self.edge)
 
-    def look(self) -> Look:
+    def look(self) -> CloudObservation:
         face, tag, edge = self.shown
         if not face:
-            return Look.at(None)
-        return Look.at(CloudTag(tag)).with_bytes(f"sha of {tag}", portrait(face, width=edge, height=edge, wear=4))
+            return CloudObservation.at(None)
+        return CloudObservation.at(CloudTag(tag)).with_bytes(
+            f"sha of {tag}", portrait(face, width=edge, height=edge, wear=4)
+        )
 
 
 class Nights(RuleBasedStateMachine):
@@ -300,7 +302,7 @@ class Nights(RuleBasedStateMachine):
         else:
             self.memory = memory_after(decision, case=case, look=look, picture=source, policy=policy)
 
-    def _write(self, decision: Decision, look: Look, *, killed: str, lag: str) -> None:
+    def _write(self, decision: Decision, look: CloudObservation, *, killed: str, lag: str) -> None:
         face = "" if decision.action is Action.REMOVE else self.source
         if killed and self.intent is not None:
             # an intent holds one write: a second kill, while the first is still unseen, forgets the first
@@ -323,7 +325,7 @@ class Nights(RuleBasedStateMachine):
         self.was_edited = False
         self.intent = replace(self.intent, accepted_at=self.now)
         seen = self.cloud.look()
-        if settle(self.intent, seen, self.now) is Settled.OURS:
+        if settle(self.intent, seen, self.now) is IntentState.OURS:
             self.memory, self.intent = memory_of_write(self.intent, look=seen, memory=self.memory), None
 
     def _hold_against_the_truth(self, decision: Decision, policy: Policy) -> None:

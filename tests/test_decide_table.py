@@ -18,10 +18,10 @@ from typing import Any, cast
 import pytest
 
 from connector.decide import table
-from connector.decide.case import Becomes, Case, Decision, MatchState, Policy, Source
-from connector.decide.compare import Look, SourcePicture
+from connector.decide.case import Case, Decision, MatchState, MemoryChange, Policy, Source
+from connector.decide.compare import CloudObservation, SourcePicture
 from connector.decide.remember import memory_after
-from connector.decide.settle import Settled, judge, settle
+from connector.decide.settle import IntentState, judge, settle
 from connector.decide.table import decide, needs_look
 from connector.model import Action, CloudTag, Conflict, Fingerprint, Intent, Memory, Presence, Reason, Removed
 
@@ -30,13 +30,13 @@ NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
 SIZE = 648
 
 AFTER = {
-    "": Becomes.UNTOUCHED,
-    "sent": Becomes.OURS_SENT,
-    "adopted": Becomes.OURS_ADOPTED,
-    "refreshed": Becomes.REFRESHED,
-    "theirs": Becomes.THEIRS,
-    "cleared": Becomes.CLEARED,
-    "nothing": Becomes.FORGET,
+    "": MemoryChange.UNTOUCHED,
+    "sent": MemoryChange.OURS_SENT,
+    "adopted": MemoryChange.OURS_ADOPTED,
+    "refreshed": MemoryChange.REFRESHED,
+    "theirs": MemoryChange.THEIRS,
+    "cleared": MemoryChange.CLEARED,
+    "nothing": MemoryChange.FORGET,
 }
 
 
@@ -105,20 +105,20 @@ MEMORIES: dict[str, Memory | None] = {
 }
 
 
-def seen(tag: str, shown: Fingerprint, sha256: str = "read tonight") -> Look:
-    return Look.at(CloudTag(tag)).with_bytes(sha256, shown)
+def seen(tag: str, shown: Fingerprint, sha256: str = "read tonight") -> CloudObservation:
+    return CloudObservation.at(CloudTag(tag)).with_bytes(sha256, shown)
 
 
-def looks(name: str) -> dict[str, Look]:
+def looks(name: str) -> dict[str, CloudObservation]:
     """Return what the cloud may show somebody whose source holds this picture tonight."""
     return {
-        "not asked": Look.not_asked(),
-        "none": Look.at(None),
-        "our photo, same tag": Look.at(CloudTag("tag of ours", SIZE, SIZE)),
+        "not asked": CloudObservation.not_asked(),
+        "none": CloudObservation.at(None),
+        "our photo, same tag": CloudObservation.at(CloudTag("tag of ours", SIZE, SIZE)),
         "our photo, same bytes": seen("new", portrait("ann, old", wear=4), "read of ann, old"),
         "our photo, same picture": seen("new", portrait("ann, old", width=504, height=504, wear=5)),
         "our photo, small": seen("new", portrait("ann, old", width=96, height=96, wear=5)),
-        "their photo, same tag": Look.at(CloudTag("tag of theirs")),
+        "their photo, same tag": CloudObservation.at(CloudTag("tag of theirs")),
         "their photo, same bytes": seen("new", portrait("on the beach"), "read of theirs"),
         "the source's picture": seen("new", portrait(name, width=504, height=504, wear=5)),
         "the source's picture, uncropped": seen("new", portrait(f"{name}, whole", width=600, height=800, wear=5)),
@@ -332,7 +332,7 @@ EVERY_POLICY = [
 def left_out() -> Iterator[Any]:
     for state, result in rows("Left out before the table"):
         for reason in LEFT_OUT.get(state, []):
-            case = Case(person_id="ann", source=Source.leave_out(reason))
+            case = Case(person_id="ann", source=Source.exclude(reason))
             yield pytest.param(case, Decision(Action.SKIP, reason), id=f"{state}: {reason}")
             assert f"`{reason}`" in result
     unmatched = {MatchState.NONE: Reason.NO_ACCOUNT, MatchState.AMBIGUOUS: Reason.AMBIGUOUS_MATCH}
@@ -342,7 +342,7 @@ def left_out() -> Iterator[Any]:
         for source in (PHOTO, Source.cleared()):
             case = Case(person_id="ann", source=source, match=match)
             yield pytest.param(case, Decision(Action.SKIP, reason), id=f"account {match}, {source}")
-    waits = Case(person_id="ann", source=PHOTO, settled=Settled.WAIT)
+    waits = Case(person_id="ann", source=PHOTO, settled=IntentState.WAIT)
     yield pytest.param(waits, Decision(Action.KEEP, Reason.AWAITING_CLOUD), id="a write is not visible yet")
     failed = Case(person_id="ann", source=PHOTO, failed=Reason.THROTTLED)
     yield pytest.param(failed, Decision(Action.FAIL, Reason.THROTTLED), id="the look failed")
@@ -388,11 +388,11 @@ WHEN = {
 }
 SETTLING = {
     "what was sent, new tag": seen("new", portrait("ann, new", wear=6)),
-    "the tag before": Look.at(CloudTag("tag before")),
-    "none": Look.at(None),
+    "the tag before": CloudObservation.at(CloudTag("tag before")),
+    "none": CloudObservation.at(None),
     "a third picture": seen("new", portrait("somebody else")),
-    "a new tag, not read": Look.at(CloudTag("new")),
-    "not asked": Look.not_asked(),
+    "a new tag, not read": CloudObservation.at(CloudTag("new")),
+    "not asked": CloudObservation.not_asked(),
 }
 
 
@@ -400,11 +400,15 @@ def begun() -> Iterator[object]:
     for write, clouds, *results in rows("A write that was begun"):
         for cloud, (when, expected) in product(clouds.split(" / "), zip(WHEN, results, strict=True)):
             intent = replace(WRITES[write], **cast("dict[str, Any]", WHEN[when]))
-            yield pytest.param(intent, SETTLING[cloud], Settled(expected), id=f"{write}, {when}, cloud shows {cloud}")
+            yield pytest.param(
+                intent, SETTLING[cloud], IntentState(expected), id=f"{write}, {when}, cloud shows {cloud}"
+            )
 
 
 @pytest.mark.parametrize("intent, look, expected", [*begun()])
-def test_a_write_that_was_begun_ends_as_the_page_says(intent: Intent, look: Look, expected: Settled) -> None:
+def test_a_write_that_was_begun_ends_as_the_page_says(
+    intent: Intent, look: CloudObservation, expected: IntentState
+) -> None:
     assert settle(intent, look, NOW) is expected
 
 
@@ -437,7 +441,7 @@ def test_a_quiet_person_needs_no_look_and_one_who_may_change_does() -> None:
     assert not needs(Source.cleared(), "nothing")
     assert not needs(Source.cleared(), "ours")
     assert not needs(Source.cleared(), "ours, of another person", removed=Removed.REMOVE)
-    assert not needs(Source.leave_out(Reason.DISABLED), "ours", clear=True)
+    assert not needs(Source.exclude(Reason.DISABLED), "ours", clear=True)
     assert needs(same, "nothing")
     assert needs(PHOTO, "ours")
     assert needs(same, "ours", resend=True)
@@ -454,4 +458,4 @@ def test_a_source_that_is_no_source_is_refused() -> None:
     with pytest.raises(ValueError, match="sha256"):
         Source.photo("")
     with pytest.raises(ValueError, match="no-account"):
-        Source.leave_out(Reason.NO_ACCOUNT)
+        Source.exclude(Reason.NO_ACCOUNT)

@@ -12,7 +12,7 @@ from connector.cloud.json_text import read_json
 from connector.cloud.open import open_cloud
 from connector.cloud.retry import http_date, retry_after
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from tests.cloud_stories import Reply, Scripted, as_json, plain_surroundings  # noqa: F401  # a fixture
 from tests.lab.graph import Emulator
 from tests.office import Office
@@ -126,7 +126,7 @@ def test_a_list_of_accounts_in_another_shape_is_no_list(cloud: Emulator, tmp_pat
     answer = (200, {"Content-Type": "application/json"}, body)
     with (
         Scripted(lambda *_: answer) as server,
-        open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened,
+        open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened,
         pytest.raises(Unreachable, match="did not answer as Graph does"),
     ):
         list(list_accounts(opened.transport))
@@ -187,7 +187,7 @@ def ask_token(cloud: Emulator, folder: Path, answer: Reply, **discovered: object
 
     with (
         Scripted(say) as issuer,
-        open_cloud(issuer.settings(cloud, folder, azure_authority_host=issuer.url), Traffic()) as opened,
+        open_cloud(issuer.settings(cloud, folder, azure_authority_host=issuer.url), RequestCounters()) as opened,
     ):
         try:
             return opened.token_source.token()

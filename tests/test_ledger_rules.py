@@ -40,7 +40,7 @@ class Combination:
     def case(self) -> Case:
         source = Source.photo(f"photo of {self.id}") if self.has_photo else Source.cleared()
         if self.trouble in LEFT_OUT_REASONS:
-            source = Source.leave_out(self.trouble)
+            source = Source.exclude(self.trouble)
         states = {reason: state for state, reason in MATCH_REASONS.items()}
         match = states.get(self.trouble, MatchState.OK) if self.trouble else MatchState.OK
         return Case(person_id=self.id, source=source, match=match, memory=self.memory)
@@ -106,7 +106,7 @@ def test_the_ledgers_queries_say_of_every_combination_what_the_table_says(
         run = begin_run(db, kind="sync", now=NOW, dry_run=False, chosen=False)
         fill(db, run)
         work.begin_work(db)
-        work.leave_out(db, "graph", unread=("away",), with_exchange=False)
+        work.exclude(db, "graph", unread=("away",), with_exchange=False)
         wins, removes = conflict is Conflict.SOURCE, removed is Removed.REMOVE
         work.list_different(db, "graph", source_wins=wins, removes=removes)
         listed = {row["person_id"] for row in db.execute("SELECT person_id FROM work")}

@@ -14,9 +14,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from connector.config import Settings
-from connector.model import Quiet
-from connector.sync.night import Options, Undoing
-from connector.sync.run import Doors, night
+from connector.model import NoProgress
+from connector.sync.night import Options, RestoreRequest
+from connector.sync.run import Backends, run_night
 from connector.sync.state import open_state
 from tests.bench.faces import photo
 from tests.lab.graph.world import World, new_world
@@ -51,11 +51,13 @@ class Town:
         self.now += timedelta(days=1)
         settings = self._settings()
         wire = Indoors(self.world, before=lambda *_: None, after=lambda *_: None)
-        doors = Doors(cloud=functools.partial(open_indoors, wire), source=lambda *_: self.register)
+        doors = Backends(cloud=functools.partial(open_indoors, wire), source=lambda *_: self.register)
         count = [0]
         with open_state(self.folder) as state:
             state.db.set_progress_handler(functools.partial(_one_more, count), INSTRUCTIONS)
-            with night(state, settings, options, progress=Quiet(), clock=lambda: self.now, doors=doors) as report:
+            with run_night(
+                state, settings, options, progress=NoProgress(), clock=lambda: self.now, doors=doors
+            ) as report:
                 list(report.outcomes())
         return count[0]
 
@@ -80,7 +82,7 @@ NIGHTS = {
     "full": Options(full=True),
     "braked": Options(resend=True),
     "resent": Options(resend=True, force=True),
-    "restored": Options(undo=Undoing(run=4), force=True),
+    "restored": Options(undo=RestoreRequest(run=4), force=True),
 }
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from connector.config import load_settings
 from connector.errors import ExitCode
-from connector.model import Quiet, RunReport, utc_now
+from connector.model import NoProgress, RunReport, utc_now
 from connector.sync.night import Options
-from connector.sync.run import night
+from connector.sync.run import run_night
 from connector.sync.state import open_state
 from tests.office import Office, face, total
 
@@ -32,7 +32,7 @@ def sync_until(office: Office, looks: int, *, dry_run: bool = False) -> RunRepor
     settings = load_settings(office.nights.env_file(), {}).settings
     with (
         open_state(settings.state_dir) as state,
-        night(state, settings, Options(dry_run=dry_run), progress=Quiet(), clock=clock) as report,
+        run_night(state, settings, Options(dry_run=dry_run), progress=NoProgress(), clock=clock) as report,
     ):
         return report
 

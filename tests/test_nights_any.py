@@ -25,10 +25,10 @@ from pydantic import SecretStr
 from connector.config import Settings
 from connector.ledger.memory import find_intent, find_memory
 from connector.ledger.store import LEDGER_NAME
-from connector.model import Action, Conflict, PersonState, Presence, Quiet, Reason, Removed, RunReport
+from connector.model import Action, Conflict, NoProgress, PersonState, Presence, Reason, Removed, RunReport
 from connector.photo import Recipe, prepare
-from connector.sync.night import Options, Undoing
-from connector.sync.run import Doors, night
+from connector.sync.night import Options, RestoreRequest
+from connector.sync.run import Backends, run_night
 from connector.sync.state import State, open_state
 from tests.lab.graph.pictures import Photo
 from tests.lab.graph.tenant import Tenant
@@ -263,7 +263,7 @@ class AnyNights(RuleBasedStateMachine):
         assert self.state is not None
         row = self.state.db.execute("SELECT MAX(run) FROM writes").fetchone()
         if row[0] is not None:
-            self._night(Options(undo=Undoing(run=row[0])), hours=hours, kill=kill, lag=lag)
+            self._night(Options(undo=RestoreRequest(run=row[0])), hours=hours, kill=kill, lag=lag)
 
     def _open(self) -> None:
         if self.state is None:
@@ -278,9 +278,11 @@ class AnyNights(RuleBasedStateMachine):
         self._open()
         assert self.state is not None
         wire = Indoors(self.world, before=self._before, after=self._after)
-        doors = Doors(functools.partial(open_indoors, wire), lambda *_: self.register)
+        doors = Backends(functools.partial(open_indoors, wire), lambda *_: self.register)
         try:
-            with night(self.state, self.settings, options, progress=Quiet(), clock=self._clock, doors=doors) as report:
+            with run_night(
+                self.state, self.settings, options, progress=NoProgress(), clock=self._clock, doors=doors
+            ) as report:
                 self._judge(report)
                 self.state.spool.empty()  # as at the end of every run
                 return report

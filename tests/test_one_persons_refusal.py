@@ -11,7 +11,7 @@ import pytest
 from connector.cloud.in_a_row import IN_A_ROW
 from connector.cloud.open import open_cloud
 from connector.errors import PersonError, Unreachable
-from connector.model import Account, Reason, Traffic
+from connector.model import Account, Reason, RequestCounters
 from connector.targets.graph import GraphTarget
 from tests.cloud_stories import (  # noqa: F401  # a fixture
     Reply,
@@ -49,7 +49,7 @@ def test_one_bad_account_does_not_take_its_batch_with_it(cloud: Emulator, tmp_pa
         ids = [str(number) for number in range(body.count(b'"url"'))]
         return as_json({"responses": [{"id": one, "status": 404, "body": NO_PHOTO} for one in ids]})
 
-    with Scripted(answer) as server, open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened:
+    with Scripted(answer) as server, open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened:
         seen = GraphTarget(opened.transport).tags([Account(id=f"p{number:02}") for number in range(20)])
     error = seen[bad]
     assert isinstance(error, PersonError)
@@ -145,7 +145,7 @@ def test_a_claims_challenge_is_named_as_conditional_access(cloud: Emulator, tmp_
     answer = (401, challenge, b"")
     with (
         Scripted(lambda *_: answer) as server,
-        open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened,
+        open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened,
         pytest.raises(Unreachable, match="Conditional Access") as caught,
     ):
         GraphTarget(opened.transport).put(Account(id="1"), picture())
@@ -184,7 +184,7 @@ def test_a_page_in_place_of_an_answer_ends_the_run_and_is_named(
     accounts = [Account(id=f"p{number:02}", upn=f"p{number:02}@contoso.test") for number in range(20)]
     with (
         Scripted(lambda *_: page) as server,
-        open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened,
+        open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened,
         pytest.raises(Unreachable, match="a web page came in place of") as caught,
     ):
         ASKED[asked](GraphTarget(opened.transport), accounts)

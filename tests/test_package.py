@@ -57,7 +57,7 @@ def test_the_source_archive_is_complete(dist: Path) -> None:
     assert tracked() - held == set()
 
 
-@pytest.mark.slow
+@pytest.mark.reduce_concurrency
 def test_the_wheel_works_in_an_environment_that_has_nothing_else(dist: Path, tmp_path: Path) -> None:
     (wheel,) = dist.glob("*.whl")
     assert run(sys.executable, "-m", "venv", tmp_path / "venv").returncode == 0

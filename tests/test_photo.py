@@ -20,6 +20,7 @@ from connector.photo import (
     Candidate,
     PictureRefused,
     Recipe,
+    best_refusal_reason,
     choose,
     fingerprint,
     inspect,
@@ -27,9 +28,8 @@ from connector.photo import (
     sent_size,
     shrink,
     thumbnails,
-    worst_reason,
 )
-from connector.photo.jpeg import take_apart
+from connector.photo.jpeg import parse_jpeg
 from connector.photo.refusal import not_installed
 from tests.lab import pictures
 from tests.lab.pictures import encoded
@@ -206,7 +206,7 @@ def test_a_jpeg_of_unusual_sampling_is_made_anew() -> None:
     bent = bytearray(fit)
     bent[frame + 14] = 0x22  # the first colour twice as fine as luma: pixels of another size
     prepared = prepare(bytes(bent), SQUARE)
-    assert take_apart(prepared.sent_bytes).plain
+    assert parse_jpeg(prepared.sent_bytes).plain
     assert prepared.sent_bytes != bytes(bent)
 
 
@@ -227,7 +227,7 @@ def test_nothing_that_another_format_tells_is_sent(kind: str) -> None:
 def test_an_embedded_profile_is_applied_and_dropped() -> None:
     sent_bytes = prepare(pictures.with_profile("profile", (300, 300)), SQUARE).sent_bytes
     assert b"ICC_PROFILE" not in sent_bytes
-    assert not take_apart(sent_bytes).has_profile
+    assert not parse_jpeg(sent_bytes).has_profile
 
 
 # Upright
@@ -313,7 +313,7 @@ def test_every_form_of_picture_becomes_the_same_plain_jpeg(form: str) -> None:
     prepared = prepare(content_bytes, SQUARE)
     sent = looked_at(prepared.sent_bytes)
     assert shows(prepared, expected)
-    assert take_apart(prepared.sent_bytes).plain
+    assert parse_jpeg(prepared.sent_bytes).plain
     for ours, theirs in zip(colour_of(sent), colour_of(expected), strict=True):
         assert abs(ours - theirs) <= 6
 
@@ -738,4 +738,4 @@ def test_attribute_names_are_compared_without_case_and_strangers_are_ignored() -
 def test_of_several_refusals_the_one_nearest_to_a_picture_is_told(refused: list[Reason], expected: Reason) -> None:
     candidates = [value("jpegPhoto", str(number), 0, reason) for number, reason in enumerate(refused)]
     assert choose(candidates, TRUST) is None
-    assert worst_reason(candidates, TRUST) is expected
+    assert best_refusal_reason(candidates, TRUST) is expected

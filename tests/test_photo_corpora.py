@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from connector.photo import PictureRefused, Recipe, fingerprint, prepare, read_print, sent_size
-from connector.photo.jpeg import take_apart
+from connector.photo.jpeg import parse_jpeg
 from connector.photo.png import take_apart_png
 from connector.photo.recipe import crop_box
-from connector.photo.room import Room
+from connector.photo.room import MemoryBudget
 from tests.hostile_pictures import HEADING, ROOT, tried
 from tests.lab.hostile import BOMBS, CHANGES, Change, changed, seeds
 
@@ -102,8 +102,8 @@ def not_plain(sent_bytes: bytes, size: tuple[int, int]) -> list[str]:
             "neither RGB nor grey": image.mode not in ("RGB", "L"),
             "another size": image.size != size,
             "over 4 MB": len(sent_bytes) > 4_000_000,
-            "metadata": take_apart(sent_bytes).clean_bytes != sent_bytes or "icc_profile" in image.info,
-            "unusual coding": not take_apart(sent_bytes).plain,
+            "metadata": parse_jpeg(sent_bytes).clean_bytes != sent_bytes or "icc_profile" in image.info,
+            "unusual coding": not parse_jpeg(sent_bytes).plain,
             "changes when prepared again": prepare(sent_bytes, Recipe()).sent_bytes != sent_bytes,
         }
     return [problem for problem, is_so in checks.items() if is_so]
@@ -164,7 +164,7 @@ def test_bombs_in_four_threads_take_no_more_memory_than_one_by_one(tmp_path: Pat
 
 
 def test_whoever_wants_all_the_room_waits_for_the_others_and_gives_all_back() -> None:
-    room, order = Room(100), list[str]()
+    room, order = MemoryBudget(100), list[str]()
 
     def take(name: str, amount: int, inside: threading.Event, leave: threading.Event) -> None:
         with room.hold(amount):
@@ -214,7 +214,7 @@ def test_changed_bytes_become_a_plain_jpeg_or_a_reason(seed: int, changes: list[
     with Image.open(io.BytesIO(prepared.sent_bytes)) as image:
         image.load()
         assert (image.format, image.size) == ("JPEG", size)
-    assert take_apart(prepared.sent_bytes).clean_bytes == prepared.sent_bytes
+    assert parse_jpeg(prepared.sent_bytes).clean_bytes == prepared.sent_bytes
     assert read_print(prepared.sent_bytes).distance(prepared.sent) <= 40
 
 

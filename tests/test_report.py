@@ -27,7 +27,7 @@ from connector.report import (
     write_report,
 )
 from connector.report.advice import GROUPS
-from connector.report.story import plain, short_name
+from connector.report.story import one_line_safe, short_name
 from tests.report_stories import a_run, an_outcome, awkward_outcomes
 
 
@@ -136,7 +136,7 @@ def test_people_are_called_by_the_name_in_their_dn(person, name):
 
 
 def test_text_for_a_terminal_carries_no_escape_sequence_and_no_line_break():
-    assert plain("a\r\nb\tc\x1b[31m\u202ed\udc80") == "a b c\ufffd[31m\ufffdd\ufffd"
+    assert one_line_safe("a\r\nb\tc\x1b[31m\u202ed\udc80") == "a b c\ufffd[31m\ufffdd\ufffd"
 
 
 # text
@@ -161,7 +161,7 @@ def test_text_names_everybody_and_counts_everything():
     report = a_run()
     text = told(report, "text")
     for outcome in report.outcomes():
-        assert plain(short_name(outcome.person)) in text
+        assert one_line_safe(short_name(outcome.person)) in text
     assert re.search(r"^  People +2,002$", text, re.MULTILINE)
     assert re.search(r"^  verified +297$", text, re.MULTILINE), "a total unknown here keeps its name"
     assert "Run 12 (sync, full), started 2026-11-24 02:00 UTC, took 4 min 12 s." in text

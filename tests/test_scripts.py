@@ -20,7 +20,7 @@ from tree_sitter import Language, Node, Parser
 from connector.cli import commands
 from connector.cloud.token_words import WORDS
 from connector.config import Settings
-from connector.sources.trouble import of_bind
+from connector.sources.trouble import from_bind
 from tests.lab.directory import Directory
 
 ROOT = Path(__file__).parent.parent
@@ -171,7 +171,7 @@ def test_every_token_error_stands_in_the_page_with_its_cure() -> None:
 @pytest.mark.parametrize(("data", "meaning", "fix"), re.findall(r"^\| `(\w{3})` \| (.+) \| (.+) \|$", OPERATIONS, re.M))
 def test_a_refused_sign_in_is_told_as_in_the_page(data: str, meaning: str, fix: str) -> None:
     text = f"80090308: LdapErr: DSID-0C090447, comment: AcceptSecurityContext error, data {data}, v4563"
-    told = of_bind("dc1.contoso.com", {"result": 49, "message": text})
+    told = from_bind("dc1.contoso.com", {"result": 49, "message": text})
     assert meaning in told.message
     assert told.fix == fix
 

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 import connector
 from connector.config import Settings
 from connector.errors import PersonError
-from connector.model import Account, Person, Traffic
+from connector.model import Account, Person, RequestCounters
 from connector.sources.directory import LdapSource
 from connector.targets.sharepoint_names import checked_stem, thumb_name
 from connector.terminal import log_to_file
@@ -194,7 +194,7 @@ def find(directory: Directory, domain: DomainController) -> Iterator[Callable[[s
         directory.add_person(ou, f"awkward {number}", sAMAccountName=f"awkward{number}", mail=mail)
     usual: dict[str, Any] = {"ldap_uri": (domain.uri,), "ldap_ca_file": domain.ca_file, "ldap_base_dn": (ou,)}
     login = {"ldap_user": domain.reader, "ldap_password": SecretStr(domain.reader_password)}
-    source = LdapSource(Settings(**usual, **login), Traffic())
+    source = LdapSource(Settings(**usual, **login), RequestCounters())
     yield lambda name: [read.person for read in source.find(name)]
     source.close()
     directory.delete(ou)

@@ -18,7 +18,7 @@ from connector.cloud.sharepoint import open_sharepoint
 from connector.errors import PersonError, Unreachable
 from connector.ledger.names import shared_names
 from connector.ledger.store import open_ledger, transaction
-from connector.model import Account, CloudPhoto, CloudTag, Reason, Traffic
+from connector.model import Account, CloudPhoto, CloudTag, Reason, RequestCounters
 from connector.photo import thumbnails
 from connector.targets.dry_run import DryRun
 from connector.targets.sharepoint import BEGINNING, SharePointTarget
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
 @pytest.fixture
 def opened(lab: SharePointLab) -> Iterator[Cloud]:
-    with open_cloud(settings_of(lab), Traffic()) as held:
+    with open_cloud(settings_of(lab), RequestCounters()) as held:
         yield held
 
 
@@ -48,7 +48,7 @@ def target(lab: SharePointLab, opened: Cloud) -> SharePointTarget:
 
 def target_of(lab: SharePointLab, opened: Cloud, *, taken: frozenset[str] = frozenset()) -> SharePointTarget:
     return SharePointTarget(
-        open_sharepoint(settings_of(lab), Traffic(), opened),
+        open_sharepoint(settings_of(lab), RequestCounters(), opened),
         folder=FOLDER,
         thumbnails=lambda content_bytes: thumbnails(content_bytes, WIDTHS),
         taken=taken,
@@ -218,7 +218,7 @@ def test_a_missing_folder_ends_the_run_and_names_the_setting(
 def test_a_token_from_a_secret_is_refused_with_the_reason(lab: SharePointLab) -> None:
     secret = {"AZURE_CLIENT_CERTIFICATE_PATH": "", "AZURE_CLIENT_SECRET": lab.cloud.client_secret, "TARGETS": "graph"}
     ada = person(lab)
-    with open_cloud(settings_of(lab, **secret), Traffic()) as cloud, pytest.raises(Unreachable) as caught:
+    with open_cloud(settings_of(lab, **secret), RequestCounters()) as cloud, pytest.raises(Unreachable) as caught:
         target_of(lab, cloud).tags([ada])
     assert "Unsupported app only token" in caught.value.message
     assert "certificate" in caught.value.fix
@@ -616,6 +616,6 @@ def test_one_persons_refusal_is_that_persons_and_the_folder_is_asked_for_once(
     told = site.sync()
 
     assert (told.code, told.totals["created"], told.totals["failed"]) == (3, 3, 1)
-    assert told.of("bob@contoso.test")[1] == ("access-denied" if status in (401, 403) else "cloud-error")
+    assert told.of("bob@contoso.test") == ("fail", "access-denied" if status in (401, 403) else "cloud-error")
     asked = [one for one in lab.asked if one.method == "GET" and "GetFolderByServerRelativePath" in one.path]
     assert len(asked) <= 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from connector.cloud.open import open_cloud
-from connector.model import Account, Traffic
+from connector.model import Account, RequestCounters
 from connector.photo import read_print, thumbnails
 from tests.cloud_stories import plain_surroundings  # noqa: F401  # a fixture
 from tests.intranet import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows
@@ -303,7 +303,7 @@ def test_a_picture_with_an_archive_hidden_in_it_is_kept_as_a_picture(lab: ShareP
     ada = person(lab)
     hang(lab, ada.upn, face("own ada", 200) + hidden.getvalue())
     before = lab.farm.profile(ada.upn)["PictureURL"]
-    with open_cloud(settings_of(lab), Traffic()) as cloud:
+    with open_cloud(settings_of(lab), RequestCounters()) as cloud:
         target = target_of(lab, cloud)
         found = target.photos([ada])[ada.id]
         target.put(ada, face("ada", 300))
@@ -314,7 +314,7 @@ def test_a_picture_with_an_archive_hidden_in_it_is_kept_as_a_picture(lab: ShareP
 
 def test_what_was_kept_as_a_picture_alone_is_put_back_as_thumbnails(lab: SharePointLab) -> None:
     ada: Account = person(lab)
-    with open_cloud(settings_of(lab), Traffic()) as cloud:
+    with open_cloud(settings_of(lab), RequestCounters()) as cloud:
         target_of(lab, cloud).put_back(ada, face("own ada", 300))
     assert read_print(lab.farm.files[path_of(ada.upn, "L")]).shows_same(read_print(face("own ada", 300)))
     assert lab.farm.profile(ada.upn)["PictureURL"].endswith("_MThumb.jpg")

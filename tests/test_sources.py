@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.sources import Cookie, Mode, PersonRead
 from connector.sources.pages import FIRST_PAGE, GROWTH, MOST, PAGE_BYTES
 from connector.sources.reading import LOOKUP
@@ -47,7 +47,7 @@ def crowd() -> Iterator[House]:
 
 
 def test_everybody_enabled_is_read_once_and_the_disabled_are_named(crowd: House) -> None:
-    traffic = Traffic()
+    traffic = RequestCounters()
     all_told = told(crowd.source(traffic))
     assert (all_told.mode, all_told.times_read, len(all_told.read)) == (Mode.FULL, 900, 900)
     assert list(all_told.gone.values()) == [PersonState.DISABLED] * 100
@@ -318,7 +318,7 @@ def test_with_a_small_group_only_its_members_photos_are_moved(crowd: House) -> N
     group = crowd.tree.add(f"CN=Pilot,{ROOT}", objectClass=["group"], objectCategory="group", sAMAccountType=[])
     for number in range(60, 130):
         crowd.tree.change(crowd.tree.nth(number).guid, memberOf=group.dn)
-    traffic = Traffic()
+    traffic = RequestCounters()
     members = told(crowd.source(traffic, ldap_group=group.dn))
     assert len(members.read) == 63
     assert len(members.gone) == 7
@@ -357,7 +357,7 @@ def test_more_nested_groups_than_one_answer_holds_are_read_in_pages(house: House
 
 def test_a_quiet_night_is_one_search_and_no_entry(crowd: House) -> None:
     start = told(crowd.source())
-    traffic = Traffic()
+    traffic = RequestCounters()
     quiet = told(crowd.source(traffic, ldap_base_dn=(PEOPLE,)), start.cookie)
     assert (quiet.mode, quiet.read, quiet.gone, quiet.notice) == (Mode.CHANGES, {}, {}, "")
     assert traffic.counts()["ldap_entries"] == 0
@@ -369,7 +369,7 @@ def test_changes_cost_two_entries_a_person(crowd: House, changed: int) -> None:
     start = told(crowd.source())
     for number in range(0, changed):
         crowd.tree.change(crowd.tree.nth(number).guid, jpegPhoto=b"new %d" % number)
-    traffic = Traffic()
+    traffic = RequestCounters()
     night = told(crowd.source(traffic), start.cookie)
     assert len(night.read) + len(night.gone) == changed
     assert traffic.counts()["ldap_entries"] <= 2 * changed + 5

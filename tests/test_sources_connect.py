@@ -21,13 +21,13 @@ import pytest
 from pydantic import SecretStr
 
 from connector.errors import SettingsError, Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.sources import Cookie, Mode
 from connector.sources.connect import can_seal
 from connector.sources.directory import LdapSource
 from connector.sources.discover import Service, controllers, ordered
-from connector.sources.endpoints import Endpoint, Line, endpoints
-from connector.sources.trouble import Dropped, Refused, of_exception
+from connector.sources.endpoints import Endpoint, Security, endpoints
+from connector.sources.trouble import ConnectionLost, SignInRefused, from_exception
 from tests.lab.ldapserver import LdapServer, server_context
 from tests.lab.ldapserver_house import House, authority, told
 from tests.lab.ldapserver_tree import Tree
@@ -71,7 +71,7 @@ def refusal(house: House, **changes: Any) -> Unreachable:
 def test_each_refused_sign_in_is_told_in_words_with_its_fix(house: House, data: str, meaning: str, fix: str) -> None:
     house.knobs.refuse_bind = logon_refusal(data)
     failure = refusal(house)
-    assert isinstance(failure, Refused)
+    assert isinstance(failure, SignInRefused)
     assert meaning in failure.message
     assert fix in failure.fix
     assert f"data {data}" in failure.message
@@ -110,7 +110,7 @@ def test_a_wrong_password_is_tried_on_one_server_only(house: House) -> None:
     with House() as other:
         uris = (house.server.uri, other.server.uri)
         failure = refusal(house, ldap_uri=uris, ldap_password=SecretStr("wrong"))
-        assert isinstance(failure, Refused)
+        assert isinstance(failure, SignInRefused)
         assert (house.server.binds, other.server.binds) == ([READER], [])
 
 
@@ -236,7 +236,7 @@ def tls_failure(house: House, context: ssl.SSLContext, **changes: Any) -> Unreac
 def test_an_expired_certificate_is_refused(house: House) -> None:
     failure = tls_failure(house, server_context(authority().expired("localhost")))
     assert "certificate has expired" in failure.message
-    assert isinstance(failure, Dropped)
+    assert isinstance(failure, ConnectionLost)
 
 
 def test_a_certificate_for_another_host_is_refused(house: House) -> None:
@@ -292,7 +292,7 @@ def test_start_tls_verifies_too(house: House, tmp_path: Path) -> None:
 def test_ldaps_towards_a_server_that_speaks_none_is_told(house: House) -> None:
     with House(plain=True) as plain:
         failure = refusal(house, ldap_uri=(plain.server.uri.replace("ldap:", "ldaps:"),))
-    assert isinstance(failure, Dropped)
+    assert isinstance(failure, ConnectionLost)
 
 
 # Kerberos
@@ -322,7 +322,7 @@ class GSSError(Exception):
     ],
 )
 def test_kerberos_errors_are_told_in_words(text: str, words: str, fix: str) -> None:
-    failure = of_exception("dc1.contoso.test", "signing in", GSSError(text))
+    failure = from_exception("dc1.contoso.test", "signing in", GSSError(text))
     assert words in failure.message
     assert fix in failure.fix
 
@@ -430,9 +430,9 @@ def test_controllers_are_asked_over_ldaps_or_start_tls_and_each_domain_at_its_ow
     emea = "_ldap._tcp.dc._msdcs.emea.contoso.test"
     with name_server({DC: [(0, 1, 389, "dc1.contoso.test.")], emea: [(0, 1, 389, "dc9.emea.contoso.test.")]}):
         by_dns = house.settings(ldap_uri=(), ldap_domain="contoso.test")
-        assert endpoints(by_dns) == [Endpoint("dc1.contoso.test", 636, Line.LDAPS)]
+        assert endpoints(by_dns) == [Endpoint("dc1.contoso.test", 636, Security.LDAPS)]
         upgraded = house.settings(ldap_uri=(), ldap_domain="contoso.test", ldap_start_tls=True)
-        assert endpoints(upgraded) == [Endpoint("dc1.contoso.test", 389, Line.START_TLS)]
+        assert endpoints(upgraded) == [Endpoint("dc1.contoso.test", 389, Security.START_TLS)]
         assert [end.host for end in endpoints(by_dns, "DC=emea,DC=contoso,DC=test")] == ["dc9.emea.contoso.test"]
 
 
@@ -448,13 +448,13 @@ def test_uris_keep_their_order_ports_and_protection(house: House) -> None:
     uris = ("ldaps://DC1.contoso.test", "ldap://dc2.contoso.test:10389", "ldaps://[::1]:10636")
     found = endpoints(house.settings(ldap_uri=uris))
     assert found == [
-        Endpoint("dc1.contoso.test", 636, Line.LDAPS),
-        Endpoint("dc2.contoso.test", 10389, Line.PLAIN),
-        Endpoint("::1", 10636, Line.LDAPS),
+        Endpoint("dc1.contoso.test", 636, Security.LDAPS),
+        Endpoint("dc2.contoso.test", 10389, Security.PLAIN),
+        Endpoint("::1", 10636, Security.LDAPS),
     ]
     assert [endpoint.name for endpoint in found] == ["dc1.contoso.test", "dc2.contoso.test:10389", "::1:10636"]
 
 
 def test_nothing_is_contacted_before_a_source_is_used(house: House) -> None:
-    LdapSource(house.settings(), Traffic()).close()
+    LdapSource(house.settings(), RequestCounters()).close()
     assert house.server.asked == []

@@ -14,7 +14,7 @@ from ldap3 import MODIFY_DELETE, MODIFY_REPLACE
 from pydantic import SecretStr
 
 from connector.config import Settings
-from connector.model import MatchRule, Traffic
+from connector.model import MatchRule, RequestCounters
 from connector.sources import PersonRead, Source
 from connector.sources.directory import LdapSource
 from connector.sources.folder import FolderSource
@@ -77,7 +77,7 @@ class SambaWorld:
         self._people: dict[str, Entry] = {}
 
     def source(self) -> Source:
-        self.sources.append(LdapSource(Settings(**self.settings), Traffic()))
+        self.sources.append(LdapSource(Settings(**self.settings), RequestCounters()))
         return self.sources[-1]
 
     def add(self, name: str, photo: bytes | None = None) -> str:
@@ -117,7 +117,7 @@ class OpenLdapWorld:
             **{"ldap_uri": (self.server.uri,), "ldap_ca_file": self.server.ca_file, "ldap_base_dn": (self.ou,)},
             **{"ldap_user": MANAGER, "ldap_password": SecretStr(self.server.password)},
         }
-        self.sources.append(LdapSource(Settings(**settings), Traffic()))
+        self.sources.append(LdapSource(Settings(**settings), RequestCounters()))
         return self.sources[-1]
 
     def add(self, name: str, photo: bytes | None = None) -> str:

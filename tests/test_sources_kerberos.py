@@ -18,10 +18,10 @@ import pytest
 
 from connector.config import Settings
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.sources.connect import can_seal
 from connector.sources.directory import LdapSource
-from connector.sources.sealing import SealedLine
+from connector.sources.sealing import SealedSocket
 from tests.lab.directory import Directory
 from tests.lab.ldapserver_house import told
 from tests.lab.samba import DomainController
@@ -65,7 +65,7 @@ def opened(domain: DomainController, ou: str, tmp_path: Path, monkeypatch: pytes
             **{"ldap_uri": (domain.plain_uri,), "ldap_auth": "kerberos", "ldap_base_dn": (ou,)},
             "ldap_ca_file": domain.ca_file,
         }
-        sources.append(LdapSource(Settings(**(usual | changes)), Traffic(), patience=20))
+        sources.append(LdapSource(Settings(**(usual | changes)), RequestCounters(), patience=20))
         return sources[-1]
 
     yield open_one
@@ -104,7 +104,7 @@ def test_nothing_readable_goes_over_a_sealed_line(opened: Open, directory: Direc
     source = opened()
     told(source)
     (on,) = source._passes.values()
-    assert isinstance(on.session._connection.socket.line, SealedLine)
+    assert isinstance(on.session._connection.socket.line, SealedSocket)
     assert on.session._connection.session_security is None
 
 
@@ -141,10 +141,10 @@ def backwards(content_bytes: bytes) -> bytes:
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[SealedLine, socket.socket]]:
+def ends() -> Iterator[tuple[SealedSocket, socket.socket]]:
     ours, theirs = socket.socketpair()
     ours.settimeout(5)
-    yield SealedLine(ours, backwards, backwards, 10), theirs
+    yield SealedSocket(ours, backwards, backwards, 10), theirs
     ours.close()
     theirs.close()
 
@@ -153,13 +153,13 @@ def packet(plain: bytes) -> bytes:
     return len(plain).to_bytes(4, "big") + backwards(plain)
 
 
-def test_packets_that_arrive_together_are_all_read(ends: tuple[SealedLine, socket.socket]) -> None:
+def test_packets_that_arrive_together_are_all_read(ends: tuple[SealedSocket, socket.socket]) -> None:
     line, peer = ends
     peer.sendall(packet(b"first") + packet(b"second") + packet(b"third"))
     assert [line.recv(100), line.recv(100), line.recv(100)] == [b"first", b"second", b"third"]
 
 
-def test_a_packet_in_pieces_is_read_whole_and_given_in_the_size_asked(ends: tuple[SealedLine, socket.socket]) -> None:
+def test_a_packet_in_pieces_is_read_whole_and_given_in_the_size_asked(ends: tuple[SealedSocket, socket.socket]) -> None:
     line, peer = ends
     whole = packet(b"0123456789")
     for place in range(len(whole)):
@@ -168,34 +168,34 @@ def test_a_packet_in_pieces_is_read_whole_and_given_in_the_size_asked(ends: tupl
 
 
 @pytest.mark.parametrize("kept", [0, 2, 4, 6])
-def test_a_hang_up_anywhere_is_the_end(ends: tuple[SealedLine, socket.socket], kept: int) -> None:
+def test_a_hang_up_anywhere_is_the_end(ends: tuple[SealedSocket, socket.socket], kept: int) -> None:
     line, peer = ends
     peer.sendall(packet(b"first")[:kept])
     peer.close()
     assert line.recv(100) == b""
 
 
-def test_what_is_sent_is_wrapped_in_packets_the_server_can_hold(ends: tuple[SealedLine, socket.socket]) -> None:
+def test_what_is_sent_is_wrapped_in_packets_the_server_can_hold(ends: tuple[SealedSocket, socket.socket]) -> None:
     line, peer = ends
     line.sendall(b"0123456789abcde")
     assert peer.recv(100) == packet(b"0123456789") + packet(b"abcde")
 
 
-def test_a_length_that_no_directory_sends_is_refused(ends: tuple[SealedLine, socket.socket]) -> None:
+def test_a_length_that_no_directory_sends_is_refused(ends: tuple[SealedSocket, socket.socket]) -> None:
     line, peer = ends
     peer.sendall(b"HTTP/1.1 400")
     with pytest.raises(OSError, match="no sealed packet"):
         line.recv(100)
 
 
-def test_silence_is_not_waited_for_for_ever(ends: tuple[SealedLine, socket.socket]) -> None:
+def test_silence_is_not_waited_for_for_ever(ends: tuple[SealedSocket, socket.socket]) -> None:
     line, _ = ends
     line.settimeout(0.05)
     with pytest.raises(TimeoutError):
         line.recv(100)
 
 
-def test_a_line_that_is_shut_down_and_closed_is_gone(ends: tuple[SealedLine, socket.socket]) -> None:
+def test_a_line_that_is_shut_down_and_closed_is_gone(ends: tuple[SealedSocket, socket.socket]) -> None:
     line, peer = ends
     line.shutdown(socket.SHUT_RDWR)
     line.close()

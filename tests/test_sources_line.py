@@ -16,7 +16,7 @@ from connector.errors import Unreachable
 from connector.network import connect
 from connector.network.tcp import in_turns
 from connector.sources.line import MOST_MESSAGE_BYTES, SizedLine, TimedLine
-from connector.sources.trouble import Refused
+from connector.sources.trouble import SignInRefused
 from tests.lab.ldapserver_house import House, told
 from tests.lab.ldapserver_world import PASSWORD, READER, logon_refusal
 
@@ -66,7 +66,7 @@ def test_a_refusal_that_is_not_the_passwords_is_told_so_with_its_code(house: Hou
     house.knobs.refuse_bind = logon_refusal(data)
     with pytest.raises(Unreachable) as caught:
         house.source().contexts()
-    assert not isinstance(caught.value, Refused)
+    assert not isinstance(caught.value, SignInRefused)
     assert "password is wrong" not in caught.value.message
     assert f"data {data}" in caught.value.message
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from connector.config import Settings
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.sources import Mode
 from connector.sources.directory import LdapSource
 from tests.lab.graph import Emulator
@@ -62,7 +62,7 @@ def opened(server: OpenLdap) -> Iterator[Open]:
             **{"ldap_uri": (server.uri,), "ldap_ca_file": server.ca_file},
             **{"ldap_user": MANAGER, "ldap_password": SecretStr(server.password)},
         }
-        sources.append(LdapSource(Settings(**(usual | changes)), Traffic()))
+        sources.append(LdapSource(Settings(**(usual | changes)), RequestCounters()))
         return sources[-1]
 
     yield open_one

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from connector.config import Settings
 from connector.errors import Unreachable
-from connector.model import PersonState, Traffic
+from connector.model import PersonState, RequestCounters
 from connector.sources import Cookie, Mode
 from connector.sources.directory import LdapSource
 from tests.lab.directory import Directory, Record, Value
@@ -31,12 +31,12 @@ def opened(domain: DomainController, ou: str) -> Iterator[Open]:
     """Open sources over this test's OU, read by the least-privilege account."""
     sources: list[LdapSource] = []
 
-    def open_one(traffic: Traffic | None = None, **changes: Any) -> LdapSource:
+    def open_one(traffic: RequestCounters | None = None, **changes: Any) -> LdapSource:
         usual: dict[str, Any] = {
             **{"ldap_uri": (domain.uri,), "ldap_ca_file": domain.ca_file, "ldap_base_dn": (ou,)},
             **{"ldap_user": domain.reader, "ldap_password": SecretStr(domain.reader_password)},
         }
-        sources.append(LdapSource(Settings(**(usual | changes)), traffic or Traffic()))
+        sources.append(LdapSource(Settings(**(usual | changes)), traffic or RequestCounters()))
         return sources[-1]
 
     yield open_one
@@ -77,7 +77,7 @@ def test_another_client_reads_the_same_photos_of_the_same_people(
     opened: Open, directory: Directory, domain: DomainController, ou: str
 ) -> None:
     directory.load(_records(ou, 620))
-    traffic = Traffic()
+    traffic = RequestCounters()
     everybody = told(opened(traffic))
     assert len(everybody.read) == 620
     assert by_us(everybody) == by_ldapsearch(domain, ou)
@@ -139,7 +139,7 @@ def test_a_night_of_changes_as_the_least_privileged_account_sees_it(
     directory.set_photo(people["clear"].dn)
     directory.disable(people["off"].dn)
     directory.move(people["away"].dn, elsewhere)
-    traffic = Traffic()
+    traffic = RequestCounters()
     night = told(opened(traffic, **mine), start.cookie)
     assert night.mode is Mode.CHANGES
     assert night.photos(people["set"].guid) == [("jpegPhoto", b"new")]
@@ -148,7 +148,7 @@ def test_a_night_of_changes_as_the_least_privileged_account_sees_it(
     assert set(night.read) == {people["set"].guid, people["clear"].guid}
     assert night.gone == {people["off"].guid: PersonState.DISABLED, people["away"].guid: PersonState.OUT_OF_SCOPE}
     assert traffic.counts()["ldap_entries"] <= 2 * 4 + 5
-    quiet = Traffic()
+    quiet = RequestCounters()
     assert told(opened(quiet, **mine), night.cookie).read == {}
     assert quiet.counts()["ldap_entries"] == 0
 
@@ -208,7 +208,7 @@ def test_who_is_there_is_told_by_id_without_photos(opened: Open, directory: Dire
     people = [directory.add_person(ou, name, jpegPhoto=b"x") for name in ("stays", "goes", "off")]
     directory.delete(people[1].dn)
     directory.disable(people[2].dn)
-    traffic = Traffic()
+    traffic = RequestCounters()
     source = opened(traffic)
     (context,) = source.contexts()
     assert list(source.present(context, [person.guid for person in people])) == [people[0].guid]

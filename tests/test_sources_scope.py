@@ -17,13 +17,13 @@ from ldap3.utils.dn import parse_dn as parsed_by_ldap3
 from connector.config import Settings
 from connector.config.dn import parse_dn, spell_dn
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.sources import names
 from connector.sources.directory import LdapSource
 from connector.sources.entries import Reader, is_disabled, person_id
 from connector.sources.filters import compiled
 from connector.sources.open import open_source
-from connector.sources.scope import Scope, context_of, filter_attributes, filter_can_be_followed, named
+from connector.sources.scope import Scope, context_of, filter_attributes, filter_by_name, filter_can_be_followed
 from connector.sources.session import Kind, RawEntry
 
 GUID = uuid.UUID("f7cc07d7-7c15-447d-876d-c01b0e5a9e38")
@@ -131,9 +131,9 @@ def test_a_context_has_its_dns_domain_and_the_reverse() -> None:
 
 def test_contexts_are_known_without_a_connection_where_settings_name_them() -> None:
     bases = ("OU=A,DC=emea,DC=contoso,DC=com", "OU=B,DC=emea,DC=contoso,DC=com", "OU=C,DC=contoso,DC=com")
-    source = LdapSource(settings(ldap_base_dn=bases), Traffic())
+    source = LdapSource(settings(ldap_base_dn=bases), RequestCounters())
     assert source.contexts() == ("DC=emea,DC=contoso,DC=com", CONTEXT)
-    by_domain = LdapSource(settings(ldap_uri=(), ldap_domain="Contoso.com"), Traffic())
+    by_domain = LdapSource(settings(ldap_uri=(), ldap_domain="Contoso.com"), RequestCounters())
     assert by_domain.contexts() == (CONTEXT,)
 
 
@@ -162,7 +162,7 @@ def test_another_directory_is_asked_for_inet_org_people() -> None:
 
 
 def test_names_are_escaped_in_filters() -> None:
-    assert "(mail=a\\2a\\28b\\29\\5c)" in named("a*(b)\\")
+    assert "(mail=a\\2a\\28b\\29\\5c)" in filter_by_name("a*(b)\\")
 
 
 @pytest.mark.parametrize(
@@ -278,20 +278,20 @@ SHAPING = {
 @pytest.mark.parametrize("name", SHAPING)
 def test_every_setting_that_shapes_a_reading_changes_its_shape(name: str) -> None:
     def shape(**changes: Any) -> str:
-        return LdapSource(settings(**changes), Traffic()).shape()
+        return LdapSource(settings(**changes), RequestCounters()).shape()
 
     assert shape(**{name: SHAPING[name]}) != shape()
     assert shape(ldap_uri=("ldaps://dc2.contoso.com",), ldap_user="other") == shape()
 
 
 def test_the_shape_holds_no_setting_in_clear() -> None:
-    shape = LdapSource(settings(ldap_filter="(l=Bonn)"), Traffic()).shape()
+    shape = LdapSource(settings(ldap_filter="(l=Bonn)"), RequestCounters()).shape()
     assert "Bonn" not in json.dumps(shape)
     assert len(shape) == 64
 
 
 def test_the_source_is_a_directory_unless_settings_say_otherwise() -> None:
-    assert isinstance(open_source(settings(), Traffic()), LdapSource)
+    assert isinstance(open_source(settings(), RequestCounters()), LdapSource)
 
 
 @pytest.mark.parametrize("guid", [bytes(range(16)), b"\\5c\\41" + b"()*\\" + b"\xff" * 6, b"\\" * 16, bytes(16)])
@@ -303,7 +303,7 @@ def test_any_id_reaches_the_wire_as_its_bytes(guid: bytes) -> None:
 
 @given(st.text(min_size=1).filter(lambda text: text.strip() == text and "\x00" not in text))
 def test_any_name_reaches_the_wire_as_it_was_typed(name: str) -> None:
-    sent = compiled(named(name))["or"]
+    sent = compiled(filter_by_name(name))["or"]
     assert {bytes(term["equalityMatch"]["assertionValue"]) for term in sent} == {name.encode("utf-8", "surrogatepass")}
 
 

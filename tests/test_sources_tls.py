@@ -25,7 +25,7 @@ from pydantic import SecretStr
 
 from connector.config import Settings
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.network import tls_failure
 from connector.sources.directory import LdapSource
 from connector.sources.endpoints import endpoints
@@ -201,7 +201,7 @@ def test_each_trouble_is_told_by_its_own_cause_in_night_and_check(
     with served(story(tmp_path)) as uri:
         settings = Settings(ldap_uri=(uri,), ldap_ca_file=bundle, ldap_user="a@b.c", ldap_password=SecretStr("unused"))
         with pytest.raises(Unreachable) as night:
-            LdapSource(settings, Traffic()).contexts()
+            LdapSource(settings, RequestCounters()).contexts()
         with pytest.raises(Unreachable) as check:
             presented(settings, endpoints(settings)[0])
     assert night.value.message == check.value.message

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connector.errors import ExitCode
-from connector.systemlog import EVENTS, render_events_md, tell_system
+from connector.systemlog import EVENTS, render_events_md, write_system_log
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the journal is Linux's; see docs/verified.md")
 
@@ -32,7 +32,7 @@ def fields(listening: socket.socket) -> dict[str, str]:
 
 @pytest.mark.parametrize("code", list(ExitCode))
 def test_each_exit_code_has_its_event_and_priority(code: ExitCode, journal: socket.socket, tmp_path: Path) -> None:
-    assert tell_system(code, "It ended.", run=7, journal=tmp_path / "journal") == ""
+    assert write_system_log(code, "It ended.", run=7, journal=tmp_path / "journal") == ""
 
     entry = fields(journal)
     assert entry["PHOTO_CONNECTOR_EXIT_CODE"] == str(int(code))
@@ -42,7 +42,7 @@ def test_each_exit_code_has_its_event_and_priority(code: ExitCode, journal: sock
 
 
 def test_a_name_with_a_line_break_cannot_forge_a_field(journal: socket.socket, tmp_path: Path) -> None:
-    tell_system(5, "Anna\nPRIORITY=0\nfailed", journal=tmp_path / "journal")
+    write_system_log(5, "Anna\nPRIORITY=0\nfailed", journal=tmp_path / "journal")
 
     entry = fields(journal)
     assert entry["MESSAGE"] == "Anna PRIORITY=0 failed"
@@ -50,13 +50,13 @@ def test_a_name_with_a_line_break_cannot_forge_a_field(journal: socket.socket, t
 
 
 def test_without_a_journal_nothing_is_said(tmp_path: Path) -> None:
-    assert tell_system(0, "It ended.", journal=tmp_path / "none") == ""
+    assert write_system_log(0, "It ended.", journal=tmp_path / "none") == ""
 
 
 def test_a_journal_that_does_not_listen_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("no socket")
 
-    assert "could not be told" in tell_system(0, "It ended.", journal=tmp_path / "journal")
+    assert "could not be told" in write_system_log(0, "It ended.", journal=tmp_path / "journal")
 
 
 def test_every_exit_code_stands_in_the_table() -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from connector.cloud.in_a_row import IN_A_ROW
 from connector.cloud.open import Cloud, open_cloud
 from connector.errors import PersonError, Unreachable
-from connector.model import Account, CloudPhoto, CloudTag, Reason, Traffic
+from connector.model import Account, CloudPhoto, CloudTag, Reason, RequestCounters
 from connector.targets.dry_run import DryRun
 from connector.targets.graph import GraphTarget
 from tests.cloud_stories import (  # noqa: F401  # a fixture
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
 @pytest.fixture
 def opened(cloud: Emulator) -> Iterator[Cloud]:
-    with open_cloud(settings_for(cloud), Traffic()) as held:
+    with open_cloud(settings_for(cloud), RequestCounters()) as held:
         yield held
 
 
@@ -254,7 +254,7 @@ def test_a_photo_without_a_tag_is_one_persons_failure(cloud: Emulator, tmp_path:
     items = [{"id": "0", "status": 200, "body": body}]
     with (
         Scripted(lambda *_: as_json({"responses": items})) as server,
-        open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened,
+        open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened,
     ):
         error = GraphTarget(opened.transport).tags([Account(id="1")])["1"]
     assert isinstance(error, PersonError)
@@ -265,7 +265,7 @@ def test_bytes_that_are_none_are_one_persons_failure(cloud: Emulator, tmp_path: 
     items = [{"id": "0", "status": 200, "body": "not base64 at all!"}]
     with (
         Scripted(lambda *_: as_json({"responses": items})) as server,
-        open_cloud(server.settings(cloud, tmp_path), Traffic()) as opened,
+        open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened,
     ):
         error = GraphTarget(opened.transport).photos([Account(id="1")])["1"]
     assert isinstance(error, PersonError)

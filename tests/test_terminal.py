@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from connector.errors import ConnectorError
-from connector.hangup import Line
+from connector.hangup import BrokenPipeWriter
 from connector.model import Action, Reason
 from connector.report import write_screen
 from connector.terminal import left
@@ -257,7 +257,7 @@ class Broken(io.RawIOBase):
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.EINVAL], ids=["POSIX", "Windows"])
 def test_a_line_that_broke_takes_everything_and_tries_no_more(number: int) -> None:
     way = Broken(number)
-    out = io.TextIOWrapper(io.BufferedWriter(Line(way)), encoding="utf-8")
+    out = io.TextIOWrapper(io.BufferedWriter(BrokenPipeWriter(way)), encoding="utf-8")
 
     for _ in range(3):
         out.write("word " * 10_000)
@@ -268,7 +268,7 @@ def test_a_line_that_broke_takes_everything_and_tries_no_more(number: int) -> No
 
 def test_another_trouble_is_told_once() -> None:
     way = Broken(errno.ENOSPC)
-    out = io.TextIOWrapper(io.BufferedWriter(Line(way)), encoding="utf-8")
+    out = io.TextIOWrapper(io.BufferedWriter(BrokenPipeWriter(way)), encoding="utf-8")
 
     out.write("a word")
     with pytest.raises(ConnectorError, match="could not be written"):

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.cloud.answer import Answer, read_refusal
-from connector.desk import say
+from connector.cloud.answer import Response, read_refusal
+from connector.desk import echo_error
 from connector.doctor.finding import Finding, Status
 from connector.doctor.page import write_line
 from connector.model import Action, Reason, foreign, safe
@@ -69,7 +69,7 @@ def test_a_long_text_is_cut() -> None:
 
 
 def test_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    say(HOSTILE)
+    echo_error(HOSTILE)
 
     told = capsys.readouterr().err
     assert NEVER.search(told) is None
@@ -128,14 +128,14 @@ def test_what_graph_calls_its_error_is_short_and_clean_wherever_it_is_told(offic
 def test_the_code_and_the_request_id_are_bounded_where_they_come_in() -> None:
     body = json.dumps({"error": {"code": "c" * 4_000_000, "message": HOSTILE}}).encode()
 
-    refusal = read_refusal(Answer(400, {"request-id": "r" * 9_000}, body))
+    refusal = read_refusal(Response(400, {"request-id": "r" * 9_000}, body))
 
     assert (len(refusal.code), len(refusal.request_id)) == (100, 100)
     assert NEVER.search(str(refusal)) is None
 
 
 def test_what_a_directory_says_is_short_and_clean() -> None:
-    told = str(trouble.of_result("dc1", "reading", {"result": 1, "message": HOSTILE + "x" * 100_000}))
+    told = str(trouble.from_result("dc1", "reading", {"result": 1, "message": HOSTILE + "x" * 100_000}))
 
     assert NEVER.search(told) is None
     assert "\n" not in told

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from connector.cloud.answer import Answer, read_refusal
+from connector.cloud.answer import Response, read_refusal
 from connector.cloud.batch import BATCH_SIZE, batch_get
 from connector.cloud.pages import (
     MOST_PAGES,
@@ -23,7 +23,7 @@ from connector.cloud.pages import (
     refuse_web_page,
     text_of,
 )
-from connector.cloud.retry import is_trouble
+from connector.cloud.retry import is_retryable
 from connector.cloud.transport import Transport
 from connector.errors import ConnectorError, Unreachable
 from connector.model import Account
@@ -121,7 +121,7 @@ def latest_link(transport: Transport, *, plans: bool = False) -> str:
     Raises NoDelta where the service refuses, or gives none that can be asked.
     """
 
-    def ask(link: str) -> Answer:
+    def ask(link: str) -> Response:
         answer = _asked(transport, link)
         if _is_refused(answer):
             raise NoDelta(f"Graph gave no delta link: {read_refusal(answer)}")
@@ -220,14 +220,14 @@ def quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _answers(transport: Transport, urls: Mapping[str, str]) -> Iterator[tuple[str, Answer]]:
+def _answers(transport: Transport, urls: Mapping[str, str]) -> Iterator[tuple[str, Response]]:
     keys = list(urls)
     for start in range(0, len(keys), BATCH_SIZE):
         part = keys[start : start + BATCH_SIZE]
         yield from batch_get(transport, {key: urls[key] for key in part}).items()
 
 
-def _refused(transport: Transport, answer: Answer, *, in_a_row: int) -> str:
+def _refused(transport: Transport, answer: Response, *, in_a_row: int) -> str:
     """Return the words of a refusal; raise Unreachable for one that befalls everybody."""
     refuse_web_page(answer, transport.system)
     said = str(read_refusal(answer))
@@ -269,14 +269,14 @@ def _by_anchor(immutable_id: str, *, plans: bool) -> str:
     return f"/users?$filter=onPremisesImmutableId%20eq%20{value}&$select={_select(plans)}"
 
 
-def _asked(transport: Transport, link: str) -> Answer:
+def _asked(transport: Transport, link: str) -> Response:
     """Ask for a link that Graph gave, now or some nights ago."""
     if not link.startswith("/") and not transport.may_ask(link):
         raise LinkExpired("The remembered delta link is of another Graph host, or damaged.")
     return transport.request("GET", link)
 
 
-def _follow(transport: Transport, link: str) -> Answer:
+def _follow(transport: Transport, link: str) -> Response:
     """Ask for what changed; whatever a link is refused with, listing everybody is the safe way on.
 
     Documented are 400 syncStateNotFound and 410 for a link that is too old.
@@ -287,9 +287,9 @@ def _follow(transport: Transport, link: str) -> Answer:
     return answer
 
 
-def _is_refused(answer: Answer) -> bool:
+def _is_refused(answer: Response) -> bool:
     """Return True if Graph itself refuses, and not because it is busy or away; a 500 lasts as long as its token."""
-    is_passing = is_trouble(answer) and answer.status != 500
+    is_passing = is_retryable(answer) and answer.status != 500
     return answer.status != 200 and not is_passing and not answer.is_web_page
 
 

@@ -13,7 +13,7 @@ SUCCESS = frozenset({200, 201, 202, 204})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """Hold an answer; status 0 means that none came, `note` says in words why, `sent` whether the request went out.
 
     `headers` are by lower-case name. `body` is the raw bytes, or inside a batch the JSON value of the item.
@@ -59,7 +59,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorDetails:
     """Hold what an error answer says of itself: Graph's code and message, and the id support asks for."""
 
     status: int
@@ -75,7 +75,7 @@ class Refusal:
         return f"{number}{', ' + said if said else ''}{trail}"
 
 
-def read_refusal(answer: Answer) -> Refusal:
+def read_refusal(answer: Response) -> ErrorDetails:
     """Read the error envelope, also where the real error hides as JSON text in the message of an UnknownError.
 
     SharePoint has two of its own: OData 3 with a message in a language, and a bare description beside a 401.
@@ -92,7 +92,7 @@ def read_refusal(answer: Answer) -> Refusal:
     if nested:
         code = _text(nested.get("errorCode")) or _text(nested.get("code")) or code
         message = _text(nested.get("message"))
-    return Refusal(answer.status, _short(code), one_line(message or answer.note), _short(request_id))
+    return ErrorDetails(answer.status, _short(code), one_line(message or answer.note), _short(request_id))
 
 
 def one_line(text: str) -> str:

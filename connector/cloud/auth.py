@@ -16,7 +16,7 @@ from connector.cloud.json_text import read_json
 from connector.cloud.token_http import TokenHttp
 from connector.cloud.token_words import IssuerAway, token_refused
 from connector.config import Settings, cloud_urls
-from connector.model import Traffic
+from connector.model import RequestCounters
 
 # A token is replaced this long before it ends, so that no request ends after it; a short-lived one at four fifths.
 AHEAD_SECONDS = 300.0
@@ -37,7 +37,7 @@ class Token:
 class TokenSource:
     """Give tokens, one per scope, to any number of threads."""
 
-    def __init__(self, settings: Settings, traffic: Traffic, http: TokenHttp) -> None:
+    def __init__(self, settings: Settings, traffic: RequestCounters, http: TokenHttp) -> None:
         self._settings = settings
         self._traffic = traffic
         self._http = http

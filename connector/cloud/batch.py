@@ -9,19 +9,19 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from connector.cloud.answer import Answer
-from connector.cloud.gate import Ticket
-from connector.cloud.retry import ALONE_FROM, Wait, Who, is_trouble, tries_allowed, wait_after
+from connector.cloud.answer import Response
+from connector.cloud.gate import Permit
+from connector.cloud.retry import ALONE_FROM, Wait, WaitScope, is_retryable, tries_allowed, wait_after
 from connector.cloud.transport import Transport
 
 BATCH_SIZE = 20
-MISSING = Answer(0, note="the batch's answer left this item out")
+MISSING = Response(0, note="the batch's answer left this item out")
 # What was tried to the end as a whole is not tried as often in parts.
 REPEATS_OF_A_HALF = 2
 OTHER_ALPHABET = str.maketrans("-_", "+/")
 
 
-def batch_get(transport: Transport, urls: Mapping[str, str]) -> dict[str, Answer]:
+def batch_get(transport: Transport, urls: Mapping[str, str]) -> dict[str, Response]:
     """Ask for at most `BATCH_SIZE` addresses below the root, by any keys; return each key's answer.
 
     Items that met trouble are asked again after the longest wait among them, those whose token was refused once with
@@ -31,7 +31,7 @@ def batch_get(transport: Transport, urls: Mapping[str, str]) -> dict[str, Answer
     """
     if len(urls) > BATCH_SIZE:
         raise ValueError(f"a batch holds at most {BATCH_SIZE} requests")
-    answers: dict[str, Answer] = {}
+    answers: dict[str, Response] = {}
     open_keys = list(urls)
     tries, is_renewed = 0, False
     while open_keys:
@@ -39,20 +39,20 @@ def batch_get(transport: Transport, urls: Mapping[str, str]) -> dict[str, Answer
         ticket, token = transport.gate.ticket(), transport.token()
         items, failed = _ask(transport, {key: urls[key] for key in open_keys})
         answers |= items | failed
-        waiting = [key for key in items if is_trouble(items[key]) and tries < tries_allowed(items[key])]
+        waiting = [key for key in items if is_retryable(items[key]) and tries < tries_allowed(items[key])]
         refused = [key for key in items if items[key].status == 401 and not is_renewed]
         if refused:
             transport.renew(token)
             is_renewed = True
         if waiting:
-            others_pass = tries >= ALONE_FROM and any(not is_trouble(answers[key]) for key in urls)
+            others_pass = tries >= ALONE_FROM and any(not is_retryable(answers[key]) for key in urls)
             waits = [wait_after(answers[key], tries) for key in waiting]
-            _sit_out(transport, waits, ticket, is_alone=others_pass)
+            _wait(transport, waits, ticket, is_alone=others_pass)
         open_keys = waiting + refused + [key for key in failed if _may_be_a_slip(failed[key], tries)]
     return answers
 
 
-def _may_be_a_slip(answer: Answer, tries: int) -> bool:
+def _may_be_a_slip(answer: Response, tries: int) -> bool:
     """Return True if a page that came with a yes may be gone at the next try."""
     return answer.ok and answer.is_web_page and tries <= REPEATS_OF_A_HALF
 
@@ -76,7 +76,7 @@ def decode_photo(body: object) -> bytes | None:
 
 def _ask(
     transport: Transport, urls: Mapping[str, str], *, repeats: int | None = None
-) -> tuple[dict[str, Answer], dict[str, Answer]]:
+) -> tuple[dict[str, Response], dict[str, Response]]:
     """Return the items' answers, and the answers that came in place of a whole batch, which are final."""
     keys = dict(enumerate(urls))
     requests = [{"id": str(number), "method": "GET", "url": urls[key]} for number, key in keys.items()]
@@ -89,12 +89,12 @@ def _ask(
     return _ask_in_halves(transport, urls)
 
 
-def _ask_in_halves(transport: Transport, urls: Mapping[str, str]) -> tuple[dict[str, Answer], dict[str, Answer]]:
+def _ask_in_halves(transport: Transport, urls: Mapping[str, str]) -> tuple[dict[str, Response], dict[str, Response]]:
     """Ask for both halves of a batch that failed as a whole, so that one bad address fails alone."""
     listed = list(urls)
     middle = len(listed) // 2
-    items: dict[str, Answer] = {}
-    failed: dict[str, Answer] = {}
+    items: dict[str, Response] = {}
+    failed: dict[str, Response] = {}
     for half in (listed[:middle], listed[middle:]):
         own_items, own_failed = _ask(transport, {key: urls[key] for key in half}, repeats=REPEATS_OF_A_HALF)
         items |= own_items
@@ -102,29 +102,29 @@ def _ask_in_halves(transport: Transport, urls: Mapping[str, str]) -> tuple[dict[
     return items, failed
 
 
-def _by_id(responses: object, *, date: str) -> dict[str, Answer]:
+def _by_id(responses: object, *, date: str) -> dict[str, Response]:
     if not isinstance(responses, list):
         return {}
     named = (one for one in responses if isinstance(one, dict) and isinstance(one.get("id"), str | int))
     return {str(one["id"]): _item(one, date=date) for one in named}
 
 
-def _item(response: Mapping[str, Any], *, date: str) -> Answer:
+def _item(response: Mapping[str, Any], *, date: str) -> Response:
     """Make an item's answer; it was given when the whole was, by the service's clock (`date`)."""
     status = response.get("status")
     headers = response.get("headers")
     given = headers.items() if isinstance(headers, dict) else ()
     own = {name.lower(): str(value) for name, value in given if isinstance(value, str | int | float)}
     named = {"date": date, **own}
-    return Answer(status if isinstance(status, int) else 0, named, response.get("body"))
+    return Response(status if isinstance(status, int) else 0, named, response.get("body"))
 
 
-def _sit_out(transport: Transport, waits: list[Wait], ticket: Ticket, *, is_alone: bool) -> None:
+def _wait(transport: Transport, waits: list[Wait], ticket: Permit, *, is_alone: bool) -> None:
     """Wait the longest wait: all workers where the service said so, else (or where others pass) only this one."""
-    for_all = max((wait.seconds for wait in waits if wait.who is Who.ALL and not is_alone), default=0.0)
-    for_one = max((wait.seconds for wait in waits if wait.who is Who.ONE or is_alone), default=0.0)
+    for_all = max((wait.seconds for wait in waits if wait.who is WaitScope.ALL and not is_alone), default=0.0)
+    for_one = max((wait.seconds for wait in waits if wait.who is WaitScope.ONE or is_alone), default=0.0)
     if for_all:
-        transport.gate.slow(ticket)
+        transport.gate.reduce_concurrency(ticket)
         transport.hold(for_all)
     if for_one:
         transport.gate.pause(for_one)

@@ -23,7 +23,7 @@ TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
 CHECK_WAY_OUT = "Check the network, the firewall (TCP 443 out) and, if this machine goes out by a proxy, HTTPS_PROXY."
 
 
-class Fault(StrEnum):
+class RequestFailure(StrEnum):
     """Say at which step a request ended without an answer."""
 
     NAME = "name"
@@ -37,20 +37,20 @@ class Fault(StrEnum):
 
 
 # After these the request may have been carried out, although nobody said so.
-MAYBE_DONE = frozenset({Fault.TLS, Fault.TIMEOUT, Fault.DROPPED, Fault.TOO_LARGE})
+MAYBE_DONE = frozenset({RequestFailure.TLS, RequestFailure.TIMEOUT, RequestFailure.DROPPED, RequestFailure.TOO_LARGE})
 # These do not mend themselves within a night.
-LASTING = frozenset({Fault.CERTIFICATE, Fault.PROXY})
+LASTING = frozenset({RequestFailure.CERTIFICATE, RequestFailure.PROXY})
 
 
-class WireError(ConnectorError):
+class NetworkError(ConnectorError):
     """Say that no answer came, at which step, and why."""
 
-    def __init__(self, fault: Fault, message: str, fix: str = CHECK_WAY_OUT) -> None:
+    def __init__(self, fault: RequestFailure, message: str, fix: str = CHECK_WAY_OUT) -> None:
         super().__init__(message, fix)
         self.fault = fault
 
 
-def translate(error: BaseException, url: str, *, bundle: str = "") -> WireError:
+def translate(error: BaseException, url: str, *, bundle: str = "") -> NetworkError:
     """Put an error of urllib3, ssl or socket into words, by number; hosts are named, headers and bodies never.
 
     A `url` without a scheme says that nothing but a connection was asked for. `bundle` names the setting whose
@@ -62,32 +62,34 @@ def translate(error: BaseException, url: str, *, bundle: str = "") -> WireError:
     if any(isinstance(cause, ProxyError) for cause in causes):
         return _proxy(causes)
     if any(isinstance(cause, NameResolutionError | socket.gaierror) for cause in causes):
-        return WireError(Fault.NAME, f"the name {host} cannot be resolved", f"Check DNS. {CHECK_WAY_OUT}")
+        return NetworkError(RequestFailure.NAME, f"the name {host} cannot be resolved", f"Check DNS. {CHECK_WAY_OUT}")
     failure = tls_failure(causes)
     if failure is not None:
         return _tls(host, failure, bundle=bundle)
     if not parts.scheme or any(isinstance(cause, ConnectTimeoutError | NewConnectionError) for cause in causes):
         return _connect(host, causes)
     if any(isinstance(cause, ReadTimeoutError | TimeoutError) for cause in causes):
-        return WireError(Fault.TIMEOUT, f"{host} was reached and did not answer in time")
-    return WireError(Fault.DROPPED, f"{host} ended the connection before its answer was complete")
+        return NetworkError(RequestFailure.TIMEOUT, f"{host} was reached and did not answer in time")
+    return NetworkError(RequestFailure.DROPPED, f"{host} ended the connection before its answer was complete")
 
 
-def _connect(host: str, causes: list[BaseException]) -> WireError:
+def _connect(host: str, causes: list[BaseException]) -> NetworkError:
     why = network_failure(causes)
     if why is NetworkFailure.REFUSED:
-        return WireError(Fault.CONNECT, f"{host} refused the connection")
+        return NetworkError(RequestFailure.CONNECT, f"{host} refused the connection")
     if why is NetworkFailure.SILENT or any(isinstance(cause, ConnectTimeoutError) for cause in causes):
-        return WireError(Fault.CONNECT, f"{host} does not answer")
+        return NetworkError(RequestFailure.CONNECT, f"{host} does not answer")
     if why is NetworkFailure.NO_ROUTE:
-        return WireError(Fault.CONNECT, f"there is no route to {host}")
-    return WireError(Fault.CONNECT, f"{host} cannot be reached: {one_line(str(causes[-1]))}")
+        return NetworkError(RequestFailure.CONNECT, f"there is no route to {host}")
+    return NetworkError(RequestFailure.CONNECT, f"{host} cannot be reached: {one_line(str(causes[-1]))}")
 
 
-def _tls(host: str, failure: TlsFailure, *, bundle: str) -> WireError:
+def _tls(host: str, failure: TlsFailure, *, bundle: str) -> NetworkError:
     said = f"{failure.meaning} (TLS: {one_line(failure.told)})"
     if not failure.is_certificate:
-        return WireError(Fault.TLS, f"no encrypted connection to {host}: {said}", f"{failure.fix} {CHECK_WAY_OUT}")
+        return NetworkError(
+            RequestFailure.TLS, f"no encrypted connection to {host}: {said}", f"{failure.fix} {CHECK_WAY_OUT}"
+        )
     fix = failure.fix
     if failure.is_untrusted and bundle:
         fix = (
@@ -99,19 +101,19 @@ def _tls(host: str, failure: TlsFailure, *, bundle: str) -> WireError:
             "If a proxy here opens TLS, or the host has a certificate of your own authority, set HTTP_CA_FILE to the"
             " PEM bundle of the authority that signs it; there is no switch to skip verification."
         )
-    return WireError(Fault.CERTIFICATE, f"the certificate of {host} was not accepted: {said}", fix)
+    return NetworkError(RequestFailure.CERTIFICATE, f"the certificate of {host} was not accepted: {said}", fix)
 
 
-def _proxy(causes: list[BaseException]) -> WireError:
+def _proxy(causes: list[BaseException]) -> NetworkError:
     said = one_line(" ".join(str(cause) for cause in causes if isinstance(cause, OSError)) or str(causes[0]))
     found = TUNNEL_STATUS.search(said)
     status = int(found.group(1)) if found else 0
     if status == 407:
-        return WireError(
-            Fault.PROXY,
+        return NetworkError(
+            RequestFailure.PROXY,
             "the proxy wants a login (407)",
             "Set HTTPS_PROXY to http://user:password@proxy:port, or exempt this host in NO_PROXY.",
         )
     # A proxy that is down or overloaded may come back; one that says no will say it again.
-    fault = Fault.PROXY if 400 <= status < 500 else Fault.CONNECT
-    return WireError(fault, f"the proxy did not let us through: {said}", "Check HTTPS_PROXY and NO_PROXY.")
+    fault = RequestFailure.PROXY if 400 <= status < 500 else RequestFailure.CONNECT
+    return NetworkError(fault, f"the proxy did not let us through: {said}", "Check HTTPS_PROXY and NO_PROXY.")

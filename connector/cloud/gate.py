@@ -18,14 +18,14 @@ WAIT_SLICE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class Permit:
     """Remember when a request was let through: in which era of the gate, at which second of the clock."""
 
     era: int
     entered: float
 
 
-class TooLong(Exception):
+class WaitLimitExceeded(Exception):
     """Say that the waits asked for add up to more than a night can bear; `seconds` is the last one."""
 
     def __init__(self, seconds: float) -> None:
@@ -33,7 +33,7 @@ class TooLong(Exception):
         self.seconds = seconds
 
 
-class Gate:
+class Throttle:
     """Let at most `lanes` requests on the wire, over all threads.
 
     After `hold` nobody enters before the time; then one goes ahead, and the others follow when it came back well.
@@ -58,7 +58,7 @@ class Gate:
         self._held_seconds = self._busy_seconds = 0.0
 
     @contextmanager
-    def lane(self) -> Iterator[Ticket]:
+    def lane(self) -> Iterator[Permit]:
         """Wait for a free lane and keep it; raises PersonError (interrupted) once the gate is closed."""
         ticket = self._enter()
         try:
@@ -66,19 +66,19 @@ class Gate:
         finally:
             self._leave(ticket)
 
-    def ticket(self) -> Ticket:
+    def ticket(self) -> Permit:
         """Return a ticket of now, for trouble that shows only inside an answer that came well."""
         with self._changed:
-            return Ticket(self._era, self._clock())
+            return Permit(self._era, self._clock())
 
-    def hold(self, seconds: float) -> None:
+    def block_all(self, seconds: float) -> None:
         """Let nobody enter for so long, because the service said so; raises TooLong beyond all patience."""
         with self._changed:
             now = self._clock()
             until = now + seconds
             self._unwell_since = now if self._unwell_since is None else self._unwell_since
             if until - self._unwell_since > PATIENCE_SECONDS:
-                raise TooLong(seconds)
+                raise WaitLimitExceeded(seconds)
             if self._open_at <= now:
                 self._holds += 1
             if until > self._open_at:
@@ -87,7 +87,7 @@ class Gate:
             self._era += 1
             self._scouting = True
 
-    def slow(self, ticket: Ticket) -> None:
+    def reduce_concurrency(self, ticket: Permit) -> None:
         """Halve the lanes, once for all requests that were under way together when the trouble came."""
         with self._changed:
             self._unwell_since = self._clock() if self._unwell_since is None else self._unwell_since
@@ -98,7 +98,7 @@ class Gate:
             self._lanes = max(1.0, self._lanes / 2)
             self._lowest = min(self._lowest, int(self._lanes))
 
-    def well(self, ticket: Ticket) -> None:
+    def report_success(self, ticket: Permit) -> None:
         """Open up a little more, because a request that entered since the last trouble was answered."""
         self.successes += 1  # an increment lost between threads does no harm: only growth matters
         if self._unwell_since is None and self._lanes >= self._most:
@@ -120,7 +120,7 @@ class Gate:
                 self._changed.wait(min(left, WAIT_SLICE_SECONDS))
             self._stop_if_closed()
 
-    def unwell_seconds(self) -> float:
+    def seconds_in_trouble(self) -> float:
         """Return for how long there was only trouble; 0 while all is well."""
         since = self._unwell_since
         return 0.0 if since is None else self._clock() - since
@@ -145,7 +145,7 @@ class Gate:
                 "mean_milliseconds": round(1000 * self._busy_seconds / max(1, self._passed), 1),
             }
 
-    def _enter(self) -> Ticket:
+    def _enter(self) -> Permit:
         with self._changed:
             while True:
                 self._stop_if_closed()
@@ -155,9 +155,9 @@ class Gate:
                     break
                 self._changed.wait(min(shut, WAIT_SLICE_SECONDS) if shut > 0 else WAIT_SLICE_SECONDS)
             self._busy += 1
-            return Ticket(self._era, now)
+            return Permit(self._era, now)
 
-    def _leave(self, ticket: Ticket) -> None:
+    def _leave(self, ticket: Permit) -> None:
         with self._changed:
             self._busy -= 1
             self._passed += 1

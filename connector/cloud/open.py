@@ -8,9 +8,9 @@ from connector.cloud.auth import TokenSource
 from connector.cloud.proxies import Proxies, named_bundle, tls_context
 from connector.cloud.token_http import TokenHttp
 from connector.cloud.transport import Endpoint, Transport
-from connector.cloud.wire import Wire
+from connector.cloud.wire import HttpClient
 from connector.config import Settings, cloud_urls
-from connector.model import Traffic
+from connector.model import RequestCounters
 
 VERSION = "/v1.0"
 
@@ -19,7 +19,7 @@ VERSION = "/v1.0"
 class Cloud:
     """Hold what talks to Microsoft; use as `with open_cloud(...) as cloud`."""
 
-    wire: Wire
+    wire: HttpClient
     token_source: TokenSource
     transport: Transport
 
@@ -36,7 +36,7 @@ class Cloud:
         self.transport.close()
 
 
-def open_cloud(settings: Settings, traffic: Traffic) -> Cloud:
+def open_cloud(settings: Settings, traffic: RequestCounters) -> Cloud:
     """Make ready, without contacting anybody yet; raises SettingsError for a certificate or bundle of no use."""
     urls = cloud_urls(settings)
     lanes = settings.sync_concurrency
@@ -44,7 +44,7 @@ def open_cloud(settings: Settings, traffic: Traffic) -> Cloud:
     for url in (urls.authority_host, urls.graph_url):
         proxies.proxy_for(url)  # one that cannot be used is told before anybody is contacted
     bundle, _ = named_bundle(settings.http_ca_file)
-    wire = Wire(tls_context(settings.http_ca_file), proxies, lanes=lanes, bundle=bundle)
+    wire = HttpClient(tls_context(settings.http_ca_file), proxies, lanes=lanes, bundle=bundle)
     tokens = TokenSource(settings, traffic, TokenHttp(wire, traffic))
     endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version=VERSION)
     return Cloud(wire, tokens, Transport(wire, tokens, traffic, endpoint=endpoint, lanes=lanes))

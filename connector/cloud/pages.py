@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from connector.cloud.answer import Answer, one_line, read_refusal
+from connector.cloud.answer import Response, one_line, read_refusal
 from connector.cloud.web_page import web_page_came
 from connector.errors import ConnectorError, Unreachable
 
@@ -30,7 +30,7 @@ class EndlessPages(ConnectorError):
     """Say that the service gives the same next page again, or pages without end."""
 
 
-def follow_pages(ask: Callable[[str], Answer], url: str, *, system: str, most: int = MOST_PAGES) -> Iterator[Page]:
+def follow_pages(ask: Callable[[str], Response], url: str, *, system: str, most: int = MOST_PAGES) -> Iterator[Page]:
     """Yield pages until one has no next link; raises EndlessPages, and Unreachable for an answer that is no page."""
     seen: set[str] = set()
     while True:
@@ -46,7 +46,7 @@ def follow_pages(ask: Callable[[str], Answer], url: str, *, system: str, most: i
         url = page.next_link
 
 
-def read_page(answer: Answer, system: str) -> Page:
+def read_page(answer: Response, system: str) -> Page:
     """Return a page of objects, each with an id; raises Unreachable for anything else, since lists must be complete."""
     value = read_object(answer, system)
     items = value.get("value")
@@ -55,7 +55,7 @@ def read_page(answer: Answer, system: str) -> Page:
     return Page(tuple(items), text_of(value, "@odata.nextLink"), text_of(value, "@odata.deltaLink"))
 
 
-def read_object(answer: Answer, system: str) -> Item:
+def read_object(answer: Response, system: str) -> Item:
     """Return the JSON object of a success; raises Unreachable for a refusal, a web page or another shape."""
     refuse_web_page(answer, system)
     if answer.status == 403:
@@ -68,7 +68,7 @@ def read_object(answer: Answer, system: str) -> Item:
     return value
 
 
-def refuse_web_page(answer: Answer, system: str) -> None:
+def refuse_web_page(answer: Response, system: str) -> None:
     """Raise Unreachable if a page for people, or a redirect to one, came in the service's place."""
     if answer.is_web_page:
         raise web_page_came(answer, system, place="the list of users")
@@ -80,7 +80,7 @@ def text_of(item: Item, name: str) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _strange(answer: Answer, system: str) -> Unreachable:
+def _strange(answer: Response, system: str) -> Unreachable:
     kind = one_line(answer.headers.get("content-type", "no content type"))
     fix = "Check GRAPH_URL, and whether a proxy answers in Graph's place."
     return Unreachable(system, f"it did not answer as Graph does ({kind})", fix)

@@ -10,16 +10,16 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from connector.cloud.answer import Answer, Refusal, read_refusal
+from connector.cloud.answer import ErrorDetails, Response, read_refusal
 from connector.cloud.in_a_row import Cause, RefusedPerson
-from connector.cloud.retry import is_trouble
+from connector.cloud.retry import is_retryable
 from connector.cloud.web_page import FIX as PAGE_FIX
 from connector.cloud.web_page import described
 from connector.errors import PersonError, Unreachable
 from connector.model import Account, Reason
 
 
-class Doing(Enum):
+class PhotoOperation(Enum):
     """Say what was asked of the photo."""
 
     READ = "read"
@@ -38,7 +38,7 @@ TOO_LARGE = frozenset({"requestentitytoolarge", "errormessagesizeexceeded", "max
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class ErrorMapping:
     """Hold what a code means for one person; `skip` says that no later night would mend it."""
 
     reason: Reason
@@ -47,10 +47,10 @@ class Meaning:
     skip: bool = True
 
 
-NO_MAILBOX = Meaning(
+NO_MAILBOX = ErrorMapping(
     Reason.NO_MAILBOX, "has no mailbox in Exchange Online", "Give a licence with Exchange Online, or leave as it is."
 )
-GUEST = Meaning(
+GUEST = ErrorMapping(
     Reason.GUEST_NOT_ALLOWED, "is a guest, whose photo this tenant does not let us set", "Guests keep their home photo."
 )
 BY_CODE = {
@@ -59,13 +59,13 @@ BY_CODE = {
     "authenticationerror": NO_MAILBOX,
     # "Resource could not be discovered." is Outlook's; only Request_ResourceNotFound is the directory's "no such user".
     "resourcenotfound": NO_MAILBOX,
-    "mailboxnothostedinexchangeonline": Meaning(
+    "mailboxnothostedinexchangeonline": ErrorMapping(
         Reason.MAILBOX_ON_PREMISES,
         "has the mailbox on-premises",
         "Move the mailbox, or set the photo in Exchange Server.",
     ),
-    "consumerphotoisnotsupported": Meaning(Reason.PERSONAL_ACCOUNT, "is a personal Microsoft account"),
-    "extensionerror": Meaning(Reason.CLOUD_ERROR, "was refused by the Outlook service"),
+    "consumerphotoisnotsupported": ErrorMapping(Reason.PERSONAL_ACCOUNT, "is a personal Microsoft account"),
+    "extensionerror": ErrorMapping(Reason.CLOUD_ERROR, "was refused by the Outlook service"),
 }
 DENIED_FIX = (
     "Grant the application ProfilePhoto.ReadWrite.All with admin consent, and look at the tenant's photo policy "
@@ -87,7 +87,9 @@ CLOUD_FIX = "Check GRAPH_CLOUD, GRAPH_URL and AZURE_TENANT_ID: the token must be
 SUPPORT_FIX = "The next run tries again; show support the request-id."
 
 
-def photo_trouble(answer: Answer, account: Account, doing: Doing, *, others_pass: bool = False) -> PersonError | None:
+def photo_trouble(
+    answer: Response, account: Account, doing: PhotoOperation, *, others_pass: bool = False
+) -> PersonError | None:
     """Judge an answer that is no success; None means that there is no photo.
 
     `others_pass` says that the same was done for somebody else in this run. Raises Unreachable for what would befall
@@ -98,7 +100,7 @@ def photo_trouble(answer: Answer, account: Account, doing: Doing, *, others_pass
     trouble = _not_graphs(answer, account, doing)
     if trouble is not None:
         return trouble
-    if doing is not Doing.WRITE and says_no_photo(refusal):
+    if doing is not PhotoOperation.WRITE and says_no_photo(refusal):
         return None
     meaning = _meaning(refusal, account, doing)
     if meaning is not None:
@@ -108,7 +110,7 @@ def photo_trouble(answer: Answer, account: Account, doing: Doing, *, others_pass
         return _denied(refusal, account, doing, others_pass=others_pass)
     reason = Reason.THROTTLED if refusal.status == 429 else Reason.CLOUD_ERROR
     message = f"The photo of {named(account)} could not be {doing.value}: {refusal}"
-    if is_trouble(answer):
+    if is_retryable(answer):
         return PersonError(reason, message, fix="The next run tries again.")
     cause = Cause(f"{refusal.status} {refusal.code}", f"photos could not be {doing.value}", SUPPORT_FIX)
     return RefusedPerson(reason, message, fix=SUPPORT_FIX, cause=cause, said=str(refusal))
@@ -119,25 +121,25 @@ def named(account: Account) -> str:
     return account.upn or account.id
 
 
-def _not_graphs(answer: Answer, account: Account, doing: Doing) -> PersonError | None:
+def _not_graphs(answer: Response, account: Account, doing: PhotoOperation) -> PersonError | None:
     """Return the failure of one person in whose answer's place a web page came, whatever its status."""
-    if not answer.is_web_page or is_trouble(answer):
+    if not answer.is_web_page or is_retryable(answer):
         return None
     return page_came(account, described(answer), doing)
 
 
-def page_came(account: Account, page: str, doing: Doing) -> RefusedPerson:
+def page_came(account: Account, page: str, doing: PhotoOperation) -> RefusedPerson:
     """Return the failure of one person in whose photo's place a web page came."""
     message = f"The photo of {named(account)} could not be {doing.value}: a web page came in Graph's place ({page})"
     cause = Cause("page", "a web page came in place of Graph's answers about photos", PAGE_FIX)
     return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=PAGE_FIX, cause=cause, said=page)
 
 
-def _denied(refusal: Refusal, account: Account, doing: Doing, *, others_pass: bool) -> PersonError:
+def _denied(refusal: ErrorDetails, account: Account, doing: PhotoOperation, *, others_pass: bool) -> PersonError:
     """Return the failure of one person whose request was denied; where others pass, the account is protected."""
     what = f"photos may not be {doing.value}"
     message, fix = f"The photo of {named(account)} may not be {doing.value}: {refusal}", DENIED_FIX
-    cause = Cause("403", what, READ_FIX if doing is Doing.READ else POLICY_FIX)
+    cause = Cause("403", what, READ_FIX if doing is PhotoOperation.READ else POLICY_FIX)
     if refusal.status == 401:
         fix = f"Others' answers came well with the same token. {SUPPORT_FIX}" if others_pass else CLOUD_FIX
         cause = Cause("401", f"our token was refused, also after it was renewed; {what}", CLOUD_FIX)
@@ -160,7 +162,7 @@ def unreadable(account: Account, what: str) -> PersonError:
     )
 
 
-def says_no_photo(refusal: Refusal) -> bool:
+def says_no_photo(refusal: ErrorDetails) -> bool:
     """Tell "no photo" from the other things that are not found; unknown codes are errors, never "no photo".
 
     An unknown 404 taken for "no photo" could overwrite, without a backup, a photo that is there.
@@ -171,31 +173,33 @@ def says_no_photo(refusal: Refusal) -> bool:
     return by_text or (refusal.status == 404 and refusal.code.lower() in NO_PHOTO_CODES)
 
 
-def _says_no_user(refusal: Refusal) -> bool:
+def _says_no_user(refusal: ErrorDetails) -> bool:
     if refusal.status not in (400, 404):
         return False
     said = f"{refusal.code} {refusal.message}"
     return refusal.code.lower() in NO_USER_CODES or bool(NO_USER_TEXT.search(said))
 
 
-def _stop_the_run(refusal: Refusal) -> None:
+def _stop_the_run(refusal: ErrorDetails) -> None:
     code = refusal.code.lower()
     if code == "organizationfromtenantguidnotfound":
         fix = "Use a tenant of Microsoft 365; check AZURE_TENANT_ID."
         raise Unreachable("Graph", f"this tenant (B2C) has no photos: {refusal}", fix)
 
 
-def _meaning(refusal: Refusal, account: Account, doing: Doing) -> Meaning | None:
+def _meaning(refusal: ErrorDetails, account: Account, doing: PhotoOperation) -> ErrorMapping | None:
     code = refusal.code.lower()
     if _says_no_user(refusal):
         fix = "Nothing, if it was deleted; a new account has its place for a photo after some minutes."
-        return Meaning(Reason.ACCOUNT_GONE, "is not there (any more, or yet)", fix, skip=False)
-    if doing is Doing.WRITE and says_no_photo(refusal):
+        return ErrorMapping(Reason.ACCOUNT_GONE, "is not there (any more, or yet)", fix, skip=False)
+    if doing is PhotoOperation.WRITE and says_no_photo(refusal):
         fix = "The next run tries again; after days, ask for a mailbox or licence."
-        return Meaning(Reason.ACCOUNT_PENDING, "has no place for a photo yet", fix, skip=False)
+        return ErrorMapping(Reason.ACCOUNT_PENDING, "has no place for a photo yet", fix, skip=False)
     if code in TOO_SMALL or code in TOO_LARGE or refusal.status == 413:
         size = "small" if code in TOO_SMALL else "large"
-        return Meaning(Reason.PICTURE_REFUSED, f"has a picture that Graph finds too {size}", "Give another picture.")
+        return ErrorMapping(
+            Reason.PICTURE_REFUSED, f"has a picture that Graph finds too {size}", "Give another picture."
+        )
     if account.is_guest and (code == "nopermissionsinaccesstoken" or "request is invalid" in refusal.message.lower()):
         return GUEST
     return BY_CODE.get(code)

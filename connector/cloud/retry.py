@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
-from connector.cloud.answer import Answer, read_refusal
+from connector.cloud.answer import Response, read_refusal
 
 TRIES = 8
 TRIES_AFTER = {500: 6}
@@ -33,7 +33,7 @@ BROKE_ON_THE_WAY = frozenset({0, 408, 500, 502, 504})
 NUMBER = re.compile(r"\s*\d+(\.\d+)?\s*", re.ASCII)
 
 
-class Who(Enum):
+class WaitScope(Enum):
     """Say who has to wait: everybody (the service said so), or only the request that met trouble."""
 
     ALL = "all"
@@ -45,40 +45,40 @@ class Wait:
     """Tell how long to wait before the next try, and who."""
 
     seconds: float
-    who: Who
+    who: WaitScope
 
 
-def is_trouble(answer: Answer) -> bool:
+def is_retryable(answer: Response) -> bool:
     """Say whether the answer tells of the service's state and not of this request."""
     if answer.status == 500 and read_refusal(answer).code.startswith(ABOUT_ONE_PROFILE):
         return False
     return answer.status in REFUSED_FOR_NOW or answer.status in BROKE_ON_THE_WAY
 
 
-def maybe_done(answer: Answer) -> bool:
+def may_have_succeeded(answer: Response) -> bool:
     """Say whether the request may have been carried out although no success was told."""
     return answer.sent and answer.status in BROKE_ON_THE_WAY
 
 
-def tells_of_load(answer: Answer) -> bool:
+def is_overload(answer: Response) -> bool:
     """Say whether fewer requests at a time would help."""
     return answer.status in LOAD
 
 
-def tries_allowed(answer: Answer) -> int:
+def tries_allowed(answer: Response) -> int:
     """Return how often a request that met this trouble may be sent in all."""
     if answer.status == 500 and read_refusal(answer).code in STUBBORN_CODES:
         return TRIES_AFTER_STUBBORN
     return TRIES_AFTER.get(answer.status, TRIES)
 
 
-def wait_after(answer: Answer, tries: int, *, now: datetime | None = None) -> Wait:
+def wait_after(answer: Response, tries: int, *, now: datetime | None = None) -> Wait:
     """Choose the wait after a trouble; `tries` counts those already made."""
     told = retry_after(answer.headers, now=now)
     own = backoff(tries)
     if told is None:
-        return Wait(own, Who.ALL if answer.status in REFUSED_FOR_NOW else Who.ONE)
-    return Wait(max(told, own) if tries >= DISTRUST_FROM else told, Who.ALL)
+        return Wait(own, WaitScope.ALL if answer.status in REFUSED_FOR_NOW else WaitScope.ONE)
+    return Wait(max(told, own) if tries >= DISTRUST_FROM else told, WaitScope.ALL)
 
 
 def backoff(tries: int) -> float:

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from connector.cloud.answer import Answer, read_refusal
+from connector.cloud.answer import Response, read_refusal
 from connector.cloud.in_a_row import Cause, RefusedPerson
 from connector.cloud.open import Cloud
-from connector.cloud.retry import ABOUT_ONE_PROFILE, backoff, is_trouble
+from connector.cloud.retry import ABOUT_ONE_PROFILE, backoff, is_retryable
 from connector.cloud.transport import Endpoint, Transport
 from connector.cloud.web_page import FIX as PAGE_FIX
 from connector.cloud.web_page import described
 from connector.config import Settings
 from connector.errors import PersonError, Unreachable
-from connector.model import Account, Reason, Traffic
+from connector.model import Account, Reason, RequestCounters
 
 SYSTEM = "SharePoint"
 PEOPLE = "/_api/SP.UserProfiles.PeopleManager"
@@ -46,7 +46,7 @@ class SharePoint:
     admin: Transport
 
 
-def open_sharepoint(settings: Settings, traffic: Traffic, cloud: Cloud) -> SharePoint:
+def open_sharepoint(settings: Settings, traffic: RequestCounters, cloud: Cloud) -> SharePoint:
     """Make ready both hosts, each with its own token; both go through the one gate of the cloud."""
     return SharePoint(
         _transport(settings.sharepoint_my_site_url or "", traffic, cloud, lanes=settings.sync_concurrency),
@@ -54,7 +54,7 @@ def open_sharepoint(settings: Settings, traffic: Traffic, cloud: Cloud) -> Share
     )
 
 
-def _transport(url: str, traffic: Traffic, cloud: Cloud, *, lanes: int) -> Transport:
+def _transport(url: str, traffic: RequestCounters, cloud: Cloud, *, lanes: int) -> Transport:
     root = url.rstrip("/")
     endpoint = Endpoint(root=root, scope=f"{root}/.default", system=SYSTEM, refused_fix=REFUSED_FIX)
     return Transport(cloud.wire, cloud.token_source, traffic, endpoint=endpoint, lanes=lanes, gate=cloud.transport.gate)
@@ -123,7 +123,7 @@ def may_lack_folder(error: PersonError) -> bool:
     return key.startswith(("404", "409")) and SAVE_CONFLICT_CODE not in key
 
 
-def _is_save_conflict(answer: Answer) -> bool:
+def _is_save_conflict(answer: Response) -> bool:
     refusal = read_refusal(answer)
     return answer.status == 409 and (
         refusal.code.startswith(SAVE_CONFLICT_CODE) or "save conflict" in refusal.message.lower()
@@ -154,14 +154,14 @@ def _file(path: str) -> str:
     return f"/_api/web/GetFileByServerRelativePath(DecodedUrl={literal(path)})"
 
 
-def refused(answer: Answer, account: Account, doing: str) -> PersonError:
+def refused(answer: Response, account: Account, doing: str) -> PersonError:
     """Judge an answer that is no success: one person's failure, of which ten in a row end the run, or skip.
 
     Raises Unreachable for a kind of token that SharePoint takes from nobody.
     """
     refusal = read_refusal(answer)
     who = account.upn or account.id
-    if answer.is_web_page and not is_trouble(answer):
+    if answer.is_web_page and not is_retryable(answer):
         page = described(answer)
         message = f"The SharePoint picture of {who} could not be {doing}: a web page came in its place ({page})"
         cause = Cause("page", "a web page came in place of SharePoint's answers", PAGE_FIX)
@@ -177,7 +177,7 @@ def refused(answer: Answer, account: Account, doing: str) -> PersonError:
         return no_profile(account, str(refusal))
     reason = Reason.THROTTLED if answer.status == 429 else Reason.CLOUD_ERROR
     message = f"The SharePoint picture of {who} could not be {doing}: {refusal}"
-    if is_trouble(answer):
+    if is_retryable(answer):
         return PersonError(reason, message, fix="The next run tries again.")
     fix = "The next run tries again; show support this answer."
     cause = Cause(f"{answer.status} {refusal.code}", f"pictures could not be {doing}", fix)

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from connector.cloud.answer import Answer, one_line
+from connector.cloud.answer import Response, one_line
 from connector.cloud.json_text import read_json
 from connector.errors import Unreachable
 
@@ -36,7 +36,7 @@ TOKEN = re.compile(r"[!-~]+")
 FIX = "Start again later; check HTTPS_PROXY, and AZURE_AUTHORITY_HOST where it is set: something may answer instead."
 
 
-def clean_answer(answer: Answer) -> str:
+def clean_answer(answer: Response) -> str:
     """Return the answer as JSON text for MSAL; raises Unreachable for a success that is no JSON object, or no token.
 
     A refusal in another form (Azure Arc's challenge has no body) becomes an error of the kind that MSAL knows.

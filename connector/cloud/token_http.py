@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from connector.cloud.answer import Answer, one_line
-from connector.cloud.faults import LASTING, Fault, WireError
-from connector.cloud.retry import backoff, is_trouble, retry_after
+from connector.cloud.answer import Response, one_line
+from connector.cloud.faults import LASTING, NetworkError, RequestFailure
+from connector.cloud.retry import backoff, is_retryable, retry_after
 from connector.cloud.token_answer import check_discovery, clean_answer
 from connector.cloud.token_words import IssuerAway, token_refused
 from connector.cloud.web_page import web_page_came
-from connector.cloud.wire import Wire
+from connector.cloud.wire import HttpClient
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 
 TRIES = 4
 TRIES_WHEN_SILENT = 2
@@ -39,13 +39,13 @@ class TokenAnswer:
     def raise_for_status(self) -> None:
         """Stop the run on an error that MSAL makes nothing of."""
         if self.status_code >= 400:
-            raise _broken(Answer(self.status_code, self.headers, self.text.encode()))
+            raise _broken(Response(self.status_code, self.headers, self.text.encode()))
 
 
 class TokenHttp:
     """Serve as MSAL's `http_client`; each request is safe to repeat, since a token asked for twice harms nobody."""
 
-    def __init__(self, wire: Wire, traffic: Traffic) -> None:
+    def __init__(self, wire: HttpClient, traffic: RequestCounters) -> None:
         self._wire = wire
         self._traffic = traffic
 
@@ -54,7 +54,7 @@ class TokenHttp:
     ) -> TokenAnswer:
         """Ask, with `params` as the query."""
         asked = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}" if params else url
-        answer = self._bring("GET", asked, None, headers=dict(headers or {}))
+        answer = self._request_with_retries("GET", asked, None, headers=dict(headers or {}))
         if answer.status_code >= 400 and url.endswith(DISCOVERY):
             # MSAL would put words of its own in place of the issuer's
             raise token_refused(_description(answer.text))
@@ -66,19 +66,21 @@ class TokenHttp:
         """Send `data` as a form."""
         body = urlencode(data).encode() if isinstance(data, Mapping) else str(data or "").encode()
         form = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._bring("POST", url, body, headers={**form, **(headers or {})})
+        return self._request_with_retries("POST", url, body, headers={**form, **(headers or {})})
 
     def close(self) -> None:
         """Leave the wire open; it belongs to its maker."""
 
-    def _bring(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str]) -> TokenAnswer:
+    def _request_with_retries(
+        self, method: str, url: str, body: bytes | None, *, headers: dict[str, str]
+    ) -> TokenAnswer:
         tries = 0
         until = time.monotonic() + IDENTITY_SECONDS if urlsplit(url).path.endswith(IDENTITY) else 0.0
         while True:
             tries += 1
             answer = self._try(method, url, body, headers=headers, tries=tries)
             is_updating = bool(until) and answer.status in IDENTITY_UPDATING
-            if not is_trouble(answer) and not is_updating:
+            if not is_retryable(answer) and not is_updating:
                 _refuse_web_page(answer)
                 return TokenAnswer(answer.status, clean_answer(answer), answer.headers)
             wait = retry_after(answer.headers) or backoff(tries)
@@ -87,18 +89,18 @@ class TokenHttp:
                 raise _broken(answer)
             time.sleep(wait)
 
-    def _try(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str], tries: int) -> Answer:
+    def _try(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str], tries: int) -> Response:
         try:
-            self._wire.reach(url)
+            self._wire.probe(url)
             self._traffic.add("token_requests")
             return self._wire.send(method, url, headers=headers, body=body, read_seconds=READ_SECONDS)
-        except WireError as error:
-            if error.fault in LASTING or (tries >= TRIES_WHEN_SILENT and error.fault is not Fault.DROPPED):
+        except NetworkError as error:
+            if error.fault in LASTING or (tries >= TRIES_WHEN_SILENT and error.fault is not RequestFailure.DROPPED):
                 raise _unreachable(error, url) from error
-            return Answer(0, note=error.message)
+            return Response(0, note=error.message)
 
 
-def _refuse_web_page(answer: Answer) -> None:
+def _refuse_web_page(answer: Response) -> None:
     """Raise Unreachable if a page for people, or a redirect to one, came in the issuer's place."""
     if answer.is_web_page:
         raise web_page_came(answer, "token", place="the token issuer's answer")
@@ -106,18 +108,18 @@ def _refuse_web_page(answer: Answer) -> None:
 
 def _description(text: str) -> str:
     """Return the issuer's own words out of its JSON, else the text as it stands."""
-    said = Answer(0, body=text.encode()).json_object().get("error_description")
+    said = Response(0, body=text.encode()).json_object().get("error_description")
     return said if isinstance(said, str) else text
 
 
-def _unreachable(error: WireError, url: str) -> Unreachable:
+def _unreachable(error: NetworkError, url: str) -> Unreachable:
     if (urlsplit(url).hostname or "").startswith("169.254."):
         fix = "AZURE_MANAGED_IDENTITY works only on a machine in Azure, or one joined to Azure Arc; use a certificate."
         return Unreachable("token", "this machine has no managed identity: nobody answers for it", fix)
     return IssuerAway("token", error.message, error.fix)
 
 
-def _broken(answer: Answer) -> Unreachable:
+def _broken(answer: Response) -> Unreachable:
     wait = retry_after(answer.headers)
     when = f"in {wait:.0f} seconds" if wait else "later"
     said = answer.note or f"HTTP {answer.status}: {one_line(answer.body.decode('utf-8', 'replace'))}"

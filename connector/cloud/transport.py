@@ -14,23 +14,23 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from connector import __version__
-from connector.cloud.answer import Answer, one_line, read_refusal
+from connector.cloud.answer import Response, one_line, read_refusal
 from connector.cloud.auth import TokenSource
-from connector.cloud.faults import CHECK_WAY_OUT, LASTING, MAYBE_DONE, Fault, WireError
-from connector.cloud.gate import PATIENCE_SECONDS, Gate, TooLong
+from connector.cloud.faults import CHECK_WAY_OUT, LASTING, MAYBE_DONE, NetworkError, RequestFailure
+from connector.cloud.gate import PATIENCE_SECONDS, Throttle, WaitLimitExceeded
 from connector.cloud.retry import (
     ALONE_FROM,
-    Who,
-    is_trouble,
-    maybe_done,
-    tells_of_load,
+    WaitScope,
+    is_overload,
+    is_retryable,
+    may_have_succeeded,
     tries_allowed,
     wait_after,
 )
 from connector.cloud.web_page import web_page_came
-from connector.cloud.wire import MOST_BYTES, READ_SECONDS, Wire
+from connector.cloud.wire import MOST_BYTES, READ_SECONDS, HttpClient
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 
 log = logging.getLogger("connector.cloud")
 
@@ -45,7 +45,13 @@ HEADERS = {
 }
 # Before the first answer of all, a system that is silent is more likely unreachable than busy.
 FIRST_READ_SECONDS = 12.0
-TRIES_AT_FIRST = {Fault.NAME: 2, Fault.CONNECT: 2, Fault.TLS: 2, Fault.TIMEOUT: 2, Fault.DROPPED: 5}
+TRIES_AT_FIRST = {
+    RequestFailure.NAME: 2,
+    RequestFailure.CONNECT: 2,
+    RequestFailure.TLS: 2,
+    RequestFailure.TIMEOUT: 2,
+    RequestFailure.DROPPED: 5,
+}
 TRIES_AFTER_TIMEOUT = 4
 TRIES_AFTER_TOO_LARGE = 2
 # Twenty photos of some megabytes, in base64; an answer that everybody needs has a smaller limit.
@@ -103,21 +109,21 @@ class Transport:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: HttpClient,
         tokens: TokenSource,
-        traffic: Traffic,
+        traffic: RequestCounters,
         *,
         endpoint: Endpoint,
         lanes: int,
         read_seconds: float = READ_SECONDS,
-        gate: Gate | None = None,
+        gate: Throttle | None = None,
     ) -> None:
         """Take a gate of its own, unless it shares one with another system."""
         self.root = endpoint.root
         self.origin = origin_of(endpoint.root)
         self.system = endpoint.system
         self._below = endpoint.root + endpoint.version
-        self.gate = gate or Gate(lanes)
+        self.gate = gate or Throttle(lanes)
         self._wire = wire
         self._tokens = tokens
         self._traffic = traffic
@@ -140,7 +146,7 @@ class Transport:
         safe: bool | None = None,
         repeats: int | None = None,
         one_person: bool = False,
-    ) -> Answer:
+    ) -> Response:
         """Ask, and return the last answer: any status, or 0 when none came after all tries.
 
         `url` begins with a slash (below the root) or is one that the same system gave us. `safe` says that asking
@@ -154,7 +160,7 @@ class Transport:
             own["Content-Type"] = "application/json"
         is_safe = method == "GET" if safe is None else safe
         may_repeat = REPEATS if repeats is None and not is_safe else repeats
-        return self._bring(Call(method, self._absolute(url), body, own, may_repeat, one_person))
+        return self._request_with_retries(Call(method, self._absolute(url), body, own, may_repeat, one_person))
 
     def token(self) -> str:
         """Return the token that requests are signed with now."""
@@ -172,8 +178,8 @@ class Transport:
         """Let no worker send for so long, because the service said so; raises Unreachable beyond all patience."""
         self._traffic.add("waits")
         try:
-            self.gate.hold(seconds)
-        except TooLong as error:
+            self.gate.block_all(seconds)
+        except WaitLimitExceeded as error:
             message = f"we were told to wait {error.seconds:.0f} seconds more"
             raise Unreachable(self.system, message, COME_BACK) from error
 
@@ -186,7 +192,7 @@ class Transport:
         self.gate.close()
         self._wire.close()
 
-    def _bring(self, call: Call) -> Answer:
+    def _request_with_retries(self, call: Call) -> Response:
         unsure = renewals = tries = passed_by = 0
         while True:
             tries += 1
@@ -196,17 +202,17 @@ class Transport:
                 renewals += 1
                 self._tokens.renew(token, scope=self._scope)
                 continue
-            if not is_trouble(answer):
+            if not is_retryable(answer):
                 self._fruitless = 0
                 self._count_pages(call, answer)
                 return answer
-            unsure += maybe_done(answer)
+            unsure += may_have_succeeded(answer)
             passed_by += tries > 1 and self.gate.successes > before
             if tries >= self._most_tries(answer) or (call.repeats is not None and unsure > call.repeats):
                 return self._give_up(answer)
             self.gate.pause(pause)
 
-    def _try(self, call: Call, *, tries: int, is_alone: bool) -> tuple[Answer, float, str]:
+    def _try(self, call: Call, *, tries: int, is_alone: bool) -> tuple[Response, float, str]:
         """Send once; return the answer, the seconds this request should rest, and the token it was sent with.
 
         The gate is told how it went before the lane is free again, so that no worker slips through; not where the
@@ -216,24 +222,24 @@ class Transport:
         with self.gate.lane() as ticket:
             token = self._tokens.token(self._scope)  # again, since it may have been renewed while we waited
             answer = self._send(call, token, again=tries > 1)
-            if not is_trouble(answer):
-                self.gate.well(ticket)
+            if not is_retryable(answer):
+                self.gate.report_success(ticket)
                 return answer, 0.0, token
             wait = wait_after(answer, tries)
             if is_alone:
                 return answer, wait.seconds, token
-            if tells_of_load(answer):
-                self.gate.slow(ticket)
-            if wait.who is Who.ONE:
+            if is_overload(answer):
+                self.gate.reduce_concurrency(ticket)
+            if wait.who is WaitScope.ONE:
                 return answer, wait.seconds, token
             self.hold(wait.seconds)
             return answer, 0.0, token
 
-    def _send(self, call: Call, token: str, *, again: bool) -> Answer:
+    def _send(self, call: Call, token: str, *, again: bool) -> Response:
         request_id = str(uuid.uuid4())
         headers = {**HEADERS, **call.headers, "Authorization": f"Bearer {token}", "client-request-id": request_id}
         began = time.monotonic()
-        answer = self._over_the_wire(call, headers)
+        answer = self._send_once(call, headers)
         if answer.sent:
             self._count(call, answer, again=again)
         log.debug(
@@ -243,42 +249,42 @@ class Transport:
         )
         return answer
 
-    def _over_the_wire(self, call: Call, headers: Mapping[str, str]) -> Answer:
+    def _send_once(self, call: Call, headers: Mapping[str, str]) -> Response:
         seconds = self._read_seconds if self._answered else min(FIRST_READ_SECONDS, self._read_seconds)
         try:
             if not self._answered:
-                self._wire.reach(call.url)
+                self._wire.probe(call.url)
             most = MOST_BATCH_BYTES if call.url.endswith("$batch") else MOST_BYTES
             answer = self._wire.send(
                 call.method, call.url, headers=headers, body=call.body, read_seconds=seconds, most_bytes=most
             )
-        except WireError as error:
-            return self._silence(error)
+        except NetworkError as error:
+            return self._as_response(error)
         self._answered = True
         return answer
 
-    def _silence(self, error: WireError) -> Answer:
+    def _as_response(self, error: NetworkError) -> Response:
         if error.fault in LASTING:
             raise Unreachable(self.system, error.message, error.fix) from error
         headers = {"fault": error.fault.value}
-        return Answer(0, headers, note=error.message, sent=error.fault in MAYBE_DONE)
+        return Response(0, headers, note=error.message, sent=error.fault in MAYBE_DONE)
 
-    def _count(self, call: Call, answer: Answer, *, again: bool) -> None:
+    def _count(self, call: Call, answer: Response, *, again: bool) -> None:
         self._traffic.add("http")
         if again:
             self._traffic.add("http_retries")
         self._traffic.add("bytes_up", len(call.body or b""))
         self._traffic.add("bytes_down", len(answer.body))
 
-    def _most_tries(self, answer: Answer) -> int:
+    def _most_tries(self, answer: Response) -> int:
         fault = answer.headers.get("fault", "")
-        if fault == Fault.TOO_LARGE:
+        if fault == RequestFailure.TOO_LARGE:
             return TRIES_AFTER_TOO_LARGE
         if fault and not self._answered:
-            return TRIES_AT_FIRST[Fault(fault)]
-        return TRIES_AFTER_TIMEOUT if fault == Fault.TIMEOUT else tries_allowed(answer)
+            return TRIES_AT_FIRST[RequestFailure(fault)]
+        return TRIES_AFTER_TIMEOUT if fault == RequestFailure.TIMEOUT else tries_allowed(answer)
 
-    def _may_renew(self, call: Call, answer: Answer, *, renewals: int) -> bool:
+    def _may_renew(self, call: Call, answer: Response, *, renewals: int) -> bool:
         """Return True if a new token may help, False where its refusal is one person's; raise Unreachable otherwise."""
         if answer.asks_for_claims:
             raise self.token_refused(answer)
@@ -288,7 +294,7 @@ class Transport:
             return False
         raise self.token_refused(answer)
 
-    def token_refused(self, answer: Answer) -> Unreachable:
+    def token_refused(self, answer: Response) -> Unreachable:
         """Return the end of a run whose token is refused, with the cause that the answer names."""
         if answer.asks_for_claims:
             message = f"our token was refused by Conditional Access (a claims challenge): {read_refusal(answer)}"
@@ -296,19 +302,19 @@ class Transport:
         message = f"our token was refused, also after it was renewed: {read_refusal(answer)}"
         return Unreachable(self.system, message, self.refused_fix)
 
-    def _give_up(self, answer: Answer) -> Answer:
+    def _give_up(self, answer: Response) -> Response:
         """Return the last answer; raise instead when there is nothing to hope for in the next request either."""
         if not answer.sent or not self._answered:
             raise Unreachable(self.system, answer.note, CHECK_WAY_OUT)
         with self._lock:
             self._fruitless += 1
             enough = self._fruitless >= FRUITLESS_IN_A_ROW
-        if enough or self.gate.unwell_seconds() > PATIENCE_SECONDS:
+        if enough or self.gate.seconds_in_trouble() > PATIENCE_SECONDS:
             message = f"nothing but trouble for a while; the last was: {read_refusal(answer)}"
             raise Unreachable(self.system, message, COME_BACK)
         return answer
 
-    def _count_pages(self, call: Call, answer: Answer) -> None:
+    def _count_pages(self, call: Call, answer: Response) -> None:
         """Raise Unreachable when nothing but web pages comes in place of one kind of request; one may be one person's.
 
         Each method is counted for itself, since a filter may stop writes and let reads pass.

@@ -6,7 +6,7 @@ import html
 import re
 from urllib.parse import urlsplit
 
-from connector.cloud.answer import Answer, one_line
+from connector.cloud.answer import Response, one_line
 from connector.errors import Unreachable
 
 FIX = (
@@ -19,12 +19,12 @@ SEARCHED_BYTES = 20_000
 LONGEST_TITLE = 80
 
 
-def web_page_came(answer: Answer, system: str, *, place: str) -> Unreachable:
+def web_page_came(answer: Response, system: str, *, place: str) -> Unreachable:
     """Return the end of a run: a page came in place of `place`, such as "the list of users"."""
     return Unreachable(system, f"a web page came in place of {place} ({described(answer)})", FIX)
 
 
-def described(answer: Answer) -> str:
+def described(answer: Response) -> str:
     """Return the status of a page and the host it leads to, or its title; never a whole address, which holds names."""
     host = _host(answer.headers.get("location", "")) if 300 <= answer.status < 400 else ""
     if host:

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from connector.cloud.answer import Answer
+from connector.cloud.answer import Response
 from connector.cloud.connections import POOLS
-from connector.cloud.faults import Fault, WireError, translate
+from connector.cloud.faults import NetworkError, RequestFailure, translate
 from connector.cloud.proxies import Proxies
 from connector.config import without_login
 from connector.network import connect
@@ -36,7 +36,7 @@ class TooLarge(Exception):
         self.most = most
 
 
-class Wire:
+class HttpClient:
     """Send requests and read answers whole; safe to share between threads.
 
     Raises WireError when no answer came; never retries, never follows a redirect.
@@ -70,7 +70,7 @@ class Wire:
         body: bytes | None = None,
         read_seconds: float = READ_SECONDS,
         most_bytes: int = MOST_BYTES,
-    ) -> Answer:
+    ) -> Response:
         """Send one request and return the answer, whatever its status.
 
         The head comes within `read_seconds`, the body within the wire's own seconds and `most_bytes`.
@@ -90,11 +90,11 @@ class Wire:
             return _whole(response, self._body_seconds, most_bytes=most_bytes)
         except TooLarge as error:
             message = f"{urlsplit(url).hostname} sent an answer of more than {error.most >> 20} MB"
-            raise WireError(Fault.TOO_LARGE, message) from error
+            raise NetworkError(RequestFailure.TOO_LARGE, message) from error
         except (HTTPError, OSError) as error:
             raise translate(error, url, bundle=self._bundle) from error
 
-    def reach(self, url: str) -> None:
+    def probe(self, url: str) -> None:
         """Open and close one connection to the host (or its proxy), with one deadline for all its addresses.
 
         Once per host; raises WireError.
@@ -107,7 +107,7 @@ class Wire:
         try:
             connect(host, port, seconds=REACH_SECONDS).close()
         except TimeoutError as error:
-            raise WireError(Fault.CONNECT, f"{host} does not answer on port {port}") from error
+            raise NetworkError(RequestFailure.CONNECT, f"{host} does not answer on port {port}") from error
         except OSError as error:
             raise translate(error, f"//{host}:{port}") from error
         self._reached.add(origin)
@@ -144,7 +144,7 @@ class Wire:
         return manager
 
 
-def _whole(response: urllib3.BaseHTTPResponse, body_seconds: float, *, most_bytes: int) -> Answer:
+def _whole(response: urllib3.BaseHTTPResponse, body_seconds: float, *, most_bytes: int) -> Response:
     """Read the body under one deadline and one limit of size, counted after decoding: gzip can make much of little."""
     deadline = time.monotonic() + body_seconds
     most = min(most_bytes, MOST_ERROR_BYTES) if response.status >= 400 else most_bytes
@@ -163,4 +163,4 @@ def _whole(response: urllib3.BaseHTTPResponse, body_seconds: float, *, most_byte
         raise
     response.release_conn()
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status, headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+    return Response(response.status, headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from connector.config.raw import Given
+from connector.config.raw import RawSettings
 from connector.config.settings import NAMES, SECRETS, TWINS, Settings
 from connector.rights import account_name, icacls, is_stranger, rights_of
 
@@ -25,12 +25,12 @@ NEAR = 0.9
 NEAR_IN_FILE = 0.8  # the file is ours, so a guess may be bolder
 
 
-def unknown_names(given: Given, environ: Mapping[str, str]) -> list[str]:
+def unknown_names(given: RawSettings, environ: Mapping[str, str]) -> list[str]:
     """List names that look like ours and are not, each with the name that was probably meant."""
     return [*_unknown_in_file(given.in_file), *_unknown_in_environment(environ)]
 
 
-def advice(settings: Settings, given: Given) -> list[str]:
+def advice(settings: Settings, given: RawSettings) -> list[str]:
     """List choices that are allowed but weak, one sentence each."""
     return [*_weak_choices(settings), *_open_files(settings, given)]
 
@@ -66,7 +66,7 @@ def _weak_choices(settings: Settings) -> Iterator[str]:
         yield "BACKUP_DAYS: 0 keeps no replaced photo, so no run can be undone; set some days"
 
 
-def _open_files(settings: Settings, given: Given) -> Iterator[str]:
+def _open_files(settings: Settings, given: RawSettings) -> Iterator[str]:
     """Name each file with a secret that others can read, and an env file that they can write: it says who is trusted.
 
     On POSIX others are everybody on this machine; a group may be meant to read. On Windows they are broad groups.

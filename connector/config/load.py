@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from connector.config.advice import advice, unknown_names
-from connector.config.raw import Given, gather
+from connector.config.raw import RawSettings, read_raw
 from connector.config.rules import broken_rules
 from connector.config.settings import SECRETS, TWINS, Settings
 from connector.errors import SettingsError
@@ -31,7 +31,7 @@ def load_settings(env_file: Path | None, environ: Mapping[str, str] | None = Non
     Raises SettingsError with every problem, each beginning with its setting's name.
     """
     surroundings = os.environ if environ is None else environ
-    given = gather(env_file, surroundings)
+    given = read_raw(env_file, surroundings)
     settings, problems = _check(given)
     unknown = unknown_names(given, surroundings)
     if problems:
@@ -40,7 +40,7 @@ def load_settings(env_file: Path | None, environ: Mapping[str, str] | None = Non
     return Loaded(settings, (*unknown, *advice(settings, given)))
 
 
-def _check(given: Given) -> tuple[Settings, list[str]]:
+def _check(given: RawSettings) -> tuple[Settings, list[str]]:
     """Check each value alone, then what hangs together, without blaming a setting twice."""
     problems = list(given.problems)
     # spaces at the ends are slips of the pen, but in a secret they may be meant

@@ -12,7 +12,7 @@ from connector.config.values import expanded
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class RawSettings:
     """Hold the values by name, the names that stood in the env file, and what was wrong on the way.
 
     `secret_files` are those that the `*_FILE` settings name.
@@ -25,7 +25,7 @@ class Given:
     secret_files: tuple[Path, ...] = ()
 
 
-def gather(env_file: Path | None, environ: Mapping[str, str]) -> Given:
+def read_raw(env_file: Path | None, environ: Mapping[str, str]) -> RawSettings:
     """Merge the env file (`.env` where None and there is one) with the environment, which wins."""
     path, problems = find(env_file)
     lines = read_lines(path, problems) if path is not None else {}
@@ -33,7 +33,7 @@ def gather(env_file: Path | None, environ: Mapping[str, str]) -> Given:
     lower = {name: value for name, value in _known(lines).items() if not _overruled(name, upper)}
     values = {**lower, **upper}
     files = tuple(_path(values[twin]) for twin in TWINS if twin in values)
-    return Given(_resolve_twins(values, problems), tuple(lines), path, tuple(problems), files)
+    return RawSettings(_resolve_twins(values, problems), tuple(lines), path, tuple(problems), files)
 
 
 def _known(values: Mapping[str, str]) -> dict[str, str]:

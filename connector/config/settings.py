@@ -221,10 +221,12 @@ class Settings(BaseModel):
 
 
 def _is_path(annotation: object) -> bool:
-    return any(Path in (kind, getattr(kind, "__origin__", None)) for kind in v.kinds(annotation))
+    return any(Path in (kind, getattr(kind, "__origin__", None)) for kind in v.union_members(annotation))
 
 
 NAMES = tuple(name.upper() for name in Settings.model_fields)
-SECRETS = tuple(name.upper() for name, field in Settings.model_fields.items() if SecretStr in v.kinds(field.annotation))
+SECRETS = tuple(
+    name.upper() for name, field in Settings.model_fields.items() if SecretStr in v.union_members(field.annotation)
+)
 PATHS = tuple(name.upper() for name, field in Settings.model_fields.items() if _is_path(field.annotation))
 TWINS = {f"{name}_FILE": name for name in SECRETS}

@@ -264,7 +264,7 @@ def expanded(path: Path) -> Path:
         raise ValueError("begins with ~, and there is no such home folder; write the path out") from None
 
 
-def kinds(annotation: object) -> tuple[object, ...]:
+def union_members(annotation: object) -> tuple[object, ...]:
     """Name the kinds of value that an annotation allows: the members of a union, else itself."""
     return get_args(annotation) or (annotation,)
 

@@ -26,7 +26,7 @@ class Brake(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Vanished:
+class AttributeLoss:
     """Count the people who had a photo attribute, and those of them who were read tonight without it."""
 
     had: int
@@ -48,7 +48,7 @@ class PlanCounts:
     known: int = 0
     rematches: int = 0
     matched_before: int = 0
-    attributes: Mapping[str, Vanished] = field(default_factory=dict)
+    attributes: Mapping[str, AttributeLoss] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ def _rematches(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
     )
 
 
-def _vanished(name: str, counts: Vanished, limits: Limits) -> BrakeTrip | None:
+def _vanished(name: str, counts: AttributeLoss, limits: Limits) -> BrakeTrip | None:
     is_all = counts.had >= VANISHED_FROM and counts.vanished >= counts.had
     over_share = counts.vanished * 100 > counts.had * VANISHED_PERCENT
     is_many = counts.vanished > VANISHED_MORE_THAN and over_share and not limits.only

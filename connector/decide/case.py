@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.decide.compare import CloudView, ViewKind
-from connector.decide.settle import Settled
+from connector.decide.settle import IntentState
 from connector.model import Action, Conflict, Memory, Reason, Removed
 
 LEFT_OUT_REASONS = frozenset(
@@ -33,7 +33,7 @@ class MatchState(StrEnum):
     CLOUD_MANAGED = "cloud-managed"
 
 
-class Becomes(StrEnum):
+class MemoryChange(StrEnum):
     """Say what the memory becomes, for a write: after its success."""
 
     UNTOUCHED = "untouched"
@@ -65,7 +65,7 @@ class Source:
         return cls()
 
     @classmethod
-    def leave_out(cls, reason: Reason) -> Source:
+    def exclude(cls, reason: Reason) -> Source:
         """Say why the person, or the picture, takes no part; raises ValueError for a reason of another kind."""
         if reason not in LEFT_OUT_REASONS:
             raise ValueError(f"{reason} does not leave a source out.")
@@ -86,7 +86,7 @@ class Case:
     match: MatchState = MatchState.OK
     memory: Memory | None = None
     view: CloudView = UNSEEN
-    settled: Settled | None = None
+    settled: IntentState | None = None
     failed: Reason | None = None
     sent_sha256: str = ""
     other_attribute_shown: bool = False
@@ -119,7 +119,7 @@ class Decision:
 
     action: Action
     reason: Reason
-    becomes: Becomes = Becomes.UNTOUCHED
+    becomes: MemoryChange = MemoryChange.UNTOUCHED
     conflict: bool = False
     over_foreign: bool = False
 

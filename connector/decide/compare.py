@@ -10,7 +10,7 @@ from connector.model import CloudTag, Fingerprint, Memory, Prepared, Presence
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class CloudObservation:
     """Hold what was seen of one cloud photo: nothing asked, no photo, its tag, or its tag and what its bytes show.
 
     `read_sha256` is empty while no bytes were fetched; `read_print` is None then, and where they are no picture.
@@ -25,20 +25,20 @@ class Look:
     read_print: Fingerprint | None = None
 
     @classmethod
-    def not_asked(cls) -> Look:
+    def not_asked(cls) -> CloudObservation:
         """Say that nobody asked the cloud."""
         return cls(asked=False)
 
     @classmethod
-    def at(cls, tag: CloudTag | None) -> Look:
+    def at(cls, tag: CloudTag | None) -> CloudObservation:
         """Hold the answer to a cheap look; None is no photo."""
         if tag is None:
             return cls(asked=True)
         return cls(asked=True, present=True, tag=tag.tag, width=tag.width, height=tag.height)
 
-    def with_bytes(self, read_sha256: str, read_print: Fingerprint | None, *, tag: str = "") -> Look:
+    def with_bytes(self, read_sha256: str, read_print: Fingerprint | None, *, tag: str = "") -> CloudObservation:
         """Add what the fetched bytes show; a tag that came beside them stands in where none was seen before."""
-        return Look(
+        return CloudObservation(
             asked=True,
             present=True,
             tag=self.tag or tag,
@@ -62,7 +62,7 @@ class SourcePicture:
         """Take what comparing needs from a prepared picture."""
         return cls(prepared.source_sha256, prepared.sent, prepared.whole)
 
-    def is_shown_by(self, shown: Fingerprint) -> bool:
+    def matches(self, shown: Fingerprint) -> bool:
         """Say whether a picture is this one, cropped or whole."""
         return shown.shows_same(self.sent) or shown.shows_same(self.whole)
 
@@ -73,11 +73,11 @@ class ViewKind(StrEnum):
     NOT_ASKED = "not-asked"
     NONE = "none"
     OURS = "ours"
-    SOURCES_PICTURE = "sources-picture"
+    SOURCE_PHOTO = "sources-picture"
     ANOTHER = "another"
 
 
-class How(StrEnum):
+class MatchLevel(StrEnum):
     """Name the level on which the cloud photo was recognised, cheapest first."""
 
     TAG = "tag"
@@ -95,11 +95,11 @@ class CloudView:
     """
 
     kind: ViewKind
-    how: How | None = None
+    how: MatchLevel | None = None
     smaller: bool = False
 
 
-def view(look: Look, *, source: SourcePicture | None, memory: Memory | None) -> CloudView:
+def view(look: CloudObservation, *, source: SourcePicture | None, memory: Memory | None) -> CloudView:
     """Compare a look with memory and source: by tag, then by bytes, then as a picture.
 
     `source` is None where the person has no photo. A photo with an unknown tag and unfetched bytes is NOT_ASKED,
@@ -115,34 +115,36 @@ def view(look: Look, *, source: SourcePicture | None, memory: Memory | None) -> 
     if memory is not None and memory.presence is Presence.OURS:
         return _beside_ours(look, known, source=source, memory=memory)
     shown = look.read_print or (memory.read_print if memory and known else None)
-    if source is not None and shown is not None and source.is_shown_by(shown):
-        return CloudView(ViewKind.SOURCES_PICTURE, How.PICTURE, is_smaller(shown, source.sent))
+    if source is not None and shown is not None and source.matches(shown):
+        return CloudView(ViewKind.SOURCE_PHOTO, MatchLevel.PICTURE, is_smaller(shown, source.sent))
     return CloudView(ViewKind.ANOTHER, known)
 
 
-def _beside_ours(look: Look, known: How | None, *, source: SourcePicture | None, memory: Memory) -> CloudView:
+def _beside_ours(
+    look: CloudObservation, known: MatchLevel | None, *, source: SourcePicture | None, memory: Memory
+) -> CloudView:
     if known is not None:
         return CloudView(ViewKind.OURS, known)
     shown = look.read_print
     if shown is None:
         return CloudView(ViewKind.ANOTHER)
     is_same = source is not None and source.source_sha256 == memory.source_sha256
-    is_sources = source is not None and source.is_shown_by(shown)
+    is_sources = source is not None and source.matches(shown)
     if _is_remembered(shown, memory) or (is_same and is_sources):
-        return CloudView(ViewKind.OURS, How.PICTURE, is_smaller(shown, memory.read_print or memory.sent_print))
+        return CloudView(ViewKind.OURS, MatchLevel.PICTURE, is_smaller(shown, memory.read_print or memory.sent_print))
     if source is not None and is_sources:
-        return CloudView(ViewKind.SOURCES_PICTURE, How.PICTURE, is_smaller(shown, source.sent))
+        return CloudView(ViewKind.SOURCE_PHOTO, MatchLevel.PICTURE, is_smaller(shown, source.sent))
     return CloudView(ViewKind.ANOTHER)
 
 
-def known_by(look: Look, memory: Memory | None) -> How | None:
+def known_by(look: CloudObservation, memory: Memory | None) -> MatchLevel | None:
     """Say how the photo is known to be exactly the one that the memory holds; None when it is not."""
     if memory is None or not look.present:
         return None
     if look.tag and look.tag == memory.tag:
-        return How.TAG
+        return MatchLevel.TAG
     if look.read_sha256 and look.read_sha256 == memory.read_sha256:
-        return How.BYTES
+        return MatchLevel.BYTES
     return None
 
 
@@ -157,7 +159,7 @@ def is_smaller(shown: Fingerprint, than: Fingerprint | None) -> bool:
     return than is not None and shown.edge * 4 < than.edge * 3
 
 
-def shows_one_of(look: Look, prints: Iterable[Fingerprint]) -> bool:
+def shows_one_of(look: CloudObservation, prints: Iterable[Fingerprint]) -> bool:
     """Say whether the cloud shows one of these pictures, e.g. those of the person's other photo attributes."""
     shown = look.read_print
     return shown is not None and any(shown.shows_same(other) for other in prints)

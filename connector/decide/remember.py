@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connector.decide.case import Becomes, Case, Decision, Policy
-from connector.decide.compare import Look, SourcePicture, known_by
+from connector.decide.case import Case, Decision, MemoryChange, Policy
+from connector.decide.compare import CloudObservation, SourcePicture, known_by
 from connector.decide.settle import STANDS_UNDER_SOURCE
 from connector.model import Fingerprint, Memory, Presence
 
 
 def memory_after(
-    decision: Decision, *, case: Case, look: Look, picture: SourcePicture | None, policy: Policy
+    decision: Decision, *, case: Case, look: CloudObservation, picture: SourcePicture | None, policy: Policy
 ) -> Memory | None:
     """Return the memory that holds after a keep or a skip; None for no memory.
 
@@ -21,19 +21,19 @@ def memory_after(
     if decision.writes:
         raise ValueError("A write is remembered by its intent.")
     match decision.becomes:
-        case Becomes.UNTOUCHED:
+        case MemoryChange.UNTOUCHED:
             return case.memory
-        case Becomes.REFRESHED if case.memory is not None:
+        case MemoryChange.REFRESHED if case.memory is not None:
             return _refreshed(case.memory, look)
-        case Becomes.OURS_ADOPTED:
+        case MemoryChange.OURS_ADOPTED:
             return _adopted(case, look=look, picture=picture)
-        case Becomes.THEIRS | Becomes.CLEARED:
+        case MemoryChange.THEIRS | MemoryChange.CLEARED:
             return _left(case, look=look, presence=Presence(decision.becomes.value), policy=policy)
         case _:
             return None
 
 
-def _refreshed(memory: Memory, look: Look) -> Memory:
+def _refreshed(memory: Memory, look: CloudObservation) -> Memory:
     """Take the new tag; keep the old print, so that copies of copies cannot shrink or drift unseen."""
     return replace(
         memory,
@@ -43,7 +43,7 @@ def _refreshed(memory: Memory, look: Look) -> Memory:
     )
 
 
-def _adopted(case: Case, *, look: Look, picture: SourcePicture | None) -> Memory:
+def _adopted(case: Case, *, look: CloudObservation, picture: SourcePicture | None) -> Memory:
     """Take what the cloud shows as ours; where it is still our own upload, what we sent stays known."""
     old = case.memory
     ours = old if old is not None and old.presence is Presence.OURS and known_by(look, old) else None
@@ -61,7 +61,7 @@ def _adopted(case: Case, *, look: Look, picture: SourcePicture | None) -> Memory
     )
 
 
-def _left(case: Case, *, look: Look, presence: Presence, policy: Policy) -> Memory:
+def _left(case: Case, *, look: CloudObservation, presence: Presence, policy: Policy) -> Memory:
     """Leave a conflict standing, under the policy of its first night; what `--clear` left is not lifted by one."""
     old = case.memory
     is_gone = presence is Presence.CLEARED
@@ -79,14 +79,14 @@ def _left(case: Case, *, look: Look, presence: Presence, policy: Policy) -> Memo
     )
 
 
-def _read_sha256(case: Case, look: Look) -> str:
+def _read_sha256(case: Case, look: CloudObservation) -> str:
     memory = case.memory
     if look.read_sha256 or memory is None:
         return look.read_sha256
     return memory.read_sha256 if known_by(look, memory) else ""
 
 
-def _read_print(case: Case, look: Look) -> Fingerprint | None:
+def _read_print(case: Case, look: CloudObservation) -> Fingerprint | None:
     memory = case.memory
     if look.read_print is not None or memory is None:
         return look.read_print

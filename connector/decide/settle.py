@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from connector.decide.compare import CloudView, Look, SourcePicture, is_smaller, view
+from connector.decide.compare import CloudObservation, CloudView, SourcePicture, is_smaller, view
 from connector.model import CloudTag, Intent, Memory, Presence, Reason
 
 PATIENCE = timedelta(hours=24)
@@ -14,7 +14,7 @@ PATIENCE = timedelta(hours=24)
 STANDS_UNDER_SOURCE = "source"
 
 
-class Settled(StrEnum):
+class IntentState(StrEnum):
     """Say how an open intent ends: as ours, not yet (wait), dropped (the old memory decides), or doubtful.
 
     Doubtful is a write of which no yes was heard and nothing is seen, for 24 hours: the old memory decides, and
@@ -29,44 +29,44 @@ class Settled(StrEnum):
     @property
     def stays_open(self) -> bool:
         """Say whether the intent is kept for the next night."""
-        return self in (Settled.WAIT, Settled.DOUBTFUL)
+        return self in (IntentState.WAIT, IntentState.DOUBTFUL)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Assessment:
     """Hold what a look means: how the intent ended, the memory that holds now, and what the cloud shows beside it."""
 
-    settled: Settled | None
+    settled: IntentState | None
     memory: Memory | None
     view: CloudView
 
 
-def settle(intent: Intent, look: Look, now: datetime) -> Settled:
+def settle(intent: Intent, look: CloudObservation, now: datetime) -> IntentState:
     """Settle an open intent by what the cloud shows.
 
     Nobody promises that one's own write is read at once: an accepted one may show the old photo, or none, for a
     while, so within 24 hours neither is an edit. What was not seen well enough waits too.
     """
     if not look.asked:
-        return Settled.WAIT
+        return IntentState.WAIT
     if _shows_what_was_sent(intent, look):
-        return Settled.OURS
+        return IntentState.OURS
     if _is_as_before(intent, look):
-        return _unseen(intent, now, unheard=Settled.DOUBTFUL)
+        return _unseen(intent, now, unheard=IntentState.DOUBTFUL)
     if not look.present:
         # gone instead of the old photo: even a write that was cut short must not look like somebody's removal
-        return _unseen(intent, now, unheard=Settled.WAIT)
+        return _unseen(intent, now, unheard=IntentState.WAIT)
     if not look.read_sha256 and intent.sent_sha256:
-        return Settled.WAIT
+        return IntentState.WAIT
     if not intent.sent_sha256 and is_patient(intent, now):
-        return Settled.WAIT  # a write just before the removal may show up before both are gone
-    return Settled.DROPPED
+        return IntentState.WAIT  # a write just before the removal may show up before both are gone
+    return IntentState.DROPPED
 
 
-def _unseen(intent: Intent, now: datetime, *, unheard: Settled) -> Settled:
+def _unseen(intent: Intent, now: datetime, *, unheard: IntentState) -> IntentState:
     if intent.accepted_at is not None:
-        return Settled.WAIT if is_patient(intent, now) else Settled.DROPPED
-    return unheard if _is_recent(intent.started_at, now) else Settled.DROPPED
+        return IntentState.WAIT if is_patient(intent, now) else IntentState.DROPPED
+    return unheard if _is_recent(intent.started_at, now) else IntentState.DROPPED
 
 
 def is_patient(intent: Intent, now: datetime) -> bool:
@@ -78,7 +78,7 @@ def _is_recent(begun_at: datetime, now: datetime) -> bool:
     return abs(now - begun_at) < PATIENCE
 
 
-def _shows_what_was_sent(intent: Intent, look: Look) -> bool:
+def _shows_what_was_sent(intent: Intent, look: CloudObservation) -> bool:
     if not intent.sent_sha256:
         return not look.present
     if not look.present or (look.tag and look.tag == intent.tag_before):
@@ -89,7 +89,7 @@ def _shows_what_was_sent(intent: Intent, look: Look) -> bool:
     return known is not None and shown is not None and shown.shows_same(known)
 
 
-def _is_as_before(intent: Intent, look: Look) -> bool:
+def _is_as_before(intent: Intent, look: CloudObservation) -> bool:
     if look.present:
         return bool(look.tag) and look.tag == intent.tag_before
     return not intent.tag_before
@@ -110,24 +110,24 @@ def needs_bytes(
 
 
 def judge(
-    look: Look, *, source: SourcePicture | None, memory: Memory | None, intent: Intent | None, now: datetime
-) -> Judged:
+    look: CloudObservation, *, source: SourcePicture | None, memory: Memory | None, intent: Intent | None, now: datetime
+) -> Assessment:
     """Settle the intent, if one is open, then view the cloud beside the memory that holds after that.
 
     For the start of a night. The read-back right after a write asks `settle` and `memory_of_write` alone:
     what the service answers then is its size, while a night later a small copy may be another writer's.
     """
     if intent is None:
-        return Judged(None, memory, view(look, source=source, memory=memory))
+        return Assessment(None, memory, view(look, source=source, memory=memory))
     settled = settle(intent, look, now)
-    if settled is Settled.OURS:
+    if settled is IntentState.OURS:
         memory = memory_of_write(intent, look=look, memory=memory)
         if memory is not None and look.read_print is not None and is_smaller(look.read_print, intent.sent_print):
             memory = replace(memory, tag="", read_sha256="", read_print=None)
-    return Judged(settled, memory, view(look, source=source, memory=memory))
+    return Assessment(settled, memory, view(look, source=source, memory=memory))
 
 
-def memory_of_write(intent: Intent, *, look: Look, memory: Memory | None) -> Memory | None:
+def memory_of_write(intent: Intent, *, look: CloudObservation, memory: Memory | None) -> Memory | None:
     """Return what is remembered once the cloud shows a write; None when the memory ends with it.
 
     What `restore` put back or took away is the person's own. What `--clear` removed stays away until the source

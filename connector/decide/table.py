@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connector.decide.case import Becomes, Case, Decision, MatchState, Policy, Source
-from connector.decide.compare import How, ViewKind
-from connector.decide.settle import STANDS_UNDER_SOURCE, Settled
+from connector.decide.case import Case, Decision, MatchState, MemoryChange, Policy, Source
+from connector.decide.compare import MatchLevel, ViewKind
+from connector.decide.settle import STANDS_UNDER_SOURCE, IntentState
 from connector.model import Action, Conflict, Memory, Presence, Reason, Removed
 
 IMPROVE_AGAIN = timedelta(days=30)
@@ -58,7 +58,7 @@ def _before_the_rows(case: Case) -> Decision | None:
         return Decision(Action.SKIP, MATCH_REASONS[case.match])
     if case.failed is not None:
         return Decision(Action.FAIL, case.failed)
-    if case.settled is Settled.WAIT:
+    if case.settled is IntentState.WAIT:
         return Decision(Action.KEEP, Reason.AWAITING_CLOUD)
     return None
 
@@ -80,8 +80,8 @@ def _no_memory(case: Case, policy: Policy) -> Decision:
     kind = case.view.kind
     if kind is ViewKind.NONE:
         again = case.memory is not None
-        return Decision(Action.CREATE, Reason.FIRST_UPLOAD, Becomes.OURS_SENT, over_foreign=again)
-    if kind is ViewKind.SOURCES_PICTURE:
+        return Decision(Action.CREATE, Reason.FIRST_UPLOAD, MemoryChange.OURS_SENT, over_foreign=again)
+    if kind is ViewKind.SOURCE_PHOTO:
         return _better_quality() if case.view.smaller else _adopted()
     if kind is ViewKind.ANOTHER:
         return _conflict(case, policy, reason=Reason.CLOUD_DIFFERS)
@@ -99,12 +99,12 @@ def _same_ours(case: Case, memory: Memory, *, policy: Policy, now: datetime) -> 
     if kind is ViewKind.ANOTHER:
         return _conflict(case, policy, reason=Reason.CLOUD_CHANGED)
     if policy.resend:
-        is_foreign = case.view.smaller or kind is ViewKind.SOURCES_PICTURE
-        return Decision(Action.REPLACE, Reason.RESENT, Becomes.OURS_SENT, over_foreign=is_foreign)
+        is_foreign = case.view.smaller or kind is ViewKind.SOURCE_PHOTO
+        return Decision(Action.REPLACE, Reason.RESENT, MemoryChange.OURS_SENT, over_foreign=is_foreign)
     if case.view.smaller:
         return _same_but_smaller(memory, policy, now=now)
-    is_tag = case.view.how is How.TAG
-    return Decision(Action.KEEP, Reason.UNCHANGED, Becomes.UNTOUCHED if is_tag else Becomes.REFRESHED)
+    is_tag = case.view.how is MatchLevel.TAG
+    return Decision(Action.KEEP, Reason.UNCHANGED, MemoryChange.UNTOUCHED if is_tag else MemoryChange.REFRESHED)
 
 
 def _same_but_smaller(memory: Memory, policy: Policy, *, now: datetime) -> Decision:
@@ -117,24 +117,26 @@ def _same_but_smaller(memory: Memory, policy: Policy, *, now: datetime) -> Decis
 
 def _same_standing(case: Case, memory: Memory, *, policy: Policy) -> Decision:
     kind = case.view.kind
-    if kind is ViewKind.SOURCES_PICTURE:
+    if kind is ViewKind.SOURCE_PHOTO:
         return _adopted()
     if _is_lifted(memory, policy) and kind is not ViewKind.NOT_ASKED:
         return _no_memory(case, policy)
     if memory.restored:
-        is_refreshed = kind is ViewKind.ANOTHER and case.view.how is How.BYTES
-        return Decision(Action.KEEP, Reason.RESTORED, Becomes.REFRESHED if is_refreshed else Becomes.UNTOUCHED)
+        is_refreshed = kind is ViewKind.ANOTHER and case.view.how is MatchLevel.BYTES
+        return Decision(
+            Action.KEEP, Reason.RESTORED, MemoryChange.REFRESHED if is_refreshed else MemoryChange.UNTOUCHED
+        )
     listed = policy.conflict is Conflict.REPORT
     return Decision(Action.KEEP, Reason.CONFLICT_STANDING, _still_standing(case, memory), conflict=listed)
 
 
-def _still_standing(case: Case, memory: Memory) -> Becomes:
+def _still_standing(case: Case, memory: Memory) -> MemoryChange:
     kind, how = case.view.kind, case.view.how
     if kind is ViewKind.NONE:
-        return Becomes.UNTOUCHED if memory.presence is Presence.CLEARED else Becomes.CLEARED
-    if kind is ViewKind.ANOTHER and how is not How.TAG:
-        return Becomes.REFRESHED if how is How.BYTES else Becomes.THEIRS
-    return Becomes.UNTOUCHED
+        return MemoryChange.UNTOUCHED if memory.presence is Presence.CLEARED else MemoryChange.CLEARED
+    if kind is ViewKind.ANOTHER and how is not MatchLevel.TAG:
+        return MemoryChange.REFRESHED if how is MatchLevel.BYTES else MemoryChange.THEIRS
+    return MemoryChange.UNTOUCHED
 
 
 def _is_lifted(memory: Memory, policy: Policy) -> bool:
@@ -150,7 +152,7 @@ def _changed(case: Case, memory: Memory, *, policy: Policy) -> Decision:
     kind, is_ours = case.view.kind, memory.presence is Presence.OURS
     if kind is ViewKind.OURS and is_ours:
         return _changed_over_ours(case, memory, policy=policy)
-    if kind is ViewKind.SOURCES_PICTURE:
+    if kind is ViewKind.SOURCE_PHOTO:
         # a second writer that was faster with a small copy must not make it small for good
         return _better_quality() if is_ours and case.view.smaller else _adopted()
     if kind is ViewKind.NOT_ASKED:
@@ -159,17 +161,19 @@ def _changed(case: Case, memory: Memory, *, policy: Policy) -> Decision:
         return _conflict(case, policy, reason=Reason.CLOUD_REMOVED if kind is ViewKind.NONE else Reason.BOTH_CHANGED)
     if _is_as_left_here(case, memory):
         action = Action.CREATE if kind is ViewKind.NONE else Action.REPLACE
-        return Decision(action, Reason.SOURCE_CHANGED, Becomes.OURS_SENT, over_foreign=True)
+        return Decision(action, Reason.SOURCE_CHANGED, MemoryChange.OURS_SENT, over_foreign=True)
     return _conflict(case, policy, reason=Reason.BOTH_CHANGED)
 
 
 def _changed_over_ours(case: Case, memory: Memory, *, policy: Policy) -> Decision:
     """Replace our own photo, unless it was made of these very bytes (for another person), or would be sent the same."""
-    is_sent = bool(case.sent_sha256) and case.sent_sha256 == memory.sent_sha256 and case.view.how is not How.PICTURE
+    is_sent = (
+        bool(case.sent_sha256) and case.sent_sha256 == memory.sent_sha256 and case.view.how is not MatchLevel.PICTURE
+    )
     is_same_source = memory.source_sha256 == case.source.sha256 and not case.view.smaller
     if (is_sent or is_same_source) and not policy.resend:
         return _adopted()
-    return Decision(Action.REPLACE, Reason.SOURCE_CHANGED, Becomes.OURS_SENT)
+    return Decision(Action.REPLACE, Reason.SOURCE_CHANGED, MemoryChange.OURS_SENT)
 
 
 def _is_as_left_here(case: Case, memory: Memory) -> bool:
@@ -177,7 +181,9 @@ def _is_as_left_here(case: Case, memory: Memory) -> bool:
     if memory.presence is Presence.CLEARED:
         by_us = memory.restored or memory.policy == STANDS_UNDER_SOURCE
         return by_us and case.view.kind is ViewKind.NONE
-    return memory.restored and case.view.kind is ViewKind.ANOTHER and case.view.how in (How.TAG, How.BYTES)
+    return (
+        memory.restored and case.view.kind is ViewKind.ANOTHER and case.view.how in (MatchLevel.TAG, MatchLevel.BYTES)
+    )
 
 
 def _source_cleared(case: Case, policy: Policy) -> Decision:
@@ -186,15 +192,17 @@ def _source_cleared(case: Case, policy: Policy) -> Decision:
     if not _is_of_person(case):
         return Decision(Action.SKIP, Reason.NO_PHOTO)
     if kind is ViewKind.NONE:
-        return Decision(Action.KEEP, Reason.SOURCE_REMOVED, Becomes.FORGET)
-    if kind in (ViewKind.ANOTHER, ViewKind.SOURCES_PICTURE):
-        return Decision(Action.KEEP, Reason.SOURCE_REMOVED_CLOUD_DIFFERS, Becomes.THEIRS)
+        return Decision(Action.KEEP, Reason.SOURCE_REMOVED, MemoryChange.FORGET)
+    if kind in (ViewKind.ANOTHER, ViewKind.SOURCE_PHOTO):
+        return Decision(Action.KEEP, Reason.SOURCE_REMOVED_CLOUD_DIFFERS, MemoryChange.THEIRS)
     if policy.removed is Removed.KEEP:
-        is_refreshed = kind is ViewKind.OURS and case.view.how is not How.TAG
-        return Decision(Action.KEEP, Reason.SOURCE_REMOVED, Becomes.REFRESHED if is_refreshed else Becomes.UNTOUCHED)
+        is_refreshed = kind is ViewKind.OURS and case.view.how is not MatchLevel.TAG
+        return Decision(
+            Action.KEEP, Reason.SOURCE_REMOVED, MemoryChange.REFRESHED if is_refreshed else MemoryChange.UNTOUCHED
+        )
     if kind is not ViewKind.OURS:
         return _postponed()
-    return Decision(Action.REMOVE, Reason.SOURCE_REMOVED, Becomes.FORGET)
+    return Decision(Action.REMOVE, Reason.SOURCE_REMOVED, MemoryChange.FORGET)
 
 
 def _is_of_person(case: Case) -> bool:
@@ -206,7 +214,7 @@ def _is_of_person(case: Case) -> bool:
 def _clear(case: Case, now: datetime) -> Decision:
     """Remove the photo if it is ours, and leave the person alone until the source changes; what is not ours stays."""
     memory, kind = case.memory, case.view.kind
-    after = Becomes.CLEARED if case.source.sha256 else Becomes.FORGET
+    after = MemoryChange.CLEARED if case.source.sha256 else MemoryChange.FORGET
     if kind is ViewKind.NOT_ASKED:
         return _postponed()
     if kind is ViewKind.OURS and memory is not None and memory.presence is Presence.OURS:
@@ -217,7 +225,7 @@ def _clear(case: Case, now: datetime) -> Decision:
     is_standing = memory is not None and memory.presence is not Presence.OURS and not case.is_changed
     if is_standing or not case.source.sha256:
         return _by_rows(case, left_alone, now)
-    if kind is ViewKind.SOURCES_PICTURE:
+    if kind is ViewKind.SOURCE_PHOTO:
         return _adopted()
     return _conflict(case, left_alone, reason=Reason.CLOUD_DIFFERS)
 
@@ -227,16 +235,16 @@ def _conflict(case: Case, policy: Policy, *, reason: Reason) -> Decision:
     is_gone = case.view.kind is ViewKind.NONE
     if policy.conflict is Conflict.SOURCE or policy.overwrite:
         action = Action.CREATE if is_gone else Action.REPLACE
-        return Decision(action, reason, Becomes.OURS_SENT, conflict=True, over_foreign=True)
-    return Decision(Action.KEEP, reason, Becomes.CLEARED if is_gone else Becomes.THEIRS, conflict=True)
+        return Decision(action, reason, MemoryChange.OURS_SENT, conflict=True, over_foreign=True)
+    return Decision(Action.KEEP, reason, MemoryChange.CLEARED if is_gone else MemoryChange.THEIRS, conflict=True)
 
 
 def _adopted() -> Decision:
-    return Decision(Action.KEEP, Reason.ADOPTED, Becomes.OURS_ADOPTED)
+    return Decision(Action.KEEP, Reason.ADOPTED, MemoryChange.OURS_ADOPTED)
 
 
 def _better_quality() -> Decision:
-    return Decision(Action.REPLACE, Reason.BETTER_QUALITY, Becomes.OURS_SENT, over_foreign=True)
+    return Decision(Action.REPLACE, Reason.BETTER_QUALITY, MemoryChange.OURS_SENT, over_foreign=True)
 
 
 def _postponed() -> Decision:

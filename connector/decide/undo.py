@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connector.decide.compare import Look
+from connector.decide.compare import CloudObservation
 from connector.model import Action, CloudTag, Fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class WrittenPhoto:
     """Hold what a write left in the cloud: as sent, and as read back (empty where that was never seen).
 
     `sent_sha256` empty means that it removed the photo.
@@ -20,11 +20,11 @@ class Left:
     tag: str = ""
     read_sha256: str = ""
 
-    def is_told_by(self, tag: CloudTag | None) -> bool:
+    def is_decided_by_tag(self, tag: CloudTag | None) -> bool:
         """Say whether the tag alone tells if this is still shown, so that no bytes need be fetched."""
         return tag is None or not self.sent_sha256 or (bool(self.tag) and tag.tag == self.tag)
 
-    def is_shown_by(self, look: Look) -> bool:
+    def matches(self, look: CloudObservation) -> bool:
         """Say whether the cloud still shows it: by tag, by bytes, or as a picture."""
         if not self.sent_sha256 or not look.present:
             return look.asked and look.present == bool(self.sent_sha256)
@@ -36,6 +36,6 @@ class Left:
         return known is not None and shown is not None and shown.shows_same(known)
 
 
-def undoing(action: Action) -> Action:
+def inverse_action(action: Action) -> Action:
     """Return what takes a write back: what was made is removed, what was removed is made again."""
     return {Action.CREATE: Action.REMOVE, Action.REMOVE: Action.CREATE}.get(action, Action.REPLACE)

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from connector.config import SourceKind
 from connector.doctor.checks import CHECKS
-from connector.doctor.finding import Check, Finding, Seen, Status, skipped
+from connector.doctor.finding import Check, CheckResult, Finding, Status, skipped
 from connector.doctor.page import exit_code, render_checks_md, write_json, write_line, write_verdict
-from connector.doctor.visit import Visit
+from connector.doctor.visit import CheckContext
 from connector.errors import ConnectorError
 from connector.model import Clock, utc_now
 
 __all__ = [
     "CHECKS",
     "Check",
+    "CheckResult",
     "Finding",
-    "Seen",
     "Status",
     "examine",
     "exit_code",
@@ -30,7 +30,7 @@ __all__ = [
 
 def examine(env_file: Path | None, *, checks: Sequence[Check] = CHECKS, clock: Clock = utc_now) -> Iterator[Finding]:
     """Yield findings as they are made; nothing is written to directory, cloud or ledger."""
-    visit = Visit(env_file=env_file, clock=clock)
+    visit = CheckContext(env_file=env_file, clock=clock)
     whats = {check.id: check.what for check in checks}
     broken: dict[str, str] = {}
     try:
@@ -48,14 +48,14 @@ def examine(env_file: Path | None, *, checks: Sequence[Check] = CHECKS, clock: C
         visit.end()
 
 
-def _looked(check: Check, visit: Visit) -> list[Seen]:
+def _looked(check: Check, visit: CheckContext) -> list[CheckResult]:
     """Return all that a look found; what it raised comes last, as a failure."""
     if check.ldap_only and visit.settings.source is SourceKind.FOLDER:
         return [skipped("SOURCE=folder: no directory is read")]
-    found: list[Seen] = []
+    found: list[CheckResult] = []
     try:
         for one in check.look(visit):
             found.append(one)  # noqa: PERF402 - what was found before an error counts
     except ConnectorError as error:
-        found.append(Seen(Status.FAIL, error.message, error.fix))
+        found.append(CheckResult(Status.FAIL, error.message, error.fix))
     return found

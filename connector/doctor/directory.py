@@ -9,21 +9,21 @@ from datetime import UTC, datetime, timedelta
 import ldap3
 
 from connector.config import Settings
-from connector.doctor.finding import Seen, fail, ok, skipped, warn
-from connector.doctor.visit import Visit
+from connector.doctor.finding import CheckResult, fail, ok, skipped, warn
+from connector.doctor.visit import CheckContext
 from connector.errors import ConnectorError, Unreachable
 from connector.sources import dirsync
-from connector.sources.connect import Where, open_session
+from connector.sources.connect import ServerRequirements, open_session
 from connector.sources.endpoints import Endpoint, endpoints
 from connector.sources.entries import Reader
 from connector.sources.names import root_of_domain
 from connector.sources.pages import Weight
-from connector.sources.probe import Presented, presented
-from connector.sources.reading import Pass, watching
+from connector.sources.probe import ServerCertificate, presented
+from connector.sources.reading import ContextReader, dirsync_query
 from connector.sources.required import Forest, named_in
 from connector.sources.scope import bases_in, context_of, filter_can_be_followed
 from connector.sources.session import Kind, Session
-from connector.sources.trouble import Refused
+from connector.sources.trouble import SignInRefused
 
 MOST_SERVERS = 20
 SOON = timedelta(days=30)
@@ -31,7 +31,7 @@ _DOUBTFUL_SECONDS = 60
 _SET_CLOCK = "Linux: timedatectl set-ntp true; Windows: w32tm /resync. Then check that the domain controllers agree."
 
 
-def look_at_dns(visit: Visit) -> Iterator[Seen]:
+def check_dns(visit: CheckContext) -> Iterator[CheckResult]:
     """Find the servers: SRV records for LDAP_DOMAIN, addresses for the names of LDAP_URI."""
     settings = visit.settings
     found = servers(settings)
@@ -44,14 +44,14 @@ def look_at_dns(visit: Visit) -> Iterator[Seen]:
         yield ok(f"{how}: {_listed([server.name for server in found if server not in unknown])}")
 
 
-def look_at_tls(visit: Visit) -> Iterator[Seen]:
+def check_tls(visit: CheckContext) -> Iterator[CheckResult]:
     """Shake hands with every server: chain, name, expiry, protocol."""
     settings = visit.settings
     found = servers(settings)[:MOST_SERVERS]
     tried = [(server, _presented(settings, server)) for server in found]
     failed = [one for _, one in tried if isinstance(one, ConnectorError)]
     for server, one in tried:
-        if isinstance(one, Presented):
+        if isinstance(one, ServerCertificate):
             yield _shown(server, one, visit.clock())
             continue
         show = f" What it shows: openssl s_client -connect {server.host}:{server.port} -showcerts"
@@ -59,15 +59,15 @@ def look_at_tls(visit: Visit) -> Iterator[Seen]:
         yield sign(one.message, one.fix + (show if "certificate" in one.message else ""))
 
 
-def look_at_sign_in(visit: Visit) -> Iterator[Seen]:
+def check_sign_in(visit: CheckContext) -> Iterator[CheckResult]:
     """Sign in once for each domain, as a night does, and ask who we are."""
     settings = visit.settings
     for context in wanted_contexts(settings):
         try:
-            session = open_session(settings, visit.traffic, Where(context, bases_in(settings, context)))
+            session = open_session(settings, visit.traffic, ServerRequirements(context, bases_in(settings, context)))
         except Unreachable as error:
             yield fail(error.message, error.fix)
-            if isinstance(error, Refused):
+            if isinstance(error, SignInRefused):
                 return  # each try may count towards a lockout
             continue
         visit.sessions[context or context_of(session.root.default_context)] = session
@@ -75,7 +75,7 @@ def look_at_sign_in(visit: Visit) -> Iterator[Seen]:
         yield ok(f"{session.server}: signed in as {visit.account}")
 
 
-def look_at_clock(visit: Visit) -> Iterator[Seen]:
+def check_clock(visit: CheckContext) -> Iterator[CheckResult]:
     """Compare this machine's clock with each domain controller's."""
     for session in visit.sessions.values():
         told = session.root_values("currentTime").get("currenttime", (b"",))[0].decode("ascii", "replace")
@@ -88,11 +88,14 @@ def look_at_clock(visit: Visit) -> Iterator[Seen]:
         if seconds < _DOUBTFUL_SECONDS:
             yield ok(f"{session.server} and this machine agree within a minute")
             continue
-        told = f"{session.server} and this machine differ by {apart(seconds)}; Kerberos bears five minutes at most"
+        told = (
+            f"{session.server} and this machine differ by {format_difference(seconds)}; "
+            "Kerberos bears five minutes at most"
+        )
         yield warn(told, _SET_CLOCK)
 
 
-def look_at_bases(visit: Visit) -> Iterator[Seen]:
+def check_bases(visit: CheckContext) -> Iterator[CheckResult]:
     """Look for every base DN and every excluded subtree."""
     settings = visit.settings
     for context, session in visit.sessions.items():
@@ -105,7 +108,7 @@ def look_at_bases(visit: Visit) -> Iterator[Seen]:
         yield from _excluded(visit, context, session)
 
 
-def _excluded(visit: Visit, context: str, session: Session) -> Iterator[Seen]:
+def _excluded(visit: CheckContext, context: str, session: Session) -> Iterator[CheckResult]:
     """Look for the exclusions of a context as a night does, which reads nobody where one is not there."""
     forest = Forest(visit.settings, visit.traffic)
     for named in named_in(visit.settings, context, _contexts(visit)):
@@ -117,7 +120,7 @@ def _excluded(visit: Visit, context: str, session: Session) -> Iterator[Seen]:
             yield fail(error.message, f"{error.fix} {_dn_fix(named.setting, session)}")
 
 
-def look_at_group(visit: Visit) -> Iterator[Seen]:
+def check_group(visit: CheckContext) -> Iterator[CheckResult]:
     """Look for LDAP_GROUP, and make ready to read its members, or everybody."""
     settings = visit.settings
     reader = Reader((), settings.ldap_anchor, settings.ldap_include_contacts)
@@ -125,7 +128,7 @@ def look_at_group(visit: Visit) -> Iterator[Seen]:
     for context, session in visit.sessions.items():
         weight = Weight(reader.photos)
         contexts = _contexts(visit)
-        visit.passes[context] = Pass.of(
+        visit.passes[context] = ContextReader.of(
             session, context, reader=reader, weight=weight, forest=forest, contexts=contexts
         )
         if settings.ldap_group:
@@ -134,14 +137,15 @@ def look_at_group(visit: Visit) -> Iterator[Seen]:
         yield skipped("LDAP_GROUP is not set: everybody below the base DNs")
 
 
-def look_at_dirsync(visit: Visit) -> Iterator[Seen]:
+def check_dirsync(visit: CheckContext) -> Iterator[CheckResult]:
     """Ask for a DirSync cookie, and say what of the scope changes can be followed."""
     for on in visit.passes.values():
         server = on.session.server
         if on.session.root.kind is Kind.OTHER:
             yield ok(f"{server} is no Active Directory: every night reads everybody")
         elif (
-            not dirsync.is_offered(on.session) or dirsync.fresh_cookie(on.session, watching(on, visit.settings)) is None
+            not dirsync.is_offered(on.session)
+            or dirsync.fresh_cookie(on.session, dirsync_query(on, visit.settings)) is None
         ):
             yield warn(
                 f"{server} refuses DirSync, so every night reads everybody",
@@ -151,7 +155,7 @@ def look_at_dirsync(visit: Visit) -> Iterator[Seen]:
             yield ok(f"{server} tells what changed; no special right is needed")
 
 
-def look_at_filter(visit: Visit) -> Iterator[Seen]:
+def check_filter(visit: CheckContext) -> Iterator[CheckResult]:
     """Try LDAP_FILTER, and say whether its changes can be followed."""
     text = visit.settings.ldap_filter
     if not text:
@@ -184,12 +188,12 @@ def wanted_contexts(settings: Settings) -> list[str]:
     return [root_of_domain(settings.ldap_domain) if settings.ldap_domain else ""]
 
 
-def _contexts(visit: Visit) -> list[str]:
+def _contexts(visit: CheckContext) -> list[str]:
     """Name the contexts that a night reads, also those that could not be signed in to."""
     return [context for context in wanted_contexts(visit.settings) if context] or list(visit.sessions)
 
 
-def apart(seconds: float) -> str:
+def format_difference(seconds: float) -> str:
     """Write how far two clocks are apart."""
     return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
@@ -202,14 +206,14 @@ def _resolves(server: Endpoint) -> bool:
     return True
 
 
-def _presented(settings: Settings, server: Endpoint) -> Presented | ConnectorError:
+def _presented(settings: Settings, server: Endpoint) -> ServerCertificate | ConnectorError:
     try:
         return presented(settings, server)
     except ConnectorError as error:
         return error
 
 
-def _shown(server: Endpoint, one: Presented, now: datetime) -> Seen:
+def _shown(server: Endpoint, one: ServerCertificate, now: datetime) -> CheckResult:
     if one.expires is None:
         return ok(f"{server.name}: reached; Kerberos encrypts the line, there is no TLS")
     until = f"valid until {one.expires:%Y-%m-%d}"

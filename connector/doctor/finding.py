@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.doctor.visit import Visit
+from connector.doctor.visit import CheckContext
 
 
 class Status(StrEnum):
@@ -19,7 +19,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CheckResult:
     """Hold what a look found: `detail` says it in a sentence, `fix` what to do, with the command or the place."""
 
     status: Status
@@ -50,26 +50,26 @@ class Check:
     id: str
     what: str
     about: str
-    look: Callable[[Visit], Iterable[Seen]]
+    look: Callable[[CheckContext], Iterable[CheckResult]]
     needs: tuple[str, ...] = ()
     ldap_only: bool = False
 
 
-def ok(detail: str) -> Seen:
+def ok(detail: str) -> CheckResult:
     """Say that all is well."""
-    return Seen(Status.OK, detail)
+    return CheckResult(Status.OK, detail)
 
 
-def warn(detail: str, fix: str) -> Seen:
+def warn(detail: str, fix: str) -> CheckResult:
     """Say that it works, or may work, but should be looked at."""
-    return Seen(Status.WARN, detail, fix)
+    return CheckResult(Status.WARN, detail, fix)
 
 
-def fail(detail: str, fix: str) -> Seen:
+def fail(detail: str, fix: str) -> CheckResult:
     """Say that a night cannot work like this."""
-    return Seen(Status.FAIL, detail, fix)
+    return CheckResult(Status.FAIL, detail, fix)
 
 
-def skipped(detail: str, fix: str = "") -> Seen:
+def skipped(detail: str, fix: str = "") -> CheckResult:
     """Say that there was nothing to try."""
-    return Seen(Status.SKIPPED, detail, fix)
+    return CheckResult(Status.SKIPPED, detail, fix)

@@ -13,8 +13,8 @@ from connector.cloud.credentials import credential
 from connector.cloud.proxies import Proxies, tls_context
 from connector.command import quoted
 from connector.config import Settings, SourceKind, cloud_urls, load_settings
-from connector.doctor.finding import Seen, fail, ok, skipped, warn
-from connector.doctor.visit import Visit
+from connector.doctor.finding import CheckResult, fail, ok, skipped, warn
+from connector.doctor.visit import CheckContext
 from connector.errors import SettingsError, StateError
 from connector.ledger.runs import RunRow, count_reason, find_run
 from connector.ledger.schema import VERSION
@@ -35,7 +35,7 @@ CONNECT_FIX = (
 COMPETING_PEOPLE = 20
 
 
-def look_at_settings(visit: Visit) -> Iterator[Seen]:
+def check_settings(visit: CheckContext) -> Iterator[CheckResult]:
     """Load the settings and try what they name on this machine; nothing is contacted."""
     try:
         loaded = load_settings(visit.env_file)
@@ -52,7 +52,7 @@ def look_at_settings(visit: Visit) -> Iterator[Seen]:
         yield ok("complete, and they fit together")
 
 
-def look_at_state_folder(visit: Visit) -> Iterator[Seen]:
+def check_state_folder(visit: CheckContext) -> Iterator[CheckResult]:
     """Make the state folder and write into it, as a night does."""
     folder = visit.settings.state_dir
     try:
@@ -75,7 +75,7 @@ def _lookers(folder: Path) -> tuple[str, str]:
     return readers, f"It holds photos. As an administrator run: {icacls(folder, is_folder=True)}"
 
 
-def look_at_ledger(visit: Visit) -> Iterator[Seen]:
+def check_ledger(visit: CheckContext) -> Iterator[CheckResult]:
     """Open the ledger to read only; a night alone may mend it or bring it forward."""
     path = visit.settings.state_dir / LEDGER_NAME
     if not path.exists():
@@ -93,7 +93,7 @@ def look_at_ledger(visit: Visit) -> Iterator[Seen]:
         )
 
 
-def _ledger(db: sqlite3.Connection, path: Path, visit: Visit) -> Seen:
+def _ledger(db: sqlite3.Connection, path: Path, visit: CheckContext) -> CheckResult:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         fix = "Install the newer photo-connector that made it, or set another STATE_DIR."
@@ -118,7 +118,7 @@ def _last_night(db: sqlite3.Connection) -> RunRow | None:
     return run
 
 
-def look_at_backups(visit: Visit) -> Iterator[Seen]:
+def check_backups(visit: CheckContext) -> Iterator[CheckResult]:
     """Say whether what a night replaces could be put back."""
     days = visit.settings.backup_days
     if days == 0:
@@ -130,7 +130,7 @@ def look_at_backups(visit: Visit) -> Iterator[Seen]:
     yield ok(f"replaced cloud photos are kept for {days} days")
 
 
-def look_for_competitors(visit: Visit) -> Iterator[Seen]:
+def check_for_competitors(visit: CheckContext) -> Iterator[CheckResult]:
     """Say whether Entra Connect kept writing over us in the last night."""
     if visit.last_run is None:
         yield skipped("no night has been kept yet")

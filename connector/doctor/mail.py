@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from connector.doctor.finding import Seen, ok, skipped, warn
-from connector.doctor.visit import Visit
+from connector.doctor.finding import CheckResult, ok, skipped, warn
+from connector.doctor.visit import CheckContext
 from connector.report.mail import try_mail_server
 
 
-def look_at_mail(visit: Visit) -> Iterator[Seen]:
+def check_mail(visit: CheckContext) -> Iterator[CheckResult]:
     """Connect, encrypt and sign in as for a report, and ask whether the server would take it."""
     settings = visit.settings
     if settings.smtp_url is None or not settings.report_mail_to:

@@ -13,8 +13,8 @@ from connector.cloud.accounts import get_accounts
 from connector.cloud.batch import BATCH_SIZE, batch_get
 from connector.cloud.transport import Transport
 from connector.config import SourceKind
-from connector.doctor.finding import Seen, fail, ok, warn
-from connector.doctor.visit import Visit
+from connector.doctor.finding import CheckResult, fail, ok, warn
+from connector.doctor.visit import CheckContext
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
 from connector.ledger.matching import count_matched, left_managed, match_people
@@ -32,7 +32,7 @@ _FIX = (
 )
 
 
-def look_at_match(visit: Visit) -> Iterator[Seen]:
+def check_match(visit: CheckContext) -> Iterator[CheckResult]:
     """Match the sample, and name some of those who have no account."""
     accounts, listed = _accounts(visit)
     place = tempfile.TemporaryDirectory(prefix="photo-connector-check-")
@@ -55,7 +55,7 @@ def look_at_match(visit: Visit) -> Iterator[Seen]:
     yield (warn if matched else fail)(examples, _FIX)
 
 
-def _managed(count: int, examples: Sequence[str], is_any_synced: bool) -> Iterator[Seen]:
+def _managed(count: int, examples: Sequence[str], is_any_synced: bool) -> Iterator[CheckResult]:
     """Name who is left alone because the account is managed in the cloud."""
     if not count:
         return
@@ -67,7 +67,7 @@ def _managed(count: int, examples: Sequence[str], is_any_synced: bool) -> Iterat
     yield warn(f"none of the accounts looked at is synced from a directory, so {told}", cure)
 
 
-def _match(db: sqlite3.Connection, visit: Visit, accounts: Sequence[Account]) -> None:
+def _match(db: sqlite3.Connection, visit: CheckContext, accounts: Sequence[Account]) -> None:
     settings = visit.settings
     from_folder = settings.source is SourceKind.FOLDER
     rules = (settings.folder_key,) if from_folder else (MatchRule.ANCHOR, *settings.match_fallback)
@@ -85,7 +85,7 @@ def _left(db: sqlite3.Connection) -> list[str]:
     return [f"{row['upn'] or row['name']} ({row['match_problem']})" for row in rows]
 
 
-def _accounts(visit: Visit) -> tuple[list[Account], bool]:
+def _accounts(visit: CheckContext) -> tuple[list[Account], bool]:
     """Return the tenant's accounts and True, or in a big tenant those of the sample alone and False."""
     found = list(visit.first_page)
     for page in visit.pages:

@@ -7,22 +7,22 @@ from contextlib import closing
 
 from connector.command import quoted
 from connector.config import SourceKind
-from connector.doctor.finding import Seen, fail, ok, warn
-from connector.doctor.visit import Visit, counted
+from connector.doctor.finding import CheckResult, fail, ok, warn
+from connector.doctor.visit import CheckContext, counted
 from connector.model import Person
 from connector.sources import PersonRead
 from connector.sources.entries import AUTO, CONSISTENCY_GUID
 from connector.sources.open import open_source
 from connector.sources.pages import Query, walk
-from connector.sources.reading import Pass, everybody
-from connector.sources.scope import both
+from connector.sources.reading import ContextReader, read_all
+from connector.sources.scope import all_of
 
 # Enough to tell how it stands; a night reads everybody anyhow.
 MOST_COUNTED = 20_000
 SAMPLE = 500
 
 
-def look_at_people(visit: Visit) -> Iterator[Seen]:
+def check_people(visit: CheckContext) -> Iterator[CheckResult]:
     """Count who is in scope, and read a sample of them."""
     if visit.settings.source is SourceKind.FOLDER:
         yield from _in_folder(visit)
@@ -43,7 +43,7 @@ def look_at_people(visit: Visit) -> Iterator[Seen]:
         yield ok(f"{counted(number, cut=cut)} people in scope in {context}")
 
 
-def look_at_photos(visit: Visit) -> Iterator[Seen]:
+def check_photos(visit: CheckContext) -> Iterator[CheckResult]:
     """Count who has a readable value of each photo attribute; what may not be read looks empty."""
     counts = {name: _with(visit, name) for name in visit.settings.ldap_photo_attributes}
     nobody = not any(number for number, _ in counts.values())
@@ -56,7 +56,7 @@ def look_at_photos(visit: Visit) -> Iterator[Seen]:
         yield (fail if nobody else warn)(told, f"{_grant(visit, name)} {_others(visit, name, nobody=nobody)}")
 
 
-def look_at_anchor(visit: Visit) -> Iterator[Seen]:
+def check_anchor(visit: CheckContext) -> Iterator[CheckResult]:
     """Count who has a readable anchor: what cannot be read silently becomes objectGUID."""
     wanted = visit.settings.ldap_anchor
     name = CONSISTENCY_GUID if wanted == AUTO else wanted
@@ -78,7 +78,7 @@ def look_at_anchor(visit: Visit) -> Iterator[Seen]:
         yield ok(f"{name}: {counted(number, cut=cut)} of {people} people have one that we can read")
 
 
-def _in_folder(visit: Visit) -> Iterator[Seen]:
+def _in_folder(visit: CheckContext) -> Iterator[CheckResult]:
     """Read the pictures' names, as a night does; the pictures themselves are not opened."""
     with closing(open_source(visit.settings, visit.traffic)) as source:
         for context in source.contexts():
@@ -96,33 +96,33 @@ def _in_folder(visit: Visit) -> Iterator[Seen]:
         yield fail(f"{visit.settings.folder_path} holds no picture", "Correct FOLDER_PATH and FOLDER_KEY.")
 
 
-def _with(visit: Visit, attribute: str) -> tuple[int, bool]:
+def _with(visit: CheckContext, attribute: str) -> tuple[int, bool]:
     found = [_count(on, f"({attribute}=*)") for on in visit.passes.values()]
     return sum(number for number, _ in found), any(cut for _, cut in found)
 
 
-def _count(on: Pass, extra: str) -> tuple[int, bool]:
+def _count(on: ContextReader, extra: str) -> tuple[int, bool]:
     """Count by ids alone; True when there may be more."""
     number = 0
-    asked = on.members.narrowed(both(on.scope.people, extra))
+    asked = on.members.narrowed(all_of(on.scope.people, extra))
     for base in on.scope.bases:
         for entries in walk(on.session, Query(base, asked, ["objectGUID"])):
-            number += sum(on.scope.takes(entry.dn) and on.members.has(entry) for entry in entries)
+            number += sum(on.scope.not_excluded(entry.dn) and on.members.has(entry) for entry in entries)
             if number >= MOST_COUNTED:
                 return number, True
     return number, False
 
 
-def _sample(on: Pass, size: int) -> list[Person]:
+def _sample(on: ContextReader, size: int) -> list[Person]:
     found: list[Person] = []
-    for page in everybody(on, None):
+    for page in read_all(on, None):
         found += [event.person for event in page.events if isinstance(event, PersonRead)]
         if len(found) >= size:
             break
     return found[: max(size, 0)]
 
 
-def _grant(visit: Visit, attribute: str) -> str:
+def _grant(visit: CheckContext, attribute: str) -> str:
     """Return the command that lets the reading account read one attribute of the people, for each base."""
     bases = [base for on in visit.passes.values() for base in on.scope.bases]
     right = _word(f"{visit.account}:RP;{attribute};user")
@@ -135,7 +135,7 @@ def _word(text: str) -> str:
     return quoted(text, windows=True)
 
 
-def _others(visit: Visit, name: str, *, nobody: bool) -> str:
+def _others(visit: CheckContext, name: str, *, nobody: bool) -> str:
     if nobody:
         return f"Compare with an administrator's view: `Get-ADUser -LDAPFilter '({name}=*)'`"
     left = ",".join(one for one in visit.settings.ldap_photo_attributes if one != name)

@@ -12,9 +12,9 @@ from connector.cloud.proxies import Proxies
 from connector.cloud.retry import http_date
 from connector.cloud.transport import HEADERS
 from connector.config import Settings, cloud_urls
-from connector.doctor.directory import SOON, apart
-from connector.doctor.finding import Seen, fail, ok, skipped, warn
-from connector.doctor.visit import Visit
+from connector.doctor.directory import SOON, format_difference
+from connector.doctor.finding import CheckResult, fail, ok, skipped, warn
+from connector.doctor.visit import CheckContext
 from connector.errors import ConnectorError
 
 LEAST = ("User.Read.All", "ProfilePhoto.ReadWrite.All")
@@ -28,7 +28,7 @@ _DOUBTFUL_SECONDS, _WRONG_SECONDS = 60, 300
 _SET_CLOCK = "Set this machine's clock; Linux: timedatectl set-ntp true, Windows: w32tm /resync."
 
 
-def look_at_way_out(visit: Visit) -> Iterator[Seen]:
+def check_way_out(visit: CheckContext) -> Iterator[CheckResult]:
     """Open a connection to the token issuer and to Graph, directly or to the proxy that leads there."""
     settings = visit.settings
     urls = cloud_urls(settings)
@@ -37,14 +37,14 @@ def look_at_way_out(visit: Visit) -> Iterator[Seen]:
     for url in dict.fromkeys(wanted):
         host, way = urlsplit(url).hostname, _way(proxies.proxy_for(url))
         try:
-            visit.cloud.wire.reach(url)
+            visit.cloud.wire.probe(url)
         except ConnectorError as error:
             yield fail(f"{host}, {way}: {error.message}", error.fix)
         else:
             yield ok(f"{host} can be reached, {way}")
 
 
-def look_at_graph(visit: Visit) -> Iterator[Seen]:
+def check_graph(visit: CheckContext) -> Iterator[CheckResult]:
     """Ask Graph something without a token: it must refuse, over a connection whose certificate we accept."""
     url = f"{cloud_urls(visit.settings).graph_url}/v1.0/users?$top=1"
     answer = visit.cloud.wire.send("GET", url, headers=HEADERS)
@@ -59,7 +59,7 @@ def look_at_graph(visit: Visit) -> Iterator[Seen]:
     yield ok("answers, and its certificate is accepted")
 
 
-def look_at_cloud_clock(visit: Visit) -> Iterator[Seen]:
+def check_cloud_clock(visit: CheckContext) -> Iterator[CheckResult]:
     """Compare this machine's clock with the Date that Graph sends."""
     theirs = http_date(visit.cloud_date)
     if theirs is None:
@@ -70,10 +70,10 @@ def look_at_cloud_clock(visit: Visit) -> Iterator[Seen]:
         yield ok("Graph and this machine agree within a minute")
         return
     sign = fail if seconds >= _WRONG_SECONDS else warn
-    yield sign(f"Graph and this machine differ by {apart(seconds)}, so tokens may be refused", _SET_CLOCK)
+    yield sign(f"Graph and this machine differ by {format_difference(seconds)}, so tokens may be refused", _SET_CLOCK)
 
 
-def look_at_credential(visit: Visit) -> Iterator[Seen]:
+def check_credential(visit: CheckContext) -> Iterator[CheckResult]:
     """Say until when we can sign in; only a certificate tells."""
     settings = visit.settings
     portal = f"{_app(settings)} > Certificates & secrets"
@@ -90,14 +90,14 @@ def look_at_credential(visit: Visit) -> Iterator[Seen]:
         yield ok("the machine's managed identity, which Azure renews")
 
 
-def look_at_token(visit: Visit) -> Iterator[Seen]:
+def check_token(visit: CheckContext) -> Iterator[CheckResult]:
     """Get a token for Graph."""
     claims = visit.cloud.token_source.claims()
     tenant, app = claims.get("tid", visit.settings.azure_tenant_id), claims.get("appid", visit.settings.azure_client_id)
     yield ok(f"issued to application {app} in tenant {tenant}")
 
 
-def look_at_roles(visit: Visit) -> Iterator[Seen]:
+def check_roles(visit: CheckContext) -> Iterator[CheckResult]:
     """Compare the app roles in the token with the two that are needed and the one that helps."""
     roles = visit.cloud.token_source.roles()
     missing = [role for role in LEAST if role not in roles and not _INSTEAD[role] & roles]
@@ -120,7 +120,7 @@ def look_at_roles(visit: Visit) -> Iterator[Seen]:
         yield ok(", ".join(sorted(roles)))
 
 
-def _certificate(visit: Visit, portal: str) -> Seen:
+def _certificate(visit: CheckContext, portal: str) -> CheckResult:
     certificate = load_certificate(visit.settings)
     thumbprint = certificate.chain[0].fingerprint(SHA1()).hex().upper()  # noqa: S303 - as the portal shows it
     told = f"certificate {thumbprint}, valid until {certificate.expires:%Y-%m-%d}"

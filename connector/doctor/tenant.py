@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from connector.cloud.accounts import list_accounts
 from connector.cloud.policy import PolicyUnread, read_policy
-from connector.doctor.finding import Seen, fail, ok, skipped, warn
+from connector.doctor.finding import CheckResult, fail, ok, skipped, warn
 from connector.doctor.sky import OPTIONAL
-from connector.doctor.visit import Visit
+from connector.doctor.visit import CheckContext
 from connector.errors import PersonError
 from connector.model import Account
 from connector.targets.graph import GraphTarget
@@ -22,7 +22,7 @@ _POLICY_FIX = (
 SHAREPOINT_ROLES = ("Sites.FullControl.All", "User.ReadWrite.All")
 
 
-def look_at_users(visit: Visit) -> Iterator[Seen]:
+def check_users(visit: CheckContext) -> Iterator[CheckResult]:
     """List one page of users."""
     visit.pages = list_accounts(visit.cloud.transport)
     for page in visit.pages:
@@ -34,7 +34,7 @@ def look_at_users(visit: Visit) -> Iterator[Seen]:
     yield fail("the tenant lists no account", "Check AZURE_TENANT_ID: is it the tenant of these people?")
 
 
-def look_at_photo(visit: Visit) -> Iterator[Seen]:
+def check_photo(visit: CheckContext) -> Iterator[CheckResult]:
     """Ask for the photos of one batch of accounts, and fetch one."""
     target = GraphTarget(visit.cloud.transport)
     asked = sorted(visit.first_page, key=lambda account: (account.is_guest, not account.has_exchange))
@@ -50,7 +50,7 @@ def look_at_photo(visit: Visit) -> Iterator[Seen]:
         yield ok(f"asked for {len(asked)}: photos may be read, none of these has one")
 
 
-def look_at_policy(visit: Visit) -> Iterator[Seen]:
+def check_policy(visit: CheckContext) -> Iterator[CheckResult]:
     """Read photoUpdateSettings, which may forbid writes in the cloud."""
     try:
         policy = read_policy(visit.cloud.transport)
@@ -69,7 +69,7 @@ def look_at_policy(visit: Visit) -> Iterator[Seen]:
         yield ok(f"photos may be updated in the cloud (source: {policy.source or 'not set, either side'})")
 
 
-def look_at_sharepoint(visit: Visit) -> Iterator[Seen]:
+def check_sharepoint(visit: CheckContext) -> Iterator[CheckResult]:
     """Get a token for SharePoint and look at the roles in it, where SharePoint is a target."""
     settings = visit.settings
     if "sharepoint" not in settings.targets:
@@ -88,7 +88,7 @@ def look_at_sharepoint(visit: Visit) -> Iterator[Seen]:
             yield ok(f"the token for {host} has {' and '.join(SHAREPOINT_ROLES)}")
 
 
-def _fetched(target: GraphTarget, account: Account) -> Seen:
+def _fetched(target: GraphTarget, account: Account) -> CheckResult:
     photo = target.photos([account])[account.id]
     if isinstance(photo, PersonError):
         return fail(photo.message, photo.fix or "Run again; it may have been a moment.")

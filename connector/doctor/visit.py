@@ -9,13 +9,13 @@ from pathlib import Path
 from connector.cloud.open import Cloud, open_cloud
 from connector.config import Loaded, Settings
 from connector.ledger.runs import RunRow
-from connector.model import Account, Clock, Person, Traffic
-from connector.sources.reading import Pass
+from connector.model import Account, Clock, Person, RequestCounters
+from connector.sources.reading import ContextReader
 from connector.sources.session import Session
 
 
 @dataclass(slots=True, kw_only=True)
-class Visit:
+class CheckContext:
     """Hold what the looks of one visit share; nothing of it is written anywhere.
 
     Directory sessions and passes are by naming context; `account` is who we are there. `scope_count` is how many
@@ -24,10 +24,10 @@ class Visit:
 
     env_file: Path | None
     clock: Clock
-    traffic: Traffic = field(default_factory=Traffic)
+    traffic: RequestCounters = field(default_factory=RequestCounters)
     loaded: Loaded | None = None
     sessions: dict[str, Session] = field(default_factory=dict)
-    passes: dict[str, Pass] = field(default_factory=dict)
+    passes: dict[str, ContextReader] = field(default_factory=dict)
     account: str = ""
     scope_count: int = 0
     scope_cut: bool = False

@@ -11,7 +11,7 @@ from connector.ledger.codec import unpack_print, unpack_time
 _SHOWN = 12  # of the 64 letters of a sha256, as everywhere where people read it
 
 
-class Facts(NamedTuple):
+class PhotoFacts(NamedTuple):
     """Describe one picture: 0 pixels and empty texts are unknown; `seen` is a time as `pack_time` writes it."""
 
     width: int = 0
@@ -22,12 +22,12 @@ class Facts(NamedTuple):
     is_there: bool = True
 
 
-def both_pictures(source: Facts, cloud: Facts) -> str:
+def both_pictures(source: PhotoFacts, cloud: PhotoFacts) -> str:
     """Return the sentence that tells both apart, for a report; no picture is in it."""
     return f"Source: {_told(source)}; cloud: {_told(cloud)}."
 
 
-def _told(picture: Facts) -> str:
+def _told(picture: PhotoFacts) -> str:
     size = f"{picture.width} × {picture.height} pixels" if picture.width and picture.height else "size unknown"
     when = unpack_time(picture.seen)
     parts = (
@@ -39,7 +39,7 @@ def _told(picture: Facts) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def teach_both_pictures(db: sqlite3.Connection) -> None:
+def register_sql_function(db: sqlite3.Connection) -> None:
     """Let SQL say `both_pictures` of whole_print, source_sha256, presence, read_print, read_sha256, tag, looked_at."""
     db.create_function("both_pictures", 7, _of_columns, deterministic=True)
 
@@ -48,6 +48,6 @@ def _of_columns(
     whole: bytes | None, source_sha256: str, presence: str, read: bytes | None, read_sha256: str, tag: str, seen: str
 ) -> str:
     sent, shown = unpack_print(whole), unpack_print(read)
-    source = Facts(*((sent.width, sent.height) if sent else (0, 0)), source_sha256)
+    source = PhotoFacts(*((sent.width, sent.height) if sent else (0, 0)), source_sha256)
     size = (shown.width, shown.height) if shown else (0, 0)
-    return both_pictures(source, Facts(*size, read_sha256, tag, seen, is_there=presence != "cleared"))
+    return both_pictures(source, PhotoFacts(*size, read_sha256, tag, seen, is_there=presence != "cleared"))

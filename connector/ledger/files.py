@@ -55,12 +55,12 @@ class Spool:
             self._room_bytes -= len(sent_bytes)
         return True
 
-    def keep_in_hand(self, source_sha256: str, sent_bytes: bytes) -> None:
+    def cache_in_memory(self, source_sha256: str, sent_bytes: bytes) -> None:
         """Keep a picture that found no room until `let_go`: for the few that are sent next."""
         if not self.has(source_sha256):
             self._in_hand[source_sha256] = sent_bytes
 
-    def let_go(self) -> None:
+    def clear_memory_cache(self) -> None:
         """Drop what is kept in hand."""
         self._in_hand.clear()
 
@@ -76,7 +76,7 @@ class Spool:
 
     def empty(self) -> list[str]:
         """Drop everything; returns a sentence for each file that stays, since another program holds it."""
-        self.let_go()
+        self.clear_memory_cache()
         return delete_each(self._folder.iterdir())[1]
 
     def _path(self, source_sha256: str) -> Path:

@@ -26,7 +26,7 @@ def accounts_of(db: sqlite3.Connection, person_id: str) -> list[str]:
     return [row["id"] for row in found]
 
 
-def upns_of(db: sqlite3.Connection, account_ids: Sequence[str]) -> set[str]:
+def upns(db: sqlite3.Connection, account_ids: Sequence[str]) -> set[str]:
     """Return by which UPNs and addresses the tenant knows these accounts."""
     names: set[str] = set()
     for account_id in account_ids:
@@ -42,7 +42,7 @@ def old_names_of(db: sqlite3.Connection, person_id: str) -> set[str]:
     return {text for row in db.execute(query, {"id": person_id}) for text in row}
 
 
-def runs_with(db: sqlite3.Connection, person_id: str) -> set[int]:
+def runs_mentioning(db: sqlite3.Connection, person_id: str) -> set[int]:
     """Return the numbers of the runs whose reports tell of a person."""
     told = db.execute("SELECT run FROM outcomes WHERE person_id = ?", (person_id,)).fetchall()
     stood = db.execute(
@@ -86,7 +86,7 @@ def drop_person(db: sqlite3.Connection, person_id: str, *, account_ids: Sequence
     return count
 
 
-def hide_names(db: sqlite3.Connection, names: re.Pattern[str]) -> int:
+def redact(db: sqlite3.Connection, names: re.Pattern[str]) -> int:
     """Take a person's names out of what is told of others and of runs; returns how many texts had one."""
     db.create_function("hidden", 1, lambda text: names.sub(HIDDEN, text), deterministic=True)
     count = 0
@@ -96,7 +96,7 @@ def hide_names(db: sqlite3.Connection, names: re.Pattern[str]) -> int:
     return count
 
 
-def scrub(db: sqlite3.Connection) -> None:
+def vacuum(db: sqlite3.Connection) -> None:
     """Write the file anew and empty its log, so that no deleted byte is left in either."""
     db.execute("VACUUM")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

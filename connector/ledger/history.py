@@ -29,7 +29,7 @@ class Event(NamedTuple):
     is_write: bool
 
 
-class Known(NamedTuple):
+class PersonStatus(NamedTuple):
     """Hold what is known of a person today, as in the rows of `people`."""
 
     state: str
@@ -50,15 +50,15 @@ def find_people(db: sqlite3.Connection, name: str) -> list[Person]:
     return list(found.values())
 
 
-def known_of(db: sqlite3.Connection, person_id: str) -> Known | None:
+def person_status(db: sqlite3.Connection, person_id: str) -> PersonStatus | None:
     """Return what is known of a person today; None for somebody who is only remembered."""
     query = """SELECT p.state, p.account_id, COALESCE(a.upn, '') AS account_upn, p.match_rule, p.match_problem,
         p.source_sha256, p.source_reason FROM people p LEFT JOIN accounts a ON a.id = p.account_id WHERE p.id = ?"""
     row = db.execute(query, (person_id,)).fetchone()
-    return None if row is None else Known(*row)
+    return None if row is None else PersonStatus(*row)
 
 
-def events_of(db: sqlite3.Connection, person_id: str) -> list[Event]:
+def person_events(db: sqlite3.Connection, person_id: str) -> list[Event]:
     """Return all that was done for, or stood about, a person, oldest first."""
     rows = db.execute(f"{_OUTCOMES} UNION ALL {_STANDING} ORDER BY 1, 3", {"person": person_id})
     return [_event(row) for row in rows]

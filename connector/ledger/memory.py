@@ -61,7 +61,7 @@ def drop_memory(db: sqlite3.Connection, target: str, account_id: str) -> None:
     db.execute("DELETE FROM memory WHERE target = ? AND account_id = ?", (target, account_id))
 
 
-def disown_unasked(db: sqlite3.Connection, context: str, *, attributes: Sequence[str]) -> int:
+def forget_dropped_attributes(db: sqlite3.Connection, context: str, *, attributes: Sequence[str]) -> int:
     """Forget the photos of people who have one only in attributes that are no longer asked for; returns how many.
 
     They did not clear it, so what the cloud shows is not ours to remove. Belongs before the values are dropped.
@@ -76,14 +76,14 @@ def disown_unasked(db: sqlite3.Connection, context: str, *, attributes: Sequence
     ).rowcount
 
 
-def note_look(db: sqlite3.Connection, target: str, account_id: str, *, now: datetime) -> None:
+def mark_checked(db: sqlite3.Connection, target: str, account_id: str, *, now: datetime) -> None:
     """Note that the cloud was asked and nothing was to be done: its turn comes again when all others had theirs."""
     for table in ("memory", "refusals"):
         change = f"UPDATE {table} SET looked_at = ? WHERE target = ? AND account_id = ?"
         db.execute(change, (pack_time(now), target, account_id))
 
 
-def set_looks_right(db: sqlite3.Connection, target: str, *, now: datetime) -> None:
+def clamp_future_check_times(db: sqlite3.Connection, target: str, *, now: datetime) -> None:
     """Date back to now what a clock that was wrong put into the future: its turn would not come before that day."""
     for table in ("memory", "refusals"):
         change = f"UPDATE {table} SET looked_at = :now WHERE target = :target AND looked_at > :now"

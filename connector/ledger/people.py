@@ -180,7 +180,7 @@ _VALUES = """
     ORDER BY people.id"""
 
 
-def choose_anew(db: sqlite3.Connection, context: str, *, run: int) -> None:
+def mark_context_changed(db: sqlite3.Connection, context: str, *, run: int) -> None:
     """Mark everybody of a context as changed: the settings may trust other attributes now, in another order."""
     db.execute("UPDATE people SET changed_run = ? WHERE context = ? AND state = 'in-scope'", (run, context))
 

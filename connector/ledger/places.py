@@ -10,23 +10,23 @@ from typing import NamedTuple
 from connector.ledger.codec import pack_time, unpack_time
 
 
-class Place(NamedTuple):
+class SyncCursor(NamedTuple):
     """Hold a cookie or a link as it was given, and the server or tenant that gave it."""
 
     content_bytes: bytes
     server: str
 
 
-def load_place(db: sqlite3.Connection, context: str, *, shape: str) -> Place | None:
+def load_place(db: sqlite3.Connection, context: str, *, shape: str) -> SyncCursor | None:
     """Return where the last reading of a context ended; None when the settings that shaped it were others."""
     row = db.execute("SELECT * FROM cookies WHERE context = ? AND shape = ?", (context, shape)).fetchone()
-    return None if row is None else Place(bytes(row["cookie"]), row["server"])
+    return None if row is None else SyncCursor(bytes(row["cookie"]), row["server"])
 
 
-def load_any_place(db: sqlite3.Connection, context: str) -> tuple[Place, str] | None:
+def load_any_place(db: sqlite3.Connection, context: str) -> tuple[SyncCursor, str] | None:
     """Return where the last reading of a context ended, with the shape of its settings; None before the first."""
     row = db.execute("SELECT * FROM cookies WHERE context = ?", (context,)).fetchone()
-    return None if row is None else (Place(bytes(row["cookie"]), row["server"]), str(row["shape"]))
+    return None if row is None else (SyncCursor(bytes(row["cookie"]), row["server"]), str(row["shape"]))
 
 
 def has_place(db: sqlite3.Connection, context: str) -> bool:
@@ -34,7 +34,7 @@ def has_place(db: sqlite3.Connection, context: str) -> bool:
     return db.execute("SELECT 1 FROM cookies WHERE context = ?", (context,)).fetchone() is not None
 
 
-def save_place(db: sqlite3.Connection, context: str, place: Place, *, shape: str, run: int) -> None:
+def save_place(db: sqlite3.Connection, context: str, place: SyncCursor, *, shape: str, run: int) -> None:
     """Remember where this reading ended; belongs in the transaction that stores its rows."""
     values = (context, place.content_bytes, place.server, shape, run)
     db.execute("INSERT OR REPLACE INTO cookies VALUES (?, ?, ?, ?, ?)", values)

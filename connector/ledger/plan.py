@@ -25,7 +25,7 @@ class Step(NamedTuple):
     detail: str = ""
 
 
-class Counts(NamedTuple):
+class PlanTotals(NamedTuple):
     """Count what a plan would do."""
 
     creations: int
@@ -53,13 +53,13 @@ def add_step(db: sqlite3.Connection, target: str, step: Step, *, over_foreign: b
     db.execute("INSERT INTO plan VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
-def count_plan(db: sqlite3.Connection) -> Counts:
+def count_plan(db: sqlite3.Connection) -> PlanTotals:
     """Count the plan of all targets."""
     row = db.execute(
         "SELECT COALESCE(SUM(action = 'create'), 0), COALESCE(SUM(action = 'replace'), 0),"
         " COALESCE(SUM(action = 'remove'), 0), COALESCE(SUM(over_foreign), 0) FROM plan"
     ).fetchone()
-    return Counts(*row)
+    return PlanTotals(*row)
 
 
 def steps(db: sqlite3.Connection, target: str, *, chunk: int) -> Iterator[list[Step]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from connector.decide.case import Policy
 from connector.ledger.codec import pack_time
-from connector.ledger.facts import teach_both_pictures
+from connector.ledger.facts import register_sql_function
 from connector.ledger.rules import JOIN_RULES, fill_rules
 from connector.model import Action, Conflict, Outcome, Reason, Removed
 
@@ -98,7 +98,7 @@ def save_outcome(db: sqlite3.Connection, run: int, outcome: Outcome, *, conflict
     db.execute(f"INSERT OR REPLACE INTO outcomes VALUES ({', '.join('?' * len(values))})", values)
 
 
-def drop_returned(db: sqlite3.Connection, run: int) -> None:
+def drop_left_outcomes(db: sqlite3.Connection, run: int) -> None:
     """Forget that somebody left in this run who was met again after it, e.g. in another domain."""
     db.execute(
         "DELETE FROM outcomes WHERE run = ? AND person_id IN (SELECT id FROM people WHERE state = 'in-scope')", (run,)
@@ -111,7 +111,7 @@ def save_standing(
     """Open and close what stands: people who are skipped for what they are, and conflicts to be listed each night."""
     conflict = Conflict.REPORT if report_conflicts else Conflict.SOURCE
     fill_rules(db, Policy(conflict=conflict, removed=Removed.REMOVE if removes else Removed.KEEP))
-    teach_both_pictures(db)
+    register_sql_function(db)
     db.execute("DROP TABLE IF EXISTS temp.stands")
     db.execute(_STANDS, {"target": target, "run": run})
     db.execute("CREATE INDEX temp.stands_person ON stands (person_id)")
@@ -253,7 +253,7 @@ def count_reason(db: sqlite3.Connection, run: int, reason: Reason) -> int:
     return count
 
 
-def tell_standing(db: sqlite3.Connection, run: int, *, person_ids: Sequence[str] = ()) -> None:
+def copy_standing_to_outcomes(db: sqlite3.Connection, run: int, *, person_ids: Sequence[str] = ()) -> None:
     """Write what stands, for everybody or for these people, as outcomes of a run that has nothing else to tell it by.
 
     That is a dry run, whose ledger is dropped, and a run for named people, which tells of nobody else.

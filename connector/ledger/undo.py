@@ -9,20 +9,20 @@ from typing import NamedTuple
 from connector.ledger.accounts import find_account
 from connector.ledger.memory import find_intent, find_memory
 from connector.ledger.people import find_person
-from connector.ledger.plan import Counts, Step
+from connector.ledger.plan import PlanTotals, Step
 from connector.ledger.work import WorkItem
 from connector.ledger.writes import Write, find_write
 from connector.model import Account, Action, Person, Reason
 
 
-class Undo(NamedTuple):
+class RestoreItem(NamedTuple):
     """Hold a write that may be taken back, and what is known today of the person and account it was for."""
 
     write: Write
     item: WorkItem
 
 
-def undo_of(db: sqlite3.Connection, write: Write) -> Undo:
+def undo_of(db: sqlite3.Connection, write: Write) -> RestoreItem:
     """Put a write beside what is known today; who is known no more goes by the account's name."""
     account = find_account(db, write.account_id) or Account(id=write.account_id)
     name = account.upn or account.id
@@ -37,7 +37,7 @@ def undo_of(db: sqlite3.Connection, write: Write) -> Undo:
         intent=find_intent(db, write.target, write.account_id),
         is_due=True,
     )
-    return Undo(write, item)
+    return RestoreItem(write, item)
 
 
 def _source_sha256(db: sqlite3.Connection, person_id: str) -> str:
@@ -67,10 +67,10 @@ def add_undo(db: sqlite3.Connection, write: Write, *, action: Action, tag_before
     db.execute("INSERT INTO undo VALUES (NULL, ?, ?, ?, ?, ?, ?)", values)
 
 
-def count_undo(db: sqlite3.Connection) -> Counts:
+def count_undo(db: sqlite3.Connection) -> PlanTotals:
     """Count what the plan would do; nothing of it goes over a state that we did not make."""
     sums = ", ".join(f"COALESCE(SUM(action = '{name}'), 0)" for name in ("create", "replace", "remove"))
-    return Counts(*db.execute(f"SELECT {sums}, 0 FROM undo").fetchone())
+    return PlanTotals(*db.execute(f"SELECT {sums}, 0 FROM undo").fetchone())
 
 
 def undo_steps(db: sqlite3.Connection, target: str, *, chunk: int) -> Iterator[list[Step]]:

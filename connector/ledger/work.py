@@ -53,7 +53,7 @@ def begin_work(db: sqlite3.Connection) -> None:
         db.execute(f"CREATE TEMP TABLE {name} ({columns})")
 
 
-def leave_out(db: sqlite3.Connection, target: str, *, unread: Collection[str], with_exchange: bool) -> None:
+def exclude(db: sqlite3.Connection, target: str, *, unread: Collection[str], with_exchange: bool) -> None:
     """Leave out of a target's list the contexts that were not read and, if asked, accounts with Exchange Online."""
     db.executemany("INSERT OR IGNORE INTO unread VALUES (?)", [(name,) for name in unread])
     if with_exchange:
@@ -94,7 +94,7 @@ def list_chosen(db: sqlite3.Connection, target: str, person_ids: Sequence[str]) 
     return sum(db.execute(query, {"target": target, "person": one}).rowcount for one in person_ids)
 
 
-def list_share(db: sqlite3.Connection, target: str, percent: float, *, refused_only: bool = False) -> int:
+def add_rotation(db: sqlite3.Connection, target: str, percent: float, *, refused_only: bool = False) -> int:
     """Add the share of the quiet people whose last look is the oldest; returns how many are added.
 
     `refused_only` adds just those whom the service refused: a look at anybody else's photo costs too much there.
@@ -143,7 +143,7 @@ def done(db: sqlite3.Connection, target: str, person_id: str) -> None:
     db.execute("UPDATE work SET done = 1 WHERE target = ? AND person_id = ?", (target, person_id))
 
 
-def make_due(db: sqlite3.Connection, target: str, person_id: str) -> None:
+def mark_due(db: sqlite3.Connection, target: str, person_id: str) -> None:
     """Note that somebody whose turn it merely was is to be written to: not to be forgotten if the run stops."""
     db.execute("UPDATE work SET due = 1 WHERE target = ? AND person_id = ?", (target, person_id))
 

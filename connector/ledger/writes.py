@@ -39,7 +39,7 @@ def drop_write(db: sqlite3.Connection, run: int, target: str, *, account_id: str
     db.execute("DELETE FROM writes WHERE run = ? AND target = ? AND account_id = ?", (run, target, account_id))
 
 
-def note_left(
+def save_written_photo(
     db: sqlite3.Connection, target: str, account_id: str, *, written_at: datetime, tag: str, read_sha256: str
 ) -> None:
     """Note what a settled write left in the cloud, as seen by the read-back of that night or a later one."""

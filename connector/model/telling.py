@@ -54,7 +54,7 @@ class RunReport:
     unmatched: Callable[[], Iterator[str]] = lambda: iter(())
 
 
-class Traffic:
+class RequestCounters:
     """Count what went over the wires; safe to share between threads."""
 
     NAMES = (
@@ -90,7 +90,7 @@ class Progress(Protocol):
         """Say that nothing follows but words: whatever is shown gives way to them."""
 
 
-class Quiet:
+class NoProgress:
     """Show no progress."""
 
     def phase(self, name: str, total: int | None = None) -> None:

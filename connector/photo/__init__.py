@@ -1,6 +1,6 @@
 """What is a picture, what of it is sent, and do two of them show the same? Bytes in, bytes and fingerprints out."""
 
-from connector.photo.choose import Candidate, choose, worst_reason
+from connector.photo.choose import Candidate, best_refusal_reason, choose
 from connector.photo.fingerprint import fingerprint, read_print
 from connector.photo.prepare import inspect, prepare, shrink, thumbnails
 from connector.photo.recipe import RECIPE, Recipe, sent_size
@@ -11,6 +11,7 @@ __all__ = [
     "Candidate",
     "PictureRefused",
     "Recipe",
+    "best_refusal_reason",
     "choose",
     "fingerprint",
     "inspect",
@@ -19,5 +20,4 @@ __all__ = [
     "sent_size",
     "shrink",
     "thumbnails",
-    "worst_reason",
 ]

@@ -31,7 +31,7 @@ def choose(candidates: Sequence[Candidate], trust: Sequence[str]) -> Candidate |
     return None
 
 
-def worst_reason(candidates: Sequence[Candidate], trust: Sequence[str]) -> Reason:
+def best_refusal_reason(candidates: Sequence[Candidate], trust: Sequence[str]) -> Reason:
     """Return the reason to tell when no candidate is usable; `no-photo` when there is none in a trusted attribute."""
     trusted = set(_folded(trust))
     reasons = {value.refused for value in candidates if value.attribute.casefold() in trusted}

@@ -15,7 +15,7 @@ from importlib import import_module
 from PIL import Image, ImageCms
 
 from connector.model.formats import FORMATS
-from connector.photo.jpeg import Jpeg, take_apart
+from connector.photo.jpeg import Jpeg, parse_jpeg
 from connector.photo.jpeg_checks import check_coded_pixels
 from connector.photo.png import MAX_PROFILE, take_apart_png
 from connector.photo.refusal import (
@@ -30,7 +30,7 @@ from connector.photo.refusal import (
     not_an_image,
     too_large,
 )
-from connector.photo.room import Room, give_large_blocks_back
+from connector.photo.room import MemoryBudget, tune_malloc
 from connector.photo.unwrap import unwrap
 from connector.photo.webp import check_webp, webp_size
 
@@ -46,8 +46,8 @@ for _format in FORMATS:
         import_module(_format.plugin)
 _PLAIN = ("L", "RGB", "CMYK")
 _VERY_LARGE = 16_000_000
-_ROOM = Room(MAX_MEMORY_TOGETHER)
-give_large_blocks_back()
+_ROOM = MemoryBudget(MAX_MEMORY_TOGETHER)
+tune_malloc()
 _BAND_PIXELS = 1_000_000
 _ORIENTATION = 0x0112
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=\"|>)([1-8])")
@@ -66,7 +66,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedImage:
     """Hold a picture whose header was read and found acceptable.
 
     `width` and `height` are upright. `jpeg_bytes` is a JPEG without metadata, empty for other formats; `is_fit` says
@@ -82,15 +82,15 @@ class Opened:
 
 
 @contextmanager
-def opening(content_bytes: bytes, shortest: int) -> Iterator[Opened]:
+def open_image(content_bytes: bytes, shortest: int) -> Iterator[OpenedImage]:
     """Read the header of a picture of any supported kind; raise PictureRefused and nothing else.
 
     Inside, there is room in memory to decode it, its shorter edge then at least `shortest` pixels; others wait.
     """
     with ExitStack() as held:
-        with _refusing():
+        with _as_refusal():
             kind, picture_bytes = unwrap(content_bytes)
-            jpeg = take_apart(picture_bytes) if kind == "JPEG" else None
+            jpeg = parse_jpeg(picture_bytes) if kind == "JPEG" else None
             png = take_apart_png(picture_bytes) if kind == "PNG" else None
             clean_bytes = jpeg.clean_bytes if jpeg else png.clean_bytes if png else picture_bytes
             if taken := _taken_on_opening(kind, picture_bytes, shortest):
@@ -118,18 +118,18 @@ def _taken_on_opening(kind: str, picture_bytes: bytes, shortest: int) -> int:
     return 0
 
 
-def _opened(image: Image.Image, jpeg: Jpeg | None) -> Opened:
+def _opened(image: Image.Image, jpeg: Jpeg | None) -> OpenedImage:
     if image.format == "PNG":  # whose EXIF may follow the pixels
         image.load()
     orientation = _orientation(image, jpeg)
     width, height = image.size if orientation < 5 else image.size[::-1]
     fit = jpeg is not None and jpeg.plain and not jpeg.has_profile and orientation == 1
-    return Opened(image, width, height, orientation, jpeg.clean_bytes if jpeg else b"", fit)
+    return OpenedImage(image, width, height, orientation, jpeg.clean_bytes if jpeg else b"", fit)
 
 
-def check_whole(opened: Opened) -> None:
+def check_whole(opened: OpenedImage) -> None:
     """Refuse a JPEG whose coded pixels are damaged; raise PictureRefused."""
-    with _refusing():
+    with _as_refusal():
         if opened.jpeg_bytes:
             check_coded_pixels(opened.jpeg_bytes)
 
@@ -144,13 +144,13 @@ def _coefficients(image: Image.Image) -> int:
     return len(image.getbands()) if image.info.get("progressive") else 0
 
 
-def decode(opened: Opened, shortest: int) -> Image.Image:
+def decode(opened: OpenedImage, shortest: int) -> Image.Image:
     """Decode the whole picture once: upright, sRGB or grey, its shorter edge at least `shortest` pixels if it was.
 
     Of a picture of more than 16 million pixels half of that is enough. Raises PictureRefused when anything of it is
     missing or broken.
     """
-    with _refusing():
+    with _as_refusal():
         image = _flattened(opened.image, _excess(opened.image, shortest))
         image = _in_srgb(image, opened.image.info.get("icc_profile"))
         if opened.orientation > 1:
@@ -159,13 +159,13 @@ def decode(opened: Opened, shortest: int) -> Image.Image:
         return image
 
 
-def decode_luma(opened: Opened, shortest: int) -> tuple[Image.Image, Box]:
+def decode_luma(opened: OpenedImage, shortest: int) -> tuple[Image.Image, Box]:
     """Decode the whole picture as cheaply as its luma allows; return it upright with the part that is picture."""
     image = opened.image
     if image.format != "JPEG" or image.mode != "RGB" or opened.orientation > 1 or image.info.get("icc_profile"):
         upright = decode(opened, shortest)
         return upright.convert("L"), (0.0, 0.0, float(upright.width), float(upright.height))
-    with _refusing():
+    with _as_refusal():
         excess = _excess(image, shortest)
         drafted = image.draft("L", (image.width // excess, image.height // excess))
         box = drafted[1] if drafted else (0, 0, *image.size)
@@ -174,7 +174,7 @@ def decode_luma(opened: Opened, shortest: int) -> tuple[Image.Image, Box]:
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _as_refusal() -> Iterator[None]:
     """Turn whatever the decoders raise about hostile bytes into a refusal."""
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from connector.model import Fingerprint
-from connector.photo.decode import Box, decode_luma, opening
+from connector.photo.decode import Box, decode_luma, open_image
 
 CELLS = 24
 # An edge of so many pixels is enough for 24 cells: more is averaged down to it first.
@@ -42,6 +42,6 @@ def _narrowed(luma: Image.Image, left: float, right: float) -> Image.Image:
 
 def read_print(content_bytes: bytes) -> Fingerprint:
     """Return what these bytes show, e.g. a cloud photo's; raise PictureRefused when they are no whole picture."""
-    with opening(content_bytes, ENOUGH) as opened:
+    with open_image(content_bytes, ENOUGH) as opened:
         luma, box = decode_luma(opened, ENOUGH)
         return fingerprint(luma, size=(opened.width, opened.height), box=box)

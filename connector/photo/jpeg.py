@@ -55,7 +55,7 @@ class Jpeg:
     plain: bool
 
 
-def take_apart(content_bytes: bytes) -> Jpeg:
+def parse_jpeg(content_bytes: bytes) -> Jpeg:
     """Walk the segments of a JPEG and keep what the picture needs; refuse what is absurd or damaged."""
     segments = _counted(content_bytes)
     headers = _headers(segments)

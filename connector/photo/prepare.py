@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from connector.model import Prepared, Reason
-from connector.photo.decode import Opened, check_whole, decode, decode_luma, opening
+from connector.photo.decode import OpenedImage, check_whole, decode, decode_luma, open_image
 from connector.photo.fingerprint import ENOUGH, fingerprint
 from connector.photo.recipe import SMALLEST_EDGE, Recipe, crop_box, sent_size
 from connector.photo.refusal import PictureRefused, too_large
@@ -26,7 +26,7 @@ _MOST_TABLES = 16_384
 
 def inspect(content_bytes: bytes, recipe: Recipe) -> tuple[int, int]:
     """Return the upright width and height of a picture from its header alone; raise PictureRefused."""
-    with opening(content_bytes, 1) as opened:
+    with open_image(content_bytes, 1) as opened:
         _check_size(opened, recipe)
         return opened.width, opened.height
 
@@ -38,7 +38,7 @@ def prepare(content_bytes: bytes, recipe: Recipe) -> Prepared:
     Thread-safe.
     """
     source_sha256 = hashlib.sha256(content_bytes).hexdigest()
-    with opening(content_bytes, _FINER * recipe.size) as opened:
+    with open_image(content_bytes, _FINER * recipe.size) as opened:
         _check_size(opened, recipe)
         check_whole(opened)
         if _is_fit(opened, recipe):
@@ -59,7 +59,7 @@ def thumbnails(jpeg_bytes: bytes, widths: Sequence[int]) -> list[bytes]:
     return [_encoded(_at_most(image, width), MAX_SENT_BYTES)[0] for width in widths]
 
 
-def _check_size(opened: Opened, recipe: Recipe) -> None:
+def _check_size(opened: OpenedImage, recipe: Recipe) -> None:
     if min(sent_size(opened.width, opened.height, recipe)) < SMALLEST_EDGE:
         raise PictureRefused(
             Reason.TOO_SMALL,
@@ -68,14 +68,14 @@ def _check_size(opened: Opened, recipe: Recipe) -> None:
         )
 
 
-def _is_fit(opened: Opened, recipe: Recipe) -> bool:
+def _is_fit(opened: OpenedImage, recipe: Recipe) -> bool:
     """Say whether the JPEG may go as it stands; more bytes than its pixels can need are something else's."""
     size = (opened.width, opened.height)
     limit = min(MAX_SENT_BYTES, _MOST_BYTES_A_PIXEL * size[0] * size[1] + _MOST_TABLES)
     return opened.is_fit and len(opened.jpeg_bytes) <= limit and sent_size(*size, recipe) == size
 
 
-def _as_it_stands(opened: Opened, source_sha256: str) -> Prepared:
+def _as_it_stands(opened: OpenedImage, source_sha256: str) -> Prepared:
     luma, box = decode_luma(opened, ENOUGH)
     seen = fingerprint(luma, size=(opened.width, opened.height), box=box)
     return Prepared(
@@ -87,7 +87,7 @@ def _as_it_stands(opened: Opened, source_sha256: str) -> Prepared:
     )
 
 
-def _made(opened: Opened, source_sha256: str, recipe: Recipe) -> Prepared:
+def _made(opened: OpenedImage, source_sha256: str, recipe: Recipe) -> Prepared:
     size = sent_size(opened.width, opened.height, recipe)
     upright = decode(opened, _FINER * min(size))
     sent = upright.resize(size, Image.Resampling.LANCZOS, box=crop_box(*upright.size, recipe))
@@ -116,7 +116,7 @@ def _encoded(image: Image.Image, limit_bytes: int) -> tuple[bytes, Image.Image]:
 
 
 def _whole(jpeg_bytes: bytes) -> Image.Image:
-    with opening(jpeg_bytes, _WHOLE) as opened:
+    with open_image(jpeg_bytes, _WHOLE) as opened:
         return decode(opened, min(opened.width, opened.height))
 
 

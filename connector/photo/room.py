@@ -12,7 +12,7 @@ _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 _LARGE_BLOCK = 1_000_000
 
 
-def give_large_blocks_back() -> None:
+def tune_malloc() -> None:
     """Let what a picture took be the system's again when it is done with, mallopt(3).
 
     Left alone, glibc keeps freed blocks of up to 32 MB for the thread that had them, so that each thread which ever
@@ -22,7 +22,7 @@ def give_large_blocks_back() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
-class Room:
+class MemoryBudget:
     """Share so many bytes among all threads that decode pictures."""
 
     def __init__(self, size_bytes: int) -> None:

@@ -24,8 +24,8 @@ from connector.config import MailWhen, Pictures, Settings
 from connector.errors import ConnectorError, ExitCode
 from connector.model import RunReport
 from connector.report.page import cards, environment
-from connector.report.pictures import Album
-from connector.report.story import concerns, deeds, labelled, plain, state
+from connector.report.pictures import ThumbnailProvider
+from connector.report.story import action_labels, concerns, labelled_totals, one_line_safe, state
 from connector.report.structured import write_csv
 from connector.report.text import write_text
 
@@ -102,7 +102,7 @@ def compose(report: RunReport, *, to: tuple[str, ...], sender: str) -> EmailMess
     message["From"] = sender
     message["To"] = ", ".join(to)
     dry = ", dry run" if report.dry_run else ""
-    message["Subject"] = f"photo-connector: {state(report)[1]} ({plain(report.kind)} {report.run}{dry})"
+    message["Subject"] = f"photo-connector: {state(report)[1]} ({one_line_safe(report.kind)} {report.run}{dry})"
     message["Date"] = formatdate()
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or None)
     message["Auto-Submitted"] = "auto-generated"
@@ -127,9 +127,9 @@ def _as_html(report: RunReport, table: Attachment | None) -> str:
         .render(
             report=report,
             state=state(report),
-            deeds=deeds(report),
-            totals=labelled(report),
-            cards=cards(report, concerns(report), Album(report, Pictures.NONE)),
+            deeds=action_labels(report),
+            totals=labelled_totals(report),
+            cards=cards(report, concerns(report), ThumbnailProvider(report, Pictures.NONE)),
             where=_where_all_are(report, table),
         )
     )
@@ -223,4 +223,4 @@ def _told(error: Exception) -> str:
         return f"its certificate is not trusted ({error.verify_message}). Add its authority to the system's store."
     if isinstance(error, ConnectionRefusedError | TimeoutError):
         return "it does not answer. Check the host and port of SMTP_URL, and the firewall."
-    return plain(str(error))[:300].rstrip(".") + "."
+    return one_line_safe(str(error))[:300].rstrip(".") + "."

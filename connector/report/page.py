@@ -19,17 +19,17 @@ from markupsafe import Markup, escape
 from connector.config import Pictures
 from connector.model import Outcome, RunReport
 from connector.report.advice import ADVICE, needs_attention
-from connector.report.pictures import Album, Pair
+from connector.report.pictures import PhotoPair, ThumbnailProvider
 from connector.report.story import (
-    Concern,
+    AttentionGroup,
+    action_labels,
+    attention_first,
     concerns,
-    deeds,
     duration,
+    format_utc,
     headline,
-    in_order,
-    labelled,
-    moment,
-    plain,
+    labelled_totals,
+    one_line_safe,
     short_name,
     state,
 )
@@ -52,12 +52,12 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class PersonCard:
     """Show one person in a card; `number` ties the pictures to the row in the list, which shows them too."""
 
     outcome: Outcome
     name: str
-    pair: Pair | None
+    pair: PhotoPair | None
     number: int
 
 
@@ -65,12 +65,12 @@ class Face:
 class Card:
     """Show a group of people who need attention, with the first few of them."""
 
-    concern: Concern
-    faces: list[Face]
+    concern: AttentionGroup
+    faces: list[PersonCard]
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class BarSegment:
     """Draw one part of the bar that shows the proportions: name, place and width out of 1,000."""
 
     name: str
@@ -80,7 +80,7 @@ class Slice:
 
 def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictures.NONE) -> None:
     """Write the run as one HTML file that needs no network; the people are streamed, memory stays flat."""
-    found, album = concerns(report), Album(report, pictures)
+    found, album = concerns(report), ThumbnailProvider(report, pictures)
     deck = cards(report, found, album)
     style, script = _asset("report.css"), _asset("report.js")
     chunks = (
@@ -88,14 +88,14 @@ def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictur
         .get_template("report.html.j2")
         .generate(
             report=report,
-            deeds=deeds(report),
+            deeds=action_labels(report),
             cards=deck,
             style=style,
             script=script,
             policy=_policy(style, script),
-            totals=labelled(report),
+            totals=labelled_totals(report),
             bar=_bar(report.totals),
-            island=_island(report, found, album, deck),
+            island=_embedded_json(report, found, album, deck),
             state=state(report),
             unmatched=list(islice(report.unmatched(), MOST_UNMATCHED)),
             spent=[(_WORDS.get(name, name), count) for name, count in report.requests.items()],
@@ -115,17 +115,17 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"code": code, "plain": plain, "moment": moment, "count": "{:,}".format}
+    made.filters |= {"code": code, "plain": one_line_safe, "moment": format_utc, "count": "{:,}".format}
     made.globals |= {"headline": headline, "duration": duration, "short_name": short_name, "advice": ADVICE}
     return made
 
 
 def code(text: str) -> Markup:
     """Return escaped HTML in which what stands between backticks is code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(plain(text)))))  # noqa: S704  escaped just here
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(one_line_safe(text)))))  # noqa: S704  escaped just here
 
 
-def cards(report: RunReport, found: list[Concern], album: Album) -> list[Card]:
+def cards(report: RunReport, found: list[AttentionGroup], album: ThumbnailProvider) -> list[Card]:
     """Make a card for each concern, with its first twelve people and their pictures."""
     first: dict[tuple[str, str], list[Outcome]] = {(one.action, one.reason): [] for one in found}
     for outcome in filter(needs_attention, report.outcomes() if found else ()):
@@ -140,36 +140,38 @@ def cards(report: RunReport, found: list[Concern], album: Album) -> list[Card]:
     return deck
 
 
-def _face(outcome: Outcome, album: Album, number: int) -> Face:
-    return Face(outcome, plain(short_name(outcome.person)), album.pair(outcome), number)
+def _face(outcome: Outcome, album: ThumbnailProvider, number: int) -> PersonCard:
+    return PersonCard(outcome, one_line_safe(short_name(outcome.person)), album.pair(outcome), number)
 
 
-def _island(report: RunReport, found: list[Concern], album: Album, deck: list[Card]) -> Iterator[Markup]:
+def _embedded_json(
+    report: RunReport, found: list[AttentionGroup], album: ThumbnailProvider, deck: list[Card]
+) -> Iterator[Markup]:
     """Yield the JSON that the script reads: words first, then a row for each person in the order of the list."""
     titles = {reason.value: advice.title for reason, advice in ADVICE.items()}
-    yield _harmless(f'{{"titles":{json.dumps(titles)},"deeds":{json.dumps(deeds(report))},"rows":[')
+    yield _escape_script(f'{{"titles":{json.dumps(titles)},"deeds":{json.dumps(action_labels(report))},"rows":[')
     shown = {_key(face.outcome): face for card in deck for face in card.faces if face.pair}
-    people, comma = in_order(report, found), "\n"
+    people, comma = attention_first(report, found), "\n"
     for outcome in islice(people, MOST_ROWS):
         face = shown.get(_key(outcome))
         seen = face.number if face else album.pair(outcome)
-        yield _harmless(comma + json.dumps(_row(outcome, seen), separators=(",", ":")))
+        yield _escape_script(comma + json.dumps(_row(outcome, seen), separators=(",", ":")))
         comma = ",\n"
     left_out = sum(1 for _ in people)
-    yield _harmless(f'\n],"leftOut":{left_out},"pictures":{json.dumps(_said_of(album))}}}')
+    yield _escape_script(f'\n],"leftOut":{left_out},"pictures":{json.dumps(_said_of(album))}}}')
 
 
-def _row(outcome: Outcome, seen: Pair | int | None) -> list[object]:
-    name = plain(short_name(outcome.person))
-    pictures = [seen.before, seen.after, *seen.labels, *seen.missing] if isinstance(seen, Pair) else seen
-    person = "" if outcome.person == name else plain(outcome.person)
+def _row(outcome: Outcome, seen: PhotoPair | int | None) -> list[object]:
+    name = one_line_safe(short_name(outcome.person))
+    pictures = [seen.before, seen.after, *seen.labels, *seen.missing] if isinstance(seen, PhotoPair) else seen
+    person = "" if outcome.person == name else one_line_safe(outcome.person)
     return [
-        *(name, person, plain(outcome.upn), outcome.account_id or "", outcome.action, outcome.reason),
-        *(plain(outcome.detail), outcome.source_sha256 or "", outcome.target, pictures),
+        *(name, person, one_line_safe(outcome.upn), outcome.account_id or "", outcome.action, outcome.reason),
+        *(one_line_safe(outcome.detail), outcome.source_sha256 or "", outcome.target, pictures),
     ]
 
 
-def _said_of(album: Album) -> str:
+def _said_of(album: ThumbnailProvider) -> str:
     return "Photos are shown of the first 500 people only." if album.refused else ""
 
 
@@ -177,21 +179,21 @@ def _key(outcome: Outcome) -> tuple[str, str, str, str]:
     return outcome.person_id or outcome.person, outcome.account_id or "", outcome.target, outcome.reason
 
 
-def _harmless(text: str) -> Markup:
+def _escape_script(text: str) -> Markup:
     """Return JSON in which nothing can end the script element or begin another (HTML standard, section 4.12.1.3)."""
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)  # noqa: S704  no sign of HTML is left in it
 
 
-def _bar(totals: Mapping[str, int]) -> list[Slice]:
+def _bar(totals: Mapping[str, int]) -> list[BarSegment]:
     """Share out 1,000 units among the parts of all people; who is there at all stays visible."""
     counts = {name: totals.get(name, 0) for name in PARTS if totals.get(name, 0)}
     whole = sum(counts.values())
     widths = {name: max(8.0, 1000 * count / whole) for name, count in counts.items()}
     scale, start, slices = 1000 / sum(widths.values()) if widths else 1, 0.0, []
     for name, width in widths.items():
-        slices.append(Slice(name, round(start, 2), round(width * scale, 2)))
+        slices.append(BarSegment(name, round(start, 2), round(width * scale, 2)))
         start += width * scale
     return slices
 

@@ -30,7 +30,7 @@ _BROKEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PhotoPair:
     """Hold the thumbnails of one person as data: addresses; empty where there is no picture.
 
     `labels` names the two: what was before and after, or where nothing was changed, cloud and source. `missing` says
@@ -43,7 +43,7 @@ class Pair:
     missing: tuple[str, str]
 
 
-class Album:
+class ThumbnailProvider:
     """Hand out thumbnails as `REPORT_PICTURES` allows, until 500 people have theirs."""
 
     def __init__(self, report: RunReport, allowed: Pictures) -> None:
@@ -52,7 +52,7 @@ class Album:
         self.left = MOST_PEOPLE
         self.refused = False
 
-    def pair(self, outcome: Outcome) -> Pair | None:
+    def pair(self, outcome: Outcome) -> PhotoPair | None:
         """Return the pictures of one outcome; None where it has none or may not show them."""
         if not self._may_show(outcome):
             return None
@@ -63,7 +63,7 @@ class Album:
             self.refused = True
             return None
         self.left -= 1
-        return Pair(before, after, self._labels(outcome), _missing(outcome))
+        return PhotoPair(before, after, self._labels(outcome), _missing(outcome))
 
     def _may_show(self, outcome: Outcome) -> bool:
         # Once the album is full, one look more tells whether somebody missed out; later ones would be in vain.

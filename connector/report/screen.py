@@ -16,15 +16,15 @@ from connector.command import pasteable
 from connector.model import Action, Outcome, Reason, RunReport
 from connector.report.advice import ADVICE, needs_attention
 from connector.report.story import (
-    Concern,
+    AttentionGroup,
+    action_labels,
     concerns,
-    deeds,
     duration,
+    format_utc,
     headline,
-    labelled,
-    moment,
+    labelled_totals,
+    one_line_safe,
     people,
-    plain,
     short_name,
     state,
 )
@@ -47,15 +47,15 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
     console.print(Text(words, _TONES[tone]))
     console.print(Text(headline(report)))
     if report.message:
-        console.print(Text(plain(report.message), "bold"))
+        console.print(Text(one_line_safe(report.message), "bold"))
     took = f", took {duration(report)}" if report.finished else ", not finished"
     console.print(
-        Text(f"Run {report.run} ({report.kind}, {report.mode}), started {moment(report.started)}{took}.", "dim")
+        Text(f"Run {report.run} ({report.kind}, {report.mode}), started {format_utc(report.started)}{took}.", "dim")
     )
     _counts(report, console)
     _reasons(report, console)
     for notice in report.notices:
-        console.print(Text.assemble(("! ", "bold yellow"), plain(notice)))
+        console.print(Text.assemble(("! ", "bold yellow"), one_line_safe(notice)))
     for concern in concerns(report):
         _concern(report, concern, console, limit=limit)
     if limit is None:
@@ -66,7 +66,7 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
 
 
 def _counts(report: RunReport, console: Console) -> None:
-    known = labelled(report)
+    known = labelled_totals(report)
     if not known:
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -87,7 +87,7 @@ def _reasons(report: RunReport, console: Console) -> None:
     counts: Counter[tuple[Action, Reason]] = Counter((one.action, one.reason) for one in report.outcomes())
     if not counts:
         return
-    words = deeds(report)
+    words = action_labels(report)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("People", justify="right")
     table.add_column("Action", no_wrap=True)
@@ -104,7 +104,7 @@ def _rank(action: Action) -> int:
     return order.index(action)
 
 
-def _concern(report: RunReport, concern: Concern, console: Console, *, limit: int | None) -> None:
+def _concern(report: RunReport, concern: AttentionGroup, console: Console, *, limit: int | None) -> None:
     kind, tone = ("Failed", "bold red") if concern.is_failure else ("Conflict", "bold yellow")
     told = f": {concern.advice.title}, {people(concern.count)}"
     console.print(Text.assemble("\n", (kind, tone), (told, "bold")))
@@ -120,12 +120,12 @@ def _listed(outcomes: Iterable[Outcome]) -> Iterator[Text]:
     for outcome in outcomes:
         line = Text.assemble(_who(outcome))
         if outcome.detail:
-            line.append(f"  {plain(outcome.detail)}", "dim")
+            line.append(f"  {one_line_safe(outcome.detail)}", "dim")
         yield line
 
 
 def _others(report: RunReport, console: Console) -> None:
-    words, shown = deeds(report), False
+    words, shown = action_labels(report), False
     for outcome in report.outcomes():
         if needs_attention(outcome):
             continue
@@ -141,7 +141,7 @@ def _others(report: RunReport, console: Console) -> None:
 
 
 def _who(outcome: Outcome) -> Text:
-    name = plain(short_name(outcome.person))
+    name = one_line_safe(short_name(outcome.person))
     if not outcome.upn or outcome.upn == name:
         return Text(name)
-    return Text.assemble(name, (f" <{plain(outcome.upn)}>", "dim"))
+    return Text.assemble(name, (f" <{one_line_safe(outcome.upn)}>", "dim"))

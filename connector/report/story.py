@@ -68,7 +68,7 @@ _RUN_NAMES: Mapping[tuple[str, bool], str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Concern:
+class AttentionGroup:
     """Name a group of people who need attention for one reason, and how many they are."""
 
     action: Action
@@ -105,7 +105,7 @@ def state(report: RunReport) -> tuple[str, str]:
     return _STATES.get(report.exit_code, ("bad", "Stopped"))
 
 
-def labelled(report: RunReport) -> list[tuple[str, str, int]]:
+def labelled_totals(report: RunReport) -> list[tuple[str, str, int]]:
     """Return the totals as (name, label, count) in the order of the report; one that is new here keeps its name.
 
     Where nothing was written, the labels say so: "Would create" instead of "Created".
@@ -122,7 +122,7 @@ def only_planned(report: RunReport) -> bool:
     return report.dry_run or report.exit_code == ExitCode.BRAKE
 
 
-def deeds(report: RunReport) -> dict[str, str]:
+def action_labels(report: RunReport) -> dict[str, str]:
     """Return a word for each action, as a label: "Replaced", or where nothing was written, "Would replace"."""
     if not only_planned(report):
         return dict(_DEEDS)
@@ -146,12 +146,12 @@ def duration(report: RunReport) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def moment(when: datetime | None) -> str:
+def format_utc(when: datetime | None) -> str:
     """Return a time for people, in UTC, such as "2026-11-24 02:00 UTC"."""
     return "" if when is None else when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def stamp(when: datetime | None) -> str | None:
+def iso_utc(when: datetime | None) -> str | None:
     """Return a time for programs: ISO 8601 in UTC with a Z; None stays None."""
     if when is None:
         return None
@@ -170,22 +170,22 @@ def short_name(person: str) -> str:
     return _ESCAPED.sub(_unescape, found[1])
 
 
-def plain(text: str) -> str:
+def one_line_safe(text: str) -> str:
     """Return the text on one line, safe for a terminal, a page and a table; commands in it can be pasted."""
     return pasteable(safe(text))
 
 
-def concerns(report: RunReport) -> list[Concern]:
+def concerns(report: RunReport) -> list[AttentionGroup]:
     """Count the people who need attention, by reason: failures first, then conflicts, the most frequent first."""
     counts: Counter[tuple[Action, Reason]] = Counter()
     for outcome in report.outcomes():
         if needs_attention(outcome):
             counts[outcome.action, outcome.reason] += 1
-    found = [Concern(action, reason, count) for (action, reason), count in counts.items()]
+    found = [AttentionGroup(action, reason, count) for (action, reason), count in counts.items()]
     return sorted(found, key=lambda concern: (not concern.is_failure, -concern.count, concern.reason))
 
 
-def in_order(report: RunReport, found: list[Concern]) -> Iterator[Outcome]:
+def attention_first(report: RunReport, found: list[AttentionGroup]) -> Iterator[Outcome]:
     """Yield every outcome, those who need attention first and by reason; a pass over the outcomes for each reason."""
     for concern in found:
         yield from (outcome for outcome in report.outcomes() if concern.holds(outcome))

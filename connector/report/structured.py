@@ -10,7 +10,7 @@ from typing import TextIO
 
 from connector.model import Outcome, RunReport
 from connector.report.advice import ADVICE, is_conflict
-from connector.report.story import plain, short_name, stamp
+from connector.report.story import iso_utc, one_line_safe, short_name
 
 # Spreadsheets strip blanks, know the full-width signs of East Asian input too, and compute within quotes.
 _FORMULA = re.compile(r"(^|[;|])([\s\"']*[=+\-@＝＋－＠])")
@@ -68,8 +68,8 @@ def _head(report: RunReport) -> dict[str, object]:
     return {
         "run": report.run,
         "kind": report.kind,
-        "started": stamp(report.started),
-        "finished": stamp(report.finished),
+        "started": iso_utc(report.started),
+        "finished": iso_utc(report.finished),
         "dry_run": report.dry_run,
         "mode": report.mode,
         "exit_code": report.exit_code,
@@ -93,5 +93,5 @@ def _rows(report: RunReport) -> Iterator[list[str]]:
 
 
 def _cell(text: str) -> str:
-    told = _FORMULA.sub(r"\1'\2", plain(text))
+    told = _FORMULA.sub(r"\1'\2", one_line_safe(text))
     return f"'{told}" if text[:1] in ("\t", "\r", "\n") and told[:1] != "'" else told

@@ -8,7 +8,17 @@ from typing import TextIO
 
 from connector.model import Outcome, RunReport
 from connector.report.advice import ADVICE, needs_attention
-from connector.report.story import Concern, concerns, duration, headline, labelled, moment, people, plain, short_name
+from connector.report.story import (
+    AttentionGroup,
+    concerns,
+    duration,
+    format_utc,
+    headline,
+    labelled_totals,
+    one_line_safe,
+    people,
+    short_name,
+)
 
 
 def write_text(report: RunReport, stream: TextIO, *, limit: int | None = None) -> None:
@@ -20,13 +30,13 @@ def write_text(report: RunReport, stream: TextIO, *, limit: int | None = None) -
 def _lines(report: RunReport, limit: int | None) -> Iterator[str]:
     yield headline(report)
     if report.message:
-        yield plain(report.message)
+        yield one_line_safe(report.message)
     yield ""
     yield from _facts(report)
     yield ""
     yield from _totals(report)
     if report.notices:
-        yield from ("", "Notices", *(f"  ! {plain(notice)}" for notice in report.notices))
+        yield from ("", "Notices", *(f"  ! {one_line_safe(notice)}" for notice in report.notices))
     for concern in concerns(report):
         yield from _concern(report, concern, limit)
     yield from _others(report, limit)
@@ -40,7 +50,7 @@ def _unmatched(report: RunReport, limit: int | None) -> Iterator[str]:
     for number, upn in enumerate(names):
         if number == 0:
             yield from ("", f"Synced accounts without a person in scope: {count:,}")
-        yield f"  {plain(upn)}"
+        yield f"  {one_line_safe(upn)}"
     if limit is not None and count > limit:
         yield f"  … and {count - limit:,} more; --report FILE.json lists all."
 
@@ -48,11 +58,11 @@ def _unmatched(report: RunReport, limit: int | None) -> Iterator[str]:
 def _facts(report: RunReport) -> Iterator[str]:
     took = duration(report)
     ended = f"took {took}" if took else "not finished"
-    yield f"Run {report.run} ({report.kind}, {report.mode}), started {moment(report.started)}, {ended}."
+    yield f"Run {report.run} ({report.kind}, {report.mode}), started {format_utc(report.started)}, {ended}."
 
 
 def _totals(report: RunReport) -> Iterator[str]:
-    rows = labelled(report)
+    rows = labelled_totals(report)
     if not rows:
         return
     width = max(len(label) for _, label, _ in rows)
@@ -61,7 +71,7 @@ def _totals(report: RunReport) -> Iterator[str]:
         yield f"  {label:<{width}}  {count:>{digits},}"
 
 
-def _concern(report: RunReport, concern: Concern, limit: int | None) -> Iterator[str]:
+def _concern(report: RunReport, concern: AttentionGroup, limit: int | None) -> Iterator[str]:
     kind = "Failed" if concern.is_failure else "Conflict"
     yield ""
     yield f"{kind}: {concern.advice.title} [{concern.reason}], {people(concern.count)}"
@@ -89,9 +99,9 @@ def _listed(outcomes: Iterable[Outcome], limit: int | None, *, with_reason: bool
 
 
 def _line(outcome: Outcome, with_reason: bool) -> str:
-    name = plain(short_name(outcome.person))
-    who = f"{name} <{plain(outcome.upn)}>" if outcome.upn and outcome.upn != name else name
-    told = plain(outcome.detail)
+    name = one_line_safe(short_name(outcome.person))
+    who = f"{name} <{one_line_safe(outcome.upn)}>" if outcome.upn and outcome.upn != name else name
+    told = one_line_safe(outcome.detail)
     if with_reason:
         told = f"{ADVICE[outcome.reason].title} [{outcome.reason}]" + (f". {told}" if told else "")
     return f"  {outcome.action:<7} {who}" + (f": {told}" if told else "")

@@ -11,11 +11,11 @@ import ldap3
 
 from connector.config import LdapAuth, Settings
 from connector.errors import SettingsError, Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.sources import trouble
-from connector.sources.endpoints import Endpoint, Line, endpoints, preferred_first
+from connector.sources.endpoints import Endpoint, Security, endpoints, preferred_first
 from connector.sources.opening import opened, seal
-from connector.sources.session import Session, hang_up
+from connector.sources.session import Session, close_quietly
 
 # Getting in is quick or hopeless: what one server may take, the least and the most, and all of them together.
 _LEAST_SECONDS, _MOST_SECONDS, _SHARED_SECONDS, _ALL_SERVERS_SECONDS = 3.0, 8.0, 15.0, 60.0
@@ -31,7 +31,7 @@ _SEALING_MISSING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class ServerRequirements:
     """Say which server will do: one that holds the context with these bases, and which to try first.
 
     `patience` is how many seconds of silence within an answer end the session.
@@ -49,7 +49,7 @@ def kerberos_problem(settings: Settings) -> str:
         return ""
     if not any(importlib.util.find_spec(library) for library in ("gssapi", "winkerberos")):
         return _KERBEROS_MISSING
-    plain = any(endpoint.line is Line.PLAIN for endpoint in endpoints(settings)) if settings.ldap_uri else False
+    plain = any(endpoint.line is Security.PLAIN for endpoint in endpoints(settings)) if settings.ldap_uri else False
     return _SEALING_MISSING if plain and not can_seal() else ""
 
 
@@ -58,7 +58,7 @@ def can_seal() -> bool:
     return hasattr(ldap3, "ENCRYPT")
 
 
-def open_session(settings: Settings, traffic: Traffic, where: Where) -> Session:
+def open_session(settings: Settings, traffic: RequestCounters, where: ServerRequirements) -> Session:
     """Open a session with the first server that will do; one error names each server and why it did not."""
     deadline = time.monotonic() + _ALL_SERVERS_SECONDS
     failures: list[Unreachable] = []
@@ -72,15 +72,15 @@ def open_session(settings: Settings, traffic: Traffic, where: Where) -> Session:
             break
         try:
             return _fitting(_signed_in(settings, traffic, endpoint, patience=where.patience, seconds=seconds), where)
-        except trouble.Refused:
+        except trouble.SignInRefused:
             raise
         except Unreachable as failure:
             failures.append(failure)
     raise _all_failed(failures)
 
 
-def _fitting(session: Session, where: Where) -> Session:
-    if not where.context or session.holds(where.context, where.bases):
+def _fitting(session: Session, where: ServerRequirements) -> Session:
+    if not where.context or session.serves(where.context, where.bases):
         return session
     session.close()
     raise Unreachable(
@@ -98,7 +98,9 @@ def _all_failed(failures: Sequence[Unreachable]) -> Unreachable:
     return Unreachable(trouble.SYSTEM, f"none of {len(failures)} servers will do. {causes}", " ".join(fixes))
 
 
-def _signed_in(settings: Settings, traffic: Traffic, endpoint: Endpoint, *, patience: int, seconds: float) -> Session:
+def _signed_in(
+    settings: Settings, traffic: RequestCounters, endpoint: Endpoint, *, patience: int, seconds: float
+) -> Session:
     connection = opened(settings, endpoint, seconds=seconds, **_credentials(settings, endpoint))
     try:
         _bind(connection, endpoint)
@@ -106,7 +108,7 @@ def _signed_in(settings: Settings, traffic: Traffic, endpoint: Endpoint, *, pati
         connection.socket.settimeout(patience)
         return Session(connection, server=endpoint.name, traffic=traffic)
     except BaseException:
-        hang_up(connection)
+        close_quietly(connection)
         raise
 
 
@@ -114,9 +116,9 @@ def _bind(connection: ldap3.Connection, endpoint: Endpoint) -> None:
     try:
         accepted = connection.bind(read_server_info=False)
     except Exception as error:
-        raise trouble.of_exception(endpoint.name, "signing in", error) from error
+        raise trouble.from_exception(endpoint.name, "signing in", error) from error
     if not accepted:
-        raise trouble.of_bind(endpoint.name, connection.result or {})
+        raise trouble.from_bind(endpoint.name, connection.result or {})
     if getattr(connection, "session_security", None):
         seal(connection)
 
@@ -124,7 +126,7 @@ def _bind(connection: ldap3.Connection, endpoint: Endpoint) -> None:
 def _credentials(settings: Settings, endpoint: Endpoint) -> dict[str, object]:
     if settings.ldap_auth is LdapAuth.KERBEROS:
         return _kerberos(settings, endpoint)
-    if endpoint.line is Line.PLAIN:
+    if endpoint.line is Security.PLAIN:
         raise SettingsError(["LDAP_URI: would send the password unencrypted; use ldaps:// or LDAP_START_TLS=true."])
     # As bytes, which go as they stand: ldap3 puts text through SASLprep (RFC 4013), which changes `²` and refuses NBSP,
     # and a domain controller compares the letters that were typed.
@@ -141,6 +143,6 @@ def _kerberos(settings: Settings, endpoint: Endpoint) -> dict[str, object]:
     if settings.ldap_user:
         account, _, realm = settings.ldap_user.partition("@")
         chosen["user"] = f"{account}@{realm.upper()}" if realm else account
-    if endpoint.line is Line.PLAIN:
+    if endpoint.line is Security.PLAIN:
         chosen["session_security"] = ldap3.ENCRYPT
     return chosen

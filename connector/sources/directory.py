@@ -12,17 +12,26 @@ import ldap3
 
 from connector.config import Settings
 from connector.errors import SettingsError, Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.sources import Cookie, Mode, PersonRead, Reading, dirsync, names
-from connector.sources.connect import READ_SECONDS, Where, kerberos_problem, open_session
+from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
 from connector.sources.groups import roster
 from connector.sources.pages import Weight
-from connector.sources.reading import LOOKUP, Pass, changed, everybody, everybody_since, look_up, watching, without
+from connector.sources.reading import (
+    LOOKUP,
+    ContextReader,
+    dirsync_query,
+    everybody_since,
+    look_up,
+    read_all,
+    read_changes,
+    without,
+)
 from connector.sources.required import Forest
-from connector.sources.scope import bases_in, both, context_of, filter_can_be_followed, named
+from connector.sources.scope import all_of, bases_in, context_of, filter_by_name, filter_can_be_followed
 from connector.sources.session import Kind, RawEntry
-from connector.sources.trouble import Dropped
+from connector.sources.trouble import ConnectionLost
 
 # Another number means that the same settings now read something else: everybody is read anew.
 _SHAPE = 2
@@ -40,7 +49,7 @@ class LdapSource:
     contacted, when Kerberos is wanted and not installed.
     """
 
-    def __init__(self, settings: Settings, traffic: Traffic, *, patience: int = READ_SECONDS) -> None:
+    def __init__(self, settings: Settings, traffic: RequestCounters, *, patience: int = READ_SECONDS) -> None:
         problem = kerberos_problem(settings)
         if problem:
             raise SettingsError([problem])
@@ -48,7 +57,7 @@ class LdapSource:
         self._reader = Reader.of(settings)
         self._weight = Weight(self._reader.photos)
         self._forest = Forest(settings, traffic, patience)
-        self._passes: dict[str, Pass] = {}
+        self._passes: dict[str, ContextReader] = {}
         self._default_context = ""
 
     def contexts(self) -> Sequence[str]:
@@ -58,7 +67,7 @@ class LdapSource:
         if self._settings.ldap_domain:
             return (names.root_of_domain(self._settings.ldap_domain),)
         if not self._default_context:
-            session = open_session(self._settings, self._traffic, Where())
+            session = open_session(self._settings, self._traffic, ServerRequirements())
             session.close()
             self._default_context = context_of(session.root.default_context)
         return (self._default_context,)
@@ -75,13 +84,13 @@ class LdapSource:
         server = on.session.server
         if on.session.root.kind is Kind.OTHER or not dirsync.is_offered(on.session):
             notice = f"{server} does not offer DirSync, so everybody was read."
-            return Reading(Mode.FULL, everybody(on, None), notice, server)
-        question = watching(on, self._settings)
+            return Reading(Mode.FULL, read_all(on, None), notice, server)
+        question = dirsync_query(on, self._settings)
         first = dirsync.first_round(on.session, question, cookie.content_bytes) if cookie else None
         reason = filter_can_be_followed(self._settings.ldap_filter)
         notice = f"LDAP_FILTER: {reason}, so everybody was read." if reason else ""
         if first is not None and not in_full and not reason:
-            return Reading(Mode.CHANGES, changed(on, question, first), "", server)
+            return Reading(Mode.CHANGES, read_changes(on, question, first), "", server)
         if first is not None:
             return Reading(Mode.FULL, everybody_since(on, question, first), notice, server)
         fresh = dirsync.fresh_cookie(on.session, question)
@@ -89,7 +98,7 @@ class LdapSource:
             notice = f"{server} refused the cookie of the last reading; everybody was read."
         if fresh is None:
             notice = f"{server} refuses DirSync, so changes cannot be followed; everybody was read."
-        return Reading(Mode.FULL, everybody(on, fresh), notice, server)
+        return Reading(Mode.FULL, read_all(on, fresh), notice, server)
 
     def roster(self, context: str) -> Iterator[str] | None:
         """Yield the ids of the group's members in scope, or return None where no group is set."""
@@ -161,23 +170,23 @@ class LdapSource:
         for page in roster(on.session, on.scope, on.members):
             yield from page
 
-    def _asked(self, context: str, ask: Callable[[Pass], _Result]) -> _Result:
+    def _asked(self, context: str, ask: Callable[[ContextReader], _Result]) -> _Result:
         """Ask, and once more on a new connection when an old one turns out to be dead: DCs drop idle ones."""
         was_open = context in self._passes
         try:
             return ask(self._pass(context))
-        except Dropped:
+        except ConnectionLost:
             self._drop(context)
             if not was_open:
                 raise
             return ask(self._pass(context))
 
-    def _pass(self, context: str, *, prefer: str = "") -> Pass:
+    def _pass(self, context: str, *, prefer: str = "") -> ContextReader:
         if context not in self._passes:
-            where = Where(context, bases_in(self._settings, context), prefer, self._patience)
+            where = ServerRequirements(context, bases_in(self._settings, context), prefer, self._patience)
             session = open_session(self._settings, self._traffic, where)
             try:
-                found = Pass.of(
+                found = ContextReader.of(
                     session,
                     context,
                     reader=self._reader,
@@ -201,14 +210,16 @@ def _at_once(searches: Iterator[Sequence[RawEntry]]) -> list[RawEntry]:
     return list(chain.from_iterable(searches))
 
 
-def _found(on: Pass, name: str) -> Sequence[RawEntry]:
+def _found(on: ContextReader, name: str) -> Sequence[RawEntry]:
     on.require_named()
     people = on.members.narrowed(on.scope.people)
     doing = "looking for a person"
     found: list[RawEntry] = []
-    if "=" in name and on.scope.reaches(name):
+    if "=" in name and on.scope.in_scope(name):
         answer = on.session.search(name, people, attributes=on.reader.attributes, doing=doing, scope=ldap3.BASE)
         found.extend(answer.entries)
     for base in on.scope.bases:
-        found.extend(on.session.entries(base, both(named(name), people), attributes=on.reader.attributes, doing=doing))
-    return [entry for entry in found if on.scope.takes(entry.dn) and on.members.has(entry)]
+        found.extend(
+            on.session.entries(base, all_of(filter_by_name(name), people), attributes=on.reader.attributes, doing=doing)
+        )
+    return [entry for entry in found if on.scope.not_excluded(entry.dn) and on.members.has(entry)]

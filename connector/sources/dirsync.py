@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ldap3.protocol.microsoft import dir_sync_control
 
 from connector.errors import Unreachable
-from connector.sources.session import DIRSYNC, Answer, RawEntry, Session
+from connector.sources.session import DIRSYNC, RawEntry, SearchResult, Session
 
 _DOING = "asking for changes"
 # The reply's budget; AD sends the rest in further rounds.
@@ -21,7 +21,7 @@ _STALE_COOKIE = "0000203D"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DirSyncQuery:
     """Hold what to watch: the root of a naming context, a wide filter, and the attributes that count as a change."""
 
     root: str
@@ -30,7 +30,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class DirSyncPage:
     """Hold one round's changed entries, and the cookie that comes after them."""
 
     entries: Sequence[RawEntry]
@@ -43,9 +43,9 @@ def is_offered(session: Session) -> bool:
     return DIRSYNC in session.root.controls
 
 
-def fresh_cookie(session: Session, question: Question) -> bytes | None:
+def fresh_cookie(session: Session, question: DirSyncQuery) -> bytes | None:
     """Return a cookie of the directory as it is now, reading nobody; None where the server will not have it."""
-    asked = Question(question.root, _NOBODY, question.attributes)
+    asked = DirSyncQuery(question.root, _NOBODY, question.attributes)
     first = first_round(session, asked, b"")
     if first is None:
         return None
@@ -55,7 +55,7 @@ def fresh_cookie(session: Session, question: Question) -> bytes | None:
     return cookie
 
 
-def first_round(session: Session, question: Question, cookie: bytes) -> Round | None:
+def first_round(session: Session, question: DirSyncQuery, cookie: bytes) -> DirSyncPage | None:
     """Ask for what changed since the cookie; None where the server refuses it, which calls for a full reading."""
     answer = _ask(session, question, cookie)
     if answer.code in _REFUSALS or _STALE_COOKIE in str(answer.result.get("message")):
@@ -63,7 +63,7 @@ def first_round(session: Session, question: Question, cookie: bytes) -> Round | 
     return _round(session, answer, 1)
 
 
-def rounds(session: Session, question: Question, first: Round) -> Iterator[Round]:
+def rounds(session: Session, question: DirSyncQuery, first: DirSyncPage) -> Iterator[DirSyncPage]:
     """Yield the first round and all that follow it, until the server has no more."""
     current, number = first, 1
     yield current
@@ -73,7 +73,7 @@ def rounds(session: Session, question: Question, first: Round) -> Iterator[Round
         yield current
 
 
-def _ask(session: Session, question: Question, cookie: bytes) -> Answer:
+def _ask(session: Session, question: DirSyncQuery, cookie: bytes) -> SearchResult:
     # Object security alone: incremental values concern links, and ldap3 encodes that flag wrongly on Linux.
     control = dir_sync_control(
         criticality=True,
@@ -89,10 +89,10 @@ def _ask(session: Session, question: Question, cookie: bytes) -> Answer:
     )
 
 
-def _round(session: Session, answer: Answer, number: int) -> Round:
+def _round(session: Session, answer: SearchResult, number: int) -> DirSyncPage:
     doing = f"{_DOING}, round {number}"
     if answer.code != 0:
         raise session.trouble(answer, doing)
     if answer.cookie is None:
         raise Unreachable("directory", f"{session.server}: no DirSync cookie came back, while {doing}.", "Run again.")
-    return Round(answer.entries, answer.cookie, answer.more)
+    return DirSyncPage(answer.entries, answer.cookie, answer.more)

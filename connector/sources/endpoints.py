@@ -12,7 +12,7 @@ from connector.sources import discover, names
 _LDAP, _LDAPS = 389, 636
 
 
-class Line(Enum):
+class Security(Enum):
     """Say how the line to a server is protected before the sign-in."""
 
     LDAPS = "ldaps"
@@ -26,12 +26,12 @@ class Endpoint:
 
     host: str
     port: int
-    line: Line
+    line: Security
 
     @property
     def name(self) -> str:
         """Name the server in reports and beside cookies: its host, with the port where that is unusual."""
-        usual = _LDAPS if self.line is Line.LDAPS else _LDAP
+        usual = _LDAPS if self.line is Security.LDAPS else _LDAP
         return self.host if self.port == usual else f"{self.host}:{self.port}"
 
 
@@ -44,7 +44,7 @@ def endpoints(settings: Settings, context: str = "") -> list[Endpoint]:
         return [_endpoint(uri, start_tls=settings.ldap_start_tls) for uri in settings.ldap_uri]
     domain = settings.ldap_domain or ""
     wanted = names.domain_of_root(context) or domain
-    line = Line.START_TLS if settings.ldap_start_tls else Line.LDAPS
+    line = Security.START_TLS if settings.ldap_start_tls else Security.LDAPS
     port = _LDAP if settings.ldap_start_tls else _LDAPS
     return [Endpoint(host, port, line) for host in discover.controllers(wanted, settings.ldap_site or "")]
 
@@ -58,5 +58,5 @@ def _endpoint(uri: str, *, start_tls: bool) -> Endpoint:
     split = urlsplit(uri)
     host = split.hostname or ""
     if split.scheme.lower() == "ldaps":
-        return Endpoint(host, split.port or _LDAPS, Line.LDAPS)
-    return Endpoint(host, split.port or _LDAP, Line.START_TLS if start_tls else Line.PLAIN)
+        return Endpoint(host, split.port or _LDAPS, Security.LDAPS)
+    return Endpoint(host, split.port or _LDAP, Security.START_TLS if start_tls else Security.PLAIN)

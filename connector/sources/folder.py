@@ -11,7 +11,7 @@ from pathlib import Path
 
 from connector.model import MatchRule, Person, Reason, SourcePhoto
 from connector.sources import Cookie, Mode, Page, PersonRead, Reading
-from connector.sources.listing import SHOWN, Listing, folded, unreadable
+from connector.sources.listing import SHOWN, FolderIndex, folded, unreadable
 
 CONTEXT = "folder"
 ATTRIBUTE = "file"
@@ -34,7 +34,7 @@ class FolderSource:
     def __init__(self, folder: Path, key: MatchRule) -> None:
         self._folder = folder
         self._key = key
-        self._listed: Listing | None = None
+        self._listed: FolderIndex | None = None
 
     def contexts(self) -> Sequence[str]:
         """Name the one context."""
@@ -83,12 +83,12 @@ class FolderSource:
             self._listed.close()
         self._listed = None
 
-    def _list(self) -> Listing:
+    def _list(self) -> FolderIndex:
         self.close()
-        self._listed = Listing(self._folder, self._may_name)
+        self._listed = FolderIndex(self._folder, self._may_name)
         return self._listed
 
-    def _listing_for(self, keys: Sequence[str]) -> Listing:
+    def _listing_for(self, keys: Sequence[str]) -> FolderIndex:
         """Return the listing at hand where each of them still has the file that it names, else a new one."""
         listed = self._listed
         if listed is not None and all(self._is_there(listed.names(key)) for key in keys):
@@ -102,7 +102,7 @@ class FolderSource:
         """Return True if a file without a picture's ending may be named after a person: not every text is."""
         return "@" in key if self._key in (MatchRule.UPN, MatchRule.MAIL) else bool(key)
 
-    def _notice(self, listing: Listing) -> str:
+    def _notice(self, listing: FolderIndex) -> str:
         notices = []
         shown: list[str] = []
         count = 0
@@ -117,14 +117,14 @@ class FolderSource:
             notices.append(f"{count} files have names that are not UTF-8, and are left out: {named}. Rename them.")
         return " ".join(notices)
 
-    def _pages(self, listing: Listing) -> Iterator[Page]:
+    def _pages(self, listing: FolderIndex) -> Iterator[Page]:
         for page in _in_pages(self._reads(listing, listing.people())):
             yield Page(page)
         if not self._folder.is_dir():
             raise unreadable(self._folder, "it went away while it was read")
         yield Page([], complete=True)
 
-    def _reads(self, listing: Listing, people: Iterable[tuple[str, list[str]]]) -> Iterator[PersonRead]:
+    def _reads(self, listing: FolderIndex, people: Iterable[tuple[str, list[str]]]) -> Iterator[PersonRead]:
         """Yield each of these people; whose file changed just now comes last, after a second look."""
         for key, names in people:
             path = self._file(names)

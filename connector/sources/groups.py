@@ -16,7 +16,7 @@ from connector.sources.entries import has_id, person_id
 from connector.sources.names import Parts
 from connector.sources.pages import Query, walk
 from connector.sources.required import Forest, Named, missing, required
-from connector.sources.scope import Scope, both
+from connector.sources.scope import Scope, all_of
 from connector.sources.session import Kind, RawEntry, Session
 
 _IN_CHAIN = "1.2.840.113556.1.4.1941"
@@ -32,7 +32,7 @@ class Members:
 
     def narrowed(self, filter_text: str) -> str:
         """Return the filter, narrowed to members where the server can tell them."""
-        return both(filter_text, self.term) if self.term else filter_text
+        return all_of(filter_text, self.term) if self.term else filter_text
 
     def has(self, entry: RawEntry) -> bool:
         """Tell whether an entry that the filter let through is a member."""
@@ -56,7 +56,7 @@ def members(session: Session, group: str | None, context: str, *, forest: Forest
         top = _group(home, named, context)
         own = [_rid(top)] if home is session else []
     chain = f"(memberOf:{_IN_CHAIN}:={escape_filter_chars(top.dn)})"
-    rids = [*own, *_nested_rids(session, context, both("(objectCategory=group)", chain))]
+    rids = [*own, *_nested_rids(session, context, all_of("(objectCategory=group)", chain))]
     primary = "".join(f"(primaryGroupID={rid})" for rid in filter(None, rids))
     return Members(f"(|{chain}{primary})", None)
 
@@ -65,7 +65,7 @@ def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[
     """Yield pages of the ids of all members who are in scope; no photos are moved."""
     for base in scope.bases:
         for entries in walk(session, Query(base, found.narrowed(scope.people), ["objectGUID", "entryUUID"])):
-            theirs = [entry for entry in entries if scope.takes(entry.dn) and found.has(entry) and has_id(entry)]
+            theirs = [entry for entry in entries if scope.not_excluded(entry.dn) and found.has(entry) and has_id(entry)]
             yield [person_id(entry) for entry in theirs]
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from connector.sources.words import Words
+from connector.sources.words import ErrorText
 
-_TEXTS: tuple[tuple[str, Words], ...] = (
-    ("No Kerberos credentials", Words("there is no ticket", "Set KRB5_CLIENT_KTNAME to a keytab, or run kinit.")),
-    ("No credentials", Words("there is no ticket", "Set KRB5_CLIENT_KTNAME to a keytab, or run kinit.")),
-    ("can't find client principal", Words("no ticket is for LDAP_USER", "Leave LDAP_USER empty, or correct it.")),
+_TEXTS: tuple[tuple[str, ErrorText], ...] = (
+    ("No Kerberos credentials", ErrorText("there is no ticket", "Set KRB5_CLIENT_KTNAME to a keytab, or run kinit.")),
+    ("No credentials", ErrorText("there is no ticket", "Set KRB5_CLIENT_KTNAME to a keytab, or run kinit.")),
+    ("can't find client principal", ErrorText("no ticket is for LDAP_USER", "Leave LDAP_USER empty, or correct it.")),
     (
         "not found in Kerberos database",
-        Words("it has no service principal", "Use the full host name of a DC in LDAP_URI."),
+        ErrorText("it has no service principal", "Use the full host name of a DC in LDAP_URI."),
     ),
-    ("Clock skew", Words("the clocks differ too much", "Set this machine's clock by the domain's.")),
-    ("expired", Words("the ticket has expired", "Renew it, or set KRB5_CLIENT_KTNAME to a keytab.")),
-    ("Cannot contact any KDC", Words("no KDC answers", "Check krb5.conf, DNS and the firewall (port 88).")),
+    ("Clock skew", ErrorText("the clocks differ too much", "Set this machine's clock by the domain's.")),
+    ("expired", ErrorText("the ticket has expired", "Renew it, or set KRB5_CLIENT_KTNAME to a keytab.")),
+    ("Cannot contact any KDC", ErrorText("no KDC answers", "Check krb5.conf, DNS and the firewall (port 88).")),
 )
 
 # krb5_err.et: minor codes count from -1765328384; gssapi-python gives them without a sign.
@@ -30,7 +30,7 @@ _NUMBERS = {
 _NO_CREDENTIAL, _EXPIRED = 7 << 16, 11 << 16  # GSS_S_NO_CRED, GSS_S_CREDENTIALS_EXPIRED (RFC 2744, section 3.9.1)
 
 
-def kerberos_words(error: BaseException) -> Words | None:
+def kerberos_words(error: BaseException) -> ErrorText | None:
     """Return the meaning of an error of gssapi or winkerberos; None where it is not known."""
     by_number = _by_text(_mark(error))
     return by_number or _by_text(" ".join(str(error).split()))
@@ -45,6 +45,6 @@ def _mark(error: BaseException) -> str:
     return {_NO_CREDENTIAL: "No credentials", _EXPIRED: "expired"}.get(major, "") if isinstance(major, int) else ""
 
 
-def _by_text(text: str) -> Words | None:
+def _by_text(text: str) -> ErrorText | None:
     lower = text.casefold()
     return next((words for mark, words in _TEXTS if mark.casefold() in lower), None) if lower else None

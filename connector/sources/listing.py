@@ -36,7 +36,7 @@ _OTHER_ENDINGS = frozenset(
 _MOUNT_POINT = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT, a junction of Windows
 
 
-class Listing:
+class FolderIndex:
     """Hold the names of a folder's files by the key that each is filed under: Unicode NFC without letter case.
 
     Names are relative, with slashes. Hidden and system files and folders are left out, symbolic links and junctions

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from connector.config import Settings, SourceKind
 from connector.errors import SettingsError
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.sources import Source
 from connector.sources.directory import LdapSource
 from connector.sources.folder import FolderSource
 
 
-def open_source(settings: Settings, traffic: Traffic) -> Source:
+def open_source(settings: Settings, traffic: RequestCounters) -> Source:
     """Return the source of these settings; nothing is contacted yet. Raises SettingsError for what cannot work."""
     if settings.source is SourceKind.FOLDER:
         if settings.folder_path is None:

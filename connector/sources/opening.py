@@ -10,10 +10,10 @@ import ldap3
 from connector.config import Settings
 from connector.network import connect
 from connector.sources import trouble
-from connector.sources.endpoints import Endpoint, Line
+from connector.sources.endpoints import Endpoint, Security
 from connector.sources.line import SizedLine, TimedLine
-from connector.sources.sealing import take_over
-from connector.sources.session import hang_up
+from connector.sources.sealing import install_sealed_socket
+from connector.sources.session import close_quietly
 from connector.sources.tls import VerifiedTls, verifying_context
 
 # ldap3 copies what it holds at each recv: 4 KiB, the default, is quadratic on entries with photos.
@@ -30,24 +30,24 @@ def opened(settings: Settings, endpoint: Endpoint, *, seconds: float, **sign_in:
     try:
         _adopt(connection, connect(endpoint.host, endpoint.port, seconds=seconds))
         connection.socket.settimeout(max(0.1, deadline - time.monotonic()))
-        if endpoint.line is Line.LDAPS:
+        if endpoint.line is Security.LDAPS:
             connection.server.tls.wrap_socket(connection, do_handshake=True)
-        elif endpoint.line is Line.START_TLS:
+        elif endpoint.line is Security.START_TLS:
             connection.server.tls.start_tls(connection)
         connection.socket = SizedLine(TimedLine(connection.socket, seconds))
     except BaseException as error:
-        hang_up(connection)
+        close_quietly(connection)
         if not isinstance(error, Exception):
             raise
         has_ca_file = settings.ldap_ca_file is not None
-        raise trouble.of_exception(endpoint.name, "connecting", error, has_ca_file=has_ca_file) from error
+        raise trouble.from_exception(endpoint.name, "connecting", error, has_ca_file=has_ca_file) from error
     return connection
 
 
 def seal(connection: ldap3.Connection) -> None:
     """Encrypt a signed-in Kerberos session; sizes are bounded inside of the seal, time outside."""
     connection.socket = connection.socket.line
-    take_over(connection)
+    install_sealed_socket(connection)
     connection.socket = SizedLine(connection.socket)
 
 
@@ -62,11 +62,11 @@ def _connection(settings: Settings, endpoint: Endpoint, **sign_in: Any) -> ldap3
     server = ldap3.Server(
         endpoint.host,
         endpoint.port,
-        use_ssl=endpoint.line is Line.LDAPS,
+        use_ssl=endpoint.line is Security.LDAPS,
         get_info=ldap3.NONE,
         allowed_referral_hosts=[],
     )
-    if endpoint.line is not Line.PLAIN:
+    if endpoint.line is not Security.PLAIN:
         server.tls = VerifiedTls(verifying_context(settings.ldap_ca_file))
     return ldap3.Connection(
         server,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from connector.errors import Unreachable
 from connector.sources import trouble
-from connector.sources.session import Answer, RawEntry, Session
+from connector.sources.session import RawEntry, SearchResult, Session
 
 # Without photos an entry weighs what a name weighs: the first page, and all others.
 FIRST_PLAIN, MOST = 250, 500
@@ -88,7 +88,7 @@ def _size(weight: Weight | None, number: int) -> int:
     return FIRST_PLAIN if number == 1 else MOST
 
 
-def _next_cookie(session: Session, answer: Answer, number: int) -> bytes:
+def _next_cookie(session: Session, answer: SearchResult, number: int) -> bytes:
     doing = f"reading page {number}"
     if answer.code != 0:
         raise session.trouble(answer, doing)

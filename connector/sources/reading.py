@@ -9,12 +9,12 @@ from itertools import islice
 from connector.config import Settings
 from connector.model import PersonState
 from connector.sources import Emptied, Event, Page, PersonGone, PersonRead, Unidentified, names
-from connector.sources.dirsync import Question, Round, rounds
+from connector.sources.dirsync import DirSyncPage, DirSyncQuery, rounds
 from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id
 from connector.sources.groups import EVERYBODY, Members, members, roster
 from connector.sources.pages import Query, Weight, walk
 from connector.sources.required import Forest, Named, named_in
-from connector.sources.scope import Scope, both, filter_attributes, filter_can_be_followed
+from connector.sources.scope import Scope, all_of, filter_attributes, filter_can_be_followed
 from connector.sources.session import Kind, RawEntry, Session
 
 # How many ids one search asks for, at most: few round trips, and a filter that every server takes.
@@ -29,7 +29,7 @@ _CONTACTS = "(objectClass=contact)"
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class ContextReader:
     """Hold what one pass works with: a session, and who is meant."""
 
     session: Session
@@ -51,7 +51,7 @@ class Pass:
         weight: Weight,
         forest: Forest,
         contexts: Sequence[str],
-    ) -> Pass:
+    ) -> ContextReader:
         """Prepare to read a context by the settings; raises Unreachable where LDAP_GROUP names nothing."""
         settings = forest.settings
         scope = Scope.of(settings, context, kind=session.root.kind)
@@ -75,16 +75,16 @@ class Change:
     is_placed: bool
 
 
-def watching(on: Pass, settings: Settings) -> Question:
+def dirsync_query(on: ContextReader, settings: Settings) -> DirSyncQuery:
     """Return what to ask DirSync: every attribute of ours and of LDAP_FILTER, of users and of the units they are in."""
     contacts = _CONTACTS if settings.ldap_include_contacts else ""
     is_followed = filter_can_be_followed(settings.ldap_filter) is None
     filtered = filter_attributes(settings.ldap_filter or "") if is_followed else ()
     attributes = dict.fromkeys((*on.reader.watched, *filtered))
-    return Question(on.context, f"(|{_USERS}{_UNITS}{contacts})", tuple(attributes))
+    return DirSyncQuery(on.context, f"(|{_USERS}{_UNITS}{contacts})", tuple(attributes))
 
 
-def everybody(on: Pass, cookie: bytes | None) -> Iterator[Page]:
+def read_all(on: ContextReader, cookie: bytes | None) -> Iterator[Page]:
     """Yield everybody in scope, then those who are disabled (by id alone); the last page carries the cookie.
 
     Who is modified during the walk comes again at its end, with the later values; nobody's id is kept to tell.
@@ -97,7 +97,7 @@ def everybody(on: Pass, cookie: bytes | None) -> Iterator[Page]:
         nameless = nameless or next((entry for entry in entries if not has_id(entry)), None)
         if nameless is not None and not known and len(entries) >= UNIDENTIFIED_PAGE:
             raise no_id(nameless)
-        yield Page([_read(on, entry) for entry in entries if on.scope.takes(entry.dn)])
+        yield Page([_read(on, entry) for entry in entries if on.scope.not_excluded(entry.dn)])
     if nameless is not None and not is_anybody:
         raise no_id(nameless)
     if on.scope.disabled:
@@ -106,7 +106,7 @@ def everybody(on: Pass, cookie: bytes | None) -> Iterator[Page]:
     yield Page((), complete=True, cookie=cookie)
 
 
-def everybody_since(on: Pass, question: Question, first: Round) -> Iterator[Page]:
+def everybody_since(on: ContextReader, question: DirSyncQuery, first: DirSyncPage) -> Iterator[Page]:
     """Yield what the directory says was emptied since the last reading, then everybody.
 
     A value that a reading misses may merely be unreadable. Only the cookie of the last reading can tell: it is asked
@@ -118,10 +118,10 @@ def everybody_since(on: Pass, question: Question, first: Round) -> Iterator[Page
         told = [entry for entry in current.entries if has_id(entry) and not _is_unit(entry) and not is_deleted(entry)]
         emptied = [Emptied(person_id(entry), on.reader.cleared(entry)) for entry in told]
         yield Page([event for event in emptied if event.attributes])
-    yield from everybody(on, cookie)
+    yield from read_all(on, cookie)
 
 
-def changed(on: Pass, question: Question, first: Round) -> Iterator[Page]:
+def read_changes(on: ContextReader, question: DirSyncQuery, first: DirSyncPage) -> Iterator[Page]:
     """Yield what changed, round by round; the last page carries the cookie that came with the last round."""
     cookie = first.cookie
     for current in rounds(on.session, question, first):
@@ -136,7 +136,9 @@ def changed(on: Pass, question: Question, first: Round) -> Iterator[Page]:
     yield Page((), complete=True, cookie=cookie)
 
 
-def look_up(on: Pass, person_ids: Iterable[str], *, attributes: Sequence[str] = ()) -> Iterator[Sequence[RawEntry]]:
+def look_up(
+    on: ContextReader, person_ids: Iterable[str], *, attributes: Sequence[str] = ()
+) -> Iterator[Sequence[RawEntry]]:
     """Yield search by search the entries of those who are in scope now; the order is the server's.
 
     `attributes` are those of a person with photos, of whom one search asks for as many as their weight allows, unless
@@ -146,17 +148,19 @@ def look_up(on: Pass, person_ids: Iterable[str], *, attributes: Sequence[str] = 
     people = on.members.narrowed(on.scope.people)
     wanted, photos = attributes or on.reader.attributes, () if attributes else on.reader.photos
     while some := list(islice(waiting, LOOKUP if attributes else on.weight.most(LOOKUP))):
-        asked = both(on.scope.by_id(some), people)
+        asked = all_of(on.scope.by_id(some), people)
         for base in on.scope.bases:
             found = on.session.entries(base, asked, attributes=wanted, doing=_LOOKING_UP, photos=photos)
             if not attributes:
                 on.weight.learn([entry for entry in found if not entry.is_cut])
-            theirs = [entry for entry in found if on.scope.takes(entry.dn) and on.members.has(entry) and has_id(entry)]
+            theirs = [
+                entry for entry in found if on.scope.not_excluded(entry.dn) and on.members.has(entry) and has_id(entry)
+            ]
             yield [entry for entry in theirs if not entry.is_cut]
             yield from look_up(on, [person_id(entry) for entry in theirs if entry.is_cut])
 
 
-def _in_whole(on: Pass, base: str) -> Iterator[Sequence[RawEntry]]:
+def _in_whole(on: ContextReader, base: str) -> Iterator[Sequence[RawEntry]]:
     """Walk everybody below a base; of whom the photos were too much for one answer is looked up by id."""
     people = on.members.narrowed(on.scope.people)
     for entries in walk(on.session, Query(base, people, on.reader.attributes, on.weight)):
@@ -164,7 +168,7 @@ def _in_whole(on: Pass, base: str) -> Iterator[Sequence[RawEntry]]:
         yield from look_up(on, [person_id(entry) for entry in entries if entry.is_cut and has_id(entry)])
 
 
-def without(on: Pass, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
+def without(on: ContextReader, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
     """Yield which of these people have no value in an attribute, as far as the server says so.
 
     A filter on what may not be searched is Undefined, and so is its negation (RFC 4511, 4.5.1.7): who is found has no
@@ -174,17 +178,17 @@ def without(on: Pass, person_ids: Iterable[str], attribute: str) -> Iterator[str
         return
     waiting = iter(person_ids)
     while some := list(islice(waiting, LOOKUP)):
-        asked = both(on.scope.by_id(some), f"(!({attribute}=*))")
+        asked = all_of(on.scope.by_id(some), f"(!({attribute}=*))")
         for base in on.scope.bases:
             found = on.session.entries(base, asked, attributes=["objectGUID", "entryUUID"], doing=_LOOKING_UP)
             yield from (person_id(entry) for entry in found if has_id(entry))
 
 
-def _read(on: Pass, entry: RawEntry) -> PersonRead | Unidentified:
+def _read(on: ContextReader, entry: RawEntry) -> PersonRead | Unidentified:
     return on.reader.read(entry) if has_id(entry) else Unidentified(entry.dn)
 
 
-def _walked(on: Pass) -> Iterator[Sequence[RawEntry]]:
+def _walked(on: ContextReader) -> Iterator[Sequence[RawEntry]]:
     """Walk the bases; with a group, read its roster first and then only its members."""
     if on.members is not EVERYBODY:
         for some in roster(on.session, on.scope, on.members):
@@ -194,12 +198,12 @@ def _walked(on: Pass) -> Iterator[Sequence[RawEntry]]:
         yield from _in_whole(on, base)
 
 
-def _disabled(on: Pass) -> Iterator[Sequence[PersonGone]]:
+def _disabled(on: ContextReader) -> Iterator[Sequence[PersonGone]]:
     """Name the disabled, so that a full reading, too, tells them from those who left the scope."""
     people = on.members.narrowed(on.scope.disabled)
     for base in on.scope.bases:
         for entries in walk(on.session, Query(base, people, ["objectGUID"])):
-            theirs = [entry for entry in entries if on.scope.takes(entry.dn) and has_id(entry)]
+            theirs = [entry for entry in entries if on.scope.not_excluded(entry.dn) and has_id(entry)]
             yield [_gone(entry, PersonState.DISABLED) for entry in theirs]
 
 
@@ -215,7 +219,7 @@ def _changes(entries: Sequence[RawEntry], reader: Reader) -> dict[str, Change]:
     return found
 
 
-def _told(on: Pass, changes: dict[str, Change]) -> Iterator[Page]:
+def _told(on: ContextReader, changes: dict[str, Change]) -> Iterator[Page]:
     living = iter([change for change in changes.values() if not change.deleted])
     deleted = [PersonGone(change.person_id, PersonState.DELETED) for change in changes.values() if change.deleted]
     if deleted:
@@ -230,7 +234,7 @@ def _told(on: Pass, changes: dict[str, Change]) -> Iterator[Page]:
                 yield from _below(on, entry.dn)
 
 
-def _in_scope(on: Pass, missing: dict[str, Change]) -> Iterator[PersonRead]:
+def _in_scope(on: ContextReader, missing: dict[str, Change]) -> Iterator[PersonRead]:
     """Yield who is in scope, and leave in `missing` who is not."""
     for entries in look_up(on, list(missing)):
         for entry in entries:
@@ -239,7 +243,7 @@ def _in_scope(on: Pass, missing: dict[str, Change]) -> Iterator[PersonRead]:
                 yield on.reader.read(entry, cleared=change.cleared)
 
 
-def _outside(on: Pass, person_ids: Sequence[str]) -> dict[str, RawEntry]:
+def _outside(on: ContextReader, person_ids: Sequence[str]) -> dict[str, RawEntry]:
     """Ask once more, wherever they are, about those who are out of scope by a change that does not say why."""
     if not person_ids:
         return {}
@@ -248,7 +252,7 @@ def _outside(on: Pass, person_ids: Sequence[str]) -> dict[str, RawEntry]:
     return {person_id(entry): entry for entry in found if has_id(entry)}
 
 
-def _left(on: Pass, change: Change, now: RawEntry | None) -> PersonGone:
+def _left(on: ContextReader, change: Change, now: RawEntry | None) -> PersonGone:
     """Say why somebody who changed does not take part."""
     disabled = is_disabled(now) if now is not None else change.disabled
     is_why = bool(on.scope.disabled and disabled)
@@ -256,16 +260,16 @@ def _left(on: Pass, change: Change, now: RawEntry | None) -> PersonGone:
     return PersonGone(change.person_id, state, change.cleared)
 
 
-def _below(on: Pass, top: str) -> Iterator[Page]:
+def _below(on: ContextReader, top: str) -> Iterator[Page]:
     """Judge everybody below a renamed or moved unit by today's DN: AD reports such a unit, but not who is in it."""
     for entries in _in_whole(on, top):
         yield Page([_judged(on, entry) for entry in entries])
 
 
-def _judged(on: Pass, entry: RawEntry) -> Event:
+def _judged(on: ContextReader, entry: RawEntry) -> Event:
     if not has_id(entry):
         return Unidentified(entry.dn)
-    if on.scope.reaches(entry.dn) and on.members.has(entry):
+    if on.scope.in_scope(entry.dn) and on.members.has(entry):
         return on.reader.read(entry)
     return _gone(entry, PersonState.OUT_OF_SCOPE)
 

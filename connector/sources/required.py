@@ -14,12 +14,12 @@ import ldap3
 
 from connector.config import Settings
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.sources import names
-from connector.sources.connect import READ_SECONDS, Where, open_session
+from connector.sources.connect import READ_SECONDS, ServerRequirements, open_session
 from connector.sources.scope import context_above
 from connector.sources.session import Kind, RawEntry, Session
-from connector.sources.trouble import SYSTEM, Refused
+from connector.sources.trouble import SYSTEM, SignInRefused
 
 # noSuchObject, invalidDNSyntax, and a referral: the server holds nothing of this name.
 _NOT_THERE = frozenset((32, 34, 10))
@@ -39,7 +39,7 @@ class Forest:
     """Reach each domain of the forest: the one that is being read by its session, another by one of its own."""
 
     settings: Settings
-    traffic: Traffic
+    traffic: RequestCounters
     patience: int = READ_SECONDS
 
     @contextmanager
@@ -50,8 +50,10 @@ class Forest:
             yield here
             return
         try:
-            there = open_session(self.settings, self.traffic, Where(root, (named.dn,), patience=self.patience))
-        except Refused:
+            there = open_session(
+                self.settings, self.traffic, ServerRequirements(root, (named.dn,), patience=self.patience)
+            )
+        except SignInRefused:
             raise
         except Unreachable as failure:
             raise _no_server(named, root, failure) from failure

@@ -64,13 +64,13 @@ class Scope:
             _disabled(settings, kind),
         )
 
-    def takes(self, dn: str) -> bool:
+    def not_excluded(self, dn: str) -> bool:
         """Tell whether a DN stands outside every excluded subtree."""
         return not self.excluded or not names.is_below(names.parts(dn), self.excluded)
 
-    def reaches(self, dn: str) -> bool:
+    def in_scope(self, dn: str) -> bool:
         """Tell whether a DN stands below a base and outside every excluded subtree."""
-        return names.is_below(names.parts(dn), [names.parts(base) for base in self.bases]) and self.takes(dn)
+        return names.is_below(names.parts(dn), [names.parts(base) for base in self.bases]) and self.not_excluded(dn)
 
     def by_id(self, person_ids: Iterable[str]) -> str:
         """Return the filter of these people, whether in scope or not."""
@@ -100,13 +100,13 @@ def context_above(dn: str, contexts: Sequence[str]) -> str:
     return max(above, key=lambda context: len(names.parts(context)), default="")
 
 
-def named(name: str) -> str:
+def filter_by_name(name: str) -> str:
     """Return the filter for a person by UPN, mail or sAMAccountName (uid elsewhere)."""
     value = escape_filter_chars(name)
     return f"(|(userPrincipalName={value})(mail={value})(sAMAccountName={value})(uid={value}))"
 
 
-def both(first: str, second: str) -> str:
+def all_of(first: str, second: str) -> str:
     """Return the filter that asks for both."""
     return _all_of(first, second)
 

@@ -20,7 +20,7 @@ _MOST_BYTES = 1 << 24
 
 
 @dataclass(slots=True)
-class SealedLine:
+class SealedSocket:
     """Stand in for a socket towards ldap3: what is sent is wrapped, what is received unwrapped."""
 
     line: socket.socket
@@ -71,12 +71,12 @@ class SealedLine:
         return bytes(received)
 
 
-def take_over(connection: ldap3.Connection) -> None:
+def install_sealed_socket(connection: ldap3.Connection) -> None:
     """Seal a signed-in connection ourselves, by the context that ldap3 has negotiated."""
     context, most = connection.krb_ctx, connection.krb_wrap_size_limit
     if hasattr(context, "unwrap"):
         most_plain = context.get_wrap_size_limit(most)
-        connection.socket = SealedLine(
+        connection.socket = SealedSocket(
             connection.socket,
             lambda plain: bytes(context.wrap(plain, True).message),
             lambda sealed: bytes(context.unwrap(sealed).message),
@@ -87,7 +87,7 @@ def take_over(connection: ldap3.Connection) -> None:
     connection.session_security = None
 
 
-def _by_winkerberos(line: socket.socket, context: Any, most: int) -> SealedLine:
+def _by_winkerberos(line: socket.socket, context: Any, most: int) -> SealedSocket:
     import winkerberos
 
     def wrap(plain: bytes) -> bytes:
@@ -99,4 +99,4 @@ def _by_winkerberos(line: socket.socket, context: Any, most: int) -> SealedLine:
         return base64.b64decode(winkerberos.authGSSClientResponse(context))
 
     # It cannot tell how much a wrapping adds; a header of Kerberos takes well under a kilobyte.
-    return SealedLine(line, wrap, unwrap, max(most - 1024, 1024))
+    return SealedSocket(line, wrap, unwrap, max(most - 1024, 1024))

@@ -11,7 +11,7 @@ import ldap3
 from ldap3.protocol.rfc2696 import paged_search_control
 
 from connector.errors import Unreachable
-from connector.model import Traffic
+from connector.model import RequestCounters
 from connector.sources import names, trouble
 from connector.sources.filters import search_request
 from connector.sources.receiving import receive_by
@@ -58,7 +58,7 @@ class RawEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SearchResult:
     """Hold what a search brought; `cookie` is None where the server did not answer the control that was sent."""
 
     entries: Sequence[RawEntry]
@@ -85,7 +85,7 @@ class RootDse:
 class Session:
     """Ask one server over one signed-in connection. Not thread-safe; a failure closes it."""
 
-    def __init__(self, connection: ldap3.Connection, *, server: str, traffic: Traffic) -> None:
+    def __init__(self, connection: ldap3.Connection, *, server: str, traffic: RequestCounters) -> None:
         self._connection = connection
         self._receiver = receive_by(connection)
         self._traffic = traffic
@@ -101,7 +101,7 @@ class Session:
         doing: str,
         scope: str = ldap3.SUBTREE,
         controls: Sequence[Any] = (),
-    ) -> Answer:
+    ) -> SearchResult:
         """Return all entries of one search with its result, whatever that is; raises Dropped and Unreachable."""
         return self._ask(base, filter_text, attributes=attributes, doing=doing, scope=scope, controls=list(controls))
 
@@ -114,7 +114,7 @@ class Session:
         size: int,
         cookie: bytes,
         photos: Sequence[str] = (),
-    ) -> Answer:
+    ) -> SearchResult:
         """Return one page of a paged search (RFC 2696) with the cookie of the next; empty means the last.
 
         Of `photos` no more is kept than MOST_HELD_BYTES; entries that lost some are cut.
@@ -132,11 +132,11 @@ class Session:
             raise self.trouble(answer, doing)
         return answer.entries
 
-    def trouble(self, answer: Answer, doing: str) -> Unreachable:
+    def trouble(self, answer: SearchResult, doing: str) -> Unreachable:
         """Explain a result that is not success."""
-        return trouble.of_result(self.server, doing, dict(answer.result))
+        return trouble.from_result(self.server, doing, dict(answer.result))
 
-    def holds(self, context: str, bases: Sequence[str]) -> bool:
+    def serves(self, context: str, bases: Sequence[str]) -> bool:
         """Tell whether this server keeps the whole of a context (AD), or at least these bases (others)."""
         if self.root.kind is Kind.ACTIVE_DIRECTORY:
             return names.parts(self.root.default_context) == names.parts(context)
@@ -157,11 +157,11 @@ class Session:
             return str(self._connection.extend.standard.who_am_i() or "")
         except Exception as error:  # ldap3 also lets struct.error, IndexError and the like through
             self.close()
-            raise trouble.of_exception(self.server, "asking who we are", error) from error
+            raise trouble.from_exception(self.server, "asking who we are", error) from error
 
     def close(self) -> None:
         """Drop the connection; a dead one is fine."""
-        hang_up(self._connection)
+        close_quietly(self._connection)
 
     def _root_dse(self) -> RootDse:
         wanted = ["defaultNamingContext", "namingContexts", "supportedCapabilities", "supportedControl"]
@@ -191,7 +191,7 @@ class Session:
         scope: str = ldap3.SUBTREE,
         controls: Sequence[Any] = (),
         photos: Sequence[str] = (),
-    ) -> Answer:
+    ) -> SearchResult:
         self._traffic.add("ldap_searches")
         try:
             request = search_request(base, filter_text, scope=scope, attributes=attributes)
@@ -201,14 +201,14 @@ class Session:
             answer = _answer(connection.response or [], connection.result)
         except Exception as error:  # ldap3 also lets struct.error, IndexError and the like through
             self.close()
-            raise trouble.of_exception(self.server, doing, error) from error
+            raise trouble.from_exception(self.server, doing, error) from error
         finally:
             self._connection.response = None  # a page of photos is not kept until the next one
         self._traffic.add("ldap_entries", len(answer.entries) if base or scope != ldap3.BASE else 0)
         return answer
 
 
-def hang_up(connection: ldap3.Connection) -> None:
+def close_quietly(connection: ldap3.Connection) -> None:
     """Close a connection and its socket without a word; ldap3 2.9 forgets the socket when an opening fails."""
     line = connection.socket
     try:
@@ -220,14 +220,14 @@ def hang_up(connection: ldap3.Connection) -> None:
         line.close()
 
 
-def _answer(response: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> Answer:
+def _answer(response: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> SearchResult:
     entries = [_raw_entry(item) for item in response if item["type"] == "searchResEntry"]
     controls = result.get("controls") or {}
     for oid in (_PAGED, DIRSYNC):
         if oid in controls:
             value = controls[oid]["value"]
-            return Answer(entries, result, bytes(value["cookie"]), bool(value.get("more_results")))
-    return Answer(entries, result)
+            return SearchResult(entries, result, bytes(value["cookie"]), bool(value.get("more_results")))
+    return SearchResult(entries, result)
 
 
 def _raw_entry(item: Mapping[str, Any]) -> RawEntry:

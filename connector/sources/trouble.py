@@ -12,113 +12,122 @@ from connector.errors import Unreachable
 from connector.model import foreign
 from connector.network import NetworkFailure, TlsFailure, causes_of, network_failure, tls_failure
 from connector.sources.kerberos_errors import kerberos_words
-from connector.sources.words import Words
+from connector.sources.words import ErrorText
 
 SYSTEM = "directory"
 
 
-class Dropped(Unreachable):
+class ConnectionLost(Unreachable):
     """Tell that the connection was lost; asking again on a new one is worth one try."""
 
 
-class Refused(Unreachable):
+class SignInRefused(Unreachable):
     """Tell that the account was refused; no other server is tried, since each try may count towards a lockout."""
 
 
 # Sub-codes that AD puts into result 49: `80090308: LdapErr: …, comment: AcceptSecurityContext error, data 52e, v…`
 _LOGON = {
-    "52e": Words("the user name or the password is wrong", "Correct LDAP_USER and LDAP_PASSWORD."),
-    "525": Words("there is no such user", "Correct LDAP_USER: a UPN (svc@contoso.com) or a full DN."),
-    "530": Words("the account may not sign in at this hour", "Allow it all hours, or run at another time."),
-    "531": Words("the account may not sign in from this computer", "Add this computer to its 'Log On To' list."),
-    "532": Words("the password has expired", "Set a new password, and LDAP_PASSWORD to it."),
-    "533": Words("the account is disabled", "Enable the account, or use another in LDAP_USER."),
-    "701": Words("the account has expired", "Extend the account's expiry date."),
-    "773": Words(
+    "52e": ErrorText("the user name or the password is wrong", "Correct LDAP_USER and LDAP_PASSWORD."),
+    "525": ErrorText("there is no such user", "Correct LDAP_USER: a UPN (svc@contoso.com) or a full DN."),
+    "530": ErrorText("the account may not sign in at this hour", "Allow it all hours, or run at another time."),
+    "531": ErrorText("the account may not sign in from this computer", "Add this computer to its 'Log On To' list."),
+    "532": ErrorText("the password has expired", "Set a new password, and LDAP_PASSWORD to it."),
+    "533": ErrorText("the account is disabled", "Enable the account, or use another in LDAP_USER."),
+    "701": ErrorText("the account has expired", "Extend the account's expiry date."),
+    "773": ErrorText(
         "the password must be changed before the first sign-in", "Set it without 'must change at next logon'."
     ),
-    "775": Words("the account is locked out", "Unlock it, and find what keeps trying a wrong password."),
-    "52f": Words(
+    "775": ErrorText("the account is locked out", "Unlock it, and find what keeps trying a wrong password."),
+    "52f": ErrorText(
         "a restriction of the account forbids this sign-in",
         "Look at its policies, Protected Users and authentication silos; or use another account.",
     ),
-    "569": Words(
+    "569": ErrorText(
         "the account may not sign in to this domain controller over the network",
         "Grant it 'Access this computer from the network' there.",
     ),
-    "51f": Words("the domain controller found none that could check the password", "Look at its link to the others."),
-    "5b4": Words("the domain controller ran out of time while it checked the password", "Look at its load."),
-    "6f7": Words("the domain controller failed while it checked the password", "Look at its System event log."),
-    "568": Words("the account is in too many groups to sign in", "Use a service account with few memberships."),
+    "51f": ErrorText(
+        "the domain controller found none that could check the password", "Look at its link to the others."
+    ),
+    "5b4": ErrorText("the domain controller ran out of time while it checked the password", "Look at its load."),
+    "6f7": ErrorText("the domain controller failed while it checked the password", "Look at its System event log."),
+    "568": ErrorText("the account is in too many groups to sign in", "Use a service account with few memberships."),
 }
 
 _LOGON_DATA = re.compile(r"\bAcceptSecurityContext error, data ([0-9a-f]{1,8})\b", re.IGNORECASE)
 # These say nothing against the password, nor against the account at another domain controller: the next one is tried.
 _NOT_THE_PASSWORD = frozenset({"52f", "569", "51f", "5b4", "6f7"})
-_UNKNOWN_LOGON = Words(
+_UNKNOWN_LOGON = ErrorText(
     "the domain controller gives a reason that is not known here, so it need not be the password",
     "Look the code up among the system error codes of Windows (hexadecimal), and at its Security event log.",
 )
 
-_BINDINGS = Words(
+_BINDINGS = ErrorText(
     "the credentials are right, but the domain controller wants a channel binding token",
     "Use LDAP_AUTH=simple over ldaps://, or install photo-connector[kerberos] for LDAP_AUTH=kerberos.",
 )
-_SIGNING = Words(
+_SIGNING = ErrorText(
     "the domain controller takes no sign-in over an unprotected connection",
     "Use an ldaps:// address or LDAP_START_TLS=true; for Kerberos on ldap:// install photo-connector[kerberos].",
 )
-_SEALING = Words(
+_SEALING = ErrorText(
     "the domain controller wants a Kerberos session sealed by itself, even inside TLS",
     "Use an ldap:// address with LDAP_AUTH=kerberos, or LDAP_AUTH=simple over ldaps://.",
 )
-_CREDENTIALS = Words("the user name or the password is wrong", "Correct LDAP_USER and LDAP_PASSWORD.")
+_CREDENTIALS = ErrorText("the user name or the password is wrong", "Correct LDAP_USER and LDAP_PASSWORD.")
 _BUSY = "Try again later; if it lasts, look at the domain controller's load and its Directory Service log."
 
 # Texts that decide, whatever the result code says; the first that occurs wins.
-_TEXTS: tuple[tuple[str, Words], ...] = (
+_TEXTS: tuple[tuple[str, ErrorText], ...] = (
     ("80090346", _BINDINGS),
     ("00002028", _SIGNING),
     ("Transport encryption required", _SIGNING),
     ("Sign or Seal are required", _SEALING),
-    ("000004DC", Words("the sign-in did not last; the search counted as anonymous", "Check LDAP_AUTH and LDAP_USER.")),
-    ("0000203D", Words("the cookie of the last reading is not accepted", "The next run reads everybody.")),
+    (
+        "000004DC",
+        ErrorText("the sign-in did not last; the search counted as anonymous", "Check LDAP_AUTH and LDAP_USER."),
+    ),
+    ("0000203D", ErrorText("the cookie of the last reading is not accepted", "The next run reads everybody.")),
     (
         "0000202B",
-        Words("this base DN belongs to another domain", "Correct LDAP_BASE_DN, or name a server of that domain."),
+        ErrorText("this base DN belongs to another domain", "Correct LDAP_BASE_DN, or name a server of that domain."),
     ),
-    ("0000208D", Words("there is no such base DN", "Correct LDAP_BASE_DN.")),
+    ("0000208D", ErrorText("there is no such base DN", "Correct LDAP_BASE_DN.")),
 )
 
 _CODES = {
-    1: Words("an operations error", "Look at the domain controller's Directory Service log."),
-    3: Words("the server's time limit for a search was reached", "Narrow LDAP_BASE_DN, or raise MaxQueryDuration."),
-    4: Words("the server cut the answer off at its size limit", "Let the service account read in pages (MaxPageSize)."),
-    7: Words("this way to sign in is not offered", "Use another LDAP_AUTH."),
+    1: ErrorText("an operations error", "Look at the domain controller's Directory Service log."),
+    3: ErrorText("the server's time limit for a search was reached", "Narrow LDAP_BASE_DN, or raise MaxQueryDuration."),
+    4: ErrorText(
+        "the server cut the answer off at its size limit", "Let the service account read in pages (MaxPageSize)."
+    ),
+    7: ErrorText("this way to sign in is not offered", "Use another LDAP_AUTH."),
     8: _SIGNING,
-    11: Words("an administrative limit of the server was reached", "Narrow LDAP_BASE_DN, or raise the limit."),
-    12: Words(
+    11: ErrorText("an administrative limit of the server was reached", "Narrow LDAP_BASE_DN, or raise the limit."),
+    12: ErrorText(
         "the server does not accept a control that is needed", "Try again; a proxy in between may drop controls."
     ),
-    32: Words("there is no such base DN", "Correct LDAP_BASE_DN (or LDAP_GROUP)."),
-    34: Words("a DN is misspelt", "Correct LDAP_BASE_DN, LDAP_GROUP or LDAP_USER."),
-    48: Words("this way to sign in is not allowed for the account", "Use another LDAP_AUTH, or another account."),
+    32: ErrorText("there is no such base DN", "Correct LDAP_BASE_DN (or LDAP_GROUP)."),
+    34: ErrorText("a DN is misspelt", "Correct LDAP_BASE_DN, LDAP_GROUP or LDAP_USER."),
+    48: ErrorText("this way to sign in is not allowed for the account", "Use another LDAP_AUTH, or another account."),
     49: _CREDENTIALS,
-    50: Words("the service account lacks a right", "Let it read the people below LDAP_BASE_DN."),
-    51: Words("the server is busy", _BUSY),
-    52: Words("the server is unavailable", _BUSY),
-    53: Words("the server is unwilling", _BUSY),
+    50: ErrorText("the service account lacks a right", "Let it read the people below LDAP_BASE_DN."),
+    51: ErrorText("the server is busy", _BUSY),
+    52: ErrorText("the server is unavailable", _BUSY),
+    53: ErrorText("the server is unwilling", _BUSY),
 }
 
 _NETWORK = {
-    NetworkFailure.SILENT: Words("no answer in time", "Check the address, the firewall, and whether the server is up."),
-    NetworkFailure.REFUSED: Words("connection refused", "Check the port, and whether the server is up."),
-    NetworkFailure.NO_ROUTE: Words("there is no route to it", "Check the address and the network."),
-    NetworkFailure.NAME: Words("its name is not known to DNS", "Check the spelling and the DNS server in use."),
-    NetworkFailure.RESET: Words("it ended the connection", _BUSY),
+    NetworkFailure.SILENT: ErrorText(
+        "no answer in time", "Check the address, the firewall, and whether the server is up."
+    ),
+    NetworkFailure.REFUSED: ErrorText("connection refused", "Check the port, and whether the server is up."),
+    NetworkFailure.NO_ROUTE: ErrorText("there is no route to it", "Check the address and the network."),
+    NetworkFailure.NAME: ErrorText("its name is not known to DNS", "Check the spelling and the DNS server in use."),
+    NetworkFailure.RESET: ErrorText("it ended the connection", _BUSY),
 }
 # The commonest of all: a domain controller listens on 636 without a certificate, and resets at the first message.
-_HUNG_UP = Words(
+_HUNG_UP = ErrorText(
     "it ended the connection at the TLS handshake, as a domain controller without a certificate does",
     "Give it a certificate for Server Authentication in its computer store (event 36886 of Schannel tells of none);"
     " else look for a firewall in between.",
@@ -126,26 +135,26 @@ _HUNG_UP = Words(
 _NO_TLS_THERE = "Use ldaps:// with port 636, or LDAP_START_TLS=true."
 
 
-def of_result(server: str, doing: str, result: dict[str, Any]) -> Unreachable:
+def from_result(server: str, doing: str, result: dict[str, Any]) -> Unreachable:
     """Explain a result that is not success; `doing` completes "while …"."""
     code, text = int(result.get("result", -1)), _text(result)
-    words = _by_text(_TEXTS, text) or _CODES.get(code) or Words("it answered with an error", _BUSY)
+    words = _by_text(_TEXTS, text) or _CODES.get(code) or ErrorText("it answered with an error", _BUSY)
     return Unreachable(SYSTEM, f"{server}: {words.meaning}, while {doing}{_told(code, text)}.", words.fix)
 
 
-def of_bind(server: str, result: dict[str, Any]) -> Unreachable:
+def from_bind(server: str, result: dict[str, Any]) -> Unreachable:
     """Explain a refused sign-in; Refused when another try could do harm or would fail alike."""
     code, text = int(result.get("result", -1)), _text(result)
     found = _LOGON_DATA.search(text) if code == 49 else None
     data = found.group(1).lower() if found else ""
     known = _LOGON.get(data, _UNKNOWN_LOGON) if data else None
-    words = _by_text(_TEXTS, text) or known or _CODES.get(code) or Words("it refused the sign-in", _BUSY)
+    words = _by_text(_TEXTS, text) or known or _CODES.get(code) or ErrorText("it refused the sign-in", _BUSY)
     harmless = code in (51, 52, 80, -1) or data in _NOT_THE_PASSWORD or words is _UNKNOWN_LOGON
-    kind = Unreachable if harmless else Refused
+    kind = Unreachable if harmless else SignInRefused
     return kind(SYSTEM, f"{server} refused the sign-in: {words.meaning}{_told(code, text)}.", words.fix)
 
 
-def of_exception(server: str, doing: str, error: BaseException, *, has_ca_file: bool = False) -> Unreachable:
+def from_exception(server: str, doing: str, error: BaseException, *, has_ca_file: bool = False) -> Unreachable:
     """Explain whatever ldap3, TLS, Kerberos or the network raised, by its number where it has one."""
     causes = list(causes_of(error))
     if any(isinstance(cause, LDAPStartTLSError) for cause in causes):
@@ -153,7 +162,7 @@ def of_exception(server: str, doing: str, error: BaseException, *, has_ca_file: 
         return Unreachable(SYSTEM, f"{server}: it does not offer StartTLS ({_flat(error)}).", fix)
     kerberos = next((cause for cause in causes if _is_of_kerberos(cause)), None)
     if kerberos is not None:
-        words = kerberos_words(kerberos) or Words(
+        words = kerberos_words(kerberos) or ErrorText(
             f"Kerberos failed ({_flat(kerberos)})", "Check the ticket with klist."
         )
         return Unreachable(SYSTEM, f"{server}: {words.meaning}, while {doing}.", words.fix)
@@ -176,21 +185,21 @@ def _of_tls(server: str, doing: str, failure: TlsFailure, *, has_ca_file: bool) 
         fix = "Set LDAP_CA_FILE to the PEM file of the authority that issued it."
     elif "does not speak TLS" in failure.meaning:
         fix = _NO_TLS_THERE
-    return Dropped(SYSTEM, f"{server}: {failure.meaning} (TLS: {foreign(failure.told)}), while {doing}.", fix)
+    return ConnectionLost(SYSTEM, f"{server}: {failure.meaning} (TLS: {foreign(failure.told)}), while {doing}.", fix)
 
 
-def _of_network(causes: list[BaseException], error: BaseException, doing: str) -> Words:
+def _of_network(causes: list[BaseException], error: BaseException, doing: str) -> ErrorText:
     hung_up = any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes)
     why = network_failure(causes)
     if doing == "connecting" and (hung_up or why is NetworkFailure.RESET):
         return _HUNG_UP
     if why is NetworkFailure.RESET or hung_up:
-        return Words(f"it ended the connection ({_flat(error)})", _BUSY)
+        return ErrorText(f"it ended the connection ({_flat(error)})", _BUSY)
     if why is not None:
         return _NETWORK[why]
     bounded = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
     said = foreign(bounded.strerror or "") if bounded else f"{type(error).__name__}: {_flat(error)}"
-    return Words(f"the connection failed ({said})", _BUSY)
+    return ErrorText(f"the connection failed ({said})", _BUSY)
 
 
 def _is_of_kerberos(cause: BaseException) -> bool:
@@ -198,11 +207,11 @@ def _is_of_kerberos(cause: BaseException) -> bool:
     return "gssapi" in module or "kerberos" in module
 
 
-def _lost(server: str, doing: str, words: Words) -> Unreachable:
-    return Dropped(SYSTEM, f"{server}: {words.meaning}, while {doing}.", words.fix)
+def _lost(server: str, doing: str, words: ErrorText) -> Unreachable:
+    return ConnectionLost(SYSTEM, f"{server}: {words.meaning}, while {doing}.", words.fix)
 
 
-def _by_text(table: tuple[tuple[str, Words], ...], text: str) -> Words | None:
+def _by_text(table: tuple[tuple[str, ErrorText], ...], text: str) -> ErrorText | None:
     lower = text.casefold()
     return next((words for mark, words in table if mark.casefold() in lower), None)
 

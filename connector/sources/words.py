@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ErrorText:
     """Hold what a code means, and what to do about it."""
 
     meaning: str

@@ -14,10 +14,10 @@ from connector.ledger.writes import Write, drop_write, save_write
 from connector.model import Action, Intent, Reason
 from connector.sources import Source
 from connector.sync.lanes import Lanes
-from connector.sync.night import Night
-from connector.sync.ready import Ready, made_ready
-from connector.sync.settle import ReadBack
-from connector.sync.tell import tell, tell_trouble
+from connector.sync.night import RunContext
+from connector.sync.ready import PreparedStep, prepared
+from connector.sync.settle import ReadBackQueue
+from connector.sync.tell import record_error, record_outcome
 from connector.targets import Target
 
 # After these the cloud may or may not have done it: the intent stays, and next night's look settles it.
@@ -26,27 +26,27 @@ ACCEPTED = "Microsoft 365 accepted it; apps may show it hours or days later."
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class WriteResult:
     """Hold the end of one write: None, or what befell the person."""
 
     error: PersonError | None = None
 
 
-class Supply(Protocol):
+class StepSource(Protocol):
     """Where a target's steps come from, and what makes them ready to be written."""
 
     def chunks(self, size: int) -> Iterator[list[Step]]:
         """Yield the steps in chunks, in their order."""
 
-    def made_ready(self, chunk: Sequence[Step]) -> Iterator[Ready]:
+    def prepared(self, chunk: Sequence[Step]) -> Iterator[PreparedStep]:
         """Yield those of a chunk that can be written; tell the others with their reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class FromSource:
+class PlannedSteps:
     """Supply the night's plan with the pictures of the source."""
 
-    night: Night
+    night: RunContext
     target: Target
     source: Source
 
@@ -54,19 +54,19 @@ class FromSource:
         """Yield the plan in chunks."""
         return steps(self.night.db, self.target.name, chunk=size)
 
-    def made_ready(self, chunk: Sequence[Step]) -> Iterator[Ready]:
+    def prepared(self, chunk: Sequence[Step]) -> Iterator[PreparedStep]:
         """Load pictures, confirm removals, keep what is replaced."""
-        return made_ready(self.night, chunk, target=self.target, source=self.source)
+        return prepared(self.night, chunk, target=self.target, source=self.source)
 
 
 class Applier:
     """Carry out a target's plan: writes side by side, each after its intent; tags read back behind them."""
 
-    def __init__(self, night: Night, target: Target, supply: Supply) -> None:
+    def __init__(self, night: RunContext, target: Target, supply: StepSource) -> None:
         self._night = night
         self._target = target
         self._supply = supply
-        self._back = ReadBack(night, target)
+        self._back = ReadBackQueue(night, target)
         self._begun = 0
         self._on_the_wire: dict[str, Intent] = {}
 
@@ -74,28 +74,28 @@ class Applier:
         """Write what the plan says, until it is done, a limit is reached, or the service ends it for all."""
         night = self._night
         night.progress.phase("uploading", total)
-        lanes = Lanes[Ready, Done](night.settings.sync_concurrency, turn_away=night.turn_away)
+        lanes = Lanes[PreparedStep, WriteResult](night.settings.sync_concurrency, turn_away=night.cancel_waiting)
         with lanes, self._back:
             try:
                 self._write_all(lanes)
             except BaseException:
-                for ready, done in lanes.undelivered():
+                for ready, done in lanes.remaining():
                     self._finished(ready, done)
                 raise
-            self._back.drain()
+            self._back.finish()
 
-    def _write_all(self, lanes: Lanes[Ready, Done]) -> None:
+    def _write_all(self, lanes: Lanes[PreparedStep, WriteResult]) -> None:
         ahead = self._night.settings.sync_concurrency * 2
         for chunk in self._supply.chunks(self._target.batch_size * 5):
             if self._is_over():
                 break
-            for ready in self._supply.made_ready(self._allowed(chunk)):
+            for ready in self._supply.prepared(self._allowed(chunk)):
                 if self._is_over():
                     break
                 self._begin(ready)
                 lanes.send(ready, self._write, ready)
                 self._take(lanes, until=ahead)
-                self._back.go_on()
+                self._back.poll()
         self._take(lanes, until=0)
 
     def _allowed(self, chunk: Sequence[Step]) -> list[Step]:
@@ -119,7 +119,7 @@ class Applier:
             self._night.codes.add(ExitCode.LIMIT)
         return is_over
 
-    def _begin(self, ready: Ready) -> None:
+    def _begin(self, ready: PreparedStep) -> None:
         """Write down, before it happens, what is about to happen."""
         night, item, step = self._night, ready.step.item, ready.step
         now, restores = night.clock(), night.options.undo is not None
@@ -152,7 +152,7 @@ class Applier:
         self._on_the_wire[item.account.id] = intent
         night.uploads += step.action is not Action.REMOVE
 
-    def _write(self, ready: Ready) -> Done:
+    def _write(self, ready: PreparedStep) -> WriteResult:
         """Do it, in a lane."""
         try:
             if ready.step.action is Action.REMOVE:
@@ -162,14 +162,14 @@ class Applier:
             else:
                 self._target.put(ready.step.item.account, ready.sent_bytes)
         except PersonError as error:
-            return Done(error)
-        return Done()
+            return WriteResult(error)
+        return WriteResult()
 
-    def _take(self, lanes: Lanes[Ready, Done], *, until: int) -> None:
-        for ready, done in lanes.taken(until=until):
+    def _take(self, lanes: Lanes[PreparedStep, WriteResult], *, until: int) -> None:
+        for ready, done in lanes.completed(until=until):
             self._finished(ready, done)
 
-    def _finished(self, ready: Ready, done: Done) -> None:
+    def _finished(self, ready: PreparedStep, done: WriteResult) -> None:
         night, step, item = self._night, ready.step, ready.step.item
         intent = self._on_the_wire.pop(item.account.id)
         with transaction(night.db):
@@ -179,7 +179,7 @@ class Applier:
                 memory_rows.accept_intent(night.db, self._target.name, item.account.id, now=night.clock())
                 memory_rows.drop_refusal(night.db, self._target.name, item.account.id)
                 detail = f"{step.detail} {ACCEPTED}".lstrip() if step.action is not Action.REMOVE else ""
-                tell(
+                record_outcome(
                     night,
                     self._target.name,
                     item,
@@ -191,9 +191,9 @@ class Applier:
                 self._back.add(item, intent)
         night.progress.step()
 
-    def _failed(self, ready: Ready, error: PersonError) -> None:
+    def _failed(self, ready: PreparedStep, error: PersonError) -> None:
         night, item = self._night, ready.step.item
         if error.reason not in _MAYBE_DONE:
             memory_rows.close_intent(night.db, self._target.name, item.account.id)
             drop_write(night.db, night.run, self._target.name, account_id=item.account.id)
-        tell_trouble(night, self._target.name, item, error)
+        record_error(night, self._target.name, item, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector.config import SourceKind
-from connector.decide.brakes import VANISHED_FROM, Limits, PlanCounts, Vanished, check_brakes
+from connector.decide.brakes import VANISHED_FROM, AttributeLoss, Limits, PlanCounts, check_brakes
 from connector.errors import BrakeError
 from connector.ledger.matching import count_matched, count_rematched, count_settled, settle_matches
 from connector.ledger.plan import count_plan, count_with_photo
@@ -11,10 +11,10 @@ from connector.ledger.store import transaction
 from connector.ledger.unread import empty, missed_below
 from connector.ledger.vanished import settle_vanished, vanished, vanished_units
 from connector.sources import Mode
-from connector.sync.night import Night
+from connector.sync.night import RunContext
 
 
-def check_plan(night: Night) -> None:
+def check_plan(night: RunContext) -> None:
     """Let the plan pass, or raise BrakeError with every brake it trips; `--force` passes and says so."""
     trips = check_brakes(_counts(night), limits_of(night))
     if trips and not night.options.force:
@@ -22,14 +22,14 @@ def check_plan(night: Night) -> None:
         fixes = " ".join(dict.fromkeys(trip.fix for trip in trips))
         raise BrakeError(f"A brake stopped the run before its first write: {reasons}", fixes)
     for trip in trips:
-        night.tell(f"Passed by --force: {trip.message}")
+        night.add_notice(f"Passed by --force: {trip.message}")
     if not night.options.only:
         with transaction(night.db):
             settle_matches(night.db, unread=night.unread)
             settle_vanished(night.db, unread=night.unread)
 
 
-def believe_vanished(night: Night) -> None:
+def believe_vanished(night: RunContext) -> None:
     """Take as cleared what the brake on vanished attributes holds back, where --force says that it is meant.
 
     Those whom the brake does not speak of stay as they are.
@@ -43,7 +43,7 @@ def believe_vanished(night: Night) -> None:
                 empty(night.db, person_id, [attribute], run=night.run)
 
 
-def _counts(night: Night) -> PlanCounts:
+def _counts(night: RunContext) -> PlanCounts:
     plan = count_plan(night.db)
     known, _ = count_matched(night.db)
     only = bool(night.options.only)
@@ -59,20 +59,20 @@ def _counts(night: Night) -> PlanCounts:
     )
 
 
-def _vanished(night: Night) -> dict[str, Vanished]:
+def _vanished(night: RunContext) -> dict[str, AttributeLoss]:
     """Count what vanished, for all and, where that is not everybody, for the units that lost it whole."""
-    counts: dict[str, Vanished] = {}
+    counts: dict[str, AttributeLoss] = {}
     for name, (had, gone) in vanished(night.db).items():
-        counts[name] = Vanished(had, gone)
+        counts[name] = AttributeLoss(had, gone)
         if VANISHED_FROM <= gone < had:
             told = night.run if night.modes == {Mode.CHANGES} else 0
             in_folders = night.settings.source is SourceKind.FOLDER
             units = vanished_units(night.db, name, at_least=VANISHED_FROM, changes_run=told, in_folders=in_folders)
-            counts |= {f"{name} below {unit}": Vanished(count, count) for unit, count in units.items()}
+            counts |= {f"{name} below {unit}": AttributeLoss(count, count) for unit, count in units.items()}
     return counts
 
 
-def limits_of(night: Night) -> Limits:
+def limits_of(night: RunContext) -> Limits:
     """Return the settings of the brakes, for this run."""
     settings = night.settings
     return Limits(

@@ -8,7 +8,7 @@ from connector.errors import StopRun
 from connector.ledger.work import WorkItem
 from connector.sources import Source
 from connector.sync.guests import is_guest
-from connector.sync.night import Conflict, Night
+from connector.sync.night import ConflictPhotos, RunContext
 from connector.sync.ready import read_again
 
 log = logging.getLogger("connector.sync")
@@ -17,7 +17,7 @@ log = logging.getLogger("connector.sync")
 MOST_CONFLICTS = 500
 
 
-def hold_cloud_photo(night: Night, target: str, item: WorkItem, read_sha256: str, content_bytes: bytes) -> None:
+def keep_conflict_photo(night: RunContext, target: str, item: WorkItem, read_sha256: str, content_bytes: bytes) -> None:
     """Hold the cloud photo of a conflict that no backup holds, until the report is told."""
     if night.settings.report_pictures == "none" or len(night.conflicts) >= MOST_CONFLICTS:
         return
@@ -25,10 +25,10 @@ def hold_cloud_photo(night: Night, target: str, item: WorkItem, read_sha256: str
     held_as = f"cloud-{read_sha256}"
     if night.spool.keep(held_as, content_bytes):
         source_sha256 = "" if is_guest(item) else item.source_sha256
-        night.conflicts[target, item.account.id] = Conflict(item.person.id, source_sha256, held_as)
+        night.conflicts[target, item.account.id] = ConflictPhotos(item.person.id, source_sha256, held_as)
 
 
-def hold_source_photos(night: Night, source: Source) -> None:
+def load_conflict_source_photos(night: RunContext, source: Source) -> None:
     """Read the source photos of these people again where they are of an earlier night; a report needs nothing more."""
     wanted = {
         one.person_id: one.source_sha256

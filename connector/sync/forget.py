@@ -20,7 +20,7 @@ from connector.ledger.writes import is_backup_wanted
 from connector.model import Person, utc_now
 from connector.report import save_report
 from connector.sync.history import one_person
-from connector.sync.retell import retell
+from connector.sync.retell import load_report
 from connector.sync.state import State
 
 _REPORT = re.compile(r"run-(\d+)\.html")
@@ -28,7 +28,7 @@ _SHORTEST = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class ForgetResult:
     """Count what was deleted, and say what could not be reached."""
 
     rows: int
@@ -38,17 +38,17 @@ class Forgotten:
     beyond: tuple[str, ...]
 
 
-def forget_person(state: State, settings: Settings, name: str) -> Forgotten:
+def forget_person(state: State, settings: Settings, name: str) -> ForgetResult:
     """Delete all that the state folder holds about a person; UsageError where the name fits nobody, or several."""
     db = state.db
     person = one_person(db, name)
     account_ids = rows.accounts_of(db, person.id)
-    names = _names(person, {*rows.upns_of(db, account_ids), *rows.old_names_of(db, person.id)}, account_ids)
-    runs, backups = rows.runs_with(db, person.id), rows.backups_of(db, person.id)
+    names = _names(person, {*rows.upns(db, account_ids), *rows.old_names_of(db, person.id)}, account_ids)
+    runs, backups = rows.runs_mentioning(db, person.id), rows.backups_of(db, person.id)
     db.execute("PRAGMA secure_delete = ON")
     with transaction(db):  # the rows last: who is still in the ledger can be named by the next try
         count = rows.drop_person(db, person.id, account_ids=account_ids)
-        count += rows.hide_names(db, pattern_of(names, person.sam_account_name, where=r"(?<=--only ){}(?=:)"))
+        count += rows.redact(db, pattern_of(names, person.sam_account_name, where=r"(?<=--only ){}(?=:)"))
         kept, stay = _drop_backups(state, backups)
         reports = _retold(state, settings, runs, names, stay=stay)
         logged = pattern_of(names, person.sam_account_name, where=r"\b{}\b")
@@ -56,8 +56,8 @@ def forget_person(state: State, settings: Settings, name: str) -> Forgotten:
         if stay:
             fix = f"Close or mend what holds them, then type `forget` again: {'; '.join(stay)}."
             raise StateError(f"{len(stay)} files are out of reach, so {person.upn or person.name} is still known.", fix)
-    rows.scrub(db)
-    return Forgotten(count, kept, reports, lines, tuple(_beyond(state.folder, settings)))
+    rows.vacuum(db)
+    return ForgetResult(count, kept, reports, lines, tuple(_beyond(state.folder, settings)))
 
 
 def _drop_backups(state: State, backups: Iterable[str]) -> tuple[int, list[str]]:
@@ -113,7 +113,7 @@ def _retold(state: State, settings: Settings, runs: set[int], names: list[str], 
             row = find_run(state.db, run) if run else None
             delete(path)
             if row is not None:
-                told = retell(state.db, row, backups=state.backups, spool=state.spool)
+                told = load_report(state.db, row, backups=state.backups, spool=state.spool)
                 save_report(told, path, pictures=settings.report_pictures)
         except OSError as error:
             stay.append(f"{path}: {reason(error)}")
@@ -153,7 +153,7 @@ def _beyond(folder: Path, settings: Settings) -> Iterator[str]:
     )
 
 
-def as_lines(forgotten: Forgotten) -> Iterator[str]:
+def as_lines(forgotten: ForgetResult) -> Iterator[str]:
     """Yield what was forgotten, and what is out of reach, as plain lines."""
     yield (
         f"Forgotten: {forgotten.rows} rows of the ledger, {forgotten.backups} kept photos, {forgotten.reports} kept "

@@ -11,11 +11,11 @@ from connector.ledger.guests import save_guests
 from connector.ledger.store import transaction
 from connector.ledger.work import WorkItem
 from connector.photo import PictureRefused
-from connector.sync.night import Night
+from connector.sync.night import RunContext
 from connector.sync.pictures import make, remember_picture
 
 
-def read_guest_photo(night: Night, *, in_hand: bool = False) -> str:
+def read_guest_photo(night: RunContext, *, in_hand: bool = False) -> str:
     """Prepare GUEST_PHOTO before anybody is contacted and return its sha256; empty when none is set."""
     path = night.settings.guest_photo
     if path is None:
@@ -33,12 +33,12 @@ def read_guest_photo(night: Night, *, in_hand: bool = False) -> str:
     return source_sha256
 
 
-def hold_guest_photo(night: Night) -> None:
+def prepare_guest_photo(night: RunContext) -> None:
     """Prepare GUEST_PHOTO again, to be sent next: it found no room in the spool."""
     read_guest_photo(night, in_hand=True)
 
 
-def list_guests(night: Night, source_sha256: str) -> None:
+def list_guests(night: RunContext, source_sha256: str) -> None:
     """Make the guests without a person take part, or leave them when there is no picture for them."""
     with transaction(night.db):
         save_guests(night.db, source_sha256, run=night.run)
@@ -49,6 +49,6 @@ def is_guest(item: WorkItem) -> bool:
     return item.person.id.startswith("guest:")
 
 
-def policy_for(night: Night, item: WorkItem) -> Policy:
+def policy_for(night: RunContext, item: WorkItem) -> Policy:
     """Return the policy for somebody on the work list: a guest's own photo always wins."""
     return guest_policy(night.policy) if is_guest(item) else night.policy

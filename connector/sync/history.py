@@ -10,12 +10,12 @@ from connector.command import pasteable, word_for
 from connector.errors import UsageError
 from connector.ledger.codec import unpack_time
 from connector.ledger.files import Backups
-from connector.ledger.history import Event, Known, events_of, find_people, known_of, targets_of
+from connector.ledger.history import Event, PersonStatus, find_people, person_events, person_status, targets_of
 from connector.ledger.memory import find_intent, find_memory
 from connector.ledger.writes import last_writes_of
 from connector.model import Person, Presence
 from connector.report import ADVICE
-from connector.report.story import moment, plain, short_name, stamp
+from connector.report.story import format_utc, iso_utc, one_line_safe, short_name
 from connector.sync.state import State
 
 
@@ -51,7 +51,7 @@ def history_of(state: State, name: str) -> History:
     """Gather what the ledger knows of a person; contacts nobody."""
     db = state.db
     person = one_person(db, name)
-    known, events = known_of(db, person.id), tuple(events_of(db, person.id))
+    known, events = person_status(db, person.id), tuple(person_events(db, person.id))
     kept = frozenset(event.before_sha256 for event in events if _is_kept(state.backups, event))
     now = tuple(_now(db, known))
     return History(person, now, events, tuple(_commands(state, person, known)), kept)
@@ -61,7 +61,7 @@ def _is_kept(backups: Backups, event: Event) -> bool:
     return backups.has(event.before_sha256)
 
 
-def _now(db: sqlite3.Connection, known: Known | None) -> Iterator[str]:
+def _now(db: sqlite3.Connection, known: PersonStatus | None) -> Iterator[str]:
     if known is None:
         yield "No longer known in the source; only what was done is remembered."
         return
@@ -74,7 +74,7 @@ def _now(db: sqlite3.Connection, known: Known | None) -> Iterator[str]:
         yield f"In the cloud ({target}): {_in_cloud(db, target, known)}."
 
 
-def _in_source(known: Known) -> str:
+def _in_source(known: PersonStatus) -> str:
     if known.state != "in-scope":
         return known.state
     if known.source_sha256:
@@ -82,11 +82,11 @@ def _in_source(known: Known) -> str:
     return known.source_reason or "not looked at yet"
 
 
-def _in_cloud(db: sqlite3.Connection, target: str, known: Known) -> str:
+def _in_cloud(db: sqlite3.Connection, target: str, known: PersonStatus) -> str:
     intent = find_intent(db, target, known.account_id)
     if intent is not None:
         heard = "accepted" if intent.accepted_at else "of which no answer was heard"
-        return f"a write of {moment(intent.started_at)}, {heard}, that the cloud has not shown yet"
+        return f"a write of {format_utc(intent.started_at)}, {heard}, that the cloud has not shown yet"
     memory = find_memory(db, target, known.account_id)
     if memory is None:
         return "nothing remembered"
@@ -99,7 +99,7 @@ def _in_cloud(db: sqlite3.Connection, target: str, known: Known) -> str:
     return f"{photo}, {why}; left alone until the source changes"
 
 
-def _commands(state: State, person: Person, known: Known | None) -> Iterator[tuple[str, str]]:
+def _commands(state: State, person: Person, known: PersonStatus | None) -> Iterator[tuple[str, str]]:
     """Name the commands that would change the present state."""
     names = (person.upn, person.sam_account_name, person.name)
     anyone, who = word_for(names, person.id), word_for(names, person.name)
@@ -123,7 +123,7 @@ def _commands(state: State, person: Person, known: Known | None) -> Iterator[tup
 def rows(history: History) -> Iterator[tuple[str, str, str, str]]:
     """Yield (when, run, what, why) of each event, oldest first."""
     for event in history.events:
-        when, until = moment(unpack_time(event.at)), moment(unpack_time(event.until))
+        when, until = format_utc(unpack_time(event.at)), format_utc(unpack_time(event.until))
         if event.until:
             when = f"{when} to {until}"
         what = (
@@ -133,7 +133,7 @@ def rows(history: History) -> Iterator[tuple[str, str, str, str]]:
         )
         why = f"{ADVICE[event.reason].title} [{event.reason}]"
         if event.detail:
-            why += f". {plain(event.detail)}"
+            why += f". {one_line_safe(event.detail)}"
         if event.before_sha256:
             kept = "is kept" if event.before_sha256 in history.kept else "is no longer kept"
             why += f" (the photo before it {kept})"
@@ -143,14 +143,14 @@ def rows(history: History) -> Iterator[tuple[str, str, str, str]]:
 def heading(history: History) -> tuple[str, ...]:
     """Return who it is and how it stands now, line by line."""
     person = history.person
-    name = plain(short_name(person.name))
-    who = f"{name} <{plain(person.upn)}>" if person.upn and person.upn != name else name
-    return (who, *(f"  {plain(line)}" for line in (person.name, *history.now)))
+    name = one_line_safe(short_name(person.name))
+    who = f"{name} <{one_line_safe(person.upn)}>" if person.upn and person.upn != name else name
+    return (who, *(f"  {one_line_safe(line)}" for line in (person.name, *history.now)))
 
 
 def endings(history: History) -> tuple[str, ...]:
     """Return the commands that would change it, line by line."""
-    return tuple(f"  {plain(command)}   ({what})" for command, what in history.commands)
+    return tuple(f"  {one_line_safe(command)}   ({what})" for command, what in history.commands)
 
 
 def as_lines(history: History) -> Iterator[str]:
@@ -179,8 +179,8 @@ def _event_json(event: Event, kept: frozenset[str]) -> dict[str, object]:
     return {
         "run": event.run,
         "kind": event.kind,
-        "at": stamp(unpack_time(event.at)),
-        "until": stamp(unpack_time(event.until)),
+        "at": iso_utc(unpack_time(event.at)),
+        "until": iso_utc(unpack_time(event.until)),
         "dry_run": event.dry_run,
         "target": event.target,
         "action": event.action.value,

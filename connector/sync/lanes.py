@@ -58,14 +58,14 @@ class Lanes(Generic[Label, Result]):
             self._failure = failure
             raise
 
-    def taken(self, *, until: int = 0) -> Iterator[tuple[Label, Result]]:
+    def completed(self, *, until: int = 0) -> Iterator[tuple[Label, Result]]:
         """Yield finished calls, waiting until at most `until` are open."""
         while len(self._open) > until:
             done, _ = wait(self._open, timeout=WAIT_SLICE_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 yield self._open.pop(future), future.result()
 
-    def undelivered(self) -> Iterator[tuple[Label, Result]]:
+    def remaining(self) -> Iterator[tuple[Label, Result]]:
         """Yield, after a failure elsewhere, what other calls still gave; their own failures are passed over."""
         self._turn_away()
         for future in self._open:

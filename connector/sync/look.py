@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connector.decide.compare import Look
+from connector.decide.compare import CloudObservation
 from connector.errors import PersonError
 from connector.model import Account, CloudPhoto, CloudTag, Reason
 from connector.photo import PictureRefused, read_print
@@ -14,10 +14,10 @@ from connector.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class FetchedPhoto:
     """Hold what the bytes of a cloud photo show, and the picture as it would be kept."""
 
-    look: Look
+    look: CloudObservation
     content_bytes: bytes = field(repr=False)
 
 
@@ -43,19 +43,19 @@ def no_picture(account: Account) -> PersonError:
     return PersonError(Reason.UNREADABLE_ANSWER, message, fix="The next run tries again.")
 
 
-def look_at_photo(photo: CloudPhoto, tag: CloudTag | None) -> Look:
+def look_at_photo(photo: CloudPhoto, tag: CloudTag | None) -> CloudObservation:
     """Say what the bytes of a cloud photo show; bytes that are no picture show nothing."""
     try:
         shown = read_print(photo.content_bytes)
     except PictureRefused:
         shown = None
     read_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
-    return Look.at(tag or CloudTag(photo.tag)).with_bytes(read_sha256, shown)
+    return CloudObservation.at(tag or CloudTag(photo.tag)).with_bytes(read_sha256, shown)
 
 
 def fetch_shown(
     target: Target, accounts: Sequence[Account], tags: Mapping[str, CloudTag]
-) -> Mapping[str, Shown | PersonError | None]:
+) -> Mapping[str, FetchedPhoto | PersonError | None]:
     """Fetch a batch of photos and look at them, by account id; `tags` are those seen before. None: it went since."""
     answers = target.photos(accounts)
     return {account.id: _shown(answers[account.id], account, tags.get(account.id)) for account in accounts}
@@ -63,10 +63,10 @@ def fetch_shown(
 
 def _shown(
     answer: CloudPhoto | PersonError | None, account: Account, tag: CloudTag | None
-) -> Shown | PersonError | None:
+) -> FetchedPhoto | PersonError | None:
     if not isinstance(answer, CloudPhoto):
         return answer
     look = look_at_photo(answer, tag)
     if look.read_print is None and is_no_picture(answer.content_bytes):
         return no_picture(account)
-    return Shown(look, answer.to_keep)
+    return FetchedPhoto(look, answer.to_keep)

@@ -12,13 +12,13 @@ from connector.config import Settings, SourceKind
 from connector.decide.case import Policy
 from connector.errors import ExitCode, LimitReached, PersonError
 from connector.ledger.files import Backups, Spool
-from connector.model import Clock, Progress, Traffic
+from connector.model import Clock, Progress, RequestCounters
 from connector.photo import Recipe
 from connector.sources.folder import ATTRIBUTE as FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Undoing:
+class RestoreRequest:
     """Name what a restore takes back: what a run wrote, or else the newest write for a person."""
 
     run: int = 0
@@ -36,7 +36,7 @@ class Options:
     overwrite: bool = False
     clear: bool = False
     force: bool = False
-    undo: Undoing | None = None
+    undo: RestoreRequest | None = None
 
     @property
     def kind(self) -> str:
@@ -50,7 +50,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class ConflictPhotos:
     """Name the two pictures of one conflict: the source's sha256 (empty: none to read), and what the spool holds."""
 
     person_id: str
@@ -59,7 +59,7 @@ class Conflict:
 
 
 @dataclass(slots=True, kw_only=True)
-class Night:
+class RunContext:
     """Hold one run while it lasts. `db` is the ledger, in a dry run a copy of it.
 
     `conflicts` are those whose pictures the report can show, by target and account id.
@@ -74,7 +74,7 @@ class Night:
     run: int
     started: datetime
     clock: Clock
-    traffic: Traffic
+    traffic: RequestCounters
     progress: Progress
     spool: Spool
     backups: Backups
@@ -83,10 +83,10 @@ class Night:
     unread: set[str] = field(default_factory=set)
     modes: set[str] = field(default_factory=set)
     chosen_ids: tuple[str, ...] = ()
-    conflicts: dict[tuple[str, str], Conflict] = field(default_factory=dict)
+    conflicts: dict[tuple[str, str], ConflictPhotos] = field(default_factory=dict)
     refused: Mapping[str, PersonError] = field(default_factory=dict)
     uploads: int = 0
-    turn_away: Callable[[], None] = field(default=lambda: None, repr=False)
+    cancel_waiting: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
     def trust(self) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ class Night:
         if self.is_out_of_time:
             raise LimitReached(self.settings.sync_max_minutes)
 
-    def tell(self, notice: str) -> None:
+    def add_notice(self, notice: str) -> None:
         """Add a sentence to the report, once."""
         if notice and notice not in self.notices:
             self.notices.append(notice)

@@ -12,26 +12,26 @@ from dataclasses import dataclass
 from connector.ledger import people as ledger
 from connector.ledger.people import PictureRow
 from connector.model import Prepared, Reason
-from connector.photo import Candidate, PictureRefused, Recipe, choose, prepare, worst_reason
+from connector.photo import Candidate, PictureRefused, Recipe, best_refusal_reason, choose, prepare
 from connector.sources import Page, PersonRead
-from connector.sync.night import Night
+from connector.sync.night import RunContext
 
 # So many pages wait for their pictures while the next one is read.
 PAGES_AHEAD = 1
 
-Made = Prepared | PictureRefused
+PrepareResult = Prepared | PictureRefused
 
 
 @dataclass(frozen=True, slots=True)
-class ReadyPage:
+class PreparedPage:
     """Hold a page whose new pictures were looked at: by source sha256."""
 
     page: Page
     shas: dict[int, list[tuple[str, str]]]
-    made: dict[str, Made]
+    made: dict[str, PrepareResult]
 
 
-def make(content_bytes: bytes, recipe: Recipe) -> Made:
+def make(content_bytes: bytes, recipe: Recipe) -> PrepareResult:
     """Prepare a picture, or say why not; in a thread of its own."""
     try:
         return prepare(content_bytes, recipe)
@@ -39,9 +39,9 @@ def make(content_bytes: bytes, recipe: Recipe) -> Made:
         return refused
 
 
-def ready_pages(night: Night, pages: Iterable[Page]) -> Iterator[ReadyPage]:
+def ready_pages(night: RunContext, pages: Iterable[Page]) -> Iterator[PreparedPage]:
     """Yield pages with their unknown pictures prepared; preparing overlaps reading the pages after."""
-    waiting: deque[tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[Made]]]] = deque()
+    waiting: deque[tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[PrepareResult]]]] = deque()
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="prepare") as pool:
         for page in pages:
             waiting.append((page, *_begun(night, page, pool)))
@@ -52,10 +52,10 @@ def ready_pages(night: Night, pages: Iterable[Page]) -> Iterator[ReadyPage]:
 
 
 def _begun(
-    night: Night, page: Page, pool: ThreadPoolExecutor
-) -> tuple[dict[int, list[tuple[str, str]]], dict[str, Future[Made]]]:
+    night: RunContext, page: Page, pool: ThreadPoolExecutor
+) -> tuple[dict[int, list[tuple[str, str]]], dict[str, Future[PrepareResult]]]:
     shas: dict[int, list[tuple[str, str]]] = {}
-    begun: dict[str, Future[Made]] = {}
+    begun: dict[str, Future[PrepareResult]] = {}
     for index, event in enumerate(page.events):
         if not isinstance(event, PersonRead):
             continue
@@ -68,12 +68,12 @@ def _begun(
     return shas, begun
 
 
-def _ready(waiting: tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[Made]]]) -> ReadyPage:
+def _ready(waiting: tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[PrepareResult]]]) -> PreparedPage:
     page, shas, begun = waiting
-    return ReadyPage(page, shas, {source_sha256: future.result() for source_sha256, future in begun.items()})
+    return PreparedPage(page, shas, {source_sha256: future.result() for source_sha256, future in begun.items()})
 
 
-def remember_picture(night: Night, source_sha256: str, made: Made, *, in_hand: bool = False) -> None:
+def remember_picture(night: RunContext, source_sha256: str, made: PrepareResult, *, in_hand: bool = False) -> None:
     """Keep what a picture shows in the ledger, and the picture itself in the spool while there is room.
 
     `in_hand` says that it is sent next, so it is kept even where there is none.
@@ -83,11 +83,11 @@ def remember_picture(night: Night, source_sha256: str, made: Made, *, in_hand: b
     else:
         row = PictureRow("", "", night.recipe.key, made.sent_sha256, made.sent, made.whole)
         if not night.spool.keep(source_sha256, made.sent_bytes) and in_hand:
-            night.spool.keep_in_hand(source_sha256, made.sent_bytes)
+            night.spool.cache_in_memory(source_sha256, made.sent_bytes)
     ledger.save_picture(night.db, source_sha256, row)
 
 
-def choose_pictures(night: Night) -> None:
+def choose_pictures(night: RunContext) -> None:
     """Choose the picture of everybody who changed tonight; a picture that many share is nobody's face."""
     ledger.find_placeholders(night.db, people=night.settings.placeholder_people, run=night.run)
     trust = night.trust
@@ -109,4 +109,4 @@ def _chosen(person_id: str, photos: list[ledger.PhotoRow], trust: tuple[str, ...
     best = choose(candidates, trust)
     if best is not None:
         return best.source_sha256, "", person_id
-    return "", worst_reason(candidates, trust), person_id
+    return "", best_refusal_reason(candidates, trust), person_id

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connector.decide.case import UNSEEN, Case, Decision, Source
-from connector.decide.compare import Look, SourcePicture, shows_one_of
+from connector.decide.compare import CloudObservation, SourcePicture, shows_one_of
 from connector.decide.guests import guest_decision, guest_memory
 from connector.decide.remember import memory_after
-from connector.decide.settle import Judged, Settled, judge, needs_bytes
+from connector.decide.settle import Assessment, IntentState, judge, needs_bytes
 from connector.decide.table import decide, needs_look
 from connector.errors import PersonError
 from connector.ledger import memory as memory_rows
@@ -18,35 +18,35 @@ from connector.ledger.people import other_pictures
 from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
 from connector.ledger.work import WorkItem
-from connector.ledger.writes import note_left
+from connector.ledger.writes import save_written_photo
 from connector.model import CloudTag, Memory, Presence
 from connector.photo import sent_size
 from connector.report import CONFLICTS
-from connector.sync.faces import hold_cloud_photo
+from connector.sync.faces import keep_conflict_photo
 from connector.sync.guests import is_guest, policy_for
 from connector.sync.lanes import Lanes
-from connector.sync.look import Shown, fetch_shown
-from connector.sync.night import Night
-from connector.sync.targets import as_shown
-from connector.sync.tell import tell, tell_trouble, told_of_both
+from connector.sync.look import FetchedPhoto, fetch_shown
+from connector.sync.night import RunContext
+from connector.sync.targets import at_target_size
+from connector.sync.tell import conflict_detail, record_error, record_outcome
 from connector.targets import Target
 
-Answers = Mapping[str, CloudTag | Shown | PersonError | None]
+Answers = Mapping[str, CloudTag | FetchedPhoto | PersonError | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PendingRequest:
     """Label a request on the wire: the people it is about, and the tags already seen when it asks for bytes."""
 
     items: Sequence[WorkItem]
     tags: Mapping[str, CloudTag]
 
 
-def list_work(night: Night, target: Target) -> None:
+def list_work(night: RunContext, target: Target) -> None:
     """List who is looked at tonight for this target."""
     settings, options = night.settings, night.options
     only_without = target.name == "sharepoint" and len(settings.targets) > 1
-    work.leave_out(night.db, target.name, unread=night.unread, with_exchange=only_without)
+    work.exclude(night.db, target.name, unread=night.unread, with_exchange=only_without)
     if options.only:
         work.list_chosen(night.db, target.name, night.chosen_ids)
         return
@@ -59,14 +59,14 @@ def list_work(night: Night, target: Target) -> None:
     elif not options.resend:
         # SharePoint's tags are asked by `--full` alone; who had no profile gets another try in turn
         refused_only = target.name == "sharepoint"
-        memory_rows.set_looks_right(night.db, target.name, now=night.clock())
-        work.list_share(night.db, target.name, settings.sync_verify_percent, refused_only=refused_only)
+        memory_rows.clamp_future_check_times(night.db, target.name, now=night.clock())
+        work.add_rotation(night.db, target.name, settings.sync_verify_percent, refused_only=refused_only)
 
 
 class Planner:
     """Turn the work list into decisions: those that write become the plan, the others are settled at once."""
 
-    def __init__(self, night: Night, target: Target) -> None:
+    def __init__(self, night: RunContext, target: Target) -> None:
         self._night = night
         self._target = target
         self._to_look: list[WorkItem] = []
@@ -77,7 +77,7 @@ class Planner:
         list_work(self._night, self._target)
         self._night.progress.phase("asking", work.count_work(self._night.db, self._target.name))
         night = self._night
-        with Lanes[Asked, Answers](night.settings.sync_concurrency, turn_away=night.turn_away) as lanes:
+        with Lanes[PendingRequest, Answers](night.settings.sync_concurrency, turn_away=night.cancel_waiting) as lanes:
             for items in work.work_items(self._night.db, self._target.name):
                 night.stop_when_out_of_time()
                 self._take_in(items)
@@ -92,52 +92,52 @@ class Planner:
         self._to_look += [item for item in items if self._is_asked(item)]
         with transaction(self._night.db):
             for item in quiet:
-                self._conclude(item, Look.not_asked())
+                self._conclude(item, CloudObservation.not_asked())
 
     def _is_asked(self, item: WorkItem) -> bool:
         """Ask where the decision needs it, where something is open or failed last time, and whose turn it is."""
         options = self._night.options
         if item.intent is not None or item.is_again or not item.is_due or options.full or options.only:
             return True
-        return needs_look(self._case(item, Judged(None, item.memory, UNSEEN)), policy_for(self._night, item))
+        return needs_look(self._case(item, Assessment(None, item.memory, UNSEEN)), policy_for(self._night, item))
 
-    def _ask(self, lanes: Lanes[Asked, Answers], *, at_least: int) -> None:
+    def _ask(self, lanes: Lanes[PendingRequest, Answers], *, at_least: int) -> None:
         """Send full batches, bytes before tags; at the end of the list also those that are not full."""
         size, ahead = self._target.batch_size, self._night.settings.sync_concurrency * 2
         while len(self._to_fetch) >= at_least and self._to_fetch and (at_least > 1 or self._no_more_tags(lanes)):
             part, self._to_fetch = self._to_fetch[:size], self._to_fetch[size:]
-            asked = Asked([item for item, _ in part], {item.account.id: tag for item, tag in part})
+            asked = PendingRequest([item for item, _ in part], {item.account.id: tag for item, tag in part})
             lanes.send(asked, fetch_shown, self._target, [item.account for item in asked.items], asked.tags)
             self._answered(lanes, until=ahead)
         while len(self._to_look) >= at_least and self._to_look:
             items, self._to_look = self._to_look[:size], self._to_look[size:]
-            lanes.send(Asked(items, {}), self._target.tags, [item.account for item in items])
+            lanes.send(PendingRequest(items, {}), self._target.tags, [item.account for item in items])
             self._answered(lanes, until=ahead)
 
-    def _no_more_tags(self, lanes: Lanes[Asked, Answers]) -> bool:
+    def _no_more_tags(self, lanes: Lanes[PendingRequest, Answers]) -> bool:
         """Say whether a batch of bytes that is not full would stay so."""
         return not self._to_look and (len(lanes) == 0 or len(self._to_fetch) >= self._target.batch_size)
 
-    def _answered(self, lanes: Lanes[Asked, Answers], *, until: int) -> None:
-        for asked, answers in lanes.taken(until=until):
+    def _answered(self, lanes: Lanes[PendingRequest, Answers], *, until: int) -> None:
+        for asked, answers in lanes.completed(until=until):
             with transaction(self._night.db):
                 for item in asked.items:
                     self._seen(item, answers[item.account.id], asked.tags.get(item.account.id))
 
-    def _seen(self, item: WorkItem, answer: CloudTag | Shown | PersonError | None, tag: CloudTag | None) -> None:
+    def _seen(self, item: WorkItem, answer: CloudTag | FetchedPhoto | PersonError | None, tag: CloudTag | None) -> None:
         if isinstance(answer, PersonError):
-            tell_trouble(self._night, self._target.name, item, answer)
+            record_error(self._night, self._target.name, item, answer)
             self._night.progress.step()
-        elif isinstance(answer, Shown):
+        elif isinstance(answer, FetchedPhoto):
             self._conclude(item, answer.look, answer.content_bytes)
         elif tag is not None:
-            self._conclude(item, Look.at(None))  # it went between the two looks
+            self._conclude(item, CloudObservation.at(None))  # it went between the two looks
         elif needs_bytes(answer, memory=item.memory, intent=item.intent, now=self._night.clock()):
             self._to_fetch.append((item, answer))  # type: ignore[arg-type]  # a tag, else no bytes are needed
         else:
-            self._conclude(item, Look.at(answer))
+            self._conclude(item, CloudObservation.at(answer))
 
-    def _conclude(self, item: WorkItem, look: Look, content_bytes: bytes | None = None) -> None:
+    def _conclude(self, item: WorkItem, look: CloudObservation, content_bytes: bytes | None = None) -> None:
         """Judge what was seen, decide, and either add a step or remember and tell."""
         night = self._night
         picture = source_picture(item, night, target=self._target.name)
@@ -148,9 +148,9 @@ class Planner:
         decision = decide(case, policy, night.clock())
         decision = guest_decision(decision) if is_guest(item) else decision
         night.progress.step()
-        detail = told_of_both(night, item, look) if decision.conflict or decision.reason in CONFLICTS else ""
+        detail = conflict_detail(night, item, look) if decision.conflict or decision.reason in CONFLICTS else ""
         if decision.conflict and content_bytes is not None and (night.options.dry_run or not decision.writes):
-            hold_cloud_photo(night, self._target.name, item, look.read_sha256, content_bytes)
+            keep_conflict_photo(night, self._target.name, item, look.read_sha256, content_bytes)
         if decision.writes:
             self._add_step(item, decision, look, content_bytes=content_bytes, detail=detail)
             return
@@ -158,7 +158,7 @@ class Planner:
         after = guest_memory(after) if is_guest(item) else after
         remember(night, self._target.name, item, after=after, asked=look.asked)
 
-        tell(
+        record_outcome(
             night,
             self._target.name,
             item,
@@ -169,7 +169,7 @@ class Planner:
         )
 
     def _add_step(
-        self, item: WorkItem, decision: Decision, look: Look, *, content_bytes: bytes | None, detail: str
+        self, item: WorkItem, decision: Decision, look: CloudObservation, *, content_bytes: bytes | None, detail: str
     ) -> None:
         """Plan a write; bytes that are at hand are kept now, so that they need not be fetched again."""
         backup = ""
@@ -178,9 +178,9 @@ class Planner:
             backup = self._night.backups.keep(content_bytes)
         step = Step(item, decision.action, decision.reason, decision.conflict, look.tag, backup, detail)
         add_step(self._night.db, self._target.name, step, over_foreign=decision.over_foreign)
-        work.make_due(self._night.db, self._target.name, item.person.id)
+        work.mark_due(self._night.db, self._target.name, item.person.id)
 
-    def _case(self, item: WorkItem, judged: Judged) -> Case:
+    def _case(self, item: WorkItem, judged: Assessment) -> Case:
         is_current = item.picture is not None and item.picture.recipe == self._night.recipe.key
         return Case(
             person_id=item.person.id,
@@ -191,47 +191,47 @@ class Planner:
             sent_sha256=item.picture.sent_sha256 if item.picture and is_current else "",
         )
 
-    def _is_other_attribute(self, item: WorkItem, look: Look, judged: Judged) -> bool:
+    def _is_other_attribute(self, item: WorkItem, look: CloudObservation, judged: Assessment) -> bool:
         if judged.memory is None or judged.memory.presence is not Presence.OURS or look.read_print is None:
             return False
         others = other_pictures(self._night.db, item.person.id, than=item.source_sha256)
         return shows_one_of(look, [shown for row in others for shown in (row.sent, row.whole) if shown is not None])
 
 
-def source_picture(item: WorkItem, night: Night, *, target: str = "graph") -> SourcePicture | None:
+def source_picture(item: WorkItem, night: RunContext, *, target: str = "graph") -> SourcePicture | None:
     """Describe the source's picture at the size in which the target would show it today."""
     row = item.picture
     if row is None or row.sent is None or row.whole is None:
         return None
     width, height = sent_size(row.whole.width, row.whole.height, night.recipe)
-    sent = as_shown(night, target, replace(row.sent, width=width, height=height))
+    sent = at_target_size(night, target, replace(row.sent, width=width, height=height))
     return SourcePicture(item.source_sha256, sent, row.whole)
 
 
-def settle_intent(night: Night, target: str, item: WorkItem, judged: Judged) -> None:
+def settle_intent(night: RunContext, target: str, item: WorkItem, judged: Assessment) -> None:
     """End an open intent as it was judged; a settled write leaves its memory, and its tag for an undo."""
     if item.intent is None or judged.settled is None or judged.settled.stays_open:
         return
     memory_rows.close_intent(night.db, target, item.account.id)
-    if judged.settled is not Settled.OURS:
+    if judged.settled is not IntentState.OURS:
         return
     after = judged.memory
     save_or_drop(night, target, item.account.id, after)
     left = (after.tag, after.read_sha256) if after is not None else ("", "")
     started = item.intent.started_at
-    note_left(night.db, target, item.account.id, written_at=started, tag=left[0], read_sha256=left[1])
+    save_written_photo(night.db, target, item.account.id, written_at=started, tag=left[0], read_sha256=left[1])
 
 
-def remember(night: Night, target: str, item: WorkItem, *, after: Memory | None, asked: bool) -> None:
+def remember(night: RunContext, target: str, item: WorkItem, *, after: Memory | None, asked: bool) -> None:
     """Store the memory that a decision without a write leaves."""
     memory = after
     if memory != item.memory:
         save_or_drop(night, target, item.account.id, memory)
     elif asked:
-        memory_rows.note_look(night.db, target, item.account.id, now=night.clock())
+        memory_rows.mark_checked(night.db, target, item.account.id, now=night.clock())
 
 
-def save_or_drop(night: Night, target: str, account_id: str, memory: Memory | None) -> None:
+def save_or_drop(night: RunContext, target: str, account_id: str, memory: Memory | None) -> None:
     """Store a memory, or forget it where there is none."""
     if memory is not None:
         memory_rows.save_memory(night.db, target, account_id, memory=memory, run=night.run, now=night.clock())

@@ -25,7 +25,7 @@ from connector.config import cloud_urls
 from connector.ledger import accounts as account_rows
 from connector.ledger.accounts import AskedFor
 from connector.ledger.places import (
-    Place,
+    SyncCursor,
     drop_place,
     has_place,
     is_full_reading_due,
@@ -35,7 +35,7 @@ from connector.ledger.places import (
 )
 from connector.ledger.store import transaction
 from connector.model import Account
-from connector.sync.night import Night
+from connector.sync.night import RunContext
 
 log = logging.getLogger("connector.sync")
 
@@ -44,13 +44,15 @@ ACCOUNTS = "accounts"
 MOST_LOST = 500
 
 
-def read_accounts(night: Night, transport: Transport) -> bool:
+def read_accounts(night: RunContext, transport: Transport) -> bool:
     """Refresh the accounts: what changed since the last link, or the whole listing; returns True if all were listed."""
     plans, shape = _reads_plans(night), _shape_of(night)
     lists_all = _lists_all(night)
     place = None if lists_all else load_place(night.db, ACCOUNTS, shape=shape)
     if place is None and not lists_all and has_place(night.db, ACCOUNTS):
-        night.tell("The settings that shape the list of accounts are others than last time; all were listed again.")
+        night.add_notice(
+            "The settings that shape the list of accounts are others than last time; all were listed again."
+        )
     night.progress.phase("accounts")
     if place is not None:
         try:
@@ -58,12 +60,12 @@ def read_accounts(night: Night, transport: Transport) -> bool:
             _follow_accounts(night, transport, link, shape=shape, plans=plans)
             return False
         except LinkExpired as expired:
-            night.tell(f"{expired} All accounts were listed again.")
+            night.add_notice(f"{expired} All accounts were listed again.")
     _list_accounts(night, transport, shape=shape, plans=plans)
     return True
 
 
-def find_lost_accounts(night: Night, transport: Transport) -> bool:
+def find_lost_accounts(night: RunContext, transport: Transport) -> bool:
     """Ask at once for the accounts that people lost tonight, since delta may not tell; returns True if one is there.
 
     Where they are very many, all accounts are listed instead.
@@ -75,7 +77,7 @@ def find_lost_accounts(night: Night, transport: Transport) -> bool:
     return bool(lost) and _ask_for(night, transport, lost)
 
 
-def drop_gone_accounts(night: Night, transport: Transport) -> None:
+def drop_gone_accounts(night: RunContext, transport: Transport) -> None:
     """Ask again for the accounts that answered as not there; the next night matches those people anew.
 
     Only an account that the directory of the tenant does not know either is dropped.
@@ -85,7 +87,7 @@ def drop_gone_accounts(night: Night, transport: Transport) -> None:
         _ask_for(night, transport, gone)
 
 
-def _ask_for(night: Night, transport: Transport, wanted: Sequence[AskedFor]) -> bool:
+def _ask_for(night: RunContext, transport: Transport, wanted: Sequence[AskedFor]) -> bool:
     """Read accounts by id and by immutable ID, and store what is there and what is not; returns True if one is."""
     plans = _reads_plans(night)
     found = look_up(transport, [one.account_id for one in wanted], plans=plans)
@@ -97,23 +99,23 @@ def _ask_for(night: Night, transport: Transport, wanted: Sequence[AskedFor]) -> 
     return bool(found.accounts or partial)
 
 
-def _lists_all(night: Night) -> bool:
+def _lists_all(night: RunContext) -> bool:
     """Return True if all accounts are listed: with `--full`, or SYNC_RELIST_DAYS after the last full listing."""
     days = night.settings.sync_relist_days
     return night.options.full or is_full_reading_due(night.db, ACCOUNTS, days=days, now=night.clock())
 
 
-def _follow_accounts(night: Night, transport: Transport, link: str, *, shape: str, plans: bool) -> None:
+def _follow_accounts(night: RunContext, transport: Transport, link: str, *, shape: str, plans: bool) -> None:
     with transaction(night.db):
         for page in changes(transport, link, plans=plans):
             night.stop_when_out_of_time()
             _save_page(night, page)
             if page.next_delta_link:
-                place = Place(page.next_delta_link.encode(), "")
+                place = SyncCursor(page.next_delta_link.encode(), "")
                 save_place(night.db, ACCOUNTS, place, shape=shape, run=night.run)
 
 
-def _list_accounts(night: Night, transport: Transport, *, shape: str, plans: bool) -> None:
+def _list_accounts(night: RunContext, transport: Transport, *, shape: str, plans: bool) -> None:
     """List everybody; the link is asked for first, so that nothing falls between it and the listing."""
     link = _latest_link(night, transport, plans=plans)
     with transaction(night.db):
@@ -122,34 +124,34 @@ def _list_accounts(night: Night, transport: Transport, *, shape: str, plans: boo
             _save_page(night, page)
         account_rows.drop_unseen(night.db, run=night.run)
         if link:
-            save_place(night.db, ACCOUNTS, Place(link.encode(), ""), shape=shape, run=night.run)
+            save_place(night.db, ACCOUNTS, SyncCursor(link.encode(), ""), shape=shape, run=night.run)
         else:
             drop_place(night.db, ACCOUNTS)
         save_full_reading(night.db, ACCOUNTS, now=night.clock())
 
 
-def _latest_link(night: Night, transport: Transport, *, plans: bool) -> str:
+def _latest_link(night: RunContext, transport: Transport, *, plans: bool) -> str:
     """Return a delta link, or none where there is none to be had: then all are listed each night."""
     try:
         return latest_link(transport, plans=plans)
     except NoDelta as missing:
-        night.tell(f"{missing} All accounts are listed each night until it gives one.")
+        night.add_notice(f"{missing} All accounts are listed each night until it gives one.")
         return ""
 
 
-def _save_page(night: Night, page: AccountPage) -> None:
+def _save_page(night: RunContext, page: AccountPage) -> None:
     account_rows.save_accounts(night.db, page.accounts, run=night.run)
     save_partial_accounts(night, page.partial)
     account_rows.drop_accounts(night.db, page.removed_ids)
     night.progress.step(len(page.accounts) + len(page.partial))
 
 
-def save_partial_accounts(night: Night, parts: Iterable[PartialAccount]) -> None:
+def save_partial_accounts(night: RunContext, parts: Iterable[PartialAccount]) -> None:
     """Store accounts with what is known of them where Graph left a property out."""
     account_rows.save_accounts(night.db, [_with_known_values(night, part) for part in parts], run=night.run)
 
 
-def _with_known_values(night: Night, part: PartialAccount) -> Account:
+def _with_known_values(night: RunContext, part: PartialAccount) -> Account:
     """Fill in what is known of an account, where Graph left a property out.
 
     Without a row a property stays empty; plans that are not known count as Exchange Online, so that SharePoint's
@@ -161,11 +163,11 @@ def _with_known_values(night: Night, part: PartialAccount) -> Account:
     return replace(part.account, **{name: getattr(known, name) for name in part.unknown})
 
 
-def _reads_plans(night: Night) -> bool:
+def _reads_plans(night: RunContext) -> bool:
     return len(night.settings.targets) > 1
 
 
-def _shape_of(night: Night) -> str:
+def _shape_of(night: RunContext) -> str:
     settings = night.settings
     return _shape(settings.azure_tenant_id, cloud_urls(settings).graph_url, _reads_plans(night), *FIELDS)
 

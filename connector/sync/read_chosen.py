@@ -15,14 +15,14 @@ from connector.ledger.store import transaction
 from connector.model import MatchRule, Person
 from connector.sources import Mode, Source
 from connector.sources.scope import context_above
-from connector.sync.night import Night
+from connector.sync.night import RunContext
 from connector.sync.pictures import choose_pictures
 from connector.sync.read import save_events
 from connector.sync.read_accounts import save_partial_accounts
 from connector.sync.unread import believe_emptied, tell_unread
 
 
-def read_chosen(night: Night, source: Source, transport: Transport) -> None:
+def read_chosen(night: RunContext, source: Source, transport: Transport) -> None:
     """Read the people of `--only` by search and their accounts; no cookie and no link moves."""
     contexts = source.contexts()
     for name in night.options.only:
@@ -42,7 +42,7 @@ def read_chosen(night: Night, source: Source, transport: Transport) -> None:
     night.modes.add(Mode.CHANGES)
 
 
-def _read_accounts_of(night: Night, transport: Transport, person: Person) -> None:
+def _read_accounts_of(night: RunContext, transport: Transport, person: Person) -> None:
     """Store the accounts that may be this person's: by id and names, by the anchor, by what else a night looks at."""
     plans = len(night.settings.targets) > 1
     known = people_rows.account_of(night.db, person.id)
@@ -50,7 +50,7 @@ def _read_accounts_of(night: Night, transport: Transport, person: Person) -> Non
     account_rows.save_accounts(night.db, found.accounts.values(), run=night.run)
     account_rows.drop_accounts(night.db, found.absent)
     for name, said in found.refused.items():
-        night.tell(f"Graph did not tell whether there is an account {one_line(name)}: {said}.")
+        night.add_notice(f"Graph did not tell whether there is an account {one_line(name)}: {said}.")
     parts = list(found.partial.values())
     if person.anchor:
         parts += find_by_anchor(transport, [person.anchor], plans=plans)
@@ -60,7 +60,7 @@ def _read_accounts_of(night: Night, transport: Transport, person: Person) -> Non
     save_partial_accounts(night, parts)
 
 
-def _properties(night: Night, person: Person) -> Iterator[tuple[str, str]]:
+def _properties(night: RunContext, person: Person) -> Iterator[tuple[str, str]]:
     """Yield what to search accounts by, for the rules that come after the anchor.
 
     Whether accounts can be searched by SID is not documented; those of the same sAMAccountName bring theirs.
@@ -74,14 +74,16 @@ def _properties(night: Night, person: Person) -> Iterator[tuple[str, str]]:
         yield "employeeId", person.employee_id
 
 
-def _asked(night: Night, transport: Transport, what: str, value: str, *, plans: bool) -> list[PartialAccount]:
+def _asked(night: RunContext, transport: Transport, what: str, value: str, *, plans: bool) -> list[PartialAccount]:
     is_advanced = what == "onPremisesSamAccountName"
     try:
         return find_by_filter(transport, f"{what} eq {quoted(value)}", plans=plans, advanced=is_advanced)
     except Unreachable:
         raise
     except ConnectorError as refused:
-        night.tell(f"Accounts could not be searched by {what} ({refused}); a night without --only lists them all.")
+        night.add_notice(
+            f"Accounts could not be searched by {what} ({refused}); a night without --only lists them all."
+        )
         return []
 
 

@@ -12,18 +12,18 @@ from connector.ledger.plan import Step
 from connector.ledger.store import transaction
 from connector.model import Action, CloudPhoto, Fingerprint, Reason
 from connector.sources import PersonRead, Source
-from connector.sync.guests import hold_guest_photo, is_guest
+from connector.sync.guests import is_guest, prepare_guest_photo
 from connector.sync.look import verified
-from connector.sync.night import Night
+from connector.sync.night import RunContext
 from connector.sync.pictures import choose_pictures, make, remember_picture
 from connector.sync.read import save_events
-from connector.sync.targets import as_shown
-from connector.sync.tell import tell, tell_trouble
+from connector.sync.targets import at_target_size
+from connector.sync.tell import record_error, record_outcome
 from connector.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class PreparedStep:
     """Hold a step with the bytes to send (none for a removal) and the backup of what it takes the place of."""
 
     step: Step
@@ -33,7 +33,7 @@ class Ready:
     backup_sha256: str = ""
 
 
-def made_ready(night: Night, chunk: Sequence[Step], *, target: Target, source: Source) -> Iterator[Ready]:
+def prepared(night: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> Iterator[PreparedStep]:
     """Yield the steps of a chunk that can be written; the others are told with their reason."""
     removals = [step for step in chunk if step.action is Action.REMOVE]
     uploads = [step for step in chunk if step.action is not Action.REMOVE]
@@ -45,12 +45,12 @@ def made_ready(night: Night, chunk: Sequence[Step], *, target: Target, source: S
             yield ready
 
 
-def _with_pictures(night: Night, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
+def _with_pictures(night: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
     """Have everybody's picture at hand; who cannot be read again as planned is told and left."""
-    night.spool.let_go()
+    night.spool.clear_memory_cache()
     without = [step for step in chunk if not night.spool.has(step.item.source_sha256)]
     if any(is_guest(step.item) for step in without):
-        hold_guest_photo(night)
+        prepare_guest_photo(night)
     missing = {step.item.person.id: step.item.source_sha256 for step in without if not is_guest(step.item)}
     left = missing.keys() - read_again(night, missing, source)
     for step in chunk:
@@ -60,7 +60,7 @@ def _with_pictures(night: Night, chunk: Sequence[Step], *, target: Target, sourc
     return [step for step in chunk if step.item.person.id not in left]
 
 
-def read_again(night: Night, missing: Mapping[str, str], source: Source) -> set[str]:
+def read_again(night: RunContext, missing: Mapping[str, str], source: Source) -> set[str]:
     """Read, by id, whose picture is not in the spool: from an earlier night, or there was no room; returns who is."""
     found: set[str] = set()
     if not missing:
@@ -74,7 +74,7 @@ def read_again(night: Night, missing: Mapping[str, str], source: Source) -> set[
     return found
 
 
-def _confirmed(night: Night, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
+def _confirmed(night: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
     """Read directly, just before, who is to lose a photo: only who is there and has none now is confirmed."""
     if not chunk or night.options.clear:
         return list(chunk)
@@ -96,7 +96,7 @@ def _is_empty(event: PersonRead | None) -> bool:
     return event is not None and not event.photos
 
 
-def _backed_up(night: Night, chunk: Sequence[Step], target: Target) -> Iterator[tuple[Step, str]]:
+def _backed_up(night: RunContext, chunk: Sequence[Step], target: Target) -> Iterator[tuple[Step, str]]:
     """Keep the cloud photos that are about to be lost; who has none to keep is yielded all the same."""
     needs = [
         step
@@ -111,27 +111,27 @@ def _backed_up(night: Night, chunk: Sequence[Step], target: Target) -> Iterator[
         for step in part:
             answer = verified(answers[step.item.account.id], step.item.account)
             if isinstance(answer, PersonError):
-                tell_trouble(night, target.name, step.item, answer)
+                record_error(night, target.name, step.item, answer)
             else:
                 yield step, _kept(night, answer)
 
 
-def _kept(night: Night, photo: CloudPhoto | None) -> str:
+def _kept(night: RunContext, photo: CloudPhoto | None) -> str:
     return night.backups.keep(photo.to_keep) if photo is not None else ""
 
 
-def _loaded(night: Night, step: Step, backup: str, *, target: Target) -> Ready | None:
+def _loaded(night: RunContext, step: Step, backup: str, *, target: Target) -> PreparedStep | None:
     if step.action is Action.REMOVE:
-        return Ready(step, backup_sha256=backup)
+        return PreparedStep(step, backup_sha256=backup)
     picture = find_picture(night.db, step.item.source_sha256)
     try:
         sent_bytes = night.spool.load(step.item.source_sha256)
     except FileNotFoundError:
         _leave(night, target, step, Reason.POSTPONED, "The prepared picture found no room on the disk.")
         return None
-    sent_print = as_shown(night, target.name, picture.sent) if picture is not None and picture.sent else None
-    return Ready(step, sent_bytes, hashlib.sha256(sent_bytes).hexdigest(), sent_print, backup)
+    sent_print = at_target_size(night, target.name, picture.sent) if picture is not None and picture.sent else None
+    return PreparedStep(step, sent_bytes, hashlib.sha256(sent_bytes).hexdigest(), sent_print, backup)
 
 
-def _leave(night: Night, target: Target, step: Step, reason: Reason, detail: str) -> None:
-    tell(night, target.name, step.item, action=Action.SKIP, reason=reason, detail=detail)
+def _leave(night: RunContext, target: Target, step: Step, reason: Reason, detail: str) -> None:
+    record_outcome(night, target.name, step.item, action=Action.SKIP, reason=reason, detail=detail)

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 
 from connector.cloud.open import Cloud
 from connector.decide.brakes import PlanCounts, check_brakes
-from connector.decide.compare import Look
+from connector.decide.compare import CloudObservation
 from connector.decide.settle import judge
-from connector.decide.undo import Left, undoing
+from connector.decide.undo import WrittenPhoto, inverse_action
 from connector.errors import BrakeError, PersonError, UsageError
 from connector.ledger.matching import count_matched
 from connector.ledger.plan import Step, count_with_photo
 from connector.ledger.runs import find_run
 from connector.ledger.store import transaction
 from connector.ledger.undo import (
-    Undo,
+    RestoreItem,
     add_undo,
     count_undo,
     is_somebody_elses,
@@ -33,30 +33,30 @@ from connector.sync.apply import Applier
 from connector.sync.brakes import limits_of
 from connector.sync.history import one_person
 from connector.sync.lanes import Lanes
-from connector.sync.look import Shown, fetch_shown, look_at_photo, verified
-from connector.sync.night import Night, Undoing
+from connector.sync.look import FetchedPhoto, fetch_shown, look_at_photo, verified
+from connector.sync.night import RestoreRequest, RunContext
 from connector.sync.plan import settle_intent
-from connector.sync.ready import Ready
+from connector.sync.ready import PreparedStep
 from connector.sync.state import State
-from connector.sync.targets import open_targets, picture_kept
-from connector.sync.tell import tell, tell_trouble
+from connector.sync.targets import open_targets, photo_in_backup
+from connector.sync.tell import record_error, record_outcome
 from connector.targets import Target
 
-Looks = Mapping[str, Look | PersonError]
+Looks = Mapping[str, CloudObservation | PersonError]
 
 CHANGED = "The cloud no longer shows what that run left."
 ANOTHERS = "The account belongs to another person now."
 NO_BACKUP = "The photo that was there before is no longer kept."
 
 
-def choose_undo(state: State, *, run: int | None, person: str | None) -> Undoing:
+def choose_undo(state: State, *, run: int | None, person: str | None) -> RestoreRequest:
     """Find what is to be taken back, before anything is contacted; UsageError when there is no such run or person."""
     if (run is None) == (person is None):
         raise UsageError(
             "restore needs either --run N or --person P.", "`photo-connector report` names the newest run."
         )
     if person is not None:
-        return Undoing(person_id=one_person(state.db, person).id)
+        return RestoreRequest(person_id=one_person(state.db, person).id)
     row = find_run(state.db, run)
     if row is None:
         raise UsageError(
@@ -64,10 +64,10 @@ def choose_undo(state: State, *, run: int | None, person: str | None) -> Undoing
         )
     if row.dry_run:
         raise UsageError(f"Run {run} was a dry run and wrote nothing.", "Name the run that wrote.")
-    return Undoing(run=row.id)
+    return RestoreRequest(run=row.id)
 
 
-def undo(night: Night, cloud: Cloud) -> None:
+def undo(night: RunContext, cloud: Cloud) -> None:
     """Look at what that run wrote, plan, check the brakes, take it back."""
     targets = open_targets(night, cloud)
     _tell_of_others(night, [target.name for target in targets])
@@ -80,12 +80,12 @@ def undo(night: Night, cloud: Cloud) -> None:
     if night.options.dry_run:
         return
     for target in targets:
-        Applier(night, target, FromBackups(night, target)).run(sum(count_undo(night.db)))
+        Applier(night, target, RestoreSteps(night, target)).run(sum(count_undo(night.db)))
 
 
-def writes_to_undo(night: Night, target: str, *, chunk: int) -> Iterator[list[Write]]:
+def writes_to_undo(night: RunContext, target: str, *, chunk: int) -> Iterator[list[Write]]:
     """Yield in chunks the writes to one target that this run takes back."""
-    wanted = night.options.undo or Undoing()
+    wanted = night.options.undo or RestoreRequest()
     if wanted.run:
         yield from writes_of_run(night.db, wanted.run, target, chunk=chunk)
         return
@@ -94,18 +94,18 @@ def writes_to_undo(night: Night, target: str, *, chunk: int) -> Iterator[list[Wr
         yield found
 
 
-def leave_rest(night: Night, detail: str) -> None:
+def postpone_remaining(night: RunContext, detail: str) -> None:
     """Tell that the rest was left, after the run was stopped."""
     for target in night.settings.targets:
         for steps in untold_steps(night.db, night.run, target):
             with transaction(night.db):
                 for step in steps:
-                    tell(night, target, step.item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail)
+                    record_outcome(night, target, step.item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail)
 
 
-def left_by(write: Write) -> Left:
+def written_photo(write: Write) -> WrittenPhoto:
     """Return what a write left in the cloud."""
-    return Left(
+    return WrittenPhoto(
         sent_sha256=write.sent_sha256,
         sent_print=write.sent_print,
         tag=write.left_tag,
@@ -116,7 +116,7 @@ def left_by(write: Write) -> Left:
 class UndoPlanner:
     """Look at everybody whom that run wrote to; who still shows what it left becomes part of the plan."""
 
-    def __init__(self, night: Night, target: Target) -> None:
+    def __init__(self, night: RunContext, target: Target) -> None:
         self._night = night
         self._target = target
 
@@ -125,7 +125,7 @@ class UndoPlanner:
         night = self._night
         night.progress.phase("asking")
         night.stop_when_out_of_time()
-        lanes = Lanes[Sequence[Undo], Looks](night.settings.sync_concurrency, turn_away=night.turn_away)
+        lanes = Lanes[Sequence[RestoreItem], Looks](night.settings.sync_concurrency, turn_away=night.cancel_waiting)
         with lanes:
             for writes in writes_to_undo(night, self._target.name, chunk=self._target.batch_size):
                 night.stop_when_out_of_time()
@@ -134,21 +134,21 @@ class UndoPlanner:
                 self._answered(lanes, until=night.settings.sync_concurrency)
             self._answered(lanes, until=0)
 
-    def _answered(self, lanes: Lanes[Sequence[Undo], Looks], *, until: int) -> None:
-        for part, looks in lanes.taken(until=until):
+    def _answered(self, lanes: Lanes[Sequence[RestoreItem], Looks], *, until: int) -> None:
+        for part, looks in lanes.completed(until=until):
             with transaction(self._night.db):
                 for one in part:
                     self._seen(one, looks[one.item.account.id])
             self._night.progress.step(len(part))
 
-    def _seen(self, one: Undo, look: Look | PersonError) -> None:
+    def _seen(self, one: RestoreItem, look: CloudObservation | PersonError) -> None:
         if isinstance(look, PersonError):
-            tell_trouble(self._night, self._target.name, one.item, look)
+            record_error(self._night, self._target.name, one.item, look)
             return
         item, now = one.item, self._night.clock()
         judged = judge(look, source=None, memory=item.memory, intent=item.intent, now=now)
         settle_intent(self._night, self._target.name, item, judged)
-        is_shown = left_by(one.write).is_shown_by(look)
+        is_shown = written_photo(one.write).matches(look)
         if is_somebody_elses(self._night.db, one.write):
             self._leave(one, Action.SKIP, Reason.CHANGED_SINCE, ANOTHERS)
         elif not is_shown and judged.settled is not None and judged.settled.stays_open:
@@ -158,13 +158,13 @@ class UndoPlanner:
         elif one.write.action is not Action.CREATE and not self._night.backups.has(one.write.before_sha256):
             self._leave(one, Action.FAIL, Reason.NO_BACKUP, NO_BACKUP)
         else:
-            add_undo(self._night.db, one.write, action=undoing(one.write.action), tag_before=look.tag)
+            add_undo(self._night.db, one.write, action=inverse_action(one.write.action), tag_before=look.tag)
 
-    def _leave(self, one: Undo, action: Action, reason: Reason, detail: str) -> None:
-        tell(self._night, self._target.name, one.item, action=action, reason=reason, detail=detail)
+    def _leave(self, one: RestoreItem, action: Action, reason: Reason, detail: str) -> None:
+        record_outcome(self._night, self._target.name, one.item, action=action, reason=reason, detail=detail)
 
 
-def look_at_all(target: Target, part: Sequence[Undo]) -> Looks:
+def look_at_all(target: Target, part: Sequence[RestoreItem]) -> Looks:
     """Look at a batch of photos: at their tags, and at the bytes where the tag does not tell enough."""
     tags = target.tags([one.item.account for one in part])
     unsure = [one for one in part if _is_unsure(one, tags[one.item.account.id])]
@@ -173,30 +173,30 @@ def look_at_all(target: Target, part: Sequence[Undo]) -> Looks:
     return {account_id: _as_look(shown.get(account_id, tag)) for account_id, tag in tags.items()}
 
 
-def _as_look(answer: CloudTag | Shown | PersonError | None) -> Look | PersonError:
+def _as_look(answer: CloudTag | FetchedPhoto | PersonError | None) -> CloudObservation | PersonError:
     if isinstance(answer, PersonError):
         return answer
-    return answer.look if isinstance(answer, Shown) else Look.at(answer)
+    return answer.look if isinstance(answer, FetchedPhoto) else CloudObservation.at(answer)
 
 
-def _is_unsure(one: Undo, tag: CloudTag | PersonError | None) -> bool:
+def _is_unsure(one: RestoreItem, tag: CloudTag | PersonError | None) -> bool:
     if isinstance(tag, PersonError) or tag is None:
         return False
-    return one.item.intent is not None or not left_by(one.write).is_told_by(tag)
+    return one.item.intent is not None or not written_photo(one.write).is_decided_by_tag(tag)
 
 
 @dataclass(frozen=True, slots=True)
-class FromBackups:
+class RestoreSteps:
     """Supply what is to be taken back with the photos that were kept."""
 
-    night: Night
+    night: RunContext
     target: Target
 
     def chunks(self, size: int) -> Iterator[list[Step]]:
         """Yield the plan in chunks."""
         return undo_steps(self.night.db, self.target.name, chunk=size)
 
-    def made_ready(self, chunk: Sequence[Step]) -> Iterator[Ready]:
+    def prepared(self, chunk: Sequence[Step]) -> Iterator[PreparedStep]:
         """Keep what is about to be lost, having seen once more that it is what the run left; load what was there."""
         size = self.target.batch_size
         for start in range(0, len(chunk), size):
@@ -220,30 +220,30 @@ class FromBackups:
             account_id = step.item.account.id
             answer = verified(answers[account_id], step.item.account)
             if isinstance(answer, PersonError):
-                tell_trouble(self.night, self.target.name, step.item, answer)
-            elif answer is None or not self._left(step).is_shown_by(look_at_photo(answer, None)):
+                record_error(self.night, self.target.name, step.item, answer)
+            elif answer is None or not self._left(step).matches(look_at_photo(answer, None)):
                 self._leave(step, Action.SKIP, Reason.CHANGED_SINCE, CHANGED)
             else:
                 kept[account_id] = self.night.backups.keep(answer.to_keep)
         return kept
 
-    def _left(self, step: Step) -> Left:
-        return left_by(undone_write(self.night.db, step))
+    def _left(self, step: Step) -> WrittenPhoto:
+        return written_photo(undone_write(self.night.db, step))
 
-    def _loaded(self, step: Step, backup_sha256: str) -> Ready | None:
+    def _loaded(self, step: Step, backup_sha256: str) -> PreparedStep | None:
         if step.action is Action.REMOVE:
-            return Ready(step, backup_sha256=backup_sha256)
+            return PreparedStep(step, backup_sha256=backup_sha256)
         before_sha256 = undone_write(self.night.db, step).before_sha256
         content_bytes = self.night.backups.load(before_sha256)
         if content_bytes is None:
             self._leave(step, Action.FAIL, Reason.NO_BACKUP, NO_BACKUP)
             return None
-        shown_bytes = picture_kept(self.target.name, content_bytes)
+        shown_bytes = photo_in_backup(self.target.name, content_bytes)
         shown_sha256 = hashlib.sha256(shown_bytes).hexdigest()
-        return Ready(step, content_bytes, shown_sha256, _print_of(shown_bytes), backup_sha256)
+        return PreparedStep(step, content_bytes, shown_sha256, _print_of(shown_bytes), backup_sha256)
 
     def _leave(self, step: Step, action: Action, reason: Reason, detail: str) -> None:
-        tell(self.night, self.target.name, step.item, action=action, reason=reason, detail=detail)
+        record_outcome(self.night, self.target.name, step.item, action=action, reason=reason, detail=detail)
 
 
 def _print_of(content_bytes: bytes) -> Fingerprint | None:
@@ -253,32 +253,32 @@ def _print_of(content_bytes: bytes) -> Fingerprint | None:
         return None
 
 
-def _tell_of_others(night: Night, names: Sequence[str]) -> None:
+def _tell_of_others(night: RunContext, names: Sequence[str]) -> None:
     """Say what was written to targets that are no longer in the settings, and so stays."""
-    wanted = night.options.undo or Undoing()
+    wanted = night.options.undo or RestoreRequest()
     for name, count in count_writes(night.db, wanted.run).items():
         if name not in names:
-            night.tell(f"{count} writes to {name} are not taken back, since TARGETS does not name it.")
+            night.add_notice(f"{count} writes to {name} are not taken back, since TARGETS does not name it.")
 
 
-def _tell_plan(night: Night, target: Target) -> None:
+def _tell_plan(night: RunContext, target: Target) -> None:
     for chunk in undo_steps(night.db, target.name, chunk=200):
         with transaction(night.db):
             for step in chunk:
-                tell(night, target.name, step.item, action=step.action, reason=step.reason)
+                record_outcome(night, target.name, step.item, action=step.action, reason=step.reason)
 
 
-def _check_brakes(night: Night) -> None:
+def _check_brakes(night: RunContext) -> None:
     """Let the plan pass, or raise BrakeError: a restore of very many photos is to be meant."""
     plan = count_undo(night.db)
     known, _ = count_matched(night.db)
     with_photo = max(count_with_photo(night.db), plan.replacements + plan.removals)
     counts = PlanCounts(replacements=plan.replacements, with_photo=with_photo, removals=plan.removals, known=known)
-    wanted = night.options.undo or Undoing()
+    wanted = night.options.undo or RestoreRequest()
     trips = check_brakes(counts, replace(limits_of(night), only=bool(wanted.person_id)))
     if trips and not night.options.force:
         reasons = " ".join(trip.message for trip in trips)
         fix = f"Look at the plan with `photo-connector restore --run {wanted.run} --dry-run`; if it is meant, run it "
         raise BrakeError(f"A brake stopped the restore before its first write: {reasons}", f"{fix}once with --force.")
     for trip in trips:
-        night.tell(f"Passed by --force: {trip.message}")
+        night.add_notice(f"Passed by --force: {trip.message}")

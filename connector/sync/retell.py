@@ -13,16 +13,16 @@ from connector.ledger.matching import unmatched_upns
 from connector.ledger.runs import RunRow, outcomes_of
 from connector.ledger.writes import find_write
 from connector.model import Outcome, RunReport
-from connector.sync.night import Conflict
+from connector.sync.night import ConflictPhotos
 
 
-def retell(
+def load_report(
     db: sqlite3.Connection,
     row: RunRow,
     *,
     backups: Backups,
     spool: Spool,
-    conflicts: Mapping[tuple[str, str], Conflict] = MappingProxyType({}),
+    conflicts: Mapping[tuple[str, str], ConflictPhotos] = MappingProxyType({}),
 ) -> RunReport:
     """Make a run's report; its outcomes and pictures are read as they are told.
 

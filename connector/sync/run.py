@@ -19,33 +19,33 @@ from connector.ledger.retention import forget_old
 from connector.ledger.runs import (
     begin_run,
     copy_run,
+    copy_standing_to_outcomes,
     count_conflicts,
     count_reason,
     count_totals,
     find_run,
     finish_run,
     save_standing,
-    tell_standing,
 )
 from connector.ledger.store import transaction
 from connector.ledger.undo import begin_undo
-from connector.model import Action, Clock, Progress, Reason, RunReport, Traffic, utc_now
+from connector.model import Action, Clock, Progress, Reason, RequestCounters, RunReport, utc_now
 from connector.sources import Source
 from connector.sources.open import open_source
-from connector.sync.apply import Applier, FromSource
+from connector.sync.apply import Applier, PlannedSteps
 from connector.sync.brakes import check_plan
-from connector.sync.faces import hold_source_photos
+from connector.sync.faces import load_conflict_source_photos
 from connector.sync.guests import list_guests, read_guest_photo
-from connector.sync.night import Night, Options
+from connector.sync.night import Options, RunContext
 from connector.sync.plan import Planner
-from connector.sync.read import leave_departed, match, read_people, tell_none_synced
+from connector.sync.read import drop_departed, match, read_people, tell_none_synced
 from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts, read_accounts
 from connector.sync.read_chosen import read_chosen
-from connector.sync.restore import leave_rest, undo
-from connector.sync.retell import retell
-from connector.sync.state import State, draft_of
+from connector.sync.restore import postpone_remaining, undo
+from connector.sync.retell import load_report
+from connector.sync.state import State, dry_run_copy
 from connector.sync.targets import open_targets
-from connector.sync.tell import tell, tell_trouble
+from connector.sync.tell import record_error, record_outcome
 from connector.targets import Target
 
 log = logging.getLogger("connector.sync")
@@ -70,31 +70,31 @@ RESEND_RESTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class Backends:
     """Say how both sides of a night are opened; whoever brings others needs no network."""
 
-    cloud: Callable[[Settings, Traffic], Cloud] = open_cloud
-    source: Callable[[Settings, Traffic], Source] = open_source
+    cloud: Callable[[Settings, RequestCounters], Cloud] = open_cloud
+    source: Callable[[Settings, RequestCounters], Source] = open_source
 
 
-USUAL = Doors()
+USUAL = Backends()
 
 
 @contextmanager
-def night(
+def run_night(
     state: State,
     settings: Settings,
     options: Options,
     *,
     progress: Progress,
     clock: Clock = utc_now,
-    doors: Doors = USUAL,
+    doors: Backends = USUAL,
 ) -> Iterator[RunReport]:
     """Do a night and give its report, which can be told while the block lasts. Faults of our own are raised."""
     with transaction(state.db):
         run = begin_run(state.db, kind=options.kind, now=clock(), dry_run=options.dry_run, chosen=options.is_chosen)
-    with draft_of(state) if options.dry_run else nullcontext(state.db) as db:
-        tonight = Night(
+    with dry_run_copy(state) if options.dry_run else nullcontext(state.db) as db:
+        tonight = RunContext(
             settings=settings,
             options=options,
             db=db,
@@ -102,14 +102,14 @@ def night(
             run=run,
             started=clock(),
             clock=clock,
-            traffic=Traffic(),
+            traffic=RequestCounters(),
             progress=progress,
             spool=state.spool,
             backups=state.backups,
         )
-        tonight.tell(state.notice)
+        tonight.add_notice(state.notice)
         if settings.backup_days == 0:
-            tonight.tell(NO_BACKUPS)
+            tonight.add_notice(NO_BACKUPS)
         _run(tonight, doors)
         if options.dry_run:
             with transaction(state.db):
@@ -117,10 +117,10 @@ def night(
         row = find_run(db, run)
         if row is None:
             raise LookupError(f"run {run} is not in the ledger")
-        yield retell(db, row, backups=state.backups, spool=state.spool, conflicts=tonight.conflicts)
+        yield load_report(db, row, backups=state.backups, spool=state.spool, conflicts=tonight.conflicts)
 
 
-def _run(night: Night, doors: Doors) -> None:
+def _run(night: RunContext, doors: Backends) -> None:
     """Do the night and finish it, however it ends."""
     message, pace = "", {}
     work.begin_work(night.db)
@@ -128,7 +128,7 @@ def _run(night: Night, doors: Doors) -> None:
     begin_undo(night.db)
     try:
         with doors.cloud(night.settings, night.traffic) as cloud:
-            night.turn_away = cloud.transport.gate.close
+            night.cancel_waiting = cloud.transport.gate.close
             try:
                 _do(night, cloud, doors)
             finally:
@@ -148,7 +148,7 @@ def _run(night: Night, doors: Doors) -> None:
     _finish(night, message, pace)
 
 
-def _do(night: Night, cloud: Cloud, doors: Doors) -> None:
+def _do(night: RunContext, cloud: Cloud, doors: Backends) -> None:
     """Take an earlier run back, or sync."""
     if night.options.undo is not None:
         undo(night, cloud)
@@ -160,7 +160,7 @@ def _do(night: Night, cloud: Cloud, doors: Doors) -> None:
         source.close()
 
 
-def _steps(night: Night, cloud: Cloud, source: Source) -> None:
+def _steps(night: RunContext, cloud: Cloud, source: Source) -> None:
     """Read both sides, plan, check the brakes, write."""
     guest_sha256 = read_guest_photo(night)
     if night.options.only:
@@ -172,7 +172,7 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
         match(night)
         if not all_listed and find_lost_accounts(night, cloud.transport):
             match(night)
-        leave_departed(night, source)
+        drop_departed(night, source)
         list_guests(night, guest_sha256)
     tell_none_synced(night)
     source.close()
@@ -185,27 +185,27 @@ def _steps(night: Night, cloud: Cloud, source: Source) -> None:
     check_plan(night)
     if not night.options.dry_run:
         for target in targets:
-            Applier(night, target, FromSource(night, target, source)).run(sum(count_plan(night.db)[:3]))
+            Applier(night, target, PlannedSteps(night, target, source)).run(sum(count_plan(night.db)[:3]))
     drop_gone_accounts(night, cloud.transport)
-    hold_source_photos(night, source)
+    load_conflict_source_photos(night, source)
 
 
-def _plan(night: Night, target: Target) -> None:
+def _plan(night: RunContext, target: Target) -> None:
     """Plan a target; what was decided stands, also where the service ends it before its end."""
     Planner(night, target).run()
     with transaction(night.db):
         reports, removes = night.settings.sync_conflict == "report", night.settings.sync_removed == "remove"
         save_standing(night.db, night.run, target.name, report_conflicts=reports, removes=removes)
         if night.options.only:
-            tell_standing(night.db, night.run, person_ids=night.chosen_ids)
+            copy_standing_to_outcomes(night.db, night.run, person_ids=night.chosen_ids)
 
 
-def _tell_plan(night: Night, target: Target) -> None:
+def _tell_plan(night: RunContext, target: Target) -> None:
     """Tell what would be done, also where a brake would stop it: that is what somebody looks at the plan for."""
     for chunk in steps(night.db, target.name, chunk=200):
         with transaction(night.db):
             for step in chunk:
-                tell(
+                record_outcome(
                     night,
                     target.name,
                     step.item,
@@ -216,27 +216,27 @@ def _tell_plan(night: Night, target: Target) -> None:
                 )
 
 
-def _postpone(night: Night) -> None:
+def _postpone(night: RunContext) -> None:
     """Leave for the next run whoever is due and was not done."""
     is_limit = ExitCode.LIMIT in night.codes
     detail = "The run reached its limit." if is_limit else "The run was stopped before this person's turn."
-    leave_rest(night, detail)
+    postpone_remaining(night, detail)
     if night.options.resend and any(
         items for target in night.settings.targets for items in work.undone(night.db, target)
     ):
-        night.tell(RESEND_RESTS)
+        night.add_notice(RESEND_RESTS)
     for target in night.settings.targets:
         for items in work.undone(night.db, target):
             with transaction(night.db):
                 for item in items:
                     refused = night.refused.get(item.account.id)
                     if refused is not None:
-                        tell_trouble(night, target, item, refused)
+                        record_error(night, target, item, refused)
                         continue
-                    tell(night, target, item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail)
+                    record_outcome(night, target, item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail)
 
 
-def _finish(night: Night, message: str, pace: dict[str, float]) -> None:
+def _finish(night: RunContext, message: str, pace: dict[str, float]) -> None:
     """Store how the night ended, and forget what is old."""
     chosen = night.options.is_chosen
     _postpone(night)
@@ -247,7 +247,7 @@ def _finish(night: Night, message: str, pace: dict[str, float]) -> None:
     totals["postponed"] = count_reason(night.db, night.run, Reason.POSTPONED)
     competing = count_reason(night.db, night.run, Reason.COMPETING_WRITER)
     if competing > COMPETING_MORE_THAN:
-        night.tell(COMPETING.format(count=competing))
+        night.add_notice(COMPETING.format(count=competing))
     if totals["failed"]:
         night.codes.add(ExitCode.SOME_FAILED)
     code = next((code for code in PRECEDENCE if code in night.codes), ExitCode.OK)
@@ -263,7 +263,7 @@ def _finish(night: Night, message: str, pace: dict[str, float]) -> None:
     }
     with transaction(night.db):
         if night.options.dry_run and not chosen:
-            tell_standing(night.db, night.run)
+            copy_standing_to_outcomes(night.db, night.run)
         finish_run(night.db, night.run, now=night.clock(), values=values)
     if not night.options.dry_run:
         days = {"ledger_days": night.settings.ledger_days, "backup_days": night.settings.backup_days}

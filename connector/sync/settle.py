@@ -7,28 +7,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from connector.decide.compare import Look
-from connector.decide.settle import Settled, memory_of_write, settle
+from connector.decide.compare import CloudObservation
+from connector.decide.settle import IntentState, memory_of_write, settle
 from connector.errors import ExitCode, PersonError
 from connector.ledger import memory as memory_rows
 from connector.ledger.store import transaction
 from connector.ledger.work import WorkItem
-from connector.ledger.writes import note_left
+from connector.ledger.writes import save_written_photo
 from connector.model import CloudTag, Intent
 from connector.sync.lanes import Lanes
-from connector.sync.look import Shown, fetch_shown, look_at_photo
-from connector.sync.night import Night
+from connector.sync.look import FetchedPhoto, fetch_shown, look_at_photo
+from connector.sync.night import RunContext
 from connector.sync.plan import save_or_drop
-from connector.targets import KnowsWhatItLeft, Target
+from connector.targets import ReportsWrittenPhoto, Target
 
 # Writes go first; reading back begins behind so many of them, which also gives the service time to show them.
 BEHIND = 400
 
-Answers = Mapping[str, CloudTag | Shown | PersonError | None]
+Answers = Mapping[str, CloudTag | FetchedPhoto | PersonError | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class PendingReadBack:
     """Hold an accepted write and, once seen, the tag that the cloud shows now."""
 
     item: WorkItem
@@ -36,19 +36,19 @@ class Written:
     tag: CloudTag | None = None
 
 
-class ReadBack:
+class ReadBackQueue:
     """Settle accepted writes; what the cloud does not show yet stays an open intent for the next night."""
 
-    def __init__(self, night: Night, target: Target) -> None:
+    def __init__(self, night: RunContext, target: Target) -> None:
         self._night = night
         self._target = target
-        self._written: deque[Written] = deque()
-        self._tagged: deque[Written] = deque()
-        self._lanes: Lanes[Sequence[Written], Answers] = Lanes(
-            night.settings.sync_concurrency, turn_away=night.turn_away
+        self._written: deque[PendingReadBack] = deque()
+        self._tagged: deque[PendingReadBack] = deque()
+        self._lanes: Lanes[Sequence[PendingReadBack], Answers] = Lanes(
+            night.settings.sync_concurrency, turn_away=night.cancel_waiting
         )
 
-    def __enter__(self) -> ReadBack:
+    def __enter__(self) -> ReadBackQueue:
         """Return itself."""
         return self
 
@@ -60,21 +60,21 @@ class ReadBack:
 
     def add(self, item: WorkItem, intent: Intent) -> None:
         """Note an accepted write; settle it at once where the target knows from its answers what it left."""
-        if not isinstance(self._target, KnowsWhatItLeft):
-            self._written.append(Written(item, intent))
+        if not isinstance(self._target, ReportsWrittenPhoto):
+            self._written.append(PendingReadBack(item, intent))
             return
         left = self._target.left(item.account)
-        look = Look.at(None) if left is None else look_at_photo(left, CloudTag(left.tag))
-        self._settle(Written(item, intent), look)
+        look = CloudObservation.at(None) if left is None else look_at_photo(left, CloudTag(left.tag))
+        self._settle(PendingReadBack(item, intent), look)
 
-    def go_on(self) -> None:
+    def poll(self) -> None:
         """Read back a full batch where enough has gathered, one at a time: a write comes before a look."""
         if len(self._lanes):
             self._take(until=0 if len(self._written) > 2 * BEHIND else len(self._lanes))
         elif len(self._written) >= BEHIND:
             self._send()
 
-    def drain(self) -> None:
+    def finish(self) -> None:
         """Read back all the rest, on every lane."""
         self._night.progress.phase("reading back", len(self._written))
         while self._written or self._tagged or len(self._lanes):
@@ -107,30 +107,30 @@ class ReadBack:
         return False
 
     def _take(self, *, until: int) -> None:
-        for part, answers in self._lanes.taken(until=until):
+        for part, answers in self._lanes.completed(until=until):
             with transaction(self._night.db):
                 for written in part:
                     self._seen(written, answers[written.item.account.id])
 
-    def _seen(self, written: Written, answer: CloudTag | Shown | PersonError | None) -> None:
+    def _seen(self, written: PendingReadBack, answer: CloudTag | FetchedPhoto | PersonError | None) -> None:
         if isinstance(answer, CloudTag) and answer.tag != written.intent.tag_before and written.intent.sent_sha256:
-            self._tagged.append(Written(written.item, written.intent, answer))
+            self._tagged.append(PendingReadBack(written.item, written.intent, answer))
             return
         self._night.progress.step()
         if isinstance(answer, PersonError):
             return
-        if isinstance(answer, Shown):
+        if isinstance(answer, FetchedPhoto):
             self._settle(written, answer.look)
         else:
-            self._settle(written, Look.at(answer))
+            self._settle(written, CloudObservation.at(answer))
 
-    def _settle(self, written: Written, look: Look) -> None:
+    def _settle(self, written: PendingReadBack, look: CloudObservation) -> None:
         night, account_id = self._night, written.item.account.id
-        if settle(written.intent, look, night.clock()) is not Settled.OURS:
+        if settle(written.intent, look, night.clock()) is not IntentState.OURS:
             return
         memory = memory_of_write(written.intent, look=look, memory=written.item.memory)
         memory_rows.close_intent(night.db, self._target.name, account_id)
         save_or_drop(night, self._target.name, account_id, memory)
         started = written.intent.started_at
         left = {"tag": look.tag, "read_sha256": look.read_sha256}
-        note_left(night.db, self._target.name, account_id, written_at=started, **left)
+        save_written_photo(night.db, self._target.name, account_id, written_at=started, **left)

@@ -72,7 +72,7 @@ def view_state(folder: Path) -> Iterator[State]:
 
 
 @contextmanager
-def draft_of(state: State) -> Iterator[sqlite3.Connection]:
+def dry_run_copy(state: State) -> Iterator[sqlite3.Connection]:
     """Open a copy of the ledger, dropped at the end: what is written there is no memory."""
     path = state.folder / DRAFT
     db = copy_ledger(state.db, path)

@@ -10,7 +10,7 @@ from connector.ledger.memory import failing_accounts
 from connector.ledger.names import shared_names, tags_in_use
 from connector.model import Fingerprint
 from connector.photo import shrink, thumbnails
-from connector.sync.night import Night
+from connector.sync.night import RunContext
 from connector.sync.tell import FAILED
 from connector.targets import Target
 from connector.targets.dry_run import DryRun
@@ -24,13 +24,13 @@ SHAREPOINT = "sharepoint"
 MOST_FAILING = 500
 
 
-def open_targets(night: Night, cloud: Cloud) -> list[Target]:
+def open_targets(night: RunContext, cloud: Cloud) -> list[Target]:
     """Return the targets in the order of the settings; after the accounts were read, since names depend on them."""
     targets = [_open(name, night, cloud) for name in night.settings.targets]
     return [DryRun(target) for target in targets] if night.options.dry_run else targets
 
 
-def as_shown(night: Night, target: str, sent: Fingerprint) -> Fingerprint:
+def at_target_size(night: RunContext, target: str, sent: Fingerprint) -> Fingerprint:
     """Describe a picture at the size in which a target shows it: SharePoint keeps nothing wider than its L."""
     width = night.settings.sharepoint_widths[-1]
     if target != SHAREPOINT or sent.width <= width:
@@ -38,13 +38,13 @@ def as_shown(night: Night, target: str, sent: Fingerprint) -> Fingerprint:
     return replace(sent, width=width, height=max(1, round(sent.height * width / sent.width)))
 
 
-def picture_kept(target: str, kept_bytes: bytes) -> bytes:
+def photo_in_backup(target: str, kept_bytes: bytes) -> bytes:
     """Return the picture of a backup: SharePoint's hold more than that."""
     kept = unpack(kept_bytes) if target == SHAREPOINT else None
     return kept_bytes if kept is None else kept.shown_bytes
 
 
-def _open(name: str, night: Night, cloud: Cloud) -> Target:
+def _open(name: str, night: RunContext, cloud: Cloud) -> Target:
     failing = failing_accounts(night.db, name, failed=FAILED, most=MOST_FAILING)
     if name != SHAREPOINT:
         return GraphTarget(cloud.transport, shrink=shrink, failing=failing)
@@ -59,7 +59,7 @@ def _open(name: str, night: Night, cloud: Cloud) -> Target:
     )
 
 
-def _names_of_others(night: Night) -> frozenset[str]:
+def _names_of_others(night: RunContext) -> frozenset[str]:
     """Return the file names that must not be written: two accounts share one, or a renamed account still shows it."""
     taken = set(shared_names(night.db, file_key))
     for upn, tag in tags_in_use(night.db, SHAREPOINT):

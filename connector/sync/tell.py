@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import logging
 
-from connector.decide.compare import Look, known_by
+from connector.decide.compare import CloudObservation, known_by
 from connector.errors import PersonError
 from connector.ledger import people as people_rows
 from connector.ledger.codec import pack_time
-from connector.ledger.facts import Facts, both_pictures
-from connector.ledger.memory import note_look, save_refusal, set_retry
+from connector.ledger.facts import PhotoFacts, both_pictures
+from connector.ledger.memory import mark_checked, save_refusal, set_retry
 from connector.ledger.runs import save_outcome
 from connector.ledger.work import WorkItem, done
 from connector.model import Action, Memory, Outcome, PersonState, Presence, Reason
-from connector.sync.night import Night
+from connector.sync.night import RunContext
 
 log = logging.getLogger("connector.outcomes")
 
 POSTPONED, FAILED = 1, 2
 
 
-def tell_left(night: Night, person_id: str, state: PersonState) -> None:
+def record_left_scope(night: RunContext, person_id: str, state: PersonState) -> None:
     """Tell that somebody left the scope tonight; memory and cloud photo stay as they are."""
     person = people_rows.find_person(night.db, person_id)
     if person is None:
@@ -37,8 +37,8 @@ def tell_left(night: Night, person_id: str, state: PersonState) -> None:
     save_outcome(night.db, night.run, outcome)
 
 
-def tell(
-    night: Night,
+def record_outcome(
+    night: RunContext,
     target: str,
     item: WorkItem,
     *,
@@ -70,23 +70,23 @@ def tell(
     log.info("%s %s: %s", action, item.person.upn, reason, extra={**known, "action": action, "reason": reason})
 
 
-def told_of_both(night: Night, item: WorkItem, look: Look) -> str:
+def conflict_detail(night: RunContext, item: WorkItem, look: CloudObservation) -> str:
     """Tell the facts of both pictures of a conflict: the source's, and the cloud's as it was seen."""
     whole = item.picture.whole if item.picture is not None else None
-    source = Facts(*((whole.width, whole.height) if whole else (0, 0)), item.source_sha256)
+    source = PhotoFacts(*((whole.width, whole.height) if whole else (0, 0)), item.source_sha256)
     seen = pack_time(night.clock()) if look.asked else ""
     return both_pictures(source, _in_cloud(look, item.memory)._replace(seen=seen))
 
 
-def _in_cloud(look: Look, memory: Memory | None) -> Facts:
+def _in_cloud(look: CloudObservation, memory: Memory | None) -> PhotoFacts:
     """Take what the look showed; where it fetched no bytes, or was none, what is remembered of that photo."""
     known = memory if memory is not None and (not look.asked or known_by(look, memory)) else None
     if not look.present and (look.asked or known is None or known.presence is Presence.CLEARED):
-        return Facts(is_there=False)
+        return PhotoFacts(is_there=False)
     shown = look.read_print or (known.read_print if known else None)
     width, height = (shown.width, shown.height) if shown else (look.width, look.height)
     sha256, tag = (known.read_sha256, known.tag) if known else ("", "")
-    return Facts(width, height, look.read_sha256 or sha256, look.tag or tag)
+    return PhotoFacts(width, height, look.read_sha256 or sha256, look.tag or tag)
 
 
 _AGAIN = frozenset(
@@ -94,7 +94,7 @@ _AGAIN = frozenset(
 )
 
 
-def tell_trouble(night: Night, target: str, item: WorkItem, error: PersonError) -> None:
+def record_error(night: RunContext, target: str, item: WorkItem, error: PersonError) -> None:
     """Tell that the service failed for one person; what trying again does not mend is not tried every night."""
     if error.skip and night.options.undo is None:  # what a restore sends is not the source's picture
         save_refusal(
@@ -106,7 +106,7 @@ def tell_trouble(night: Night, target: str, item: WorkItem, error: PersonError) 
             detail=str(error),
             now=night.clock(),
         )
-    note_look(night.db, target, item.account.id, now=night.clock())
+    mark_checked(night.db, target, item.account.id, now=night.clock())
     is_failure = not error.skip and error.reason is not Reason.INTERRUPTED
     action = Action.FAIL if is_failure else Action.SKIP
-    tell(night, target, item, action=action, reason=error.reason, detail=str(error))
+    record_outcome(night, target, item, action=action, reason=error.reason, detail=str(error))

@@ -11,7 +11,7 @@ from connector.ledger import unread
 from connector.model import Person
 from connector.sources import DECIDING, PersonRead, Source
 from connector.sources.entries import AUTO, CONSISTENCY_GUID
-from connector.sync.night import Night
+from connector.sync.night import RunContext
 
 # So many entries without a readable id are named in the report.
 MOST_NAMED = 10
@@ -22,7 +22,7 @@ UNREAD = (
 UNIDENTIFIED = "{count} entries were left out, because their objectGUID (entryUUID) cannot be read: {names}."
 
 
-def as_known(night: Night, event: PersonRead, *, context: str, seen: set[str]) -> tuple[Person, set[str]]:
+def as_known(night: RunContext, event: PersonRead, *, context: str, seen: set[str]) -> tuple[Person, set[str]]:
     """Return the person with what is known of them, and what the reading did not show of it.
 
     In a folder a reading is the whole truth, but for what it names as unread itself.
@@ -35,7 +35,7 @@ def as_known(night: Night, event: PersonRead, *, context: str, seen: set[str]) -
     return replace(event.person, **lost), missing | lost.keys()
 
 
-def _lost(night: Night, event: PersonRead, *, context: str) -> dict[str, Any]:
+def _lost(night: RunContext, event: PersonRead, *, context: str) -> dict[str, Any]:
     """Return what decides about the person beside photos, was known, and is not shown: objectGUID is no anchor then."""
     shown = {name: getattr(event.person, name) for name in DECIDING}
     absent = [name for name in DECIDING if not shown[name] or (name == "anchor" and event.stands_in)]
@@ -48,7 +48,7 @@ def _lost(night: Night, event: PersonRead, *, context: str) -> dict[str, Any]:
     return {name: known[name] for name in silent if known.get(name) and known[name] != shown[name]}
 
 
-def believe_emptied(night: Night, source: Source, context: str) -> None:
+def believe_emptied(night: RunContext, source: Source, context: str) -> None:
     """Ask the source which values that were not shown are certainly empty; one that cannot tell says none."""
     for attribute in unread.unread_attributes(night.db, context):
         if attribute == unread.IDENTITY:
@@ -58,25 +58,25 @@ def believe_emptied(night: Night, source: Source, context: str) -> None:
                 unread.empty(night.db, person_id, [attribute], run=night.run)
 
 
-def tell_unread(night: Night) -> None:
+def tell_unread(night: RunContext) -> None:
     """Count those who stay as they were, by what could not be read of them."""
     if night.settings.source is SourceKind.FOLDER:
         return
     count, counts = unread.count_unread(night.db, chosen=night.chosen_ids if night.options.only else None)
     if count:
         what = ", ".join(f"{_attribute(night, name)}: {number}" for name, number in counts.items())
-        night.tell(UNREAD.format(count=count, what=what))
+        night.add_notice(UNREAD.format(count=count, what=what))
 
 
-def tell_unidentified(night: Night, names: list[str]) -> None:
+def tell_unidentified(night: RunContext, names: list[str]) -> None:
     """Name the entries that were left out."""
     if names:
         shown = "; ".join(names[:MOST_NAMED])
         more = f"; and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        night.tell(UNIDENTIFIED.format(count=len(names), names=shown + more))
+        night.add_notice(UNIDENTIFIED.format(count=len(names), names=shown + more))
 
 
-def _attribute(night: Night, name: str) -> str:
+def _attribute(night: RunContext, name: str) -> str:
     """Return what the directory calls it."""
     anchor = night.settings.ldap_anchor
     names = {"upn": "userPrincipalName", "sid": "objectSid", "anchor": CONSISTENCY_GUID if anchor == AUTO else anchor}

@@ -36,7 +36,7 @@ class Target(Protocol):
 
 
 @runtime_checkable
-class KnowsWhatItLeft(Protocol):
+class ReportsWrittenPhoto(Protocol):
     """What a target may do besides, where the answers to a write tell what hangs there, so that nobody need ask."""
 
     def left(self, account: Account) -> CloudPhoto | None:

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
 
-from connector.cloud.answer import Answer, read_refusal
+from connector.cloud.answer import Response, read_refusal
 from connector.cloud.batch import BATCH_SIZE, batch_get, decode_photo
 from connector.cloud.in_a_row import InARow
-from connector.cloud.photo_errors import Doing, page_came, photo_trouble, unreadable
+from connector.cloud.photo_errors import PhotoOperation, page_came, photo_trouble, unreadable
 from connector.cloud.transport import Transport
 from connector.cloud.web_page import described
 from connector.errors import PersonError
@@ -61,7 +61,7 @@ class GraphTarget:
         if self._shrink is not None and _may_be_too_big(answer, account, content_bytes):
             log.info("the photo of %s is sent again, smaller", account.id)
             answer = self._put(account, self._shrink(content_bytes, MAILBOXLESS_BYTES))
-        self._check_written(answer, account, Doing.WRITE)
+        self._check_written(answer, account, PhotoOperation.WRITE)
 
     def put_back(self, account: Account, kept_bytes: bytes) -> None:
         """Write a photo that was kept; of a photo in Graph there is nothing else to keep."""
@@ -70,36 +70,36 @@ class GraphTarget:
     def remove(self, account: Account) -> None:
         """Remove one photo; a photo that is already gone is a success."""
         answer = self._transport.request("DELETE", f"{_path(account)}/$value", one_person=True)
-        self._check_written(answer, account, Doing.REMOVE)
+        self._check_written(answer, account, PhotoOperation.REMOVE)
 
-    def _put(self, account: Account, content_bytes: bytes) -> Answer:
+    def _put(self, account: Account, content_bytes: bytes) -> Response:
         url = f"{_path(account)}/$value"
         return self._transport.request("PUT", url, body=content_bytes, headers=JPEG, one_person=True)
 
-    def _check_written(self, answer: Answer, account: Account, doing: Doing) -> None:
+    def _check_written(self, answer: Response, account: Account, doing: PhotoOperation) -> None:
         """Return for a yes, or for a photo that was already gone; raise what befell the person, or everybody."""
         if not answer.ok or answer.is_web_page:
             trouble = photo_trouble(answer, account, doing, others_pass=self._writes.has_passed)
-            if trouble is None and doing is Doing.WRITE:
+            if trouble is None and doing is PhotoOperation.WRITE:
                 trouble = unreadable(account, str(read_refusal(answer)))
             if trouble is not None:
                 self._writes.met(trouble, account.id)
                 raise trouble
         self._writes.passed()
 
-    def _read(self, answer: Answer, account: Account, seen: Callable[[Answer, Account], Seen]) -> Seen | None:
+    def _read(self, answer: Response, account: Account, seen: Callable[[Response, Account], Seen]) -> Seen | None:
         """Return what an answer shows, or None for "no photo"; raise what befell the person."""
         if answer.asks_for_claims:
             raise self._transport.token_refused(answer)
         if answer.ok and not answer.is_web_page:
             return seen(answer, account)
-        trouble = photo_trouble(answer, account, Doing.READ, others_pass=self._reads.has_passed)
+        trouble = photo_trouble(answer, account, PhotoOperation.READ, others_pass=self._reads.has_passed)
         if trouble is not None:
             raise trouble
         return None
 
     def _read_one(
-        self, answer: Answer, account: Account, seen: Callable[[Answer, Account], Seen]
+        self, answer: Response, account: Account, seen: Callable[[Response, Account], Seen]
     ) -> Seen | PersonError | None:
         try:
             return self._read(answer, account, seen)
@@ -107,14 +107,14 @@ class GraphTarget:
             return error
 
     def _each(
-        self, answers: Mapping[str, Answer], accounts: Sequence[Account], seen: Callable[[Answer, Account], Seen]
+        self, answers: Mapping[str, Response], accounts: Sequence[Account], seen: Callable[[Response, Account], Seen]
     ) -> dict[str, Seen | PersonError | None]:
         looked = {account.id: self._read_one(answers[account.id], account, seen) for account in accounts}
         self._reads.looked(looked)
         return looked
 
 
-def _tag(answer: Answer, account: Account) -> CloudTag | None:
+def _tag(answer: Response, account: Account) -> CloudTag | None:
     value = answer.json_object()
     width, height = _pixels(value.get("width")), _pixels(value.get("height"))
     kind = str(value.get("@odata.mediaContentType", "")).lower()
@@ -126,12 +126,12 @@ def _tag(answer: Answer, account: Account) -> CloudTag | None:
     return CloudTag(tag, width, height)
 
 
-def _photo(answer: Answer, account: Account) -> CloudPhoto:
+def _photo(answer: Response, account: Account) -> CloudPhoto:
     content_bytes = decode_photo(answer.body)
     if content_bytes is None:
         raise unreadable(account, "the photo is not base64")
     if content_bytes.lstrip().startswith(b"<"):
-        raise page_came(account, described(replace(answer, body=content_bytes)), Doing.READ)
+        raise page_came(account, described(replace(answer, body=content_bytes)), PhotoOperation.READ)
     return CloudPhoto(content_bytes)
 
 
@@ -143,8 +143,8 @@ def _pixels(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _may_be_too_big(answer: Answer, account: Account, content_bytes: bytes) -> bool:
+def _may_be_too_big(answer: Response, account: Account, content_bytes: bytes) -> bool:
     if answer.status != 404 or len(content_bytes) <= MAILBOXLESS_BYTES:
         return False
-    trouble = photo_trouble(answer, account, Doing.WRITE)
+    trouble = photo_trouble(answer, account, PhotoOperation.WRITE)
     return trouble is None or trouble.reason is not Reason.ACCOUNT_GONE

@@ -19,7 +19,7 @@ from connector.cloud.sharepoint import SharePoint
 from connector.cloud.transport import origin_of
 from connector.errors import PersonError
 from connector.model import Account, Clock, CloudPhoto, CloudTag, Reason, utc_now
-from connector.targets.sharepoint_kept import Kept, pack, unpack
+from connector.targets.sharepoint_kept import SharePointBackup, pack, unpack
 from connector.targets.sharepoint_names import (
     SIZES,
     THUMB,
@@ -175,7 +175,7 @@ class SharePointTarget:
         shown = next((path for path in paths[:2] if path in files), None)
         if shown is None:
             return None
-        kept = Kept(files=files, properties={name: found[name] for name in (PICTURE, *STATES)}, shown=shown)
+        kept = SharePointBackup(files=files, properties={name: found[name] for name in (PICTURE, *STATES)}, shown=shown)
         return CloudPhoto(files[shown], tag_of(url, found.get(STAMP, "")), kept_bytes=pack(kept))
 
     def _paths(self, url: str, account: Account) -> list[str]:
@@ -229,7 +229,7 @@ class SharePointTarget:
         if not is_known:
             rest.check_folder(self._sharepoint, folder)
 
-    def _lie_there(self, kept: Kept, account: Account, *, but: Collection[str]) -> bool:
+    def _lie_there(self, kept: SharePointBackup, account: Account, *, but: Collection[str]) -> bool:
         """Say whether the kept files of other names than the account's own still lie there, as they were."""
         return all(
             rest.download(self._sharepoint, path, account=account) == content_bytes

@@ -17,7 +17,7 @@ PROFILE = "profile.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class SharePointBackup:
     """Hold files by their path on the My Site host, properties by name, and which of the files was shown."""
 
     files: Mapping[str, bytes] = field(repr=False)
@@ -30,7 +30,7 @@ class Kept:
         return self.files[self.shown]
 
 
-def pack(kept: Kept) -> bytes:
+def pack(kept: SharePointBackup) -> bytes:
     """Make one file of it; the same makes the same bytes."""
     out = io.BytesIO()
     profile = json.dumps({"properties": dict(kept.properties), "shown": kept.shown}, ensure_ascii=False, indent=1)
@@ -40,12 +40,12 @@ def pack(kept: Kept) -> bytes:
     return kept.shown_bytes + out.getvalue()
 
 
-def unpack(kept_bytes: bytes) -> Kept | None:
+def unpack(kept_bytes: bytes) -> SharePointBackup | None:
     """Read such a file; None for a picture and nothing else."""
     try:
         with ZipFile(io.BytesIO(kept_bytes)) as archive:
             profile = json.loads(archive.read(PROFILE))
             files = {f"/{name}": archive.read(name) for name in archive.namelist() if name != PROFILE}
-            return Kept(files=files, properties=profile["properties"], shown=profile["shown"])
+            return SharePointBackup(files=files, properties=profile["properties"], shown=profile["shown"])
     except (BadZipFile, KeyError):
         return None

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from connector.cloud.answer import Answer
+from connector.cloud.answer import Response
 from connector.cloud.auth import TokenSource
 from connector.cloud.open import VERSION, Cloud
 from connector.cloud.transport import Endpoint, Transport
-from connector.cloud.wire import MOST_BYTES, READ_SECONDS, Wire
+from connector.cloud.wire import MOST_BYTES, READ_SECONDS, HttpClient
 from connector.config import Settings
 from connector.errors import Unreachable
-from connector.model import Person, PersonState, SourcePhoto, Traffic
+from connector.model import Person, PersonState, RequestCounters, SourcePhoto
 from connector.sources import Cookie, Emptied, Mode, Page, PersonGone, PersonRead, Reading
 from tests.lab.graph.answers import Answer as Said
 from tests.lab.graph.answers import Ask, Refused, refusal
@@ -37,7 +37,7 @@ class Killed(BaseException):
     """End the program as a kill does: nothing that comes after is carried out."""
 
 
-class Indoors(Wire):
+class Indoors(HttpClient):
     """Carry requests to the lab's tenant without a socket; `before` and `after` are told of each, and may kill."""
 
     def __init__(self, world: World, *, before: Watch, after: Watch) -> None:
@@ -52,13 +52,13 @@ class Indoors(Wire):
         body: bytes | None = None,
         read_seconds: float = READ_SECONDS,
         most_bytes: int = MOST_BYTES,
-    ) -> Answer:
+    ) -> Response:
         target = url.removeprefix(ROOT)
         with self._world.lock:
             self._before(method, target, body or b"")
             said = self._said(method, target, headers, body or b"")
             self._after(method, target, body or b"")
-        return Answer(said.status, {name.lower(): value for name, value in said.headers.items()}, said.body())
+        return Response(said.status, {name.lower(): value for name, value in said.headers.items()}, said.body())
 
     def _said(self, method: str, target: str, headers: Mapping[str, str], body_bytes: bytes) -> Said:
         version, segments, query = split_target(target)
@@ -94,7 +94,7 @@ class Badge(TokenSource):
         return "badge"
 
 
-def open_indoors(wire: Indoors, settings: Settings, traffic: Traffic) -> Cloud:
+def open_indoors(wire: Indoors, settings: Settings, traffic: RequestCounters) -> Cloud:
     """Open the cloud behind a wire of this kind."""
     endpoint, badge = Endpoint(root=ROOT, scope="", version=VERSION), Badge()
     return Cloud(wire, badge, Transport(wire, badge, traffic, endpoint=endpoint, lanes=settings.sync_concurrency))

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from connector.config import Settings
-from connector.model import PersonState, Traffic
+from connector.model import PersonState, RequestCounters
 from connector.sources import Cookie, Mode, PersonGone, PersonRead, Reading
 from connector.sources.directory import LdapSource
 from tests.lab.ldapserver import LdapServer, server_context
@@ -59,9 +59,9 @@ class House:
         }
         return Settings(**(usual | changes))
 
-    def source(self, traffic: Traffic | None = None, *, patience: int = 20, **changes: Any) -> LdapSource:
+    def source(self, traffic: RequestCounters | None = None, *, patience: int = 20, **changes: Any) -> LdapSource:
         """Return a source for the server, closed with the house."""
-        source = LdapSource(self.settings(**changes), traffic or Traffic(), patience=patience)
+        source = LdapSource(self.settings(**changes), traffic or RequestCounters(), patience=patience)
         self._sources.append(source)
         return source
 
