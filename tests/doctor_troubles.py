@@ -16,7 +16,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from connector.cloud.token_words import WORDS
+from connector.cloud.token_errors import WORDS
 from connector.ledger.runs import begin_run, finish_run, save_outcome
 from connector.ledger.store import make_state_folder, open_ledger, transaction
 from connector.model import Action, Outcome, Reason

@@ -17,7 +17,7 @@ from typing import Any
 
 import time_machine
 
-from connector.cli import run
+from connector.cli.main import run
 from connector.model import Fingerprint
 from connector.photo import read_print
 from tests.lab.graph import Emulator

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "connector"
-WORDS = frozenset({"model", "errors", "disk", "command", "rights"})
+WORDS = frozenset({"model", "errors", "disk", "command", "windows_acl"})
 # What each room may import beside itself and the package's version.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "model": frozenset(),
     "disk": frozenset(),
     "command": frozenset(),
-    "rights": frozenset({"command"}),
+    "windows_acl": frozenset({"command"}),
     "errors": frozenset({"model"}),
     "config": WORDS,
     "network": frozenset(),
@@ -31,19 +31,14 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "decide": WORDS,
     "ledger": WORDS | {"decide"},
     "report": WORDS | {"config", "ledger"},
+    "notify": WORDS | {"config", "report"},
 }
 WORKSHOP = WORDS | set(MAY_IMPORT)
-MAY_IMPORT["sync"] = frozenset(WORKSHOP)
+MAY_IMPORT["sync"] = frozenset(WORKSHOP - {"notify"})
+MAY_IMPORT["history"] = WORDS | {"ledger", "report"}
+MAY_IMPORT["forget"] = WORDS | {"config", "ledger", "report"}
 MAY_IMPORT["doctor"] = frozenset(WORKSHOP | {"sync"})
-MAY_IMPORT["hangup"] = WORDS
-MAY_IMPORT["terminal"] = WORDS | {"hangup"}
-MAY_IMPORT["systemlog"] = WORDS
-MAY_IMPORT["morning"] = WORDS | {"config", "report", "systemlog"}
-MAY_IMPORT["desk"] = WORDS | {"config", "report", "morning", "terminal", "hangup"}
-MAY_IMPORT["hindsight"] = frozenset(WORDS | {"report", "sync", "desk", "terminal", "hangup"})
-MAY_IMPORT["cli"] = frozenset(
-    WORKSHOP | {"sync", "doctor", "terminal", "systemlog", "morning", "desk", "hindsight", "hangup"}
-)
+MAY_IMPORT["cli"] = frozenset(WORKSHOP | {"sync", "doctor", "history", "forget"})
 MAY_IMPORT["__main__"] = frozenset({"cli"})
 PURE = ("photo", "decide")
 OUTSIDE = frozenset({"ldap3", "requests", "sqlite3", "msal", "urllib3", "http", "socket", "dotenv", "pydantic"})
@@ -243,8 +238,8 @@ class TestTheSurveyorHimself:
             "decide/table.py": "import os\nfrom sqlite3 import connect\nfrom connector import ledger\nos.getenv('X')\n",
             "photo/prepare.py": "def f():\n    from os import environ\n    print(environ)\n",
             "ledger/store.py": "class A: pass\nclass B(A): pass\nclass C(Exception): pass\nclass D(C): pass\n",
-            "sync/night.py": "def long():\n" + "    pass\n" * FUNCTION_LINES,
-            "cli.py": "from connector.sync.night import long\nprint(long)\n",
+            "sync/context.py": "def long():\n" + "    pass\n" * FUNCTION_LINES,
+            "cli/main.py": "from connector.sync.context import long\nprint(long)\n",
         }.items():
             path = package / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,6 +257,6 @@ class TestTheSurveyorHimself:
         ]
 
     def test_it_sees_long_functions_prints_and_inheritance(self, crooked: list[Module]) -> None:
-        assert long_functions(crooked) == [f"sync/night: long has {FUNCTION_LINES + 1} lines"]
+        assert long_functions(crooked) == [f"sync/context: long has {FUNCTION_LINES + 1} lines"]
         assert prints(crooked) == ["photo/prepare, line 3"]
         assert inheritance(crooked) == ["B inherits from A"]

@@ -23,7 +23,7 @@ from connector.cloud.accounts import (
     list_pages,
 )
 from connector.cloud.batch import batch_get, decode_photo
-from connector.cloud.open import Cloud, open_cloud
+from connector.cloud.client import Cloud, open_cloud
 from connector.cloud.policy import PolicyUnread, read_policy
 from connector.errors import Unreachable
 from connector.model import Account, RequestCounters

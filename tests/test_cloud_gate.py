@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.cloud.answer import Response
-from connector.cloud.gate import PATIENCE_SECONDS, Throttle, WaitLimitExceeded
+from connector.cloud.response import Response
 from connector.cloud.retry import (
     LONGEST_WAIT_SECONDS,
     TRIES,
@@ -27,6 +26,7 @@ from connector.cloud.retry import (
     tries_allowed,
     wait_after,
 )
+from connector.cloud.throttle import PATIENCE_SECONDS, Throttle, WaitLimitExceeded
 from connector.errors import PersonError
 from connector.model import Reason
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from urllib3.exceptions import SSLError
 
-from connector.cloud.faults import NetworkError, RequestFailure, translate
-from connector.cloud.open import Cloud, open_cloud
+from connector.cloud.client import Cloud, open_cloud
+from connector.cloud.http import HttpClient
+from connector.cloud.network_errors import NetworkError, RequestFailure, translate
 from connector.cloud.proxies import Proxies, tls_context
 from connector.cloud.transport import FRUITLESS_IN_A_ROW, USER_AGENT, Endpoint, Transport
-from connector.cloud.wire import HttpClient
 from connector.config import cloud_urls
 from connector.errors import PersonError, Unreachable
 from connector.model import Reason, RequestCounters

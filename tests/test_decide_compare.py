@@ -15,7 +15,7 @@ from connector.decide.compare import (
     shows_one_of,
     view,
 )
-from connector.decide.settle import IntentState, judge, memory_of_write, needs_bytes, settle
+from connector.decide.intents import IntentState, judge, memory_of_write, needs_bytes, settle
 from connector.model import CloudTag, Fingerprint, Prepared, Presence, Reason
 from tests.test_decide_table import NOW, UPLOAD, cleared, looks, ours, picture, portrait, seen, theirs
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from connector.cli import commands
+from connector.cli.main import commands
 from connector.errors import ExitCode
+from connector.notify.systemlog import render_events_md
 from connector.report import render_reasons_md
-from connector.systemlog import render_events_md
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

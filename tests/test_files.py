@@ -16,7 +16,8 @@ from connector import disk
 from connector.disk import delete, delete_each, patiently, reason, write_whole
 from connector.errors import ConnectorError, DiskError, UsageError
 from connector.ledger.files import Backups, Spool
-from connector.report import format_of, save_report, write_metrics
+from connector.notify.metrics import write_metrics
+from connector.report import format_of, save_report
 from tests.office import Office
 from tests.report_stories import a_run
 

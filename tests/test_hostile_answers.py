@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from connector.cloud.accounts import list_accounts
+from connector.cloud.client import open_cloud
 from connector.cloud.json_text import read_json
-from connector.cloud.open import open_cloud
 from connector.cloud.retry import http_date, retry_after
 from connector.errors import Unreachable
 from connector.model import RequestCounters

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from connector.ledger import people, plan, undo, work
+from connector.ledger import people, plan
+from connector.ledger import restore as undo
+from connector.ledger import worklist as work
 from connector.ledger.accounts import save_accounts
 from connector.ledger.plan import Step
 from connector.ledger.runs import begin_run

@@ -14,7 +14,7 @@ import pytest
 from connector.decide.case import LEFT_OUT_REASONS, Case, MatchState, Policy, Source
 from connector.decide.standing import POLICIES
 from connector.decide.table import MATCH_REASONS, decide, needs_look
-from connector.ledger import work
+from connector.ledger import worklist as work
 from connector.ledger.memory import save_memory
 from connector.ledger.people import save_person
 from connector.ledger.runs import begin_run, save_standing

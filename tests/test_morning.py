@@ -15,8 +15,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 from aiosmtpd.smtp import AuthResult
 
-from connector.morning import KEPT_REPORTS
-from connector.terminal import LOG_BYTES, LOG_FILES
+from connector.cli.console import LOG_BYTES, LOG_FILES
+from connector.notify import KEPT_REPORTS
 from tests.lab.graph import Emulator, Fault
 from tests.lab.pictures import jpeg
 from tests.nights import Nights

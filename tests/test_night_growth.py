@@ -14,10 +14,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from connector.config import Settings
+from connector.ledger.state import open_state
 from connector.model import NoProgress
-from connector.sync.night import Options, RestoreRequest
+from connector.sync.context import Options, RestoreRequest
 from connector.sync.run import Backends, run_night
-from connector.sync.state import open_state
 from tests.bench.faces import photo
 from tests.lab.graph.world import World, new_world
 from tests.lab.indoors import ROOT, Indoors, Register, open_indoors

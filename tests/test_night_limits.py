@@ -9,10 +9,10 @@ import pytest
 
 from connector.config import load_settings
 from connector.errors import ExitCode
+from connector.ledger.state import open_state
 from connector.model import NoProgress, RunReport, utc_now
-from connector.sync.night import Options
+from connector.sync.context import Options
 from connector.sync.run import run_night
-from connector.sync.state import open_state
 from tests.office import Office, face, total
 
 TEAM = 45

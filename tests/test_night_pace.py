@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connector.sources.pages import FIRST_PAGE
-from connector.sync.settle import BEHIND
+from connector.sync.read_back import BEHIND
 from tests.lab.graph import Emulator, Fault
 from tests.lab.ldapserver_tree import Tree
 from tests.office import Office, crowd, populate

@@ -24,12 +24,12 @@ from pydantic import SecretStr
 
 from connector.config import Settings
 from connector.ledger.memory import find_intent, find_memory
+from connector.ledger.state import State, open_state
 from connector.ledger.store import LEDGER_NAME
 from connector.model import Action, Conflict, NoProgress, PersonState, Presence, Reason, Removed, RunReport
 from connector.photo import Recipe, prepare
-from connector.sync.night import Options, RestoreRequest
+from connector.sync.context import Options, RestoreRequest
 from connector.sync.run import Backends, run_night
-from connector.sync.state import State, open_state
 from tests.lab.graph.pictures import Photo
 from tests.lab.graph.tenant import Tenant
 from tests.lab.graph.world import World, new_world

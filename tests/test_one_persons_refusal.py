@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.cloud.in_a_row import IN_A_ROW
-from connector.cloud.open import open_cloud
+from connector.cloud.client import open_cloud
+from connector.cloud.refusal_limit import IN_A_ROW
 from connector.errors import PersonError, Unreachable
 from connector.model import Account, Reason, RequestCounters
 from connector.targets.graph import GraphTarget

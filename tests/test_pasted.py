@@ -17,7 +17,7 @@ import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
 import connector
-from connector.cli import commands
+from connector.cli.main import commands
 from connector.command import pasteable, quoted, use_env_file, word_for
 from tests.office import Office, face
 

@@ -30,7 +30,7 @@ from connector.photo import (
     thumbnails,
 )
 from connector.photo.jpeg import parse_jpeg
-from connector.photo.refusal import not_installed
+from connector.photo.limits import not_installed
 from tests.lab import pictures
 from tests.lab.pictures import encoded
 from tests.lab.portraits import portrait

@@ -17,9 +17,9 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from connector.photo import PictureRefused, Recipe, fingerprint, prepare, read_print, sent_size
 from connector.photo.jpeg import parse_jpeg
+from connector.photo.memory_budget import MemoryBudget
 from connector.photo.png import take_apart_png
 from connector.photo.recipe import crop_box
-from connector.photo.room import MemoryBudget
 from tests.hostile_pictures import HEADING, ROOT, tried
 from tests.lab.hostile import BOMBS, CHANGES, Change, changed, seeds
 

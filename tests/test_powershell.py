@@ -12,8 +12,8 @@ import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
 import connector
-from connector.ledger.trust import FOLDERS
-from connector.rights import icacls
+from connector.ledger.folder_permissions import FOLDERS
+from connector.windows_acl import icacls
 from tests.test_pasted import powershell
 
 ROOT = Path(connector.__file__).parent.parent

@@ -16,6 +16,7 @@ import pytest
 
 from connector.errors import ConnectorError, UsageError
 from connector.model import Action, Outcome, Reason
+from connector.model.reasons import GROUPS
 from connector.report import (
     ADVICE,
     FORMATS,
@@ -26,8 +27,7 @@ from connector.report import (
     save_report,
     write_report,
 )
-from connector.report.advice import GROUPS
-from connector.report.story import one_line_safe, short_name
+from connector.report.summary import one_line_safe, short_name
 from tests.report_stories import a_run, an_outcome, awkward_outcomes
 
 

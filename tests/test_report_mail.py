@@ -23,8 +23,7 @@ from aiosmtpd.smtp import AuthResult
 
 from connector.config import MailWhen, load_settings
 from connector.model import Action, Reason
-from connector.report import mail_due, mail_report
-from connector.report.mail import compose
+from connector.notify.mail import compose, mail_due, mail_report
 from tests.report_stories import SCRIPT_NAME, a_picture, a_run, an_outcome, awkward_outcomes
 
 USER, PASSWORD = "photo-reader@contoso.com", "p@ss/w:rd%"

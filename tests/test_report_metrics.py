@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from connector.report import write_metrics
+from connector.notify.metrics import write_metrics
 from tests.report_stories import a_run
 
 ENDING = datetime(2026, 11, 24, 2, 4, 12, tzinfo=UTC)

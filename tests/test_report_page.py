@@ -14,7 +14,7 @@ from PIL import Image
 from connector.config import Pictures
 from connector.model import Action, Reason
 from connector.report import ADVICE, save_report, write_report
-from connector.report.pictures import EDGE, MOST_PEOPLE, thumbnail
+from connector.report.thumbnails import EDGE, MOST_PEOPLE, thumbnail
 from tests.report_stories import SCRIPT_NAME, a_picture, a_run, an_outcome, awkward_outcomes
 
 pytest_plugins = ("tests.fixtures_browser",)

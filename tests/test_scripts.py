@@ -17,10 +17,10 @@ import pytest
 import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
-from connector.cli import commands
-from connector.cloud.token_words import WORDS
+from connector.cli.main import commands
+from connector.cloud.token_errors import WORDS
 from connector.config import Settings
-from connector.sources.trouble import from_bind
+from connector.sources.ldap_errors import from_bind
 from tests.lab.directory import Directory
 
 ROOT = Path(__file__).parent.parent

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 import connector
+from connector.cli.console import log_to_file
 from connector.config import Settings
 from connector.errors import PersonError
 from connector.model import Account, Person, RequestCounters
-from connector.sources.directory import LdapSource
-from connector.targets.sharepoint_names import checked_stem, thumb_name
-from connector.terminal import log_to_file
+from connector.sources.ldap import LdapSource
+from connector.targets.sharepoint.file_names import checked_stem, thumb_name
 from tests.lab.directory import Directory
 from tests.lab.graph import app_certificate
 from tests.lab.samba import DomainController

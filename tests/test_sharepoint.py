@@ -12,17 +12,17 @@ from urllib.parse import unquote
 
 import pytest
 
-from connector.cloud.in_a_row import IN_A_ROW
-from connector.cloud.open import Cloud, open_cloud
-from connector.cloud.sharepoint import open_sharepoint
+from connector.cloud.client import Cloud, open_cloud
+from connector.cloud.refusal_limit import IN_A_ROW
 from connector.errors import PersonError, Unreachable
 from connector.ledger.names import shared_names
 from connector.ledger.store import open_ledger, transaction
 from connector.model import Account, CloudPhoto, CloudTag, Reason, RequestCounters
 from connector.photo import thumbnails
 from connector.targets.dry_run import DryRun
-from connector.targets.sharepoint import BEGINNING, SharePointTarget
-from connector.targets.sharepoint_names import file_key
+from connector.targets.sharepoint.api import open_sharepoint
+from connector.targets.sharepoint.file_names import file_key
+from connector.targets.sharepoint.target import BEGINNING, SharePointTarget
 from tests.cloud_stories import picture, plain_surroundings  # noqa: F401  # a fixture
 from tests.contracts.target import DryRunContract, TargetBench, TargetContract
 from tests.intranet import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows, width

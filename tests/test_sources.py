@@ -15,7 +15,7 @@ from connector.errors import Unreachable
 from connector.model import RequestCounters
 from connector.sources import Cookie, Mode, PersonRead
 from connector.sources.pages import FIRST_PAGE, GROWTH, MOST, PAGE_BYTES
-from connector.sources.reading import LOOKUP
+from connector.sources.read import LOOKUP
 from tests.lab.ldapserver_house import PEOPLE, House, PersonState, Told, told
 from tests.lab.ldapserver_tree import Tree, Value
 from tests.lab.ldapserver_wire import DIRSYNC

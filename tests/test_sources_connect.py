@@ -24,10 +24,10 @@ from connector.errors import SettingsError, Unreachable
 from connector.model import RequestCounters
 from connector.sources import Cookie, Mode
 from connector.sources.connect import can_seal
-from connector.sources.directory import LdapSource
-from connector.sources.discover import Service, controllers, ordered
+from connector.sources.dns_srv import Service, controllers, ordered
 from connector.sources.endpoints import Endpoint, Security, endpoints
-from connector.sources.trouble import ConnectionLost, SignInRefused, from_exception
+from connector.sources.ldap import LdapSource
+from connector.sources.ldap_errors import ConnectionLost, SignInRefused, from_exception
 from tests.lab.ldapserver import LdapServer, server_context
 from tests.lab.ldapserver_house import House, authority, told
 from tests.lab.ldapserver_tree import Tree

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from connector.config import Settings
 from connector.model import MatchRule, RequestCounters
 from connector.sources import PersonRead, Source
-from connector.sources.directory import LdapSource
 from connector.sources.folder import FolderSource
+from connector.sources.ldap import LdapSource
 from tests.contracts.source import CLAUSES, SourceWorld
 from tests.lab.directory import Directory, Entry
 from tests.lab.ldapserver_house import PEOPLE, House

@@ -20,8 +20,8 @@ from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 from connector.sources.connect import can_seal
-from connector.sources.directory import LdapSource
-from connector.sources.sealing import SealedSocket
+from connector.sources.kerberos_sealing import SealedSocket
+from connector.sources.ldap import LdapSource
 from tests.lab.directory import Directory
 from tests.lab.ldapserver_house import told
 from tests.lab.samba import DomainController

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from connector.errors import Unreachable
 from connector.network import connect
 from connector.network.tcp import in_turns
+from connector.sources.ldap_errors import SignInRefused
 from connector.sources.line import MOST_MESSAGE_BYTES, SizedLine, TimedLine
-from connector.sources.trouble import SignInRefused
 from tests.lab.ldapserver_house import House, told
 from tests.lab.ldapserver_world import PASSWORD, READER, logon_refusal
 

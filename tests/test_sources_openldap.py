@@ -13,7 +13,7 @@ from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 from connector.sources import Mode
-from connector.sources.directory import LdapSource
+from connector.sources.ldap import LdapSource
 from tests.lab.graph import Emulator
 from tests.lab.ldapserver_house import told
 from tests.lab.openldap import MANAGER, READER, ROOT, OpenLdap, need_slapd

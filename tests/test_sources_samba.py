@@ -16,7 +16,7 @@ from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import PersonState, RequestCounters
 from connector.sources import Cookie, Mode
-from connector.sources.directory import LdapSource
+from connector.sources.ldap import LdapSource
 from tests.lab.directory import Directory, Record, Value
 from tests.lab.ldapserver_house import Told, told
 from tests.lab.samba import DomainController

@@ -18,10 +18,10 @@ from connector.config import Settings
 from connector.config.dn import parse_dn, spell_dn
 from connector.errors import Unreachable
 from connector.model import RequestCounters
-from connector.sources import names
-from connector.sources.directory import LdapSource
+from connector.sources import dn as names
 from connector.sources.entries import Reader, is_disabled, person_id
 from connector.sources.filters import compiled
+from connector.sources.ldap import LdapSource
 from connector.sources.open import open_source
 from connector.sources.scope import Scope, context_of, filter_attributes, filter_by_name, filter_can_be_followed
 from connector.sources.session import Kind, RawEntry

@@ -27,9 +27,9 @@ from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 from connector.network import tls_failure
-from connector.sources.directory import LdapSource
 from connector.sources.endpoints import endpoints
-from connector.sources.probe import presented
+from connector.sources.ldap import LdapSource
+from connector.sources.tls_probe import presented
 
 NOW = datetime.now(UTC)
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from connector.errors import StateError
-from connector.ledger.trust import is_windows_share, refuse_deep
-from connector.rights import Broad, broad_groups, icacls
+from connector.ledger.folder_permissions import is_windows_share, refuse_deep
+from connector.windows_acl import Broad, broad_groups, icacls
 from tests.nights import Told
 from tests.office import Office
 
@@ -126,10 +126,10 @@ def test_a_folder_that_is_named_by_a_link_of_our_own_is_used(office: Office, tmp
 
 AS_NOBODY = """
 import os, sys
-import connector.cli, connector.sync.run, encodings.idna
+import connector.cli.main, connector.sync.run, encodings.idna
 "".encode("utf-8-sig")
 os.setgroups([]); os.setegid({nobody}); os.seteuid({nobody})
-sys.exit(connector.cli.run(sys.argv[1:]))
+sys.exit(connector.cli.main.run(sys.argv[1:]))
 """
 
 

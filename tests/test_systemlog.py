@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connector.errors import ExitCode
-from connector.systemlog import EVENTS, render_events_md, write_system_log
+from connector.notify.systemlog import EVENTS, render_events_md, write_system_log
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the journal is Linux's; see docs/verified.md")
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from connector.cloud.in_a_row import IN_A_ROW
-from connector.cloud.open import Cloud, open_cloud
+from connector.cloud.client import Cloud, open_cloud
+from connector.cloud.refusal_limit import IN_A_ROW
 from connector.errors import PersonError, Unreachable
 from connector.model import Account, CloudPhoto, CloudTag, Reason, RequestCounters
 from connector.targets.dry_run import DryRun

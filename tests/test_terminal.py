@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from connector.cli.broken_pipe import BrokenPipeWriter
+from connector.cli.console import left
 from connector.errors import ConnectorError
-from connector.hangup import BrokenPipeWriter
 from connector.model import Action, Reason
 from connector.report import write_screen
-from connector.terminal import left
 from tests.office import Office
 from tests.report_stories import SCRIPT_NAME, a_run, an_outcome
 

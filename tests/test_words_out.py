@@ -17,15 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.cloud.answer import Response, read_refusal
-from connector.desk import echo_error
-from connector.doctor.finding import Finding, Status
-from connector.doctor.page import write_line
+from connector.cli.console import LOG_FILES, begin_logs, log_to_file
+from connector.cli.options import echo_error
+from connector.cloud.response import Response, read_refusal
+from connector.doctor.findings import Finding, Status
+from connector.doctor.output import write_line
 from connector.model import Action, Reason, foreign, safe
-from connector.report.structured import write_csv
-from connector.sources import trouble
-from connector.systemlog import event_text
-from connector.terminal import LOG_FILES, begin_logs, log_to_file
+from connector.notify.systemlog import event_text
+from connector.report.json_csv import write_csv
+from connector.sources import ldap_errors as trouble
 from tests.lab.graph import Fault
 from tests.nights import _close_logs
 from tests.office import Office, face

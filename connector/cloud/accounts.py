@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from connector.cloud.answer import Response, read_refusal
 from connector.cloud.batch import BATCH_SIZE, batch_get
 from connector.cloud.pages import (
     MOST_PAGES,
@@ -23,6 +22,7 @@ from connector.cloud.pages import (
     refuse_web_page,
     text_of,
 )
+from connector.cloud.response import Response, read_refusal
 from connector.cloud.retry import is_retryable
 from connector.cloud.transport import Transport
 from connector.errors import ConnectorError, Unreachable

@@ -13,8 +13,8 @@ import msal
 
 from connector.cloud.credentials import credential
 from connector.cloud.json_text import read_json
+from connector.cloud.token_errors import IssuerAway, token_refused
 from connector.cloud.token_http import TokenHttp
-from connector.cloud.token_words import IssuerAway, token_refused
 from connector.config import Settings, cloud_urls
 from connector.model import RequestCounters
 

@@ -9,9 +9,9 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from connector.cloud.answer import Response
-from connector.cloud.gate import Permit
+from connector.cloud.response import Response
 from connector.cloud.retry import ALONE_FROM, Wait, WaitScope, is_retryable, tries_allowed, wait_after
+from connector.cloud.throttle import Permit
 from connector.cloud.transport import Transport
 
 BATCH_SIZE = 20

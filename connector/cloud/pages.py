@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from connector.cloud.answer import Response, one_line, read_refusal
+from connector.cloud.response import Response, one_line, read_refusal
 from connector.cloud.web_page import web_page_came
 from connector.errors import ConnectorError, Unreachable
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from connector.cloud.answer import ErrorDetails, Response, read_refusal
-from connector.cloud.in_a_row import Cause, RefusedPerson
+from connector.cloud.refusal_limit import Cause, RefusedPerson
+from connector.cloud.response import ErrorDetails, Response, read_refusal
 from connector.cloud.retry import is_retryable
 from connector.cloud.web_page import FIX as PAGE_FIX
 from connector.cloud.web_page import described

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connector.cloud.answer import read_refusal
+from connector.cloud.response import read_refusal
 from connector.cloud.transport import Transport
 from connector.errors import ConnectorError
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
-from connector.cloud.answer import Response, read_refusal
+from connector.cloud.response import Response, read_refusal
 
 TRIES = 8
 TRIES_AFTER = {500: 6}

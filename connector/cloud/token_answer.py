@@ -10,8 +10,8 @@ import json
 import re
 from typing import Any
 
-from connector.cloud.answer import Response, one_line
 from connector.cloud.json_text import read_json
+from connector.cloud.response import Response, one_line
 from connector.errors import Unreachable
 
 # RFC 6749, sections 5.1 and 5.2; Microsoft's own members of an error; OpenID Connect Discovery 1.0, section 3.

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from connector.cloud.answer import Response, one_line
-from connector.cloud.faults import LASTING, NetworkError, RequestFailure
+from connector.cloud.http import HttpClient
+from connector.cloud.network_errors import LASTING, NetworkError, RequestFailure
+from connector.cloud.response import Response, one_line
 from connector.cloud.retry import backoff, is_retryable, retry_after
 from connector.cloud.token_answer import check_discovery, clean_answer
-from connector.cloud.token_words import IssuerAway, token_refused
+from connector.cloud.token_errors import IssuerAway, token_refused
 from connector.cloud.web_page import web_page_came
-from connector.cloud.wire import HttpClient
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from connector import __version__
-from connector.cloud.answer import Response, one_line, read_refusal
 from connector.cloud.auth import TokenSource
-from connector.cloud.faults import CHECK_WAY_OUT, LASTING, MAYBE_DONE, NetworkError, RequestFailure
-from connector.cloud.gate import PATIENCE_SECONDS, Throttle, WaitLimitExceeded
+from connector.cloud.http import MOST_BYTES, READ_SECONDS, HttpClient
+from connector.cloud.network_errors import CHECK_WAY_OUT, LASTING, MAYBE_DONE, NetworkError, RequestFailure
+from connector.cloud.response import Response, one_line, read_refusal
 from connector.cloud.retry import (
     ALONE_FROM,
     WaitScope,
@@ -27,8 +27,8 @@ from connector.cloud.retry import (
     tries_allowed,
     wait_after,
 )
+from connector.cloud.throttle import PATIENCE_SECONDS, Throttle, WaitLimitExceeded
 from connector.cloud.web_page import web_page_came
-from connector.cloud.wire import MOST_BYTES, READ_SECONDS, HttpClient
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 

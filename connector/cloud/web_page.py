@@ -6,7 +6,7 @@ import html
 import re
 from urllib.parse import urlsplit
 
-from connector.cloud.answer import Response, one_line
+from connector.cloud.response import Response, one_line
 from connector.errors import Unreachable
 
 FIX = (

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from connector.config.advice import advice, unknown_names
-from connector.config.raw import RawSettings, read_raw
+from connector.config.raw_settings import RawSettings, read_raw
 from connector.config.rules import broken_rules
 from connector.config.settings import SECRETS, TWINS, Settings
+from connector.config.warnings import advice, unknown_names
 from connector.errors import SettingsError
 
 

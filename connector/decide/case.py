@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.decide.compare import CloudView, ViewKind
-from connector.decide.settle import IntentState
+from connector.decide.intents import IntentState
 from connector.model import Action, Conflict, Memory, Reason, Removed
 
 LEFT_OUT_REASONS = frozenset(

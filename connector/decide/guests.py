@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from connector.decide.case import Decision, Policy
-from connector.decide.settle import STANDS_UNDER_SOURCE
+from connector.decide.intents import STANDS_UNDER_SOURCE
 from connector.model import Action, Conflict, Memory, Presence, Reason
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from connector.decide.case import Case, Decision, MatchState, MemoryChange, Policy, Source
 from connector.decide.compare import MatchLevel, ViewKind
-from connector.decide.settle import STANDS_UNDER_SOURCE, IntentState
+from connector.decide.intents import STANDS_UNDER_SOURCE, IntentState
 from connector.model import Action, Conflict, Memory, Presence, Reason, Removed
 
 IMPROVE_AGAIN = timedelta(days=30)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from connector.doctor import directory, machine, mail, match, people, sky, tenant
-from connector.doctor.finding import Check
+from connector.doctor import cloud as sky
+from connector.doctor import directory, mail, match, people, tenant
+from connector.doctor import local as machine
+from connector.doctor.findings import Check
 
 _S = ("settings",)
 _PASSES = ("directory-group",)

@@ -9,21 +9,21 @@ from datetime import UTC, datetime, timedelta
 import ldap3
 
 from connector.config import Settings
-from connector.doctor.finding import CheckResult, fail, ok, skipped, warn
-from connector.doctor.visit import CheckContext
+from connector.doctor.context import CheckContext
+from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
 from connector.errors import ConnectorError, Unreachable
 from connector.sources import dirsync
 from connector.sources.connect import ServerRequirements, open_session
+from connector.sources.dn import root_of_domain
 from connector.sources.endpoints import Endpoint, endpoints
 from connector.sources.entries import Reader
-from connector.sources.names import root_of_domain
+from connector.sources.ldap_errors import SignInRefused
 from connector.sources.pages import Weight
-from connector.sources.probe import ServerCertificate, presented
-from connector.sources.reading import ContextReader, dirsync_query
+from connector.sources.read import ContextReader, dirsync_query
 from connector.sources.required import Forest, named_in
 from connector.sources.scope import bases_in, context_of, filter_can_be_followed
 from connector.sources.session import Kind, Session
-from connector.sources.trouble import SignInRefused
+from connector.sources.tls_probe import ServerCertificate, presented
 
 MOST_SERVERS = 20
 SOON = timedelta(days=30)

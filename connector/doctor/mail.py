@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from connector.doctor.finding import CheckResult, ok, skipped, warn
-from connector.doctor.visit import CheckContext
-from connector.report.mail import try_mail_server
+from connector.doctor.context import CheckContext
+from connector.doctor.findings import CheckResult, ok, skipped, warn
+from connector.notify.mail import try_mail_server
 
 
 def check_mail(visit: CheckContext) -> Iterator[CheckResult]:

@@ -13,8 +13,8 @@ from connector.cloud.accounts import get_accounts
 from connector.cloud.batch import BATCH_SIZE, batch_get
 from connector.cloud.transport import Transport
 from connector.config import SourceKind
-from connector.doctor.finding import CheckResult, fail, ok, warn
-from connector.doctor.visit import CheckContext
+from connector.doctor.context import CheckContext
+from connector.doctor.findings import CheckResult, fail, ok, warn
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
 from connector.ledger.matching import count_matched, left_managed, match_people

@@ -7,14 +7,14 @@ from contextlib import closing
 
 from connector.command import quoted
 from connector.config import SourceKind
-from connector.doctor.finding import CheckResult, fail, ok, warn
-from connector.doctor.visit import CheckContext, counted
+from connector.doctor.context import CheckContext, counted
+from connector.doctor.findings import CheckResult, fail, ok, warn
 from connector.model import Person
 from connector.sources import PersonRead
 from connector.sources.entries import AUTO, CONSISTENCY_GUID
 from connector.sources.open import open_source
 from connector.sources.pages import Query, walk
-from connector.sources.reading import ContextReader, read_all
+from connector.sources.read import ContextReader, read_all
 from connector.sources.scope import all_of
 
 # Enough to tell how it stands; a night reads everybody anyhow.

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from connector.cloud.accounts import list_accounts
 from connector.cloud.policy import PolicyUnread, read_policy
-from connector.doctor.finding import CheckResult, fail, ok, skipped, warn
-from connector.doctor.sky import OPTIONAL
-from connector.doctor.visit import CheckContext
+from connector.doctor.cloud import OPTIONAL
+from connector.doctor.context import CheckContext
+from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
 from connector.errors import PersonError
 from connector.model import Account
 from connector.targets.graph import GraphTarget

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple
 
+from connector.errors import UsageError
 from connector.ledger.codec import key
 from connector.ledger.people import search_people
 from connector.model import Action, Person, Reason
@@ -89,3 +90,17 @@ def targets_of(db: sqlite3.Connection, account_id: str) -> list[str]:
     """Name the targets in which something is remembered, or open, of an account."""
     query = "SELECT target FROM memory WHERE account_id = ? UNION SELECT target FROM intents WHERE account_id = ?"
     return [row["target"] for row in db.execute(query, (account_id, account_id))]
+
+
+def one_person(db: sqlite3.Connection, name: str) -> Person:
+    """Find the one person of this name; UsageError where it fits nobody, or several."""
+    found = find_people(db, name)
+    if not found:
+        fix = "Check the spelling (UPN, mail, sAMAccountName or DN); who was never in scope is not known."
+        raise UsageError(f"{name}: nobody in the ledger has this name.", fix)
+    if len(found) > 1:
+        listed = "; ".join(f"{person.name} ({person.upn or 'no UPN'}, {person.id})" for person in found)
+        raise UsageError(
+            f"{name}: this fits {len(found)} people: {listed}.", "Name one by DN or by the id in brackets."
+        )
+    return found[0]

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from connector.ledger.work import WorkItem, items_where
+from connector.ledger.worklist import WorkItem, items_where
 from connector.model import Action, Reason
 
 

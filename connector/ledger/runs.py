@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from connector.decide.case import Policy
 from connector.ledger.codec import pack_time
-from connector.ledger.facts import register_sql_function
+from connector.ledger.conflict_detail import register_sql_function
 from connector.ledger.rules import JOIN_RULES, fill_rules
 from connector.model import Action, Conflict, Outcome, Reason, Removed
 

@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 from connector.disk import delete, move, reason
 from connector.errors import DiskError, Locked, StateError
 from connector.ledger.codec import key
+from connector.ledger.folder_permissions import FOLDERS, is_windows_share, refuse_deep, refuse_untrusted
 from connector.ledger.schema import MIGRATIONS, SCHEMA, VERSION
-from connector.ledger.trust import FOLDERS, is_windows_share, refuse_deep, refuse_untrusted
-from connector.rights import make_private_folder
+from connector.windows_acl import make_private_folder
 
 LEDGER_NAME = "ledger.sqlite3"
 DAMAGED = "ledger-is-damaged"  # left by a run that met damage which the quick check at the opening does not find

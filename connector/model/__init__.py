@@ -1,17 +1,7 @@
 """Which words does this house speak? People, accounts, photos, tags, memory, outcomes."""
 
-from connector.model.letters import fold
-from connector.model.lines import LONGEST_CODE, foreign, safe, safe_lines
-from connector.model.telling import (
-    Clock,
-    NoProgress,
-    Outcome,
-    Progress,
-    RequestCounters,
-    RunReport,
-    utc_now,
-)
-from connector.model.values import (
+from connector.model.case_folding import fold
+from connector.model.entities import (
     SAME_PICTURE_CELLS,
     Account,
     CloudPhoto,
@@ -23,7 +13,7 @@ from connector.model.values import (
     Prepared,
     SourcePhoto,
 )
-from connector.model.words import (
+from connector.model.enums import (
     Action,
     CloudManaged,
     Conflict,
@@ -33,6 +23,16 @@ from connector.model.words import (
     Reason,
     Removed,
 )
+from connector.model.run import (
+    Clock,
+    NoProgress,
+    Outcome,
+    Progress,
+    RequestCounters,
+    RunReport,
+    utc_now,
+)
+from connector.model.safe_text import LONGEST_CODE, foreign, safe, safe_lines
 
 __all__ = [
     "LONGEST_CODE",

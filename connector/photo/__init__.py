@@ -2,9 +2,9 @@
 
 from connector.photo.choose import Candidate, best_refusal_reason, choose
 from connector.photo.fingerprint import fingerprint, read_print
+from connector.photo.limits import PictureRefused
 from connector.photo.prepare import inspect, prepare, shrink, thumbnails
 from connector.photo.recipe import RECIPE, Recipe, sent_size
-from connector.photo.refusal import PictureRefused
 
 __all__ = [
     "RECIPE",

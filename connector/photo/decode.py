@@ -15,10 +15,10 @@ from importlib import import_module
 from PIL import Image, ImageCms
 
 from connector.model.formats import FORMATS
+from connector.photo.detect import unwrap
 from connector.photo.jpeg import Jpeg, parse_jpeg
 from connector.photo.jpeg_checks import check_coded_pixels
-from connector.photo.png import MAX_PROFILE, take_apart_png
-from connector.photo.refusal import (
+from connector.photo.limits import (
     LARGE_GIF_BYTES,
     MAX_GIF_BYTES,
     MAX_MEMORY_TOGETHER,
@@ -30,8 +30,8 @@ from connector.photo.refusal import (
     not_an_image,
     too_large,
 )
-from connector.photo.room import MemoryBudget, tune_malloc
-from connector.photo.unwrap import unwrap
+from connector.photo.memory_budget import MemoryBudget, tune_malloc
+from connector.photo.png import MAX_PROFILE, take_apart_png
 from connector.photo.webp import check_webp, webp_size
 
 # What Pillow finds odd in a picture (a bent EXIF block, many pixels) is judged below, and is no news for an

@@ -19,7 +19,7 @@ from connector.photo.jpeg_checks import (
     check_restarts,
     holds_nothing_else,
 )
-from connector.photo.refusal import damaged, not_an_image
+from connector.photo.limits import damaged, not_an_image
 
 # Encoders write some ten scans; each one costs a pass over the whole picture, so thousands are an attack.
 MAX_SCANS = 100

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from connector.photo.refusal import damaged
+from connector.photo.limits import damaged
 
 SOI, EOI, SOS, DHT, DQT, DRI, DAC = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xCC
 _DNL, _COM, _PROGRESSIVE = 0xDC, 0xFE, 0xC2

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from connector.photo.refusal import damaged, not_an_image
+from connector.photo.limits import damaged, not_an_image
 
 MAX_PROFILE = 4_000_000
 # Pillow reads no larger text.

@@ -11,8 +11,8 @@ from PIL import Image
 from connector.model import Prepared, Reason
 from connector.photo.decode import OpenedImage, check_whole, decode, decode_luma, open_image
 from connector.photo.fingerprint import ENOUGH, fingerprint
+from connector.photo.limits import PictureRefused, too_large
 from connector.photo.recipe import SMALLEST_EDGE, Recipe, crop_box, sent_size
-from connector.photo.refusal import PictureRefused, too_large
 
 MAX_SENT_BYTES = 4_000_000
 _QUALITIES = (90, 80, 65, 50)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from connector.photo.refusal import damaged
+from connector.photo.limits import damaged
 
 _CODED = frozenset({b"VP8 ", b"VP8L", b"ALPH", b"ANMF"})
 # Coded pixels never end in so many zeros; a file whose copying broke off does.

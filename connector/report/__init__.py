@@ -14,13 +14,11 @@ from connector.config import Pictures
 from connector.disk import is_held, reason, written_whole
 from connector.errors import ConnectorError, UsageError
 from connector.model import RunReport
-from connector.report.advice import ADVICE, CONFLICTS, Advice, is_conflict, needs_attention, render_reasons_md
-from connector.report.mail import mail_due, mail_report
-from connector.report.metrics import write_metrics
-from connector.report.page import write_page
-from connector.report.screen import write_screen
-from connector.report.story import headline
-from connector.report.structured import write_csv, write_json
+from connector.model.reasons import ADVICE, CONFLICTS, Advice, is_conflict, needs_attention, render_reasons_md
+from connector.report.html import write_page
+from connector.report.json_csv import write_csv, write_json
+from connector.report.summary import headline
+from connector.report.terminal import write_screen
 from connector.report.text import write_text
 
 __all__ = [
@@ -31,12 +29,9 @@ __all__ = [
     "format_of",
     "headline",
     "is_conflict",
-    "mail_due",
-    "mail_report",
     "needs_attention",
     "render_reasons_md",
     "save_report",
-    "write_metrics",
     "write_report",
     "write_screen",
 ]

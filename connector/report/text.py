@@ -7,8 +7,8 @@ from itertools import islice
 from typing import TextIO
 
 from connector.model import Outcome, RunReport
-from connector.report.advice import ADVICE, needs_attention
-from connector.report.story import (
+from connector.model.reasons import ADVICE, needs_attention
+from connector.report.summary import (
     AttentionGroup,
     concerns,
     duration,

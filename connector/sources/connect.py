@@ -12,7 +12,7 @@ import ldap3
 from connector.config import LdapAuth, Settings
 from connector.errors import SettingsError, Unreachable
 from connector.model import RequestCounters
-from connector.sources import trouble
+from connector.sources import ldap_errors as trouble
 from connector.sources.endpoints import Endpoint, Security, endpoints, preferred_first
 from connector.sources.opening import opened, seal
 from connector.sources.session import Session, close_quietly

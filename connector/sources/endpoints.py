@@ -7,7 +7,8 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from connector.config import Settings
-from connector.sources import discover, names
+from connector.sources import dn as names
+from connector.sources import dns_srv as discover
 
 _LDAP, _LDAPS = 389, 636
 

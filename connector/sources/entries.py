@@ -13,8 +13,8 @@ from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import Person, SourcePhoto
 from connector.sources import DECIDING, PersonRead
+from connector.sources.ldap_errors import SYSTEM
 from connector.sources.session import RawEntry
-from connector.sources.trouble import SYSTEM
 
 AUTO = "auto"
 CONSISTENCY_GUID = "mS-DS-ConsistencyGuid"

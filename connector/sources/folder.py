@@ -11,7 +11,7 @@ from pathlib import Path
 
 from connector.model import MatchRule, Person, Reason, SourcePhoto
 from connector.sources import Cookie, Mode, Page, PersonRead, Reading
-from connector.sources.listing import SHOWN, FolderIndex, folded, unreadable
+from connector.sources.folder_index import SHOWN, FolderIndex, folded, unreadable
 
 CONTEXT = "folder"
 ATTRIBUTE = "file"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from ldap3.utils.conv import escape_filter_chars
 
 from connector.model import fold
-from connector.sources import names
+from connector.sources import dn as names
+from connector.sources.dn import Parts
 from connector.sources.entries import has_id, person_id
-from connector.sources.names import Parts
 from connector.sources.pages import Query, walk
 from connector.sources.required import Forest, Named, missing, required
 from connector.sources.scope import Scope, all_of

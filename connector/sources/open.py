@@ -6,8 +6,8 @@ from connector.config import Settings, SourceKind
 from connector.errors import SettingsError
 from connector.model import RequestCounters
 from connector.sources import Source
-from connector.sources.directory import LdapSource
 from connector.sources.folder import FolderSource
+from connector.sources.ldap import LdapSource
 
 
 def open_source(settings: Settings, traffic: RequestCounters) -> Source:

@@ -9,10 +9,10 @@ import ldap3
 
 from connector.config import Settings
 from connector.network import connect
-from connector.sources import trouble
+from connector.sources import ldap_errors as trouble
 from connector.sources.endpoints import Endpoint, Security
+from connector.sources.kerberos_sealing import install_sealed_socket
 from connector.sources.line import SizedLine, TimedLine
-from connector.sources.sealing import install_sealed_socket
 from connector.sources.session import close_quietly
 from connector.sources.tls import VerifiedTls, verifying_context
 

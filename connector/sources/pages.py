@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from connector.errors import Unreachable
-from connector.sources import trouble
+from connector.sources import ldap_errors as trouble
 from connector.sources.session import RawEntry, SearchResult, Session
 
 # Without photos an entry weighs what a name weighs: the first page, and all others.

@@ -15,11 +15,11 @@ import ldap3
 from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import RequestCounters
-from connector.sources import names
+from connector.sources import dn as names
 from connector.sources.connect import READ_SECONDS, ServerRequirements, open_session
+from connector.sources.ldap_errors import SYSTEM, SignInRefused
 from connector.sources.scope import context_above
 from connector.sources.session import Kind, RawEntry, Session
-from connector.sources.trouble import SYSTEM, SignInRefused
 
 # noSuchObject, invalidDNSyntax, and a referral: the server holds nothing of this name.
 _NOT_THERE = frozenset((32, 34, 10))

@@ -12,7 +12,8 @@ from ldap3.protocol.rfc2696 import paged_search_control
 
 from connector.errors import Unreachable
 from connector.model import RequestCounters
-from connector.sources import names, trouble
+from connector.sources import dn as names
+from connector.sources import ldap_errors as trouble
 from connector.sources.filters import search_request
 from connector.sources.receiving import receive_by
 

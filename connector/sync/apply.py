@@ -13,11 +13,11 @@ from connector.ledger.store import transaction
 from connector.ledger.writes import Write, drop_write, save_write
 from connector.model import Action, Intent, Reason
 from connector.sources import Source
-from connector.sync.lanes import Lanes
-from connector.sync.night import RunContext
-from connector.sync.ready import PreparedStep, prepared
-from connector.sync.settle import ReadBackQueue
-from connector.sync.tell import record_error, record_outcome
+from connector.sync.context import RunContext
+from connector.sync.outcomes import record_error, record_outcome
+from connector.sync.prepare import PreparedStep, prepared
+from connector.sync.read_back import ReadBackQueue
+from connector.sync.worker_pool import Lanes
 from connector.targets import Target
 
 # After these the cloud may or may not have done it: the intent stays, and next night's look settles it.

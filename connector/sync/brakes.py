@@ -5,13 +5,13 @@ from __future__ import annotations
 from connector.config import SourceKind
 from connector.decide.brakes import VANISHED_FROM, AttributeLoss, Limits, PlanCounts, check_brakes
 from connector.errors import BrakeError
+from connector.ledger.lost_attributes import settle_vanished, vanished, vanished_units
 from connector.ledger.matching import count_matched, count_rematched, count_settled, settle_matches
 from connector.ledger.plan import count_plan, count_with_photo
 from connector.ledger.store import transaction
-from connector.ledger.unread import empty, missed_below
-from connector.ledger.vanished import settle_vanished, vanished, vanished_units
+from connector.ledger.unread_values import empty, missed_below
 from connector.sources import Mode
-from connector.sync.night import RunContext
+from connector.sync.context import RunContext
 
 
 def check_plan(night: RunContext) -> None:

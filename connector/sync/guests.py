@@ -9,9 +9,9 @@ from connector.decide.guests import guest_policy
 from connector.errors import SettingsError
 from connector.ledger.guests import save_guests
 from connector.ledger.store import transaction
-from connector.ledger.work import WorkItem
+from connector.ledger.worklist import WorkItem
 from connector.photo import PictureRefused
-from connector.sync.night import RunContext
+from connector.sync.context import RunContext
 from connector.sync.pictures import make, remember_picture
 
 

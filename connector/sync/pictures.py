@@ -14,7 +14,7 @@ from connector.ledger.people import PictureRow
 from connector.model import Prepared, Reason
 from connector.photo import Candidate, PictureRefused, Recipe, best_refusal_reason, choose, prepare
 from connector.sources import Page, PersonRead
-from connector.sync.night import RunContext
+from connector.sync.context import RunContext
 
 # So many pages wait for their pictures while the next one is read.
 PAGES_AHEAD = 1

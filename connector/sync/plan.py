@@ -8,27 +8,27 @@ from dataclasses import dataclass, replace
 from connector.decide.case import UNSEEN, Case, Decision, Source
 from connector.decide.compare import CloudObservation, SourcePicture, shows_one_of
 from connector.decide.guests import guest_decision, guest_memory
-from connector.decide.remember import memory_after
-from connector.decide.settle import Assessment, IntentState, judge, needs_bytes
+from connector.decide.intents import Assessment, IntentState, judge, needs_bytes
+from connector.decide.memory import memory_after
 from connector.decide.table import decide, needs_look
 from connector.errors import PersonError
 from connector.ledger import memory as memory_rows
-from connector.ledger import work
+from connector.ledger import worklist as work
 from connector.ledger.people import other_pictures
 from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
-from connector.ledger.work import WorkItem
+from connector.ledger.worklist import WorkItem
 from connector.ledger.writes import save_written_photo
 from connector.model import CloudTag, Memory, Presence
 from connector.photo import sent_size
 from connector.report import CONFLICTS
-from connector.sync.faces import keep_conflict_photo
+from connector.sync.conflict_photos import keep_conflict_photo
+from connector.sync.context import RunContext
 from connector.sync.guests import is_guest, policy_for
-from connector.sync.lanes import Lanes
-from connector.sync.look import FetchedPhoto, fetch_shown
-from connector.sync.night import RunContext
+from connector.sync.observe import FetchedPhoto, fetch_shown
+from connector.sync.outcomes import conflict_detail, record_error, record_outcome
 from connector.sync.targets import at_target_size
-from connector.sync.tell import conflict_detail, record_error, record_outcome
+from connector.sync.worker_pool import Lanes
 from connector.targets import Target
 
 Answers = Mapping[str, CloudTag | FetchedPhoto | PersonError | None]

@@ -8,12 +8,9 @@ from itertools import chain
 
 from connector.config import SourceKind
 from connector.errors import ExitCode, Unreachable
+from connector.ledger import group_members as roster
 from connector.ledger import people as people_rows
-from connector.ledger import roster
-from connector.ledger.guests import CONTEXT as GUESTS
-from connector.ledger.matching import left_managed, match_people, rematched_unseen
-from connector.ledger.memory import forget_dropped_attributes
-from connector.ledger.places import (
+from connector.ledger.cursors import (
     SyncCursor,
     drop_place,
     dropped_contexts,
@@ -22,19 +19,22 @@ from connector.ledger.places import (
     save_full_reading,
     save_place,
 )
+from connector.ledger.guests import CONTEXT as GUESTS
+from connector.ledger.matching import left_managed, match_people, rematched_unseen
+from connector.ledger.memory import forget_dropped_attributes
 from connector.ledger.runs import drop_left_outcomes
 from connector.ledger.store import transaction
-from connector.ledger.unread import drop_unasked as drop_unread
-from connector.ledger.unread import empty, note_anchor_setting, note_unidentified, note_unread, unread_in
+from connector.ledger.unread_values import drop_unasked as drop_unread
+from connector.ledger.unread_values import empty, note_anchor_setting, note_unidentified, note_unread, unread_in
 from connector.model import CloudManaged, MatchRule, PersonState
 from connector.sources import Cookie, Emptied, Mode, Page, PersonGone, PersonRead, Reading, Source, Unidentified
-from connector.sources.trouble import SignInRefused
+from connector.sources.ldap_errors import SignInRefused
 from connector.sync.brakes import believe_vanished
-from connector.sync.night import RunContext
+from connector.sync.context import RunContext
+from connector.sync.outcomes import record_left_scope
 from connector.sync.pictures import PreparedPage, choose_pictures, ready_pages, remember_picture
 from connector.sync.read_accounts import ACCOUNTS
-from connector.sync.tell import record_left_scope
-from connector.sync.unread import as_known, believe_emptied, tell_unidentified, tell_unread
+from connector.sync.unread_values import as_known, believe_emptied, tell_unidentified, tell_unread
 
 log = logging.getLogger("connector.sync")
 

@@ -24,7 +24,7 @@ from connector.cloud.transport import Transport
 from connector.config import cloud_urls
 from connector.ledger import accounts as account_rows
 from connector.ledger.accounts import AskedFor
-from connector.ledger.places import (
+from connector.ledger.cursors import (
     SyncCursor,
     drop_place,
     has_place,
@@ -35,7 +35,7 @@ from connector.ledger.places import (
 )
 from connector.ledger.store import transaction
 from connector.model import Account
-from connector.sync.night import RunContext
+from connector.sync.context import RunContext
 
 log = logging.getLogger("connector.sync")
 

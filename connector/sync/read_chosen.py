@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from connector.cloud.accounts import PartialAccount, find_by_anchor, find_by_filter, look_up, quoted
-from connector.cloud.answer import one_line
+from connector.cloud.response import one_line
 from connector.cloud.transport import Transport
 from connector.config import SourceKind
 from connector.errors import ConnectorError, Unreachable, UsageError
@@ -15,11 +15,11 @@ from connector.ledger.store import transaction
 from connector.model import MatchRule, Person
 from connector.sources import Mode, Source
 from connector.sources.scope import context_above
-from connector.sync.night import RunContext
+from connector.sync.context import RunContext
 from connector.sync.pictures import choose_pictures
 from connector.sync.read import save_events
 from connector.sync.read_accounts import save_partial_accounts
-from connector.sync.unread import believe_emptied, tell_unread
+from connector.sync.unread_values import believe_emptied, tell_unread
 
 
 def read_chosen(night: RunContext, source: Source, transport: Transport) -> None:

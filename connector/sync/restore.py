@@ -6,17 +6,16 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from connector.cloud.open import Cloud
+from connector.cloud.client import Cloud
 from connector.decide.brakes import PlanCounts, check_brakes
 from connector.decide.compare import CloudObservation
-from connector.decide.settle import judge
-from connector.decide.undo import WrittenPhoto, inverse_action
+from connector.decide.intents import judge
+from connector.decide.restore import WrittenPhoto, inverse_action
 from connector.errors import BrakeError, PersonError, UsageError
+from connector.ledger.history import one_person
 from connector.ledger.matching import count_matched
 from connector.ledger.plan import Step, count_with_photo
-from connector.ledger.runs import find_run
-from connector.ledger.store import transaction
-from connector.ledger.undo import (
+from connector.ledger.restore import (
     RestoreItem,
     add_undo,
     count_undo,
@@ -26,20 +25,21 @@ from connector.ledger.undo import (
     undone_write,
     untold_steps,
 )
+from connector.ledger.runs import find_run
+from connector.ledger.state import State
+from connector.ledger.store import transaction
 from connector.ledger.writes import Write, count_writes, last_writes_of, writes_of_run
 from connector.model import Action, CloudTag, Fingerprint, Reason
 from connector.photo import PictureRefused, read_print
 from connector.sync.apply import Applier
 from connector.sync.brakes import limits_of
-from connector.sync.history import one_person
-from connector.sync.lanes import Lanes
-from connector.sync.look import FetchedPhoto, fetch_shown, look_at_photo, verified
-from connector.sync.night import RestoreRequest, RunContext
+from connector.sync.context import RestoreRequest, RunContext
+from connector.sync.observe import FetchedPhoto, fetch_shown, look_at_photo, verified
+from connector.sync.outcomes import record_error, record_outcome
 from connector.sync.plan import settle_intent
-from connector.sync.ready import PreparedStep
-from connector.sync.state import State
+from connector.sync.prepare import PreparedStep
 from connector.sync.targets import open_targets, photo_in_backup
-from connector.sync.tell import record_error, record_outcome
+from connector.sync.worker_pool import Lanes
 from connector.targets import Target
 
 Looks = Mapping[str, CloudObservation | PersonError]

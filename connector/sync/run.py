@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from connector.cloud.in_a_row import EverybodyRefused
-from connector.cloud.open import Cloud, open_cloud
+from connector.cloud.client import Cloud, open_cloud
+from connector.cloud.refusal_limit import EverybodyRefused
 from connector.config import Settings
 from connector.errors import ExitCode, StopRun
-from connector.ledger import work
+from connector.ledger import worklist as work
 from connector.ledger.matching import unmatched_accounts
 from connector.ledger.memory import count_intents
 from connector.ledger.plan import begin_plan, count_plan, steps
+from connector.ledger.restore import begin_undo
 from connector.ledger.retention import forget_old
 from connector.ledger.runs import (
     begin_run,
@@ -27,25 +28,24 @@ from connector.ledger.runs import (
     finish_run,
     save_standing,
 )
+from connector.ledger.state import State, dry_run_copy
 from connector.ledger.store import transaction
-from connector.ledger.undo import begin_undo
 from connector.model import Action, Clock, Progress, Reason, RequestCounters, RunReport, utc_now
+from connector.report.from_ledger import load_report
 from connector.sources import Source
 from connector.sources.open import open_source
 from connector.sync.apply import Applier, PlannedSteps
 from connector.sync.brakes import check_plan
-from connector.sync.faces import load_conflict_source_photos
+from connector.sync.conflict_photos import load_conflict_source_photos
+from connector.sync.context import Options, RunContext
 from connector.sync.guests import list_guests, read_guest_photo
-from connector.sync.night import Options, RunContext
+from connector.sync.outcomes import record_error, record_outcome
 from connector.sync.plan import Planner
 from connector.sync.read import drop_departed, match, read_people, tell_none_synced
 from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts, read_accounts
 from connector.sync.read_chosen import read_chosen
 from connector.sync.restore import postpone_remaining, undo
-from connector.sync.retell import load_report
-from connector.sync.state import State, dry_run_copy
 from connector.sync.targets import open_targets
-from connector.sync.tell import record_error, record_outcome
 from connector.targets import Target
 
 log = logging.getLogger("connector.sync")

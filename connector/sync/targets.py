@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connector.cloud.open import Cloud
-from connector.cloud.sharepoint import open_sharepoint
+from connector.cloud.client import Cloud
 from connector.ledger.memory import failing_accounts
 from connector.ledger.names import shared_names, tags_in_use
 from connector.model import Fingerprint
 from connector.photo import shrink, thumbnails
-from connector.sync.night import RunContext
-from connector.sync.tell import FAILED
+from connector.sync.context import RunContext
+from connector.sync.outcomes import FAILED
 from connector.targets import Target
 from connector.targets.dry_run import DryRun
 from connector.targets.graph import GraphTarget
-from connector.targets.sharepoint import SharePointTarget
-from connector.targets.sharepoint_kept import unpack
-from connector.targets.sharepoint_names import file_key, stem_in
+from connector.targets.sharepoint.api import open_sharepoint
+from connector.targets.sharepoint.backup import unpack
+from connector.targets.sharepoint.file_names import file_key, stem_in
+from connector.targets.sharepoint.target import SharePointTarget
 
 SHAREPOINT = "sharepoint"
 # Where more people than these failed in the run before, they are no exceptions any more: ten of them end the run.

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
 
-from connector.cloud.answer import Response, read_refusal
 from connector.cloud.batch import BATCH_SIZE, batch_get, decode_photo
-from connector.cloud.in_a_row import InARow
 from connector.cloud.photo_errors import PhotoOperation, page_came, photo_trouble, unreadable
+from connector.cloud.refusal_limit import InARow
+from connector.cloud.response import Response, read_refusal
 from connector.cloud.transport import Transport
 from connector.cloud.web_page import described
 from connector.errors import PersonError

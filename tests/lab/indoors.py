@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from connector.cloud.answer import Response
 from connector.cloud.auth import TokenSource
-from connector.cloud.open import VERSION, Cloud
+from connector.cloud.client import VERSION, Cloud
+from connector.cloud.http import MOST_BYTES, READ_SECONDS, HttpClient
+from connector.cloud.response import Response
 from connector.cloud.transport import Endpoint, Transport
-from connector.cloud.wire import MOST_BYTES, READ_SECONDS, HttpClient
 from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import Person, PersonState, RequestCounters, SourcePhoto

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from connector.config import Settings
 from connector.model import PersonState, RequestCounters
 from connector.sources import Cookie, Mode, PersonGone, PersonRead, Reading
-from connector.sources.directory import LdapSource
+from connector.sources.ldap import LdapSource
 from tests.lab.ldapserver import LdapServer, server_context
 from tests.lab.ldapserver_tree import Entry, Tree
 from tests.lab.ldapserver_world import PASSWORD, READER

@@ -1,0 +1,225 @@
+"""What does the person at the terminal see meanwhile? Bars on a terminal, nothing in a pipe, logs where asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from connector.cli.broken_pipe import is_terminal
+from connector.model import NoProgress, safe
+from connector.model import Progress as Shown
+
+LOG_BYTES = 5_000_000
+LOG_FILES = 5
+# What a record may tell beside its text, for a log that is read by machines.
+FIELDS = ("run", "person", "account", "target", "action", "reason")
+
+
+class RateColumn(ProgressColumn):
+    """Tell how far a phase is, how fast it goes, and how long it will still take where its end is known."""
+
+    def render(self, task: Task) -> Text:
+        """Return the words, such as "1,200 of 20,000  85/s  about 4 min left"."""
+        done = int(task.completed)
+        words = [f"{done:,} of {int(task.total):,}" if task.total is not None else f"{done:,}"]
+        speed = task.finished_speed or task.speed or (done / task.elapsed if done and task.elapsed else 0)
+        if speed:
+            words.append(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
+        if speed and task.total is not None and done < task.total:
+            words.append(f"about {left((task.total - done) / speed)} left")
+        return Text("  ".join(words))
+
+
+def left(seconds: float) -> str:
+    """Return a time to wait as people say it: "40 s", "4 min", "2 h 5 min"."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class ProgressBars:
+    """Show each phase as a line with a bar, its count, its rate and the time left."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Begin a line; the one before is done, and keeps its count and rate."""
+        if self._task is not None:
+            done = self._bars.tasks[self._bars.task_ids.index(self._task)].completed
+            self._bars.update(self._task, total=done, completed=done)
+            self._bars.stop_task(self._task)
+        self._task = self._bars.add_task(name, total=total)
+
+    def step(self, amount: int = 1) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._bars.advance(self._task, amount)
+
+    def end(self) -> None:
+        """Take the lines away, before the report is written where they stand."""
+        self._bars.stop()
+
+
+@contextmanager
+def progress() -> Iterator[Shown]:
+    """Show progress on standard error while it is a terminal, and nothing otherwise."""
+    console = Console(stderr=True)
+    if not (is_terminal(sys.stderr) and console.is_terminal):
+        yield NoProgress()
+        return
+    columns = (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=24),
+        RateColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield ProgressBars(bars)
+
+
+def show_table(heading: Iterable[str], rows: Iterable[Sequence[str]], endings: Sequence[str]) -> None:
+    """Show (when, run, what, why) rows as a table on standard output, between lines of text."""
+    console = Console()
+    table = Table("when", "run", "what", "why", box=SIMPLE)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    for line in heading:
+        console.print(Text(line))
+    console.print(table)
+    for line in ("What would change it", *endings) if endings else ():
+        console.print(Text(line), soft_wrap=True)  # a command must stay in one piece
+
+
+class SafeLines(logging.Formatter):
+    """Write each record as one line that no name and no server can break or forge; a traceback is set in below it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines, with the traceback made anew: another handler may have left its own on the record."""
+        own = copy(record)
+        own.exc_text = None
+        return super().format(own)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        """Return the line."""
+        return safe(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the library's name
+        """Return the traceback, each line set in, so that none passes for a record."""
+        return "\n".join(f"    {safe(line)}" for line in super().formatException(ei).splitlines())
+
+
+class JsonLines(logging.Formatter):
+    """Write each record as one JSON object; no record of ours holds a body, a token or a picture."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": safe(record.getMessage()),
+        }
+        told = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+        line |= {name: safe(value) if isinstance(value, str) else value for name, value in told.items()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class PrivateLog(RotatingFileHandler):
+    """Write a log that is its owner's only, each file after a rotation too.
+
+    A log that another program has open cannot be moved on Windows: what follows goes on in the same file, and the
+    next try is a tenth of its size later.
+    """
+
+    _not_before = 0
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - the library's name
+        """Return True if the file is full, and was not found open elsewhere a moment ago."""
+        return self._size() >= self._not_before and bool(super().shouldRollover(record))
+
+    def doRollover(self) -> None:  # noqa: N802 - the library's name
+        """Begin a new file, or go on in this one; the old ones move only once this one could."""
+        if self.stream:
+            self.stream.close()
+        aside = Path(f"{self.baseFilename}.0")
+        try:
+            Path(self.baseFilename).replace(aside)
+            super().doRollover()  # moves those before it, and opens a new one
+            aside.replace(f"{self.baseFilename}.1")
+            self._not_before = 0
+        except OSError:
+            self.stream = self._open()
+            self._not_before = self._size() + self.maxBytes // 10
+
+    def _size(self) -> int:
+        try:
+            return Path(self.baseFilename).stat().st_size
+        except OSError:
+            return 0
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).touch(mode=0o600)
+        return super()._open()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        """Let a log that finds no room end nothing, and fill no console with its own troubles."""
+
+
+def begin_logs(*, verbose: bool, form: str) -> None:
+    """Send our own log to standard error: warnings, or everything with `--verbose`; other libraries' never."""
+    root = logging.getLogger()
+    if not root.handlers:  # else what libraries warn of falls through to standard error, MSAL's with a token in it
+        root.addHandler(logging.NullHandler())
+    ours = logging.getLogger("connector")
+    for handler in list(ours.handlers):
+        ours.removeHandler(handler)
+        handler.close()
+    shown = _formatted(logging.StreamHandler(sys.stderr), form)
+    shown.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    ours.addHandler(shown)
+    ours.setLevel(logging.DEBUG if verbose else logging.INFO)
+    ours.propagate = False
+
+
+def log_to_file(folder: Path, *, form: str) -> Path:
+    """Write our log to a rotated file in the state folder as well; returns its path."""
+    path = folder / "photo-connector.log"
+    file = PrivateLog(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+    logging.getLogger("connector").addHandler(_formatted(file, form))
+    return path
+
+
+def _formatted(handler: logging.Handler, form: str) -> logging.Handler:
+    text = SafeLines("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLines() if form == "json" else text)
+    return handler

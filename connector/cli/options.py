@@ -1,0 +1,95 @@
+"""How does every command begin, and how is its run told? Options, settings, words to both outputs."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+from rich.console import Console
+
+from connector import __version__
+from connector.cli.broken_pipe import is_terminal
+from connector.cli.console import begin_logs
+from connector.command import pasteable, use_env_file
+from connector.config import Settings, load_settings
+from connector.errors import ConnectorError, ExitCode
+from connector.model import RunReport, safe
+from connector.notify import deliver_report
+from connector.report import save_report, write_report, write_screen
+
+LISTED = 20
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def common(command: Command) -> Command:
+    """Give a command the options of every command."""
+    options = (
+        click.option("--env-file", type=click.Path(path_type=Path), help="Settings file (default: .env here, if any)."),
+        click.option("--verbose", is_flag=True, help="Log each step to standard error."),
+        click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines look."),
+        click.version_option(__version__, prog_name="photo-connector"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def start_command(env_file: Path | None, *, verbose: bool, log_format: str) -> Settings:
+    """Read the settings and begin to log; advice goes to standard error."""
+    begin_logs(verbose=verbose, form=log_format)
+    use_env_file(env_file)
+    loaded = load_settings(env_file)
+    for warning in loaded.warnings:
+        echo_error(f"Warning: {warning}")
+    return loaded.settings
+
+
+def show_and_deliver(report: RunReport, settings: Settings, reports: tuple[Path, ...], *, folder: Path) -> int:
+    """Show the run, write the reports that were asked for and what is left for the morning; returns the exit code.
+
+    A report that cannot be written hides no other.
+    """
+    try:
+        show_report(report, limit=LISTED)
+    except ConnectorError as error:
+        echo_error(f"Warning: {error}")
+    for path in reports:
+        try:
+            save_report(report, path, pictures=settings.report_pictures)
+        except ConnectorError as error:
+            echo_error(f"Warning: {error}")
+    if report.message and not is_terminal(utf8_stdout()):  # at a terminal it stands above, in the same window
+        echo_error(report.message)
+    for warning in deliver_report(report, settings, folder):
+        if warning:
+            echo_error(f"Warning: {warning}")
+    return report.exit_code if report.exit_code is not None else ExitCode.FAULT
+
+
+def show_report(report: RunReport, *, limit: int | None = None) -> None:
+    """Show a run on standard output: with tables and colours to people at a terminal, else in plain lines.
+
+    `limit` caps each list of people. Raises ConnectorError where the output cannot be written.
+    """
+    out = utf8_stdout()
+    if is_terminal(out):
+        write_screen(report, Console(file=out), limit=limit)
+    else:
+        write_report(report, "text", out, limit=limit)
+    out.flush()
+
+
+def utf8_stdout() -> TextIO:
+    """Return standard output as UTF-8 with unchanged newlines, whatever the console's code page."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="\n")
+    return sys.stdout
+
+
+def echo_error(text: str) -> None:
+    """Write a line to standard error; no name and no server can break it, or command the terminal."""
+    click.echo(pasteable(safe(text)), err=True)

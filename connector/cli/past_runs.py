@@ -1,0 +1,78 @@
+"""How is looked back, taken back and forgotten? The commands restore, history and forget."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from connector import forget as forgetting
+from connector import history as telling
+from connector.cli.broken_pipe import is_terminal
+from connector.cli.console import log_to_file, progress, show_table
+from connector.cli.options import common, show_and_deliver, start_command, utf8_stdout
+from connector.ledger.state import open_state, view_state
+from connector.report import format_of
+from connector.sync.context import Options
+from connector.sync.restore import choose_undo
+from connector.sync.run import run_night
+
+
+@click.command()
+@common
+@click.option("--run", type=int, metavar="N", help="Take back what this run wrote.")
+@click.option("--person", metavar="PERSON", help="Take back the newest write for this person.")
+@click.option("--dry-run", is_flag=True, help="Do everything up to and including the brakes; write nothing.")
+@click.option("--force", is_flag=True, help="Pass the brakes for this run.")
+@click.option("--report", "reports", multiple=True, type=click.Path(path_type=Path), help="Write .html/.csv/.json/.txt")
+def restore(
+    *,
+    env_file: Path | None,
+    verbose: bool,
+    log_format: str,
+    run: int | None,
+    person: str | None,
+    reports: tuple[Path, ...],
+    **flags: bool,
+) -> None:
+    """Undo a run: put back what it replaced or removed, remove what it created."""
+    for path in reports:
+        format_of(path)
+    settings = start_command(env_file, verbose=verbose, log_format=log_format)
+    with open_state(settings.state_dir) as state:
+        log_to_file(state.folder / "logs", form=log_format)
+        options = Options(only=(), undo=choose_undo(state, run=run, person=person), **flags)
+        with progress() as shown, run_night(state, settings, options, progress=shown) as report:
+            shown.end()
+            code = show_and_deliver(report, settings, reports, folder=state.folder)
+    sys.exit(code)
+
+
+@click.command()
+@common
+@click.argument("person")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How it is told.")
+def history(*, env_file: Path | None, verbose: bool, log_format: str, person: str, form: str) -> None:
+    """Tell what was done for one person, when and why, and what would change it."""
+    settings = start_command(env_file, verbose=verbose, log_format=log_format)
+    with view_state(settings.state_dir) as state:
+        told = telling.history_of(state, person)
+    if form == "json":
+        utf8_stdout().write(json.dumps(telling.as_json(told), indent=1) + "\n")
+    elif told.events and is_terminal(sys.stdout):
+        show_table(telling.heading(told), telling.rows(told), telling.endings(told))
+    else:
+        utf8_stdout().writelines(f"{line}\n" for line in telling.as_lines(told))
+
+
+@click.command()
+@common
+@click.argument("person")
+def forget(*, env_file: Path | None, verbose: bool, log_format: str, person: str) -> None:
+    """Delete all that ledger, backups, kept reports and logs hold about one person."""
+    settings = start_command(env_file, verbose=verbose, log_format=log_format)
+    with open_state(settings.state_dir) as state:
+        forgotten = forgetting.forget_person(state, settings, person)
+    utf8_stdout().writelines(f"{line}\n" for line in forgetting.as_lines(forgotten))

@@ -1,0 +1,166 @@
+"""How do bytes leave this machine? Over kept connections, with verified certificates, through the usual proxies."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from connector.cloud.connections import POOLS
+from connector.cloud.network_errors import NetworkError, RequestFailure, translate
+from connector.cloud.proxies import Proxies
+from connector.cloud.response import Response
+from connector.config import without_login
+from connector.network import connect
+
+CONNECT_SECONDS = 8.0
+READ_SECONDS = 60.0
+BODY_SECONDS = 120.0
+# A firewall that drops packets would otherwise cost the timeout of every address that a name resolves to.
+REACH_SECONDS = 10.0
+PIECE = 1 << 16
+# A page of 999 accounts with their plans has some megabytes, an error some kilobytes.
+MOST_BYTES, MOST_ERROR_BYTES = 32 << 20, 1 << 20
+
+
+class TooLarge(Exception):
+    """Tell that an answer is larger than its kind may be."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
+
+
+class HttpClient:
+    """Send requests and read answers whole; safe to share between threads.
+
+    Raises WireError when no answer came; never retries, never follows a redirect.
+    """
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        proxies: Proxies,
+        *,
+        lanes: int,
+        body_seconds: float = BODY_SECONDS,
+        bundle: str = "",
+    ) -> None:
+        """Take the context to verify with; `bundle` names the setting that chose its authorities, if one did."""
+        self._bundle = bundle
+        self._tls = tls
+        self._proxies = proxies
+        self._lanes = lanes
+        self._body_seconds = body_seconds
+        self._lock = threading.Lock()
+        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._reached: set[str] = set()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        read_seconds: float = READ_SECONDS,
+        most_bytes: int = MOST_BYTES,
+    ) -> Response:
+        """Send one request and return the answer, whatever its status.
+
+        The head comes within `read_seconds`, the body within the wire's own seconds and `most_bytes`.
+        """
+        pool = self._pool(url)
+        try:
+            response = pool.urlopen(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            return _whole(response, self._body_seconds, most_bytes=most_bytes)
+        except TooLarge as error:
+            message = f"{urlsplit(url).hostname} sent an answer of more than {error.most >> 20} MB"
+            raise NetworkError(RequestFailure.TOO_LARGE, message) from error
+        except (HTTPError, OSError) as error:
+            raise translate(error, url, bundle=self._bundle) from error
+
+    def probe(self, url: str) -> None:
+        """Open and close one connection to the host (or its proxy), with one deadline for all its addresses.
+
+        Once per host; raises WireError.
+        """
+        parts = urlsplit(self._proxies.proxy_for(url) or url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin in self._reached:
+            return
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            connect(host, port, seconds=REACH_SECONDS).close()
+        except TimeoutError as error:
+            raise NetworkError(RequestFailure.CONNECT, f"{host} does not answer on port {port}") from error
+        except OSError as error:
+            raise translate(error, f"//{host}:{port}") from error
+        self._reached.add(origin)
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        with self._lock:
+            for pool in self._pools.values():
+                pool.clear()
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        pool = self._pools.get(origin)
+        if pool is not None:
+            return pool
+        with self._lock:
+            return self._pools.setdefault(origin, self._new_pool(url))
+
+    def _new_pool(self, url: str) -> urllib3.PoolManager:
+        proxy = self._proxies.proxy_for(url)
+        if not proxy:
+            direct = urllib3.PoolManager(maxsize=self._lanes, ssl_context=self._tls)
+            direct.pool_classes_by_scheme = POOLS
+            return direct
+        manager = urllib3.ProxyManager(
+            without_login(proxy).geturl(),
+            proxy_headers=self._proxies.headers(proxy),
+            proxy_ssl_context=self._tls,
+            maxsize=self._lanes,
+            ssl_context=self._tls,
+        )
+        manager.pool_classes_by_scheme = POOLS
+        return manager
+
+
+def _whole(response: urllib3.BaseHTTPResponse, body_seconds: float, *, most_bytes: int) -> Response:
+    """Read the body under one deadline and one limit of size, counted after decoding: gzip can make much of little."""
+    deadline = time.monotonic() + body_seconds
+    most = min(most_bytes, MOST_ERROR_BYTES) if response.status >= 400 else most_bytes
+    pieces: list[bytes] = []
+    count = 0
+    try:
+        while piece := response.read1(PIECE):
+            pieces.append(piece)
+            count += len(piece)
+            if count > most:
+                raise TooLarge(most)
+            if time.monotonic() > deadline:
+                raise TimeoutError("the answer's body came too slowly")
+    except BaseException:
+        response.close()
+        raise
+    response.release_conn()
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Response(response.status, headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))

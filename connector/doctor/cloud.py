@@ -1,0 +1,149 @@
+"""Does the cloud let us in, with the rights a night needs and no more? Way out, clock, credential, token, roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.hashes import SHA1
+
+from connector.cloud.credentials import load_certificate
+from connector.cloud.proxies import Proxies
+from connector.cloud.retry import http_date
+from connector.cloud.transport import HEADERS
+from connector.config import Settings, cloud_urls
+from connector.doctor.context import CheckContext
+from connector.doctor.directory import SOON, format_difference
+from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
+from connector.errors import ConnectorError
+
+LEAST = ("User.Read.All", "ProfilePhoto.ReadWrite.All")
+OPTIONAL = "PeopleSettings.Read.All"
+# What else carries the right to list people, and to write photos.
+_INSTEAD = {
+    "User.Read.All": {"User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"},
+    "ProfilePhoto.ReadWrite.All": {"User.ReadWrite.All"},
+}
+_DOUBTFUL_SECONDS, _WRONG_SECONDS = 60, 300
+_SET_CLOCK = "Set this machine's clock; Linux: timedatectl set-ntp true, Windows: w32tm /resync."
+
+
+def check_way_out(visit: CheckContext) -> Iterator[CheckResult]:
+    """Open a connection to the token issuer and to Graph, directly or to the proxy that leads there."""
+    settings = visit.settings
+    urls = cloud_urls(settings)
+    proxies = Proxies(settings.https_proxy, settings.no_proxy)
+    wanted = [urls.graph_url] if settings.azure_managed_identity else [urls.authority_host, urls.graph_url]
+    for url in dict.fromkeys(wanted):
+        host, way = urlsplit(url).hostname, _way(proxies.proxy_for(url))
+        try:
+            visit.cloud.wire.probe(url)
+        except ConnectorError as error:
+            yield fail(f"{host}, {way}: {error.message}", error.fix)
+        else:
+            yield ok(f"{host} can be reached, {way}")
+
+
+def check_graph(visit: CheckContext) -> Iterator[CheckResult]:
+    """Ask Graph something without a token: it must refuse, over a connection whose certificate we accept."""
+    url = f"{cloud_urls(visit.settings).graph_url}/v1.0/users?$top=1"
+    answer = visit.cloud.wire.send("GET", url, headers=HEADERS)
+    visit.cloud_date = answer.headers.get("date", "")
+    if answer.status != 401:
+        host = urlsplit(url).hostname
+        yield warn(
+            f"{host} answered HTTP {answer.status} where Graph asks for a token: something may answer in its place",
+            "Check GRAPH_URL, HTTPS_PROXY, and whether a proxy wants a login or shows a page of its own.",
+        )
+        return
+    yield ok("answers, and its certificate is accepted")
+
+
+def check_cloud_clock(visit: CheckContext) -> Iterator[CheckResult]:
+    """Compare this machine's clock with the Date that Graph sends."""
+    theirs = http_date(visit.cloud_date)
+    if theirs is None:
+        yield skipped("Graph sent no date")
+        return
+    seconds = abs((visit.clock() - theirs).total_seconds())
+    if seconds < _DOUBTFUL_SECONDS:
+        yield ok("Graph and this machine agree within a minute")
+        return
+    sign = fail if seconds >= _WRONG_SECONDS else warn
+    yield sign(f"Graph and this machine differ by {format_difference(seconds)}, so tokens may be refused", _SET_CLOCK)
+
+
+def check_credential(visit: CheckContext) -> Iterator[CheckResult]:
+    """Say until when we can sign in; only a certificate tells."""
+    settings = visit.settings
+    portal = f"{_app(settings)} > Certificates & secrets"
+    if settings.azure_client_certificate_path is not None:
+        yield _certificate(visit, portal)
+    elif settings.azure_client_secret is not None:
+        yield warn(
+            "a client secret: when it expires cannot be seen from here, and it lasts two years at most",
+            f"Look at 'Expires' in {portal}; or use a certificate (AZURE_CLIENT_CERTIFICATE_PATH), which is checked.",
+        )
+    elif settings.azure_federated_token_file is not None:
+        yield ok(f"the token in {settings.azure_federated_token_file}, which the platform renews")
+    else:
+        yield ok("the machine's managed identity, which Azure renews")
+
+
+def check_token(visit: CheckContext) -> Iterator[CheckResult]:
+    """Get a token for Graph."""
+    claims = visit.cloud.token_source.claims()
+    tenant, app = claims.get("tid", visit.settings.azure_tenant_id), claims.get("appid", visit.settings.azure_client_id)
+    yield ok(f"issued to application {app} in tenant {tenant}")
+
+
+def check_roles(visit: CheckContext) -> Iterator[CheckResult]:
+    """Compare the app roles in the token with the two that are needed and the one that helps."""
+    roles = visit.cloud.token_source.roles()
+    missing = [role for role in LEAST if role not in roles and not _INSTEAD[role] & roles]
+    extra = sorted(roles - {*LEAST, OPTIONAL})
+    portal = f"{_app(visit.settings)} > API permissions"
+    for role in missing:
+        yield fail(
+            f"the token lacks {role}",
+            f"{portal} > Add a permission > Microsoft Graph > Application permissions > {role}, then Grant admin"
+            f" consent. {_identity(visit.settings)}A new token carries it within some minutes.",
+        )
+    if extra:
+        swap = [role for role in LEAST if role not in roles and role not in missing]
+        first = f"First add {' and '.join(swap)} there and grant consent; then remove" if swap else "Remove"
+        yield warn(
+            f"more than needed: {', '.join(extra)}. Needed are {' and '.join(LEAST)}, and {OPTIONAL} if you like",
+            f"{portal}: {first} {', '.join(extra)} (Remove permission, and Revoke admin consent).",
+        )
+    if not missing and not extra:
+        yield ok(", ".join(sorted(roles)))
+
+
+def _certificate(visit: CheckContext, portal: str) -> CheckResult:
+    certificate = load_certificate(visit.settings)
+    thumbprint = certificate.chain[0].fingerprint(SHA1()).hex().upper()  # noqa: S303 - as the portal shows it
+    told = f"certificate {thumbprint}, valid until {certificate.expires:%Y-%m-%d}"
+    fix = f"Make a new one (docs/permissions.md shows how), upload its public part at {portal}, then change the file."
+    left = certificate.expires - visit.clock()
+    if left.total_seconds() <= 0:
+        return fail(f"{told}: it has expired", fix)
+    return warn(f"{told}: {left.days} days are left", fix) if left < SOON else ok(told)
+
+
+def _app(settings: Settings) -> str:
+    if settings.azure_managed_identity:
+        return "Entra admin center > Enterprise applications > Managed identities > this machine's"
+    return f"Entra admin center > App registrations > {settings.azure_client_id}"
+
+
+def _identity(settings: Settings) -> str:
+    if settings.azure_managed_identity:
+        return "A managed identity gets it by New-MgServicePrincipalAppRoleAssignment (docs/permissions.md). "
+    return ""
+
+
+def _way(proxy: str) -> str:
+    """Name the proxy without its login."""
+    parts = urlsplit(proxy)
+    return f"by the proxy {parts.hostname}:{parts.port or 80}" if proxy else "without a proxy"

@@ -1,0 +1,176 @@
+"""What was done for one person, when and why? Told from the ledger alone, with the commands that would change it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from connector.command import pasteable, word_for
+from connector.ledger.codec import unpack_time
+from connector.ledger.files import Backups
+from connector.ledger.history import Event, PersonStatus, one_person, person_events, person_status, targets_of
+from connector.ledger.memory import find_intent, find_memory
+from connector.ledger.state import State
+from connector.ledger.writes import last_writes_of
+from connector.model import Person, Presence
+from connector.report import ADVICE
+from connector.report.summary import format_utc, iso_utc, one_line_safe, short_name
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Hold all that is told of one person: who, how it stands now, what happened, and what would change it.
+
+    `now` are sentences. `commands` are (command, what it does). `kept` are the backups that are still there.
+    """
+
+    person: Person
+    now: tuple[str, ...]
+    events: tuple[Event, ...]
+    commands: tuple[tuple[str, str], ...]
+    kept: frozenset[str]
+
+
+def history_of(state: State, name: str) -> History:
+    """Gather what the ledger knows of a person; contacts nobody."""
+    db = state.db
+    person = one_person(db, name)
+    known, events = person_status(db, person.id), tuple(person_events(db, person.id))
+    kept = frozenset(event.before_sha256 for event in events if _is_kept(state.backups, event))
+    now = tuple(_now(db, known))
+    return History(person, now, events, tuple(_commands(state, person, known)), kept)
+
+
+def _is_kept(backups: Backups, event: Event) -> bool:
+    return backups.has(event.before_sha256)
+
+
+def _now(db: sqlite3.Connection, known: PersonStatus | None) -> Iterator[str]:
+    if known is None:
+        yield "No longer known in the source; only what was done is remembered."
+        return
+    yield f"In the source: {_in_source(known)}."
+    if not known.account_id:
+        yield f"Account: none ({known.match_problem or 'not looked for yet'})."
+        return
+    yield f"Account: {known.account_upn or known.account_id}, found by {known.match_rule or 'an earlier run'}."
+    for target in targets_of(db, known.account_id):
+        yield f"In the cloud ({target}): {_in_cloud(db, target, known)}."
+
+
+def _in_source(known: PersonStatus) -> str:
+    if known.state != "in-scope":
+        return known.state
+    if known.source_sha256:
+        return f"a photo (sha256 {known.source_sha256[:12]}…)"
+    return known.source_reason or "not looked at yet"
+
+
+def _in_cloud(db: sqlite3.Connection, target: str, known: PersonStatus) -> str:
+    intent = find_intent(db, target, known.account_id)
+    if intent is not None:
+        heard = "accepted" if intent.accepted_at else "of which no answer was heard"
+        return f"a write of {format_utc(intent.started_at)}, {heard}, that the cloud has not shown yet"
+    memory = find_memory(db, target, known.account_id)
+    if memory is None:
+        return "nothing remembered"
+    if memory.presence is Presence.OURS:
+        is_current = memory.source_sha256 == known.source_sha256
+        return "the source's photo" if is_current else "a photo that this tool sent, before the source changed"
+    gone = memory.presence is Presence.CLEARED
+    photo = "no photo" if gone else "a photo that is not the source's"
+    why = "as put back by restore" if memory.restored else "as somebody else left it"
+    return f"{photo}, {why}; left alone until the source changes"
+
+
+def _commands(state: State, person: Person, known: PersonStatus | None) -> Iterator[tuple[str, str]]:
+    """Name the commands that would change the present state."""
+    names = (person.upn, person.sam_account_name, person.name)
+    anyone, who = word_for(names, person.id), word_for(names, person.name)
+    for write in last_writes_of(state.db, person.id):
+        is_possible = write.action == "create" or state.backups.has(write.before_sha256)
+        if is_possible:
+            yield (
+                f"photo-connector restore --person {anyone}",
+                f"takes back the last write, a {write.action} by run {write.run}",
+            )
+            break
+    if known is None or known.state != "in-scope" or not known.account_id:
+        return
+    memories = [find_memory(state.db, target, known.account_id) for target in targets_of(state.db, known.account_id)]
+    if known.source_sha256 and not any(memory.restored for memory in memories if memory is not None):
+        yield f"photo-connector sync --only {who} --overwrite", "sends the source's photo, whatever the cloud shows"
+    if any(memory.presence is Presence.OURS for memory in memories if memory is not None):
+        yield f"photo-connector sync --only {who} --clear", "removes the cloud photo, if it is ours"
+
+
+def rows(history: History) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (when, run, what, why) of each event, oldest first."""
+    for event in history.events:
+        when, until = format_utc(unpack_time(event.at)), format_utc(unpack_time(event.until))
+        if event.until:
+            when = f"{when} to {until}"
+        what = (
+            f"would {event.action}"
+            if event.dry_run and event.action in ("create", "replace", "remove")
+            else event.action
+        )
+        why = f"{ADVICE[event.reason].title} [{event.reason}]"
+        if event.detail:
+            why += f". {one_line_safe(event.detail)}"
+        if event.before_sha256:
+            kept = "is kept" if event.before_sha256 in history.kept else "is no longer kept"
+            why += f" (the photo before it {kept})"
+        yield when, f"{event.kind} {event.run}, {event.target}", what, why
+
+
+def heading(history: History) -> tuple[str, ...]:
+    """Return who it is and how it stands now, line by line."""
+    person = history.person
+    name = one_line_safe(short_name(person.name))
+    who = f"{name} <{one_line_safe(person.upn)}>" if person.upn and person.upn != name else name
+    return (who, *(f"  {one_line_safe(line)}" for line in (person.name, *history.now)))
+
+
+def endings(history: History) -> tuple[str, ...]:
+    """Return the commands that would change it, line by line."""
+    return tuple(f"  {one_line_safe(command)}   ({what})" for command, what in history.commands)
+
+
+def as_lines(history: History) -> Iterator[str]:
+    """Yield the history as plain lines."""
+    yield from heading(history)
+    yield ""
+    yield from ("  ".join(row) for row in rows(history)) if history.events else ("Nothing was done so far.",)
+    if history.commands:
+        yield from ("", "What would change it", *endings(history))
+
+
+def as_json(history: History) -> dict[str, object]:
+    """Return the history for programs; keys may be added."""
+    person = history.person
+    return {
+        "person": person.name,
+        "person_id": person.id,
+        "upn": person.upn,
+        "now": list(history.now),
+        "events": [_event_json(event, history.kept) for event in history.events],
+        "commands": [pasteable(command) for command, _ in history.commands],
+    }
+
+
+def _event_json(event: Event, kept: frozenset[str]) -> dict[str, object]:
+    return {
+        "run": event.run,
+        "kind": event.kind,
+        "at": iso_utc(unpack_time(event.at)),
+        "until": iso_utc(unpack_time(event.until)),
+        "dry_run": event.dry_run,
+        "target": event.target,
+        "action": event.action.value,
+        "reason": event.reason.value,
+        "detail": event.detail,
+        "written": event.is_write,
+        "backup": event.before_sha256 in kept,
+    }

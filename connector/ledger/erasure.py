@@ -1,0 +1,102 @@
+"""How does the ledger forget one person? Every row, every mention, and the bytes of both in the file."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+
+from connector.ledger.cursors import drop_place
+
+HIDDEN = "(forgotten)"
+ACCOUNTS = "accounts"
+
+
+def accounts_of(db: sqlite3.Connection, person_id: str) -> list[str]:
+    """Return the ids of the accounts that are, or were, a person's and nobody else's now."""
+    tables = ("memory", "writes", "intents", "outcomes", "standing")
+    kept = " UNION ".join(f"SELECT account_id FROM {table} WHERE person_id = :id" for table in tables)
+    now = (
+        "SELECT account_id AS id FROM people WHERE id = :id UNION SELECT settled_account_id FROM people WHERE id = :id"
+    )
+    others = "SELECT account_id FROM people WHERE id <> :id"
+    found = db.execute(
+        f"SELECT id FROM ({now} UNION {kept}) WHERE id <> '' AND id NOT IN ({others})", {"id": person_id}
+    )
+    return [row["id"] for row in found]
+
+
+def upns(db: sqlite3.Connection, account_ids: Sequence[str]) -> set[str]:
+    """Return by which UPNs and addresses the tenant knows these accounts."""
+    names: set[str] = set()
+    for account_id in account_ids:
+        for row in db.execute("SELECT upn, mail FROM accounts WHERE id = ?", (account_id,)):
+            names |= {row["upn"], row["mail"]}
+    return names
+
+
+def old_names_of(db: sqlite3.Connection, person_id: str) -> set[str]:
+    """Return under which names and UPNs earlier runs told of a person."""
+    told = "SELECT name, upn FROM outcomes WHERE person_id = :id"
+    query = f"{told} UNION SELECT name, upn FROM standing WHERE person_id = :id"
+    return {text for row in db.execute(query, {"id": person_id}) for text in row}
+
+
+def runs_mentioning(db: sqlite3.Connection, person_id: str) -> set[int]:
+    """Return the numbers of the runs whose reports tell of a person."""
+    told = db.execute("SELECT run FROM outcomes WHERE person_id = ?", (person_id,)).fetchall()
+    stood = db.execute(
+        "SELECT r.id AS run FROM standing s JOIN runs r ON r.id >= s.from_run "
+        "AND (s.until_run IS NULL OR r.id < s.until_run) WHERE s.person_id = ?",
+        (person_id,),
+    ).fetchall()
+    return {row["run"] for row in (*told, *stood)}
+
+
+def backups_of(db: sqlite3.Connection, person_id: str) -> list[str]:
+    """Return the backups that only a person's writes refer to."""
+    query = """SELECT DISTINCT before_sha256 AS sha FROM writes w WHERE person_id = ? AND before_sha256 <> ''
+        AND NOT EXISTS (
+          SELECT 1 FROM writes o WHERE o.before_sha256 = w.before_sha256 AND o.before_sha256 <> ''
+          AND o.person_id <> w.person_id)"""
+    return [row["sha"] for row in db.execute(query, (person_id,))]
+
+
+def drop_person(db: sqlite3.Connection, person_id: str, *, account_ids: Sequence[str]) -> int:
+    """Delete all rows of a person and of their accounts, and what their pictures showed; returns how many rows.
+
+    The places go too, so that the next night reads everybody: whoever is still there is met as somebody new.
+    """
+    pictures = db.execute("SELECT source_sha256 FROM photos WHERE person_id = ?", (person_id,)).fetchall()
+    context = db.execute("SELECT context FROM people WHERE id = ?", (person_id,)).fetchone()
+    count = 0
+    for table in ("photos", "unread_values", "memory", "intents", "retries", "outcomes", "standing", "writes"):
+        count += db.execute(f"DELETE FROM {table} WHERE person_id = ?", (person_id,)).rowcount
+    count += db.execute("DELETE FROM people WHERE id = ?", (person_id,)).rowcount
+    for account_id in account_ids:
+        for table, column in (("refusals", "account_id"), ("memory", "account_id"), ("accounts", "id")):
+            count += db.execute(f"DELETE FROM {table} WHERE {column} = ?", (account_id,)).rowcount
+    for table in ("pictures", "placeholders"):
+        query = (
+            f"DELETE FROM {table} WHERE source_sha256 = ? AND source_sha256 NOT IN (SELECT source_sha256 FROM photos)"
+        )
+        count += sum(db.execute(query, (row["source_sha256"],)).rowcount for row in pictures)
+    for place in (ACCOUNTS, context["context"] if context else ""):
+        drop_place(db, place)
+    return count
+
+
+def redact(db: sqlite3.Connection, names: re.Pattern[str]) -> int:
+    """Take a person's names out of what is told of others and of runs; returns how many texts had one."""
+    db.create_function("hidden", 1, lambda text: names.sub(HIDDEN, text), deterministic=True)
+    count = 0
+    for table, column in (("outcomes", "detail"), ("standing", "detail"), ("runs", "message"), ("runs", "notices")):
+        change = f"UPDATE {table} SET {column} = hidden({column}) WHERE hidden({column}) <> {column}"
+        count += db.execute(change).rowcount
+    return count
+
+
+def vacuum(db: sqlite3.Connection) -> None:
+    """Write the file anew and empty its log, so that no deleted byte is left in either."""
+    db.execute("VACUUM")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,164 @@
+"""Which things are there? People, accounts, pictures, and what is remembered of them."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from connector.model.enums import Presence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Describe somebody in the source; empty text means unknown.
+
+    `id` never changes with a rename: objectGUID (or entryUUID) as lower-case text with hyphens, or the
+    folder's key. `name` is today's DN or file. `anchor` is what Entra calls onPremisesImmutableId.
+    """
+
+    id: str
+    name: str
+    upn: str = ""
+    mail: str = ""
+    sam_account_name: str = ""
+    employee_id: str = ""
+    sid: str = ""
+    anchor: str = ""
+    is_contact: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Describe a user object of the tenant; texts as Graph gives them, empty when null."""
+
+    id: str
+    upn: str = ""
+    mail: str = ""
+    sam_account_name: str = ""
+    employee_id: str = ""
+    immutable_id: str = ""
+    sid: str = ""
+    is_guest: bool = False
+    is_enabled: bool = True
+    is_synced: bool = False
+    has_exchange: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePhoto:
+    """Hold one value of one photo attribute as the source gave it: hostile bytes."""
+
+    attribute: str
+    content_bytes: bytes = field(repr=False)
+
+
+SAME_PICTURE_CELLS = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Describe what a picture shows: 24 × 24 luma cells (576 bytes, row by row), and its size in pixels."""
+
+    cells: bytes = field(repr=False)
+    width: int
+    height: int
+
+    @property
+    def edge(self) -> int:
+        """Return the longest edge in pixels."""
+        return max(self.width, self.height)
+
+    def distance(self, other: Fingerprint) -> int:
+        """Return the largest difference of any cell, 0 to 255; 255 where the grids cannot be compared."""
+        if not self.cells or len(self.cells) != len(other.cells):
+            return 255
+        largest: int = max(map(abs, map(operator.sub, self.cells, other.cells)))
+        return largest
+
+    def shows_same(self, other: Fingerprint) -> bool:
+        """Say whether both show one picture: no cell differs by more than 14 and the aspect by under 2 %.
+
+        Re-encoding and rescaling stay within 8; another shot of the same person does not stay within 14.
+        """
+        mine, theirs = self.width * other.height, other.width * self.height
+        if abs(mine - theirs) * 50 >= min(mine, theirs):
+            return False
+        return self.distance(other) <= SAME_PICTURE_CELLS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Hold a picture ready to be sent, with what later nights need to recognise it.
+
+    `whole` is the upright source before cropping, `sent` the picture as it will be sent.
+    """
+
+    source_sha256: str
+    sent_sha256: str
+    sent_bytes: bytes = field(repr=False)
+    sent: Fingerprint
+    whole: Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Remember what this tool knows of one account's photo in one target."""
+
+    person_id: str
+    presence: Presence
+    source_sha256: str = ""
+    recipe: str = ""
+    sent_sha256: str = ""
+    sent_print: Fingerprint | None = None
+    read_sha256: str = ""
+    read_print: Fingerprint | None = None
+    tag: str = ""
+    policy: str = ""
+    restored: bool = False
+    improved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """Remember a write that was about to happen; `accepted_at` is set when the cloud said yes.
+
+    `sent_sha256` empty means a removal. `tag_before` empty means that there was no photo.
+    """
+
+    person_id: str
+    source_sha256: str
+    sent_sha256: str
+    sent_print: Fingerprint | None
+    tag_before: str
+    started_at: datetime
+    accepted_at: datetime | None = None
+    restores: bool = False
+    reason: str = ""
+    recipe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudTag:
+    """Hold what a cheap look at a cloud photo tells: its tag and size in pixels (0 when not told)."""
+
+    tag: str
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CloudPhoto:
+    """Hold the bytes of a cloud photo with the tag that came beside them, when one did.
+
+    `kept_bytes` is the picture with all else that a write would lose, where the target keeps more than the picture.
+    """
+
+    content_bytes: bytes = field(repr=False)
+    tag: str = ""
+    kept_bytes: bytes = field(default=b"", repr=False)
+
+    @property
+    def to_keep(self) -> bytes:
+        """Return what belongs in the backups."""
+        return self.kept_bytes or self.content_bytes

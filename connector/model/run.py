@@ -1,0 +1,111 @@
+"""How is a run told? Outcomes, the report, what went over the wires, and how far it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from connector.model.enums import Action, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Tell what happened to one person, in the words of the report; `conflict` counts and lists it as one."""
+
+    person: str
+    upn: str
+    account_id: str | None
+    action: Action
+    reason: Reason
+    detail: str = ""
+    source_sha256: str | None = None
+    person_id: str = ""
+    target: str = "graph"
+    conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """Hold all that a report tells of one run; outcomes are read as they are told, since there may be 300,000.
+
+    `kind` is `sync` or `restore`; `message` is the sentence of what stopped the run, else empty; `notices` are
+    sentences the administrator should read (a refused cookie, a brake that was passed, backups switched off).
+    `unmatched` yields the UPNs of synced accounts that are nobody's in scope, as the ledger knows them now.
+    `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
+    """
+
+    run: int
+    kind: str
+    started: datetime
+    finished: datetime | None
+    dry_run: bool
+    mode: str
+    exit_code: int | None
+    totals: Mapping[str, int]
+    requests: Mapping[str, int]
+    outcomes: Callable[[], Iterator[Outcome]]
+    pictures: Callable[[Outcome], tuple[bytes | None, bytes | None]]
+    message: str = ""
+    notices: tuple[str, ...] = ()
+    pace: Mapping[str, float] = field(default_factory=dict)
+    unmatched: Callable[[], Iterator[str]] = lambda: iter(())
+
+
+class RequestCounters:
+    """Count what went over the wires; safe to share between threads."""
+
+    NAMES = (
+        *("ldap_searches", "ldap_entries", "http", "http_retries"),
+        *("bytes_up", "bytes_down", "token_requests", "waits"),
+    )
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = dict.fromkeys(self.NAMES, 0)
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Add to one of `NAMES`; an unknown name raises KeyError."""
+        with self._lock:
+            self._counts[name] += amount
+
+    def counts(self) -> dict[str, int]:
+        """Return a copy of all counts."""
+        with self._lock:
+            return dict(self._counts)
+
+
+class Progress(Protocol):
+    """Show how far a night is; the terminal has bars, a pipe has nothing."""
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Begin a phase of `total` steps, or of unknown length."""
+
+    def step(self, amount: int = 1) -> None:
+        """Say that so many more of the phase are done."""
+
+    def end(self) -> None:
+        """Say that nothing follows but words: whatever is shown gives way to them."""
+
+
+class NoProgress:
+    """Show no progress."""
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Show nothing."""
+
+    def step(self, amount: int = 1) -> None:
+        """Show nothing."""
+
+    def end(self) -> None:
+        """Have nothing to take away."""
+
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the time now, with its zone (UTC)."""
+    return datetime.now(UTC)

@@ -1,0 +1,41 @@
+"""What is there the morning after? A kept report, a mail, figures for monitoring, a line in the system's own log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from connector.command import pasteable
+from connector.config import Settings
+from connector.disk import delete_each
+from connector.errors import ConnectorError
+from connector.model import RunReport
+from connector.notify.mail import mail_due, mail_report
+from connector.notify.metrics import write_metrics
+from connector.notify.systemlog import write_system_log
+from connector.report import headline, save_report
+
+# So many HTML reports are kept in the state folder; `report RUN` tells older runs, without their pictures.
+KEPT_REPORTS = 14
+
+
+def deliver_report(report: RunReport, settings: Settings, folder: Path) -> Iterator[str]:
+    """Keep the report, mail it, write the figures and tell the system's log; yield a sentence for what failed."""
+    try:
+        yield from _keep(report, settings, folder / "reports")
+    except (ConnectorError, OSError) as error:
+        yield f"The report could not be kept in the state folder: {error}"
+    if settings.report_mail_to and mail_due(report, settings.report_mail_when):
+        yield mail_report(report, settings)
+    if settings.metrics_file is not None:
+        # two domains of one tenant have a state folder each: without its name they would tell the same series twice
+        labels = {"tenant": settings.azure_tenant_id or "", "name": folder.name}
+        yield write_metrics(report, settings.metrics_file, labels=labels)
+    text = pasteable(f"{headline(report)} {report.message}".strip())
+    yield write_system_log(report.exit_code or 0, text, run=report.run)
+
+
+def _keep(report: RunReport, settings: Settings, folder: Path) -> list[str]:
+    path = folder / f"run-{report.run:06}.html"
+    save_report(report, path, pictures=settings.report_pictures)
+    return delete_each(iter(sorted(folder.glob("run-*.html"))[:-KEPT_REPORTS]))[1]

@@ -1,0 +1,81 @@
+"""How is a run told again? From its row and its outcomes in the ledger, with the pictures that are still kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from connector.ledger.codec import unpack_time
+from connector.ledger.files import Backups, Spool
+from connector.ledger.matching import unmatched_upns
+from connector.ledger.runs import RunRow, outcomes_of
+from connector.ledger.writes import find_write
+from connector.model import Outcome, RunReport
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictPhotos:
+    """Name the two pictures of one conflict: the source's sha256 (empty: none to read), and what the spool holds."""
+
+    person_id: str
+    source_sha256: str
+    held_as: str
+
+
+def load_report(
+    db: sqlite3.Connection,
+    row: RunRow,
+    *,
+    backups: Backups,
+    spool: Spool,
+    conflicts: Mapping[tuple[str, str], ConflictPhotos] = MappingProxyType({}),
+) -> RunReport:
+    """Make a run's report; its outcomes and pictures are read as they are told.
+
+    `conflicts` are the night's own, whose pictures lie in the spool as long as it lasts.
+    """
+
+    def pictures(outcome: Outcome) -> tuple[bytes | None, bytes | None]:
+        conflict = conflicts.get((outcome.target, outcome.account_id or ""))
+        if conflict is not None and spool.has(conflict.held_as):
+            return spool.load(conflict.held_as), _after(outcome, spool)
+        return _before(db, row.id, outcome, backups), _after(outcome, spool)
+
+    started = unpack_time(row.started)
+    if started is None:
+        raise ValueError(f"run {row.id} has no start")
+    return RunReport(
+        run=row.id,
+        kind=row.kind,
+        started=started,
+        finished=_finished(row),
+        dry_run=row.dry_run,
+        mode=row.mode,
+        exit_code=row.exit_code,
+        totals=row.totals,
+        requests=row.requests,
+        outcomes=lambda: outcomes_of(db, row),
+        pictures=pictures,
+        message=row.message,
+        notices=tuple(row.notices),
+        pace=row.pace,
+        unmatched=lambda: unmatched_upns(db) if row.totals.get("unmatched_accounts") else iter(()),
+    )
+
+
+def _finished(row: RunRow) -> datetime | None:
+    return unpack_time(row.finished)
+
+
+def _before(db: sqlite3.Connection, run: int, outcome: Outcome, backups: Backups) -> bytes | None:
+    """Return the cloud photo that was replaced or removed, from its backup."""
+    write = find_write(db, run, outcome.target, account_id=outcome.account_id or "")
+    return backups.load(write.before_sha256) if write is not None and write.before_sha256 else None
+
+
+def _after(outcome: Outcome, spool: Spool) -> bytes | None:
+    source_sha256 = outcome.source_sha256 or ""
+    return spool.load(source_sha256) if source_sha256 and spool.has(source_sha256) else None

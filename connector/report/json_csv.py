@@ -1,0 +1,97 @@
+"""How is a run told to programs? As JSON in the contract's shape, or as a table for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from typing import TextIO
+
+from connector.model import Outcome, RunReport
+from connector.model.reasons import ADVICE, is_conflict
+from connector.report.summary import iso_utc, one_line_safe, short_name
+
+# Spreadsheets strip blanks, know the full-width signs of East Asian input too, and compute within quotes.
+_FORMULA = re.compile(r"(^|[;|])([\s\"']*[=+\-@＝＋－＠])")
+COLUMNS = (
+    *("name", "upn", "action", "reason", "meaning", "detail", "what_to_do", "conflict"),
+    *("person", "person_id", "account_id", "target", "source_sha256"),
+)
+
+
+def write_json(report: RunReport, stream: TextIO) -> None:
+    """Write the run as one JSON object in ASCII; keys may be added to the contract's, never taken away."""
+    head = json.dumps(_head(report), indent=1)
+    stream.write(head.removesuffix("\n}") + ',\n "unmatched": [')
+    comma = "\n  "
+    for upn in report.unmatched():
+        stream.write(comma + json.dumps(upn))
+        comma = ",\n  "
+    stream.write('\n ],\n "outcomes": [')
+    comma = "\n  "
+    for outcome in report.outcomes():
+        stream.write(comma + json.dumps(as_json(outcome)))
+        comma = ",\n  "
+    stream.write("\n ]\n}\n")
+
+
+def as_json(outcome: Outcome) -> dict[str, str | bool | None]:
+    """Return one outcome as the contract spells it, with what was added since."""
+    return {
+        "person": outcome.person,
+        "upn": outcome.upn,
+        "account_id": outcome.account_id,
+        "action": outcome.action.value,
+        "reason": outcome.reason.value,
+        "detail": outcome.detail,
+        "source_sha256": outcome.source_sha256,
+        "person_id": outcome.person_id,
+        "target": outcome.target,
+        "conflict": is_conflict(outcome),
+    }
+
+
+def write_csv(report: RunReport, stream: TextIO) -> None:
+    """Write the outcomes as CSV (RFC 4180) for a spreadsheet, with a byte order mark so that it is read as UTF-8.
+
+    The stream must not translate newlines. Every cell is quoted, and what a spreadsheet would take for a formula gets
+    an apostrophe: also behind a semicolon, which parts cells where the list separator of the country is one.
+    """
+    stream.write("\ufeff")
+    table = csv.writer(stream, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
+    table.writerow(COLUMNS)
+    table.writerows(_rows(report))
+
+
+def _head(report: RunReport) -> dict[str, object]:
+    return {
+        "run": report.run,
+        "kind": report.kind,
+        "started": iso_utc(report.started),
+        "finished": iso_utc(report.finished),
+        "dry_run": report.dry_run,
+        "mode": report.mode,
+        "exit_code": report.exit_code,
+        "message": report.message,
+        "notices": list(report.notices),
+        "totals": dict(report.totals),
+        "requests": dict(report.requests),
+        "pace": dict(report.pace),
+    }
+
+
+def _rows(report: RunReport) -> Iterator[list[str]]:
+    for outcome in report.outcomes():
+        advice = ADVICE[outcome.reason]
+        cells = (
+            *(short_name(outcome.person), outcome.upn, outcome.action, outcome.reason, advice.title),
+            *(outcome.detail, advice.cure, "yes" if is_conflict(outcome) else ""),
+            *(outcome.person, outcome.person_id, outcome.account_id or "", outcome.target, outcome.source_sha256 or ""),
+        )
+        yield [_cell(text) for text in cells]
+
+
+def _cell(text: str) -> str:
+    told = _FORMULA.sub(r"\1'\2", one_line_safe(text))
+    return f"'{told}" if text[:1] in ("\t", "\r", "\n") and told[:1] != "'" else told

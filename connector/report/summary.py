@@ -1,0 +1,232 @@
+"""What happened, in one sentence? The words that every format shares: the headline, the counts, names and times."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from connector.command import pasteable
+from connector.errors import ExitCode
+from connector.model import Action, Outcome, Reason, RunReport, safe
+from connector.model.reasons import ADVICE, Advice, needs_attention
+
+TOTALS = {
+    "people": "People",
+    "created": "Created",
+    "replaced": "Replaced",
+    "removed": "Removed",
+    "unchanged": "Unchanged",
+    "skipped": "Skipped",
+    "failed": "Failed",
+    "conflicts": "Conflicts",
+    "postponed": "Postponed",
+    "open_intents": "Accepted, not yet seen",
+    "unmatched_accounts": "Accounts without a person",
+}
+
+_OPENINGS: Mapping[int | None, str] = {
+    ExitCode.OK: "{Run} finished",
+    ExitCode.FAULT: "{Run} stopped by a fault of the program",
+    ExitCode.SETTINGS: "{Run} did not start, because of its settings",
+    ExitCode.SOME_FAILED: "{Run} finished, but {failed} failed",
+    ExitCode.BRAKE: "{Run} was stopped by a brake before its first write",
+    ExitCode.UNREACHABLE: "{Run} is incomplete, because a system could not be reached or refused us",
+    ExitCode.LOCKED: "{Run} gave way to another one that was still going on",
+    ExitCode.LIMIT: "{Run} finished at its limit, with the rest left for the next one",
+    ExitCode.INTERRUPTED: "{Run} was interrupted and goes on next time",
+    None: "{Run} has not finished",
+}
+
+_STATES: Mapping[int | None, tuple[str, str]] = {
+    ExitCode.OK: ("good", "All well"),
+    ExitCode.SOME_FAILED: ("bad", "Some people failed"),
+    ExitCode.BRAKE: ("bad", "Stopped by a brake"),
+    ExitCode.UNREACHABLE: ("bad", "Incomplete"),
+    ExitCode.LIMIT: ("note", "At its limit"),
+    ExitCode.INTERRUPTED: ("note", "Interrupted"),
+    None: ("note", "Not finished"),
+}
+
+_DEEDS = {
+    "create": "Created",
+    "replace": "Replaced",
+    "remove": "Removed",
+    "keep": "Kept",
+    "skip": "Skipped",
+    "fail": "Failed",
+}
+
+_RUN_NAMES: Mapping[tuple[str, bool], str] = {
+    ("sync", False): "The run",
+    ("sync", True): "The dry run",
+    ("restore", False): "The restore",
+    ("restore", True): "The dry run of a restore",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionGroup:
+    """Name a group of people who need attention for one reason, and how many they are."""
+
+    action: Action
+    reason: Reason
+    count: int
+
+    @property
+    def advice(self) -> Advice:
+        """Return what the reason means and what cures it."""
+        return ADVICE[self.reason]
+
+    @property
+    def is_failure(self) -> bool:
+        """Say whether these people failed; otherwise they are in conflict."""
+        return self.action is Action.FAIL
+
+    def holds(self, outcome: Outcome) -> bool:
+        """Say whether the outcome is one of this group."""
+        return outcome.action is self.action and outcome.reason is self.reason
+
+
+def headline(report: RunReport) -> str:
+    """Return one sentence of what happened in this run."""
+    name = _RUN_NAMES.get((report.kind, report.dry_run), "The run")
+    opening = _OPENINGS.get(report.exit_code, "{Run} ended with code " + str(report.exit_code))
+    told = opening.format(Run=name, failed=people(report.totals.get("failed", 0)))
+    if not _was_decided(report):
+        return f"{told}. Nothing was written."
+    return f"{told}: {_changes(report)}; {_rest(report)}."
+
+
+def state(report: RunReport) -> tuple[str, str]:
+    """Return how the run ended, as a tone (good, note, bad) and a few words."""
+    return _STATES.get(report.exit_code, ("bad", "Stopped"))
+
+
+def labelled_totals(report: RunReport) -> list[tuple[str, str, int]]:
+    """Return the totals as (name, label, count) in the order of the report; one that is new here keeps its name.
+
+    Where nothing was written, the labels say so: "Would create" instead of "Created".
+    """
+    totals, words = report.totals, TOTALS
+    if only_planned(report):
+        words = TOTALS | {f"{action}d": f"Would {action}" for action in (Action.CREATE, Action.REPLACE, Action.REMOVE)}
+    known = [(name, label, totals[name]) for name, label in words.items() if name in totals]
+    return known + [(name, name, count) for name, count in totals.items() if name not in words]
+
+
+def only_planned(report: RunReport) -> bool:
+    """Say whether the actions are what would have been done: in a dry run, and after a brake."""
+    return report.dry_run or report.exit_code == ExitCode.BRAKE
+
+
+def action_labels(report: RunReport) -> dict[str, str]:
+    """Return a word for each action, as a label: "Replaced", or where nothing was written, "Would replace"."""
+    if not only_planned(report):
+        return dict(_DEEDS)
+    changes = (Action.CREATE, Action.REPLACE, Action.REMOVE)
+    return _DEEDS | {action.value: f"Would {action}" for action in changes}
+
+
+def people(count: int) -> str:
+    """Return "1 person" or "2,000 people"."""
+    return "1 person" if count == 1 else f"{count:,} people"
+
+
+def duration(report: RunReport) -> str:
+    """Return how long the run took, such as "1 h 4 min" or "12 s"; empty while it has not finished."""
+    if report.finished is None:
+        return ""
+    seconds = max(0, round((report.finished - report.started).total_seconds()))
+    hours, minutes, rest = seconds // 3600, seconds // 60 % 60, seconds % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def format_utc(when: datetime | None) -> str:
+    """Return a time for people, in UTC, such as "2026-11-24 02:00 UTC"."""
+    return "" if when is None else when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def iso_utc(when: datetime | None) -> str | None:
+    """Return a time for programs: ISO 8601 in UTC with a Z; None stays None."""
+    if when is None:
+        return None
+    return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+_FIRST_NAME = re.compile(r"(?:cn|uid|ou)=((?:\\.|[^,+\\])*)", re.IGNORECASE | re.DOTALL)
+_ESCAPED = re.compile(r"((?:\\[0-9a-f]{2})+)|\\(.)", re.IGNORECASE | re.DOTALL)
+
+
+def short_name(person: str) -> str:
+    """Return the name that people use from a DN (RFC 4514, escapes undone); anything else is returned as it is."""
+    found = _FIRST_NAME.match(person)
+    if not found or not found[1]:
+        return person
+    return _ESCAPED.sub(_unescape, found[1])
+
+
+def one_line_safe(text: str) -> str:
+    """Return the text on one line, safe for a terminal, a page and a table; commands in it can be pasted."""
+    return pasteable(safe(text))
+
+
+def concerns(report: RunReport) -> list[AttentionGroup]:
+    """Count the people who need attention, by reason: failures first, then conflicts, the most frequent first."""
+    counts: Counter[tuple[Action, Reason]] = Counter()
+    for outcome in report.outcomes():
+        if needs_attention(outcome):
+            counts[outcome.action, outcome.reason] += 1
+    found = [AttentionGroup(action, reason, count) for (action, reason), count in counts.items()]
+    return sorted(found, key=lambda concern: (not concern.is_failure, -concern.count, concern.reason))
+
+
+def attention_first(report: RunReport, found: list[AttentionGroup]) -> Iterator[Outcome]:
+    """Yield every outcome, those who need attention first and by reason; a pass over the outcomes for each reason."""
+    for concern in found:
+        yield from (outcome for outcome in report.outcomes() if concern.holds(outcome))
+    yield from (outcome for outcome in report.outcomes() if not needs_attention(outcome))
+
+
+def _was_decided(report: RunReport) -> bool:
+    early = (ExitCode.SETTINGS, ExitCode.LOCKED)
+    return report.exit_code not in early and any(report.totals.get(name) for name in TOTALS)
+
+
+def _changes(report: RunReport) -> str:
+    planned = only_planned(report)
+    would = "would be " if planned else ""
+    parts = [(report.totals.get(name, 0), name) for name in ("created", "replaced", "removed")]
+    told = [f"{count:,} {name}" for count, name in parts if count]
+    if not told:
+        return "no photo would be changed" if planned else "no photo had to be changed"
+    first, *others = told
+    count, name = first.split(" ")
+    photos = "photo" if count == "1" else "photos"
+    return _list([f"{count} {photos} {would}{name}", *others]) + (" (nothing was written)" if planned else "")
+
+
+def _rest(report: RunReport) -> str:
+    totals = report.totals
+    told = [f"{totals.get('unchanged', 0):,} already right", f"{totals.get('skipped', 0):,} skipped"]
+    if totals.get("failed") and report.exit_code != ExitCode.SOME_FAILED:
+        told.append(f"{totals['failed']:,} failed")
+    if totals.get("conflicts"):
+        told.append(f"{totals['conflicts']:,} in conflict")
+    return _list(told)
+
+
+def _list(parts: list[str]) -> str:
+    if len(parts) < 2:
+        return "".join(parts)
+    return ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def _unescape(found: re.Match[str]) -> str:
+    if found[1]:
+        return bytes.fromhex(found[1].replace("\\", "")).decode("utf-8", "replace")
+    return found[2]

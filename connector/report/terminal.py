@@ -1,0 +1,147 @@
+"""How is a run told on a terminal? The counts and reasons as tables, who needs attention with advice, in colours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from connector.command import pasteable
+from connector.model import Action, Outcome, Reason, RunReport
+from connector.model.reasons import ADVICE, needs_attention
+from connector.report.summary import (
+    AttentionGroup,
+    action_labels,
+    concerns,
+    duration,
+    format_utc,
+    headline,
+    labelled_totals,
+    one_line_safe,
+    people,
+    short_name,
+    state,
+)
+
+# The terminal's own sixteen colours: they follow its light or dark ground. NO_COLOR leaves them out.
+_TONES = {"good": "bold green", "note": "bold yellow", "bad": "bold red"}
+_COLOURS = {
+    Action.CREATE: "green",
+    Action.REPLACE: "blue",
+    Action.REMOVE: "magenta",
+    Action.FAIL: "red",
+}
+# The totals that have a column; the others follow in a line where they are not 0.
+_MAIN = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed", "conflicts")
+
+
+def write_screen(report: RunReport, console: Console, *, limit: int | None = None) -> None:
+    """Show the run; `limit` caps each list of people, and with it people who are well are only counted."""
+    tone, words = state(report)
+    console.print(Text(words, _TONES[tone]))
+    console.print(Text(headline(report)))
+    if report.message:
+        console.print(Text(one_line_safe(report.message), "bold"))
+    took = f", took {duration(report)}" if report.finished else ", not finished"
+    console.print(
+        Text(f"Run {report.run} ({report.kind}, {report.mode}), started {format_utc(report.started)}{took}.", "dim")
+    )
+    _counts(report, console)
+    _reasons(report, console)
+    for notice in report.notices:
+        console.print(Text.assemble(("! ", "bold yellow"), one_line_safe(notice)))
+    for concern in concerns(report):
+        _concern(report, concern, console, limit=limit)
+    if limit is None:
+        _others(report, console)
+    else:
+        everybody = pasteable(f"photo-connector report {report.run}")
+        console.print(Text(f"\nEverybody: {everybody}, or with --output FILE.html", "dim"), soft_wrap=True)
+
+
+def _counts(report: RunReport, console: Console) -> None:
+    known = labelled_totals(report)
+    if not known:
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    main = [(name, label, count) for name, label, count in known if name in _MAIN]
+    for name, label, count in main:
+        alarming = name in ("failed", "conflicts") and count
+        table.add_column(
+            label, justify="right", style=("bold red" if name == "failed" else "yellow") if alarming else ""
+        )
+    table.add_row(*(f"{count:,}" for *_, count in main))
+    console.print(table)
+    rest = [f"{label}: {count:,}" for name, label, count in known if name not in _MAIN and count]
+    if rest:
+        console.print(Text(" · ".join(rest), "dim"))
+
+
+def _reasons(report: RunReport, console: Console) -> None:
+    counts: Counter[tuple[Action, Reason]] = Counter((one.action, one.reason) for one in report.outcomes())
+    if not counts:
+        return
+    words = action_labels(report)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("People", justify="right")
+    table.add_column("Action", no_wrap=True)
+    table.add_column("Why")
+    table.add_column("Reason", style="dim", overflow="fold")
+    for (action, reason), count in sorted(counts.items(), key=lambda found: (_rank(found[0][0]), -found[1])):
+        deed = Text(words[action], _COLOURS.get(action, ""))
+        table.add_row(f"{count:,}", deed, ADVICE[reason].title, reason.value)
+    console.print(table)
+
+
+def _rank(action: Action) -> int:
+    order = (Action.FAIL, Action.CREATE, Action.REPLACE, Action.REMOVE, Action.KEEP, Action.SKIP)
+    return order.index(action)
+
+
+def _concern(report: RunReport, concern: AttentionGroup, console: Console, *, limit: int | None) -> None:
+    kind, tone = ("Failed", "bold red") if concern.is_failure else ("Conflict", "bold yellow")
+    told = f": {concern.advice.title}, {people(concern.count)}"
+    console.print(Text.assemble("\n", (kind, tone), (told, "bold")))
+    console.print(Padding(Text(f"What to do: {concern.advice.cure}"), (0, 0, 0, 2)))
+    chosen = (outcome for outcome in report.outcomes() if concern.holds(outcome))
+    for line in _listed(islice(chosen, limit)):
+        console.print(Padding(line, (0, 0, 0, 2)))
+    if limit is not None and concern.count > limit:
+        console.print(Text(f"  … and {concern.count - limit:,} more", "dim"))
+
+
+def _listed(outcomes: Iterable[Outcome]) -> Iterator[Text]:
+    for outcome in outcomes:
+        line = Text.assemble(_who(outcome))
+        if outcome.detail:
+            line.append(f"  {one_line_safe(outcome.detail)}", "dim")
+        yield line
+
+
+def _others(report: RunReport, console: Console) -> None:
+    words, shown = action_labels(report), False
+    for outcome in report.outcomes():
+        if needs_attention(outcome):
+            continue
+        if not shown:
+            console.print(
+                Text("\nEverybody else" if report.mode == "full" else "\nEverybody else who was looked at", "bold")
+            )
+            shown = True
+        deed = f"{words[outcome.action]:<{max(map(len, words.values()))}}"
+        line = Text.assemble((deed, _COLOURS.get(outcome.action, "")), "  ", _who(outcome))
+        line.append(f"  {outcome.reason}", "dim")
+        console.print(line, soft_wrap=True)
+
+
+def _who(outcome: Outcome) -> Text:
+    name = one_line_safe(short_name(outcome.person))
+    if not outcome.upn or outcome.upn == name:
+        return Text(name)
+    return Text.assemble(name, (f" <{one_line_safe(outcome.upn)}>", "dim"))

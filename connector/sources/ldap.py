@@ -1,0 +1,226 @@
+"""How is a directory a source? It is read in full or by its changes, one naming context at a time, over LDAP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import TypeVar
+
+import ldap3
+
+from connector.config import Settings
+from connector.errors import SettingsError, Unreachable
+from connector.model import RequestCounters
+from connector.sources import Cookie, Mode, PersonRead, Reading, dirsync
+from connector.sources import dn as names
+from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
+from connector.sources.entries import Reader, person_id
+from connector.sources.groups import roster
+from connector.sources.ldap_errors import ConnectionLost
+from connector.sources.pages import Weight
+from connector.sources.read import (
+    LOOKUP,
+    ContextReader,
+    dirsync_query,
+    everybody_since,
+    look_up,
+    read_all,
+    read_changes,
+    without,
+)
+from connector.sources.required import Forest
+from connector.sources.scope import all_of, bases_in, context_of, filter_by_name, filter_can_be_followed
+from connector.sources.session import Kind, RawEntry
+
+# Another number means that the same settings now read something else: everybody is read anew.
+_SHAPE = 2
+_SHAPING = (
+    *("ldap_base_dn", "ldap_filter", "ldap_include_disabled", "ldap_group", "ldap_exclude_dn"),
+    *("ldap_photo_attributes", "ldap_anchor", "ldap_include_contacts"),
+)
+_Result = TypeVar("_Result")
+
+
+class LdapSource:
+    """Read people from Active Directory, or another LDAP directory; see `Source`.
+
+    `patience`: seconds of silence within an answer that end a session. Raises SettingsError, before anything is
+    contacted, when Kerberos is wanted and not installed.
+    """
+
+    def __init__(self, settings: Settings, traffic: RequestCounters, *, patience: int = READ_SECONDS) -> None:
+        problem = kerberos_problem(settings)
+        if problem:
+            raise SettingsError([problem])
+        self._settings, self._traffic, self._patience = settings, traffic, patience
+        self._reader = Reader.of(settings)
+        self._weight = Weight(self._reader.photos)
+        self._forest = Forest(settings, traffic, patience)
+        self._passes: dict[str, ContextReader] = {}
+        self._default_context = ""
+
+    def contexts(self) -> Sequence[str]:
+        """Name the naming contexts of the base DNs; without one, the root of the domain that answers."""
+        if self._settings.ldap_base_dn:
+            return tuple(dict.fromkeys(context_of(base) for base in self._settings.ldap_base_dn))
+        if self._settings.ldap_domain:
+            return (names.root_of_domain(self._settings.ldap_domain),)
+        if not self._default_context:
+            session = open_session(self._settings, self._traffic, ServerRequirements())
+            session.close()
+            self._default_context = context_of(session.root.default_context)
+        return (self._default_context,)
+
+    def shape(self) -> str:
+        """Return a fingerprint of the settings that shape a reading."""
+        shaping = {name: getattr(self._settings, name) for name in _SHAPING}
+        return hashlib.sha256(json.dumps([_SHAPE, shaping], sort_keys=True).encode()).hexdigest()
+
+    def read(self, context: str, cookie: Cookie | None, *, in_full: bool = False) -> Reading:
+        """Read what changed since the cookie, or everybody; the connection is new, the cookie's server the first."""
+        self._drop(context)
+        on = self._pass(context, prefer=cookie.server if cookie else "")
+        server = on.session.server
+        if on.session.root.kind is Kind.OTHER or not dirsync.is_offered(on.session):
+            notice = f"{server} does not offer DirSync, so everybody was read."
+            return Reading(Mode.FULL, read_all(on, None), notice, server)
+        question = dirsync_query(on, self._settings)
+        first = dirsync.first_round(on.session, question, cookie.content_bytes) if cookie else None
+        reason = filter_can_be_followed(self._settings.ldap_filter)
+        notice = f"LDAP_FILTER: {reason}, so everybody was read." if reason else ""
+        if first is not None and not in_full and not reason:
+            return Reading(Mode.CHANGES, read_changes(on, question, first), "", server)
+        if first is not None:
+            return Reading(Mode.FULL, everybody_since(on, question, first), notice, server)
+        fresh = dirsync.fresh_cookie(on.session, question)
+        if cookie and not notice:
+            notice = f"{server} refused the cookie of the last reading; everybody was read."
+        if fresh is None:
+            notice = f"{server} refuses DirSync, so changes cannot be followed; everybody was read."
+        return Reading(Mode.FULL, read_all(on, fresh), notice, server)
+
+    def roster(self, context: str) -> Iterator[str] | None:
+        """Yield the ids of the group's members in scope, or return None where no group is set."""
+        if not self._settings.ldap_group:
+            return None
+        return self._roster(context)
+
+    def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
+        """Read these people again, in whichever context they are; a lost connection is opened once again.
+
+        A context that cannot be reached is raised only after those found elsewhere, and only if somebody is missing.
+        """
+        waiting = iter(dict.fromkeys(person_ids))
+        while some := list(islice(waiting, self._weight.most(LOOKUP))):
+            yield from self._fetch(set(some))
+
+    def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of these people are in scope in this context now, in few searches for the id alone."""
+        waiting = iter(person_ids)
+        while some := list(islice(waiting, LOOKUP)):
+            yield from self._present(context, some)
+
+    def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
+        """Yield which of these people have no value in an attribute; nobody where the server is Active Directory.
+
+        AD treats a value that we may not read as one that is not there, in filters too (MS-ADTS 3.1.1.4.3).
+        """
+        name = self._reader.attribute_of(attribute)
+        waiting = iter(person_ids)
+        while some := list(islice(waiting, LOOKUP)):
+            yield from self._asked(context, lambda on: list(without(on, some, name)))
+
+    def find(self, name: str) -> Sequence[PersonRead]:
+        """Find people in scope by UPN, mail, sAMAccountName or DN."""
+        found: dict[str, PersonRead] = {}
+        for context in self.contexts():
+            for entry in self._asked(context, lambda on: _found(on, name)):
+                found[person_id(entry)] = self._reader.read(entry)
+        return list(found.values())
+
+    def close(self) -> None:
+        """Drop every connection."""
+        for context in list(self._passes):
+            self._drop(context)
+
+    def _fetch(self, wanted: set[str]) -> Iterator[PersonRead]:
+        failure: Unreachable | None = None
+        for context in self.contexts():
+            if not wanted:
+                return
+            try:
+                entries = self._asked(context, lambda on: _at_once(look_up(on, sorted(wanted))))
+            except Unreachable as error:
+                failure = error
+                continue
+            for entry in entries:
+                wanted.discard(person_id(entry))
+                yield self._reader.read(entry)
+        if failure and wanted:
+            raise failure
+
+    def _present(self, context: str, person_ids: Sequence[str]) -> list[str]:
+        ids = ("objectGUID", "entryUUID")
+        entries = self._asked(context, lambda on: _at_once(look_up(on, person_ids, attributes=ids)))
+        return [person_id(entry) for entry in entries]
+
+    def _roster(self, context: str) -> Iterator[str]:
+        on = self._pass(context)
+        for page in roster(on.session, on.scope, on.members):
+            yield from page
+
+    def _asked(self, context: str, ask: Callable[[ContextReader], _Result]) -> _Result:
+        """Ask, and once more on a new connection when an old one turns out to be dead: DCs drop idle ones."""
+        was_open = context in self._passes
+        try:
+            return ask(self._pass(context))
+        except ConnectionLost:
+            self._drop(context)
+            if not was_open:
+                raise
+            return ask(self._pass(context))
+
+    def _pass(self, context: str, *, prefer: str = "") -> ContextReader:
+        if context not in self._passes:
+            where = ServerRequirements(context, bases_in(self._settings, context), prefer, self._patience)
+            session = open_session(self._settings, self._traffic, where)
+            try:
+                found = ContextReader.of(
+                    session,
+                    context,
+                    reader=self._reader,
+                    weight=self._weight,
+                    forest=self._forest,
+                    contexts=self.contexts(),
+                )
+            except BaseException:
+                session.close()
+                raise
+            self._passes[context] = found
+        return self._passes[context]
+
+    def _drop(self, context: str) -> None:
+        on = self._passes.pop(context, None)
+        if on is not None:
+            on.session.close()
+
+
+def _at_once(searches: Iterator[Sequence[RawEntry]]) -> list[RawEntry]:
+    return list(chain.from_iterable(searches))
+
+
+def _found(on: ContextReader, name: str) -> Sequence[RawEntry]:
+    on.require_named()
+    people = on.members.narrowed(on.scope.people)
+    doing = "looking for a person"
+    found: list[RawEntry] = []
+    if "=" in name and on.scope.in_scope(name):
+        answer = on.session.search(name, people, attributes=on.reader.attributes, doing=doing, scope=ldap3.BASE)
+        found.extend(answer.entries)
+    for base in on.scope.bases:
+        found.extend(
+            on.session.entries(base, all_of(filter_by_name(name), people), attributes=on.reader.attributes, doing=doing)
+        )
+    return [entry for entry in found if on.scope.not_excluded(entry.dn) and on.members.has(entry)]

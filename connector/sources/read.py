@@ -1,0 +1,294 @@
+"""What does one pass over a context tell? Everybody in pages, or only those who changed, looked up by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from connector.config import Settings
+from connector.model import PersonState
+from connector.sources import Emptied, Event, Page, PersonGone, PersonRead, Unidentified
+from connector.sources import dn as names
+from connector.sources.dirsync import DirSyncPage, DirSyncQuery, rounds
+from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id
+from connector.sources.groups import EVERYBODY, Members, members, roster
+from connector.sources.pages import Query, Weight, walk
+from connector.sources.required import Forest, Named, named_in
+from connector.sources.scope import Scope, all_of, filter_attributes, filter_can_be_followed
+from connector.sources.session import Kind, RawEntry, Session
+
+# How many ids one search asks for, at most: few round trips, and a filter that every server takes.
+LOOKUP = 50
+# A page of so many entries whose ids cannot be read, all of them, is no longer some people's trouble.
+UNIDENTIFIED_PAGE = 10
+_LOOKING_UP = "looking people up by id"
+# Wide on purpose: who drops out of the real filter, or is deleted and keeps only his classes, must be told, too.
+_USERS = "(&(objectClass=user)(!(objectClass=computer)))"
+_UNITS = "(objectClass=organizationalUnit)(objectClass=container)"
+_CONTACTS = "(objectClass=contact)"
+
+
+@dataclass(frozen=True, slots=True)
+class ContextReader:
+    """Hold what one pass works with: a session, and who is meant."""
+
+    session: Session
+    context: str
+    scope: Scope
+    reader: Reader
+    members: Members
+    weight: Weight
+    forest: Forest
+    named: tuple[Named, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        session: Session,
+        context: str,
+        *,
+        reader: Reader,
+        weight: Weight,
+        forest: Forest,
+        contexts: Sequence[str],
+    ) -> ContextReader:
+        """Prepare to read a context by the settings; raises Unreachable where LDAP_GROUP names nothing."""
+        settings = forest.settings
+        scope = Scope.of(settings, context, kind=session.root.kind)
+        found = members(session, settings.ldap_group, context, forest=forest, setting="LDAP_GROUP")
+        return cls(session, context, scope, reader, found, weight, forest, named_in(settings, context, contexts))
+
+    def require_named(self) -> None:
+        """Make sure that what settings name is there; raises Unreachable, so that the context is not read."""
+        for named in self.named:
+            self.forest.require(self.session, named)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Keep of a changed entry what is needed after its bytes are dropped."""
+
+    person_id: str
+    deleted: bool
+    disabled: bool | None
+    cleared: frozenset[str]
+    is_placed: bool
+
+
+def dirsync_query(on: ContextReader, settings: Settings) -> DirSyncQuery:
+    """Return what to ask DirSync: every attribute of ours and of LDAP_FILTER, of users and of the units they are in."""
+    contacts = _CONTACTS if settings.ldap_include_contacts else ""
+    is_followed = filter_can_be_followed(settings.ldap_filter) is None
+    filtered = filter_attributes(settings.ldap_filter or "") if is_followed else ()
+    attributes = dict.fromkeys((*on.reader.watched, *filtered))
+    return DirSyncQuery(on.context, f"(|{_USERS}{_UNITS}{contacts})", tuple(attributes))
+
+
+def read_all(on: ContextReader, cookie: bytes | None) -> Iterator[Page]:
+    """Yield everybody in scope, then those who are disabled (by id alone); the last page carries the cookie.
+
+    Who is modified during the walk comes again at its end, with the later values; nobody's id is kept to tell.
+    """
+    is_anybody, nameless = False, None
+    on.require_named()
+    for entries in _walked(on):
+        known = [entry for entry in entries if has_id(entry)]
+        is_anybody = is_anybody or bool(known)
+        nameless = nameless or next((entry for entry in entries if not has_id(entry)), None)
+        if nameless is not None and not known and len(entries) >= UNIDENTIFIED_PAGE:
+            raise no_id(nameless)
+        yield Page([_read(on, entry) for entry in entries if on.scope.not_excluded(entry.dn)])
+    if nameless is not None and not is_anybody:
+        raise no_id(nameless)
+    if on.scope.disabled:
+        for gone in _disabled(on):
+            yield Page(gone)
+    yield Page((), complete=True, cookie=cookie)
+
+
+def everybody_since(on: ContextReader, question: DirSyncQuery, first: DirSyncPage) -> Iterator[Page]:
+    """Yield what the directory says was emptied since the last reading, then everybody.
+
+    A value that a reading misses may merely be unreadable. Only the cookie of the last reading can tell: it is asked
+    before its place is taken by the one that came with the last round.
+    """
+    cookie = first.cookie
+    for current in rounds(on.session, question, first):
+        cookie = current.cookie
+        told = [entry for entry in current.entries if has_id(entry) and not _is_unit(entry) and not is_deleted(entry)]
+        emptied = [Emptied(person_id(entry), on.reader.cleared(entry)) for entry in told]
+        yield Page([event for event in emptied if event.attributes])
+    yield from read_all(on, cookie)
+
+
+def read_changes(on: ContextReader, question: DirSyncQuery, first: DirSyncPage) -> Iterator[Page]:
+    """Yield what changed, round by round; the last page carries the cookie that came with the last round."""
+    cookie = first.cookie
+    for current in rounds(on.session, question, first):
+        cookie = current.cookie
+        on.weight.learn(current.entries)
+        if any(_is_placed(entry) or is_deleted(entry) for entry in current.entries):
+            on.require_named()
+        yield from _told(on, _changes(current.entries, on.reader))
+        for unit in filter(_is_unit, current.entries):
+            if _is_placed(unit) and not is_deleted(unit):
+                yield from _below(on, unit.dn)
+    yield Page((), complete=True, cookie=cookie)
+
+
+def look_up(
+    on: ContextReader, person_ids: Iterable[str], *, attributes: Sequence[str] = ()
+) -> Iterator[Sequence[RawEntry]]:
+    """Yield search by search the entries of those who are in scope now; the order is the server's.
+
+    `attributes` are those of a person with photos, of whom one search asks for as many as their weight allows, unless
+    others are named.
+    """
+    waiting = iter(person_ids)
+    people = on.members.narrowed(on.scope.people)
+    wanted, photos = attributes or on.reader.attributes, () if attributes else on.reader.photos
+    while some := list(islice(waiting, LOOKUP if attributes else on.weight.most(LOOKUP))):
+        asked = all_of(on.scope.by_id(some), people)
+        for base in on.scope.bases:
+            found = on.session.entries(base, asked, attributes=wanted, doing=_LOOKING_UP, photos=photos)
+            if not attributes:
+                on.weight.learn([entry for entry in found if not entry.is_cut])
+            theirs = [
+                entry for entry in found if on.scope.not_excluded(entry.dn) and on.members.has(entry) and has_id(entry)
+            ]
+            yield [entry for entry in theirs if not entry.is_cut]
+            yield from look_up(on, [person_id(entry) for entry in theirs if entry.is_cut])
+
+
+def _in_whole(on: ContextReader, base: str) -> Iterator[Sequence[RawEntry]]:
+    """Walk everybody below a base; of whom the photos were too much for one answer is looked up by id."""
+    people = on.members.narrowed(on.scope.people)
+    for entries in walk(on.session, Query(base, people, on.reader.attributes, on.weight)):
+        yield [entry for entry in entries if not entry.is_cut]
+        yield from look_up(on, [person_id(entry) for entry in entries if entry.is_cut and has_id(entry)])
+
+
+def without(on: ContextReader, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
+    """Yield which of these people have no value in an attribute, as far as the server says so.
+
+    A filter on what may not be searched is Undefined, and so is its negation (RFC 4511, 4.5.1.7): who is found has no
+    value and we may know it. Active Directory has no such answer.
+    """
+    if on.session.root.kind is Kind.ACTIVE_DIRECTORY:
+        return
+    waiting = iter(person_ids)
+    while some := list(islice(waiting, LOOKUP)):
+        asked = all_of(on.scope.by_id(some), f"(!({attribute}=*))")
+        for base in on.scope.bases:
+            found = on.session.entries(base, asked, attributes=["objectGUID", "entryUUID"], doing=_LOOKING_UP)
+            yield from (person_id(entry) for entry in found if has_id(entry))
+
+
+def _read(on: ContextReader, entry: RawEntry) -> PersonRead | Unidentified:
+    return on.reader.read(entry) if has_id(entry) else Unidentified(entry.dn)
+
+
+def _walked(on: ContextReader) -> Iterator[Sequence[RawEntry]]:
+    """Walk the bases; with a group, read its roster first and then only its members."""
+    if on.members is not EVERYBODY:
+        for some in roster(on.session, on.scope, on.members):
+            yield from look_up(on, some)
+        return
+    for base in on.scope.bases:
+        yield from _in_whole(on, base)
+
+
+def _disabled(on: ContextReader) -> Iterator[Sequence[PersonGone]]:
+    """Name the disabled, so that a full reading, too, tells them from those who left the scope."""
+    people = on.members.narrowed(on.scope.disabled)
+    for base in on.scope.bases:
+        for entries in walk(on.session, Query(base, people, ["objectGUID"])):
+            theirs = [entry for entry in entries if on.scope.not_excluded(entry.dn) and has_id(entry)]
+            yield [_gone(entry, PersonState.DISABLED) for entry in theirs]
+
+
+def _changes(entries: Sequence[RawEntry], reader: Reader) -> dict[str, Change]:
+    """Merge what a round says, by person; units are no people."""
+    found: dict[str, Change] = {}
+    for entry in entries:
+        if _is_unit(entry) or not has_id(entry):
+            continue
+        key = person_id(entry)
+        cleared = reader.cleared(entry)
+        found[key] = Change(key, is_deleted(entry), is_disabled(entry), cleared, _is_placed(entry))
+    return found
+
+
+def _told(on: ContextReader, changes: dict[str, Change]) -> Iterator[Page]:
+    living = iter([change for change in changes.values() if not change.deleted])
+    deleted = [PersonGone(change.person_id, PersonState.DELETED) for change in changes.values() if change.deleted]
+    if deleted:
+        yield Page(deleted)
+    while some := list(islice(living, on.weight.most(LOOKUP))):
+        missing = {change.person_id: change for change in some}
+        yield Page(list(_in_scope(on, missing)))
+        outside = _outside(on, [key for key, change in missing.items() if change.disabled is None])
+        yield Page([_left(on, change, outside.get(key)) for key, change in missing.items()])
+        for key, entry in outside.items():
+            if missing[key].is_placed and _is_container(entry):
+                yield from _below(on, entry.dn)
+
+
+def _in_scope(on: ContextReader, missing: dict[str, Change]) -> Iterator[PersonRead]:
+    """Yield who is in scope, and leave in `missing` who is not."""
+    for entries in look_up(on, list(missing)):
+        for entry in entries:
+            change = missing.pop(person_id(entry), None)
+            if change is not None:
+                yield on.reader.read(entry, cleared=change.cleared)
+
+
+def _outside(on: ContextReader, person_ids: Sequence[str]) -> dict[str, RawEntry]:
+    """Ask once more, wherever they are, about those who are out of scope by a change that does not say why."""
+    if not person_ids:
+        return {}
+    wanted = ["objectGUID", "objectClass", "userAccountControl"]
+    found = on.session.entries(on.context, on.scope.by_id(person_ids), attributes=wanted, doing=_LOOKING_UP)
+    return {person_id(entry): entry for entry in found if has_id(entry)}
+
+
+def _left(on: ContextReader, change: Change, now: RawEntry | None) -> PersonGone:
+    """Say why somebody who changed does not take part."""
+    disabled = is_disabled(now) if now is not None else change.disabled
+    is_why = bool(on.scope.disabled and disabled)
+    state = PersonState.DISABLED if is_why else PersonState.OUT_OF_SCOPE
+    return PersonGone(change.person_id, state, change.cleared)
+
+
+def _below(on: ContextReader, top: str) -> Iterator[Page]:
+    """Judge everybody below a renamed or moved unit by today's DN: AD reports such a unit, but not who is in it."""
+    for entries in _in_whole(on, top):
+        yield Page([_judged(on, entry) for entry in entries])
+
+
+def _judged(on: ContextReader, entry: RawEntry) -> Event:
+    if not has_id(entry):
+        return Unidentified(entry.dn)
+    if on.scope.in_scope(entry.dn) and on.members.has(entry):
+        return on.reader.read(entry)
+    return _gone(entry, PersonState.OUT_OF_SCOPE)
+
+
+def _is_unit(entry: RawEntry) -> bool:
+    """Tell units by their name: a change does not carry the object class. Accounts in AD are always CN=."""
+    return names.parts(entry.dn)[:1] != () and names.parts(entry.dn)[0].startswith("ou=")
+
+
+def _is_placed(change: RawEntry) -> bool:
+    """Tell whether something was made, renamed or moved: of an object that stays where it is, no name is told."""
+    return "name" in change.values
+
+
+def _is_container(entry: RawEntry) -> bool:
+    """Tell containers, which are named CN= as people are, by the class that was asked for."""
+    return b"container" in {value.lower() for value in entry.values.get("objectclass", ())}
+
+
+def _gone(entry: RawEntry, state: PersonState) -> PersonGone:
+    return PersonGone(person_id(entry), state)

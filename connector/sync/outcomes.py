@@ -1,0 +1,112 @@
+"""How does a step tell what happened to one person? As an outcome of the run, kept at once."""
+
+from __future__ import annotations
+
+import logging
+
+from connector.decide.compare import CloudObservation, known_by
+from connector.errors import PersonError
+from connector.ledger import people as people_rows
+from connector.ledger.codec import pack_time
+from connector.ledger.conflict_detail import PhotoFacts, both_pictures
+from connector.ledger.memory import mark_checked, save_refusal, set_retry
+from connector.ledger.runs import save_outcome
+from connector.ledger.worklist import WorkItem, done
+from connector.model import Action, Memory, Outcome, PersonState, Presence, Reason
+from connector.sync.context import RunContext
+
+log = logging.getLogger("connector.outcomes")
+
+POSTPONED, FAILED = 1, 2
+
+
+def record_left_scope(night: RunContext, person_id: str, state: PersonState) -> None:
+    """Tell that somebody left the scope tonight; memory and cloud photo stay as they are."""
+    person = people_rows.find_person(night.db, person_id)
+    if person is None:
+        return
+    outcome = Outcome(
+        person=person.name,
+        upn=person.upn,
+        account_id=people_rows.account_of(night.db, person_id) or None,
+        action=Action.SKIP,
+        reason=Reason(state.value),
+        person_id=person_id,
+        target=night.settings.targets[0],
+    )
+    save_outcome(night.db, night.run, outcome)
+
+
+def record_outcome(
+    night: RunContext,
+    target: str,
+    item: WorkItem,
+    *,
+    action: Action,
+    reason: Reason,
+    detail: str = "",
+    conflict: bool = False,
+) -> None:
+    """Tell what happened to somebody on the work list, and whether to look again next night."""
+    retry = FAILED if action is Action.FAIL else POSTPONED if reason in _AGAIN else 0
+    set_retry(night.db, target, item.person.id, retry=retry)
+    done(night.db, target, item.person.id)
+    is_quiet = action is Action.KEEP and reason is Reason.UNCHANGED
+    if is_quiet and not (night.options.full or night.options.only):
+        return
+    outcome = Outcome(
+        person=item.person.name,
+        upn=item.person.upn,
+        account_id=item.account.id,
+        action=action,
+        reason=reason,
+        detail=detail,
+        source_sha256=item.source_sha256 or None,
+        person_id=item.person.id,
+        target=target,
+    )
+    save_outcome(night.db, night.run, outcome, conflict=conflict)
+    known = {"run": night.run, "person": item.person.id, "account": item.account.id, "target": target}
+    log.info("%s %s: %s", action, item.person.upn, reason, extra={**known, "action": action, "reason": reason})
+
+
+def conflict_detail(night: RunContext, item: WorkItem, look: CloudObservation) -> str:
+    """Tell the facts of both pictures of a conflict: the source's, and the cloud's as it was seen."""
+    whole = item.picture.whole if item.picture is not None else None
+    source = PhotoFacts(*((whole.width, whole.height) if whole else (0, 0)), item.source_sha256)
+    seen = pack_time(night.clock()) if look.asked else ""
+    return both_pictures(source, _in_cloud(look, item.memory)._replace(seen=seen))
+
+
+def _in_cloud(look: CloudObservation, memory: Memory | None) -> PhotoFacts:
+    """Take what the look showed; where it fetched no bytes, or was none, what is remembered of that photo."""
+    known = memory if memory is not None and (not look.asked or known_by(look, memory)) else None
+    if not look.present and (look.asked or known is None or known.presence is Presence.CLEARED):
+        return PhotoFacts(is_there=False)
+    shown = look.read_print or (known.read_print if known else None)
+    width, height = (shown.width, shown.height) if shown else (look.width, look.height)
+    sha256, tag = (known.read_sha256, known.tag) if known else ("", "")
+    return PhotoFacts(width, height, look.read_sha256 or sha256, look.tag or tag)
+
+
+_AGAIN = frozenset(
+    {Reason.POSTPONED, Reason.INTERRUPTED, Reason.SOURCE_CHANGED_MEANWHILE, Reason.REMOVAL_NOT_CONFIRMED}
+)
+
+
+def record_error(night: RunContext, target: str, item: WorkItem, error: PersonError) -> None:
+    """Tell that the service failed for one person; what trying again does not mend is not tried every night."""
+    if error.skip and night.options.undo is None:  # what a restore sends is not the source's picture
+        save_refusal(
+            night.db,
+            target,
+            item.account.id,
+            source_sha256=item.source_sha256,
+            reason=error.reason,
+            detail=str(error),
+            now=night.clock(),
+        )
+    mark_checked(night.db, target, item.account.id, now=night.clock())
+    is_failure = not error.skip and error.reason is not Reason.INTERRUPTED
+    action = Action.FAIL if is_failure else Action.SKIP
+    record_outcome(night, target, item, action=action, reason=error.reason, detail=str(error))

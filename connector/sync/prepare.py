@@ -1,0 +1,137 @@
+"""Is a step ready to be written? Its picture is at hand, a removal is confirmed, and what it replaces is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from connector.errors import PersonError
+from connector.ledger.people import find_picture
+from connector.ledger.plan import Step
+from connector.ledger.store import transaction
+from connector.model import Action, CloudPhoto, Fingerprint, Reason
+from connector.sources import PersonRead, Source
+from connector.sync.context import RunContext
+from connector.sync.guests import is_guest, prepare_guest_photo
+from connector.sync.observe import verified
+from connector.sync.outcomes import record_error, record_outcome
+from connector.sync.pictures import choose_pictures, make, remember_picture
+from connector.sync.read import save_events
+from connector.sync.targets import at_target_size
+from connector.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedStep:
+    """Hold a step with the bytes to send (none for a removal) and the backup of what it takes the place of."""
+
+    step: Step
+    sent_bytes: bytes = field(default=b"", repr=False)
+    sent_sha256: str = ""
+    sent_print: Fingerprint | None = None
+    backup_sha256: str = ""
+
+
+def prepared(night: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> Iterator[PreparedStep]:
+    """Yield the steps of a chunk that can be written; the others are told with their reason."""
+    removals = [step for step in chunk if step.action is Action.REMOVE]
+    uploads = [step for step in chunk if step.action is not Action.REMOVE]
+    able = _with_pictures(night, uploads, target=target, source=source)
+    able += _confirmed(night, removals, target=target, source=source)
+    for step, backup in _backed_up(night, able, target):
+        ready = _loaded(night, step, backup, target=target)
+        if ready is not None:
+            yield ready
+
+
+def _with_pictures(night: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
+    """Have everybody's picture at hand; who cannot be read again as planned is told and left."""
+    night.spool.clear_memory_cache()
+    without = [step for step in chunk if not night.spool.has(step.item.source_sha256)]
+    if any(is_guest(step.item) for step in without):
+        prepare_guest_photo(night)
+    missing = {step.item.person.id: step.item.source_sha256 for step in without if not is_guest(step.item)}
+    left = missing.keys() - read_again(night, missing, source)
+    for step in chunk:
+        if step.item.person.id in left:
+            detail = "The source photo changed, or could not be read, since the plan was made."
+            _leave(night, target, step, Reason.SOURCE_CHANGED_MEANWHILE, detail)
+    return [step for step in chunk if step.item.person.id not in left]
+
+
+def read_again(night: RunContext, missing: Mapping[str, str], source: Source) -> set[str]:
+    """Read, by id, whose picture is not in the spool: from an earlier night, or there was no room; returns who is."""
+    found: set[str] = set()
+    if not missing:
+        return found
+    for event in source.fetch(list(missing)):
+        for photo in event.photos:
+            source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
+            if source_sha256 == missing[event.person.id]:
+                remember_picture(night, source_sha256, make(photo.content_bytes, night.recipe), in_hand=True)
+                found.add(event.person.id)
+    return found
+
+
+def _confirmed(night: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
+    """Read directly, just before, who is to lose a photo: only who is there and has none now is confirmed."""
+    if not chunk or night.options.clear:
+        return list(chunk)
+    events = {event.person.id: event for event in source.fetch([step.item.person.id for step in chunk])}
+    confirmed = [step for step in chunk if _is_empty(events.get(step.item.person.id))]
+    wrong = [event for event in events.values() if event.photos]
+    if wrong:
+        with transaction(night.db):
+            save_events(night, wrong)
+            choose_pictures(night)
+    for step in chunk:
+        if step not in confirmed:
+            detail = "A direct read just before the removal did not show that the source photo is gone."
+            _leave(night, target, step, Reason.REMOVAL_NOT_CONFIRMED, detail)
+    return confirmed
+
+
+def _is_empty(event: PersonRead | None) -> bool:
+    return event is not None and not event.photos
+
+
+def _backed_up(night: RunContext, chunk: Sequence[Step], target: Target) -> Iterator[tuple[Step, str]]:
+    """Keep the cloud photos that are about to be lost; who has none to keep is yielded all the same."""
+    needs = [
+        step
+        for step in chunk
+        if step.action is not Action.CREATE and not step.backup_sha256 and night.settings.backup_days
+    ]
+    needing = {step.item.person.id for step in needs}
+    yield from ((step, step.backup_sha256) for step in chunk if step.item.person.id not in needing)
+    for start in range(0, len(needs), target.batch_size):
+        part = needs[start : start + target.batch_size]
+        answers = target.photos([step.item.account for step in part])
+        for step in part:
+            answer = verified(answers[step.item.account.id], step.item.account)
+            if isinstance(answer, PersonError):
+                record_error(night, target.name, step.item, answer)
+            else:
+                yield step, _kept(night, answer)
+
+
+def _kept(night: RunContext, photo: CloudPhoto | None) -> str:
+    return night.backups.keep(photo.to_keep) if photo is not None else ""
+
+
+def _loaded(night: RunContext, step: Step, backup: str, *, target: Target) -> PreparedStep | None:
+    if step.action is Action.REMOVE:
+        return PreparedStep(step, backup_sha256=backup)
+    picture = find_picture(night.db, step.item.source_sha256)
+    try:
+        sent_bytes = night.spool.load(step.item.source_sha256)
+    except FileNotFoundError:
+        _leave(night, target, step, Reason.POSTPONED, "The prepared picture found no room on the disk.")
+        return None
+    sent_print = at_target_size(night, target.name, picture.sent) if picture is not None and picture.sent else None
+    return PreparedStep(step, sent_bytes, hashlib.sha256(sent_bytes).hexdigest(), sent_print, backup)
+
+
+def _leave(night: RunContext, target: Target, step: Step, reason: Reason, detail: str) -> None:
+    record_outcome(night, target.name, step.item, action=Action.SKIP, reason=reason, detail=detail)

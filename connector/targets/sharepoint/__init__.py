@@ -1,0 +1,1 @@
+"""SharePoint Online as a target: three thumbnails and the profile properties."""

@@ -1,0 +1,191 @@
+"""How do we talk to SharePoint? By REST to two hosts: files on the My Site host, profiles on the admin host.
+
+Sources: https://learn.microsoft.com/sharepoint/dev/solution-guidance/security-apponly-azuread (needs a certificate);
+https://learn.microsoft.com/sharepoint/dev/solution-guidance/supporting-and-in-file-and-folder-with-the-resourcepath-api
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from connector.cloud.client import Cloud
+from connector.cloud.refusal_limit import Cause, RefusedPerson
+from connector.cloud.response import Response, read_refusal
+from connector.cloud.retry import ABOUT_ONE_PROFILE, backoff, is_retryable
+from connector.cloud.transport import Endpoint, Transport
+from connector.cloud.web_page import FIX as PAGE_FIX
+from connector.cloud.web_page import described
+from connector.config import Settings
+from connector.errors import PersonError, Unreachable
+from connector.model import Account, Reason, RequestCounters
+
+SYSTEM = "SharePoint"
+PEOPLE = "/_api/SP.UserProfiles.PeopleManager"
+JSON = {"Accept": "application/json;odata=nometadata"}
+REFUSED_FIX = (
+    "SharePoint takes app-only tokens only from a certificate, never from a client secret: set "
+    "AZURE_CLIENT_CERTIFICATE_PATH, and check that the SHAREPOINT_* addresses belong to this tenant."
+)
+ROLES_FIX = (
+    "Grant the application the SharePoint permissions Sites.FullControl.All and User.ReadWrite.All (application, not "
+    "delegated) with admin consent, and check SHAREPOINT_MY_SITE_URL and SHAREPOINT_ADMIN_URL."
+)
+NOT_FOR_US = "unsupported app only token"
+# SharePoint's word where two writes to one list meet; the next try usually succeeds.
+SAVE_CONFLICT_CODE = "-2130575305"
+CONFLICT_TRIES = 4
+UNKNOWN = "user profile error 1000"
+
+
+@dataclass(frozen=True, slots=True)
+class SharePoint:
+    """Hold the two hosts."""
+
+    my_site: Transport
+    admin: Transport
+
+
+def open_sharepoint(settings: Settings, traffic: RequestCounters, cloud: Cloud) -> SharePoint:
+    """Make ready both hosts, each with its own token; both go through the one gate of the cloud."""
+    return SharePoint(
+        _transport(settings.sharepoint_my_site_url or "", traffic, cloud, lanes=settings.sync_concurrency),
+        _transport(settings.sharepoint_admin_url or "", traffic, cloud, lanes=settings.sync_concurrency),
+    )
+
+
+def _transport(url: str, traffic: RequestCounters, cloud: Cloud, *, lanes: int) -> Transport:
+    root = url.rstrip("/")
+    endpoint = Endpoint(root=root, scope=f"{root}/.default", system=SYSTEM, refused_fix=REFUSED_FIX)
+    return Transport(cloud.wire, cloud.token_source, traffic, endpoint=endpoint, lanes=lanes, gate=cloud.transport.gate)
+
+
+def literal(text: str) -> str:
+    """Return a text as an OData literal, fit for an address; quotes are doubled (OData 3 ABNF)."""
+    return "'" + quote(text.replace("'", "''"), safe="/") + "'"
+
+
+def properties_of(sharepoint: SharePoint, name: str, account: Account) -> dict[str, str]:
+    """Read a person's profile properties; raises PersonError, with NO_PROFILE for somebody SharePoint does not know."""
+    url = f"{PEOPLE}/GetPropertiesFor(accountName=@v)?@v={literal(name)}"
+    answer = sharepoint.admin.request("GET", url, headers=JSON, one_person=True)
+    if not answer.ok or answer.is_web_page:
+        raise refused(answer, account, "read")
+    listed = answer.json_object().get("UserProfileProperties")
+    if not isinstance(listed, list):
+        raise no_profile(account, "GetPropertiesFor gave no profile")
+    pairs = [pair for pair in listed if isinstance(pair, dict)]
+    return {str(pair.get("Key") or ""): str(pair.get("Value") or "") for pair in pairs}
+
+
+def set_property(sharepoint: SharePoint, name: str, account: Account, *, key: str, value: str) -> None:
+    """Set one profile property; asking twice changes nothing."""
+    body = {"accountName": name, "propertyName": key, "propertyValue": value}
+    answer = sharepoint.admin.request(
+        "POST", f"{PEOPLE}/SetSingleValueProfileProperty", json=body, headers=JSON, safe=True, one_person=True
+    )
+    if not answer.ok or answer.is_web_page:
+        raise refused(answer, account, "written")
+
+
+def upload(sharepoint: SharePoint, folder: str, name: str, content_bytes: bytes, *, account: Account) -> None:
+    """Write one file over what is there; a Save Conflict is tried again."""
+    path = f"GetFolderByServerRelativePath(DecodedUrl={literal(folder)})"
+    url = f"/_api/web/{path}/Files/AddUsingPath(DecodedUrl={literal(name)},Overwrite=true)"
+    headers = {**JSON, "Content-Type": "application/octet-stream"}
+    transport = sharepoint.my_site
+    for tries in range(1, CONFLICT_TRIES + 1):
+        answer = transport.request("POST", url, body=content_bytes, headers=headers, safe=True, one_person=True)
+        if answer.ok and not answer.is_web_page:
+            return
+        if tries == CONFLICT_TRIES or not _is_save_conflict(answer):
+            break
+        transport.gate.pause(backoff(tries))
+    raise refused(answer, account, "written")
+
+
+def check_folder(sharepoint: SharePoint, folder: str) -> None:
+    """Raise Unreachable where the folder is missing on the My Site host: that concerns everybody."""
+    url = f"/_api/web/GetFolderByServerRelativePath(DecodedUrl={literal(folder)})"
+    answer = sharepoint.my_site.request("GET", url, headers=JSON, one_person=True)
+    if answer.status == 404 and not answer.is_web_page:
+        message = f"there is no folder {folder} on the My Site host: {read_refusal(answer)}"
+        fix = (
+            "Set SHAREPOINT_PHOTO_FOLDER to its name there; it depends on the language of the My Site host, e.g. "
+            "User Photos/Profilbilder or User Photos/Profielafbeeldingen."
+        )
+        raise Unreachable(SYSTEM, message, fix)
+
+
+def may_lack_folder(error: PersonError) -> bool:
+    """Return True if an upload was refused in a way that a missing folder is refused, too."""
+    key = error.cause.key if isinstance(error, RefusedPerson) else ""
+    return key.startswith(("404", "409")) and SAVE_CONFLICT_CODE not in key
+
+
+def _is_save_conflict(answer: Response) -> bool:
+    refusal = read_refusal(answer)
+    return answer.status == 409 and (
+        refusal.code.startswith(SAVE_CONFLICT_CODE) or "save conflict" in refusal.message.lower()
+    )
+
+
+def download(sharepoint: SharePoint, path: str, *, account: Account) -> bytes | None:
+    """Fetch a file by its path on the My Site host; None where it is not there."""
+    answer = sharepoint.my_site.request("GET", f"{_file(path)}/$value", headers={"Accept": "*/*"}, one_person=True)
+    if answer.status == 404 and not answer.is_web_page:
+        return None
+    if not answer.ok or answer.is_web_page or not isinstance(answer.body, bytes):
+        raise refused(answer, account, "read")
+    return answer.body
+
+
+def delete(sharepoint: SharePoint, path: str, *, account: Account) -> None:
+    """Delete a file; one that is already gone is a success."""
+    answer = sharepoint.my_site.request(
+        "DELETE", _file(path), headers={**JSON, "If-Match": "*"}, safe=True, one_person=True
+    )
+    is_gone = answer.ok or answer.status == 404
+    if not is_gone or answer.is_web_page:
+        raise refused(answer, account, "removed")
+
+
+def _file(path: str) -> str:
+    return f"/_api/web/GetFileByServerRelativePath(DecodedUrl={literal(path)})"
+
+
+def refused(answer: Response, account: Account, doing: str) -> PersonError:
+    """Judge an answer that is no success: one person's failure, of which ten in a row end the run, or skip.
+
+    Raises Unreachable for a kind of token that SharePoint takes from nobody.
+    """
+    refusal = read_refusal(answer)
+    who = account.upn or account.id
+    if answer.is_web_page and not is_retryable(answer):
+        page = described(answer)
+        message = f"The SharePoint picture of {who} could not be {doing}: a web page came in its place ({page})"
+        cause = Cause("page", "a web page came in place of SharePoint's answers", PAGE_FIX)
+        return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=PAGE_FIX, cause=cause, said=page)
+    if answer.status == 401 and NOT_FOR_US in refusal.message.lower():
+        raise Unreachable(SYSTEM, f"our token was refused, also after it was renewed: {refusal}", REFUSED_FIX)
+    if answer.status in (401, 403):
+        message = f"The SharePoint picture of {who} may not be {doing}: {refusal}"
+        fix = REFUSED_FIX if answer.status == 401 else ROLES_FIX
+        cause = Cause(str(answer.status), f"pictures may not be {doing}", fix)
+        return RefusedPerson(Reason.ACCESS_DENIED, message, fix=fix, cause=cause, said=str(refusal))
+    if UNKNOWN in refusal.message.lower() or (answer.status == 404 and refusal.code.startswith(ABOUT_ONE_PROFILE)):
+        return no_profile(account, str(refusal))
+    reason = Reason.THROTTLED if answer.status == 429 else Reason.CLOUD_ERROR
+    message = f"The SharePoint picture of {who} could not be {doing}: {refusal}"
+    if is_retryable(answer):
+        return PersonError(reason, message, fix="The next run tries again.")
+    fix = "The next run tries again; show support this answer."
+    cause = Cause(f"{answer.status} {refusal.code}", f"pictures could not be {doing}", fix)
+    return RefusedPerson(reason, message, fix=fix, cause=cause, said=str(refusal))
+
+
+def no_profile(account: Account, said: str) -> PersonError:
+    """Return the skip of somebody whom SharePoint does not know."""
+    message = f"{account.upn or account.id} has no SharePoint profile: {said}"
+    fix = "Give a licence with SharePoint; a new profile appears within a day, and is then found in turn or by --full."
+    return PersonError(Reason.NO_PROFILE, message, fix=fix, skip=True)

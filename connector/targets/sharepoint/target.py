@@ -1,0 +1,261 @@
+"""How does a photo get into SharePoint? As three thumbnails in a library, and four properties of the profile.
+
+Legacy: since 2024 SharePoint shows the Microsoft 365 photo by itself (docs/sharepoint.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+from connector.cloud.refusal_limit import InARow
+from connector.cloud.transport import origin_of
+from connector.errors import PersonError
+from connector.model import Account, Clock, CloudPhoto, CloudTag, Reason, utc_now
+from connector.targets.sharepoint import api as rest
+from connector.targets.sharepoint.api import SharePoint
+from connector.targets.sharepoint.backup import SharePointBackup, pack, unpack
+from connector.targets.sharepoint.file_names import (
+    SIZES,
+    THUMB,
+    account_name,
+    checked_stem,
+    plain_url,
+    tag_of,
+    thumb_name,
+)
+
+PICTURE, STAMP = "PictureURL", "SPS-PictureTimestamp"
+STATES = ("SPS-PicturePlaceholderState", "SPS-PictureExchangeSyncState")
+# so many profiles are kept between a look and the write; beyond that one is asked for again
+KEPT_PROFILES = 5000
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+
+Thumbnails = Callable[[bytes], Sequence[bytes]]
+Seen = TypeVar("Seen", CloudTag, CloudPhoto)
+
+
+class SharePointTarget:
+    """Read and write thumbnails, as every target does; `thumbnails` makes S, M and L, `taken` are names of others."""
+
+    name = "sharepoint"
+    batch_size = 1
+
+    def __init__(
+        self,
+        sharepoint: SharePoint,
+        *,
+        folder: str,
+        thumbnails: Thumbnails,
+        taken: frozenset[str] = frozenset(),
+        clock: Clock = utc_now,
+        failing: Collection[str] = frozenset(),
+    ) -> None:
+        self._sharepoint = sharepoint
+        self._folder = "/" + folder.strip("/")
+        self._thumbnails = thumbnails
+        self._taken = taken
+        self._clock = clock
+        self._reads = InARow(rest.SYSTEM, failing=failing)
+        self._writes = InARow(rest.SYSTEM, failing=failing)
+        self._folder_seen = False
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[str, dict[str, str]] = OrderedDict()
+        self._left: dict[str, CloudPhoto | None] = {}
+
+    def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
+        """Look at the properties, one request each; who may have no file of that name is told so before any write."""
+        return self._looked({account.id: self._each(account, self._tag) for account in accounts})
+
+    def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:
+        """Fetch the largest thumbnail that hangs there, with the others to be kept; no file at all is no photo."""
+        return self._looked({account.id: self._each(account, self._photo) for account in accounts})
+
+    def put(self, account: Account, content_bytes: bytes) -> None:
+        """Write one picture, and count what befell the person."""
+        with self._counted(account):
+            self._put(account, content_bytes)
+
+    def _put(self, account: Account, content_bytes: bytes) -> None:
+        """Write the states, the three files, address and time: what stops half way is seen as not done, or as done."""
+        stem = checked_stem(account, self._taken)
+        seen = self._forget(account)
+        made = list(self._thumbnails(content_bytes))
+        self._set_states(account, dict.fromkeys(STATES, "0"), seen=seen)
+        for path, thumb_bytes in zip(self._own_paths(stem), made, strict=True):
+            self._upload(path, thumb_bytes, account)
+        self._show(account, self._url(stem), seen=seen, shown_bytes=made[-1])
+
+    def put_back(self, account: Account, kept_bytes: bytes) -> None:
+        """Write files and properties as they were kept, and count what befell the person."""
+        with self._counted(account):
+            self._put_back(account, kept_bytes)
+
+    def _put_back(self, account: Account, kept_bytes: bytes) -> None:
+        """Write files and properties as they were kept; old files under other names must still lie there for that.
+
+        Where one does not, or is another picture by now, the old picture is put under the account's own name:
+        files of other names are never written. So is what was kept as a picture alone.
+        """
+        kept = unpack(kept_bytes)
+        own = self._own_paths(checked_stem(account, self._taken))
+        mine = {path.lower(): path for path in own}
+        if kept is None or not self._lie_there(kept, account, but=mine):
+            self._put(account, kept_bytes if kept is None else kept.shown_bytes)
+            return
+        seen = self._forget(account)
+        self._set_states(account, kept.properties, seen=seen)
+        old = {path.lower(): content_bytes for path, content_bytes in kept.files.items()}
+        for folded, path in mine.items():
+            if folded in old:
+                self._upload(path, old[folded], account)
+            else:
+                rest.delete(self._sharepoint, path, account=account)
+        self._show(account, kept.properties[PICTURE], seen=seen, shown_bytes=kept.shown_bytes)
+
+    def remove(self, account: Account) -> None:
+        """Delete the three files and clear the properties; what is already gone is a success."""
+        stem = checked_stem(account, self._taken)
+        self._forget(account)
+        with self._counted(account):
+            for path in self._own_paths(stem):
+                rest.delete(self._sharepoint, path, account=account)
+            self._set(account, dict.fromkeys((*STATES, PICTURE, STAMP), ""))
+        with self._lock:
+            self._left[account.id] = None
+
+    def left(self, account: Account) -> CloudPhoto | None:
+        """Return, once, what the last write left; SharePoint keeps files as they are sent, and properties as set."""
+        with self._lock:
+            return self._left.pop(account.id)
+
+    @contextmanager
+    def _counted(self, account: Account) -> Iterator[None]:
+        """Count how a write ended; ten people refused in a row end the run."""
+        try:
+            yield
+        except PersonError as error:
+            self._writes.met(error, account.id)
+            raise
+        self._writes.passed()
+
+    def _looked(self, looked: dict[str, Seen | PersonError | None]) -> dict[str, Seen | PersonError | None]:
+        self._reads.looked(looked)
+        return looked
+
+    def _each(self, account: Account, look: Callable[[Account], Seen | None]) -> Seen | PersonError | None:
+        try:
+            return look(account)
+        except PersonError as error:
+            if error.reason is Reason.INTERRUPTED:
+                raise
+            return error
+
+    def _tag(self, account: Account) -> CloudTag | None:
+        checked_stem(account, self._taken)
+        found = self._look(account)
+        url = found.get(PICTURE, "")
+        return CloudTag(tag_of(url, found.get(STAMP, ""))) if url else None
+
+    def _photo(self, account: Account) -> CloudPhoto | None:
+        with self._lock:
+            found = self._seen.get(account.id)
+        found = self._look(account) if found is None else found
+        url = found.get(PICTURE, "")
+        if not url:
+            return None
+        paths = self._paths(url, account)
+        fetched = {path: rest.download(self._sharepoint, path, account=account) for path in paths}
+        files = {path: content_bytes for path, content_bytes in fetched.items() if content_bytes}
+        shown = next((path for path in paths[:2] if path in files), None)
+        if shown is None:
+            return None
+        kept = SharePointBackup(files=files, properties={name: found[name] for name in (PICTURE, *STATES)}, shown=shown)
+        return CloudPhoto(files[shown], tag_of(url, found.get(STAMP, "")), kept_bytes=pack(kept))
+
+    def _paths(self, url: str, account: Account) -> list[str]:
+        """Return where the picture lies: L, where PictureURL points, the rest; all must be on the My Site host."""
+        plain = urlsplit(quote(plain_url(url), safe=":/"))
+        if origin_of(plain.geturl()) != plain_url(self._sharepoint.my_site.origin):
+            message = (
+                f"The picture of {account.upn} is on another host ({plain.hostname}), where it cannot be kept from."
+            )
+            fix = "Clear PictureURL of this profile in the SharePoint admin center if it is to follow the directory."
+            raise PersonError(Reason.UNREADABLE_ANSWER, message, fix=fix, skip=True)
+        path = unquote(plain.path)
+        folder, _, name = path.rpartition("/")
+        thumb = THUMB.fullmatch(name)
+        stem = thumb.group(1) if thumb else ""
+        sizes = [f"{folder}/{thumb_name(stem, size)}" for size in ("L", "S", "M")] if thumb else []
+        return list(dict.fromkeys([*sizes[:1], path, *(one for one in sizes if one.lower() != path.lower())]))
+
+    def _look(self, account: Account) -> dict[str, str]:
+        """Ask for the profile, and keep what matters of it for the write."""
+        self._forget(account)
+        found = rest.properties_of(self._sharepoint, account_name(account), account)
+        kept = {name: found.get(name, "") for name in (PICTURE, STAMP, *STATES)}
+        with self._lock:
+            self._seen[account.id] = kept
+            while len(self._seen) > KEPT_PROFILES:
+                self._seen.popitem(last=False)
+        return kept
+
+    def _forget(self, account: Account) -> dict[str, str]:
+        with self._lock:
+            return self._seen.pop(account.id, {})
+
+    def _own_paths(self, stem: str) -> list[str]:
+        return [f"{self._folder}/{thumb_name(stem, size)}" for size in SIZES]
+
+    def _upload(self, path: str, content_bytes: bytes, account: Account) -> None:
+        folder, _, name = path.rpartition("/")
+        try:
+            rest.upload(self._sharepoint, folder, name, content_bytes, account=account)
+        except PersonError as error:
+            if rest.may_lack_folder(error):
+                self._check_folder(folder)
+            raise
+        self._folder_seen = True
+
+    def _check_folder(self, folder: str) -> None:
+        """Ask once for the folder that an upload was refused in; one that was written to is there."""
+        with self._lock:
+            is_known, self._folder_seen = self._folder_seen, True
+        if not is_known:
+            rest.check_folder(self._sharepoint, folder)
+
+    def _lie_there(self, kept: SharePointBackup, account: Account, *, but: Collection[str]) -> bool:
+        """Say whether the kept files of other names than the account's own still lie there, as they were."""
+        return all(
+            rest.download(self._sharepoint, path, account=account) == content_bytes
+            for path, content_bytes in kept.files.items()
+            if path.lower() not in but
+        )
+
+    def _set_states(self, account: Account, properties: Mapping[str, str], *, seen: Mapping[str, str]) -> None:
+        """Set the states that differ from those seen."""
+        self._set(account, {name: properties[name] for name in STATES if properties[name] != seen.get(name)})
+
+    def _show(self, account: Account, url: str, *, seen: Mapping[str, str], shown_bytes: bytes) -> None:
+        """Set address and time, and note what is left."""
+        stamp = self._stamp(seen)
+        self._set(account, {PICTURE: url, STAMP: stamp})
+        with self._lock:
+            self._left[account.id] = CloudPhoto(shown_bytes, tag_of(url, stamp))
+
+    def _set(self, account: Account, values: Mapping[str, str]) -> None:
+        for key, value in values.items():
+            rest.set_property(self._sharepoint, account_name(account), account, key=key, value=value)
+
+    def _url(self, stem: str) -> str:
+        return self._sharepoint.my_site.root + quote(f"{self._folder}/{thumb_name(stem, 'M')}")
+
+    def _stamp(self, seen: Mapping[str, str]) -> str:
+        """Return the seconds since the year 1, other than the last ones, so that caches and tags see a new picture."""
+        seconds = int((self._clock().astimezone(UTC) - BEGINNING).total_seconds())
+        return str(seconds + 1 if seen.get(STAMP) == str(seconds) else seconds)
