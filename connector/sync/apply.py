@@ -46,35 +46,35 @@ class StepSource(Protocol):
 class PlannedSteps:
     """Supply the night's plan with the pictures of the source."""
 
-    night: RunContext
+    context: RunContext
     target: Target
     source: Source
 
     def chunks(self, size: int) -> Iterator[list[Step]]:
         """Yield the plan in chunks."""
-        return steps(self.night.db, self.target.name, chunk=size)
+        return steps(self.context.db, self.target.name, chunk=size)
 
     def prepared(self, chunk: Sequence[Step]) -> Iterator[PreparedStep]:
         """Load pictures, confirm removals, keep what is replaced."""
-        return prepared(self.night, chunk, target=self.target, source=self.source)
+        return prepared(self.context, chunk, target=self.target, source=self.source)
 
 
 class Applier:
     """Carry out a target's plan: writes side by side, each after its intent; tags read back behind them."""
 
-    def __init__(self, night: RunContext, target: Target, supply: StepSource) -> None:
-        self._night = night
+    def __init__(self, context: RunContext, target: Target, supply: StepSource) -> None:
+        self._context = context
         self._target = target
         self._supply = supply
-        self._back = ReadBackQueue(night, target)
+        self._back = ReadBackQueue(context, target)
         self._begun = 0
         self._on_the_wire: dict[str, Intent] = {}
 
     def run(self, total: int) -> None:
         """Write what the plan says, until it is done, a limit is reached, or the service ends it for all."""
-        night = self._night
-        night.progress.phase("uploading", total)
-        lanes = Lanes[PreparedStep, WriteResult](night.settings.sync_concurrency, turn_away=night.cancel_waiting)
+        context = self._context
+        context.progress.phase("uploading", total)
+        lanes = Lanes[PreparedStep, WriteResult](context.settings.sync_concurrency, turn_away=context.cancel_waiting)
         with lanes, self._back:
             try:
                 self._write_all(lanes)
@@ -85,7 +85,7 @@ class Applier:
             self._back.finish()
 
     def _write_all(self, lanes: Lanes[PreparedStep, WriteResult]) -> None:
-        ahead = self._night.settings.sync_concurrency * 2
+        ahead = self._context.settings.sync_concurrency * 2
         for chunk in self._supply.chunks(self._target.batch_size * 5):
             if self._is_over():
                 break
@@ -100,29 +100,29 @@ class Applier:
 
     def _allowed(self, chunk: Sequence[Step]) -> list[Step]:
         """Cut what SYNC_MAX_UPLOADS does not allow tonight; removals are no uploads."""
-        limit = self._night.settings.sync_max_uploads
+        limit = self._context.settings.sync_max_uploads
         if not limit:
             return list(chunk)
-        room, allowed = limit - self._night.uploads, []
+        room, allowed = limit - self._context.uploads, []
         for step in chunk:
             is_upload = step.action is not Action.REMOVE
             if is_upload and room <= 0:
-                self._night.codes.add(ExitCode.LIMIT)
+                self._context.codes.add(ExitCode.LIMIT)
                 continue
             room -= is_upload
             allowed.append(step)
         return allowed
 
     def _is_over(self) -> bool:
-        is_over = self._night.is_out_of_time
+        is_over = self._context.is_out_of_time
         if is_over:
-            self._night.codes.add(ExitCode.LIMIT)
+            self._context.codes.add(ExitCode.LIMIT)
         return is_over
 
     def _begin(self, ready: PreparedStep) -> None:
         """Write down, before it happens, what is about to happen."""
-        night, item, step = self._night, ready.step.item, ready.step
-        now, restores = night.clock(), night.options.undo is not None
+        context, item, step = self._context, ready.step.item, ready.step
+        now, restores = context.clock(), context.options.undo is not None
         intent = Intent(
             person_id=item.person.id,
             source_sha256=item.source_sha256,
@@ -132,10 +132,10 @@ class Applier:
             started_at=now,
             restores=restores,
             reason=step.reason,
-            recipe=night.recipe.key if ready.sent_bytes and not restores else "",
+            recipe=context.recipe.key if ready.sent_bytes and not restores else "",
         )
         write = Write(
-            run=night.run,
+            run=context.run,
             target=self._target.name,
             account_id=item.account.id,
             person_id=item.person.id,
@@ -146,18 +146,18 @@ class Applier:
             sent_sha256=ready.sent_sha256,
             sent_print=ready.sent_print,
         )
-        with transaction(night.db):
-            memory_rows.open_intent(night.db, self._target.name, item.account.id, intent=intent, run=night.run)
-            save_write(night.db, write)
+        with transaction(context.db):
+            memory_rows.open_intent(context.db, self._target.name, item.account.id, intent=intent, run=context.run)
+            save_write(context.db, write)
         self._on_the_wire[item.account.id] = intent
-        night.uploads += step.action is not Action.REMOVE
+        context.uploads += step.action is not Action.REMOVE
 
     def _write(self, ready: PreparedStep) -> WriteResult:
         """Do it, in a lane."""
         try:
             if ready.step.action is Action.REMOVE:
                 self._target.remove(ready.step.item.account)
-            elif self._night.options.undo is not None:
+            elif self._context.options.undo is not None:
                 self._target.put_back(ready.step.item.account, ready.sent_bytes)
             else:
                 self._target.put(ready.step.item.account, ready.sent_bytes)
@@ -170,17 +170,17 @@ class Applier:
             self._finished(ready, done)
 
     def _finished(self, ready: PreparedStep, done: WriteResult) -> None:
-        night, step, item = self._night, ready.step, ready.step.item
+        context, step, item = self._context, ready.step, ready.step.item
         intent = self._on_the_wire.pop(item.account.id)
-        with transaction(night.db):
+        with transaction(context.db):
             if done.error is not None:
                 self._failed(ready, done.error)
             else:
-                memory_rows.accept_intent(night.db, self._target.name, item.account.id, now=night.clock())
-                memory_rows.drop_refusal(night.db, self._target.name, item.account.id)
+                memory_rows.accept_intent(context.db, self._target.name, item.account.id, now=context.clock())
+                memory_rows.drop_refusal(context.db, self._target.name, item.account.id)
                 detail = f"{step.detail} {ACCEPTED}".lstrip() if step.action is not Action.REMOVE else ""
                 record_outcome(
-                    night,
+                    context,
                     self._target.name,
                     item,
                     action=step.action,
@@ -189,11 +189,11 @@ class Applier:
                     conflict=step.conflict,
                 )
                 self._back.add(item, intent)
-        night.progress.step()
+        context.progress.step()
 
     def _failed(self, ready: PreparedStep, error: PersonError) -> None:
-        night, item = self._night, ready.step.item
+        context, item = self._context, ready.step.item
         if error.reason not in _MAYBE_DONE:
-            memory_rows.close_intent(night.db, self._target.name, item.account.id)
-            drop_write(night.db, night.run, self._target.name, account_id=item.account.id)
-        record_error(night, self._target.name, item, error)
+            memory_rows.close_intent(context.db, self._target.name, item.account.id)
+            drop_write(context.db, context.run, self._target.name, account_id=item.account.id)
+        record_error(context, self._target.name, item, error)

@@ -14,71 +14,71 @@ from connector.sources import Mode
 from connector.sync.context import RunContext
 
 
-def check_plan(night: RunContext) -> None:
+def check_plan(context: RunContext) -> None:
     """Let the plan pass, or raise BrakeError with every brake it trips; `--force` passes and says so."""
-    trips = check_brakes(_counts(night), limits_of(night))
-    if trips and not night.options.force:
+    trips = check_brakes(_counts(context), limits_of(context))
+    if trips and not context.options.force:
         reasons = " ".join(trip.message for trip in trips)
         fixes = " ".join(dict.fromkeys(trip.fix for trip in trips))
         raise BrakeError(f"A brake stopped the run before its first write: {reasons}", fixes)
     for trip in trips:
-        night.add_notice(f"Passed by --force: {trip.message}")
-    if not night.options.only:
-        with transaction(night.db):
-            settle_matches(night.db, unread=night.unread)
-            settle_vanished(night.db, unread=night.unread)
+        context.add_notice(f"Passed by --force: {trip.message}")
+    if not context.options.only:
+        with transaction(context.db):
+            settle_matches(context.db, unread=context.unread)
+            settle_vanished(context.db, unread=context.unread)
 
 
-def believe_vanished(night: RunContext) -> None:
+def believe_vanished(context: RunContext) -> None:
     """Take as cleared what the brake on vanished attributes holds back, where --force says that it is meant.
 
     Those whom the brake does not speak of stay as they are.
     """
-    if not night.options.force or night.options.only:
+    if not context.options.force or context.options.only:
         return
-    for name, counts in _vanished(night).items():
-        if check_brakes(PlanCounts(attributes={name: counts}), limits_of(night)):
+    for name, counts in _vanished(context).items():
+        if check_brakes(PlanCounts(attributes={name: counts}), limits_of(context)):
             attribute, _, unit = name.partition(" below ")
-            for person_id in missed_below(night.db, attribute, unit):
-                empty(night.db, person_id, [attribute], run=night.run)
+            for person_id in missed_below(context.db, attribute, unit):
+                empty(context.db, person_id, [attribute], run=context.run)
 
 
-def _counts(night: RunContext) -> PlanCounts:
-    plan = count_plan(night.db)
-    known, _ = count_matched(night.db)
-    only = bool(night.options.only)
+def _counts(context: RunContext) -> PlanCounts:
+    plan = count_plan(context.db)
+    known, _ = count_matched(context.db)
+    only = bool(context.options.only)
     return PlanCounts(
         replacements=plan.replacements,
-        with_photo=count_with_photo(night.db),
+        with_photo=count_with_photo(context.db),
         overwrites=plan.overwrites,
         removals=plan.removals,
         known=known,
-        rematches=count_rematched(night.db, unread=night.unread, chosen=night.chosen_ids if only else None),
-        matched_before=count_settled(night.db, unread=night.unread),
-        attributes={} if only else _vanished(night),
+        rematches=count_rematched(context.db, unread=context.unread, chosen=context.chosen_ids if only else None),
+        matched_before=count_settled(context.db, unread=context.unread),
+        attributes={} if only else _vanished(context),
     )
 
 
-def _vanished(night: RunContext) -> dict[str, AttributeLoss]:
+def _vanished(context: RunContext) -> dict[str, AttributeLoss]:
     """Count what vanished, for all and, where that is not everybody, for the units that lost it whole."""
     counts: dict[str, AttributeLoss] = {}
-    for name, (had, gone) in vanished(night.db).items():
+    for name, (had, gone) in vanished(context.db).items():
         counts[name] = AttributeLoss(had, gone)
         if VANISHED_FROM <= gone < had:
-            told = night.run if night.modes == {Mode.CHANGES} else 0
-            in_folders = night.settings.source is SourceKind.FOLDER
-            units = vanished_units(night.db, name, at_least=VANISHED_FROM, changes_run=told, in_folders=in_folders)
+            told = context.run if context.modes == {Mode.CHANGES} else 0
+            in_folders = context.settings.source is SourceKind.FOLDER
+            units = vanished_units(context.db, name, at_least=VANISHED_FROM, changes_run=told, in_folders=in_folders)
             counts |= {f"{name} below {unit}": AttributeLoss(count, count) for unit, count in units.items()}
     return counts
 
 
-def limits_of(night: RunContext) -> Limits:
+def limits_of(context: RunContext) -> Limits:
     """Return the settings of the brakes, for this run."""
-    settings = night.settings
+    settings = context.settings
     return Limits(
         changes_percent=settings.sync_max_changes_percent,
         overwrites=settings.sync_max_overwrites,
         removals=settings.sync_max_removals,
         rematches=settings.sync_max_rematches,
-        only=bool(night.options.only),
+        only=bool(context.options.only),
     )

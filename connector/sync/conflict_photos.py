@@ -18,25 +18,27 @@ log = logging.getLogger("connector.sync")
 MOST_CONFLICTS = 500
 
 
-def keep_conflict_photo(night: RunContext, target: str, item: WorkItem, read_sha256: str, content_bytes: bytes) -> None:
+def keep_conflict_photo(
+    context: RunContext, target: str, item: WorkItem, read_sha256: str, content_bytes: bytes
+) -> None:
     """Hold the cloud photo of a conflict that no backup holds, until the report is told."""
-    if night.settings.report_pictures == "none" or len(night.conflicts) >= MOST_CONFLICTS:
+    if context.settings.report_pictures == "none" or len(context.conflicts) >= MOST_CONFLICTS:
         return
     # A name of its own: under its sha256 alone it could pass for the prepared picture of somebody else.
     held_as = f"cloud-{read_sha256}"
-    if night.spool.keep(held_as, content_bytes):
+    if context.spool.keep(held_as, content_bytes):
         source_sha256 = "" if is_guest(item) else item.source_sha256
-        night.conflicts[target, item.account.id] = ConflictPhotos(item.person.id, source_sha256, held_as)
+        context.conflicts[target, item.account.id] = ConflictPhotos(item.person.id, source_sha256, held_as)
 
 
-def load_conflict_source_photos(night: RunContext, source: Source) -> None:
+def load_conflict_source_photos(context: RunContext, source: Source) -> None:
     """Read the source photos of these people again where they are of an earlier night; a report needs nothing more."""
     wanted = {
         one.person_id: one.source_sha256
-        for one in night.conflicts.values()
-        if one.source_sha256 and not night.spool.has(one.source_sha256)
+        for one in context.conflicts.values()
+        if one.source_sha256 and not context.spool.has(one.source_sha256)
     }
     try:
-        read_again(night, wanted, source)
+        read_again(context, wanted, source)
     except StopRun as stop:
         log.warning("the report shows fewer source photos: %s", stop)

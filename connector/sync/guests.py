@@ -15,33 +15,33 @@ from connector.sync.context import RunContext
 from connector.sync.pictures import make, remember_picture
 
 
-def read_guest_photo(night: RunContext, *, in_hand: bool = False) -> str:
+def read_guest_photo(context: RunContext, *, in_hand: bool = False) -> str:
     """Prepare GUEST_PHOTO before anybody is contacted and return its sha256; empty when none is set."""
-    path = night.settings.guest_photo
+    path = context.settings.guest_photo
     if path is None:
         return ""
     try:
         content_bytes = path.read_bytes()
     except OSError as error:
         raise SettingsError([f"GUEST_PHOTO: {path} cannot be read: {error.strerror}."]) from error
-    made = make(content_bytes, night.recipe)
+    made = make(content_bytes, context.recipe)
     if isinstance(made, PictureRefused):
         raise SettingsError([f"GUEST_PHOTO: {path} cannot be used: {made}"])
     source_sha256 = hashlib.sha256(content_bytes).hexdigest()
-    with transaction(night.db):
-        remember_picture(night, source_sha256, made, in_hand=in_hand)
+    with transaction(context.db):
+        remember_picture(context, source_sha256, made, in_hand=in_hand)
     return source_sha256
 
 
-def prepare_guest_photo(night: RunContext) -> None:
+def prepare_guest_photo(context: RunContext) -> None:
     """Prepare GUEST_PHOTO again, to be sent next: it found no room in the spool."""
-    read_guest_photo(night, in_hand=True)
+    read_guest_photo(context, in_hand=True)
 
 
-def list_guests(night: RunContext, source_sha256: str) -> None:
+def list_guests(context: RunContext, source_sha256: str) -> None:
     """Make the guests without a person take part, or leave them when there is no picture for them."""
-    with transaction(night.db):
-        save_guests(night.db, source_sha256, run=night.run)
+    with transaction(context.db):
+        save_guests(context.db, source_sha256, run=context.run)
 
 
 def is_guest(item: WorkItem) -> bool:
@@ -49,6 +49,6 @@ def is_guest(item: WorkItem) -> bool:
     return item.person.id.startswith("guest:")
 
 
-def policy_for(night: RunContext, item: WorkItem) -> Policy:
+def policy_for(context: RunContext, item: WorkItem) -> Policy:
     """Return the policy for somebody on the work list: a guest's own photo always wins."""
-    return guest_policy(night.policy) if is_guest(item) else night.policy
+    return guest_policy(context.policy) if is_guest(item) else context.policy

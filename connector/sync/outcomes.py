@@ -20,25 +20,25 @@ log = logging.getLogger("connector.outcomes")
 POSTPONED, FAILED = 1, 2
 
 
-def record_left_scope(night: RunContext, person_id: str, state: PersonState) -> None:
+def record_left_scope(context: RunContext, person_id: str, state: PersonState) -> None:
     """Tell that somebody left the scope tonight; memory and cloud photo stay as they are."""
-    person = people_rows.find_person(night.db, person_id)
+    person = people_rows.find_person(context.db, person_id)
     if person is None:
         return
     outcome = Outcome(
         person=person.name,
         upn=person.upn,
-        account_id=people_rows.account_of(night.db, person_id) or None,
+        account_id=people_rows.account_of(context.db, person_id) or None,
         action=Action.SKIP,
         reason=Reason(state.value),
         person_id=person_id,
-        target=night.settings.targets[0],
+        target=context.settings.targets[0],
     )
-    save_outcome(night.db, night.run, outcome)
+    save_outcome(context.db, context.run, outcome)
 
 
 def record_outcome(
-    night: RunContext,
+    context: RunContext,
     target: str,
     item: WorkItem,
     *,
@@ -49,10 +49,10 @@ def record_outcome(
 ) -> None:
     """Tell what happened to somebody on the work list, and whether to look again next night."""
     retry = FAILED if action is Action.FAIL else POSTPONED if reason in _AGAIN else 0
-    set_retry(night.db, target, item.person.id, retry=retry)
-    done(night.db, target, item.person.id)
+    set_retry(context.db, target, item.person.id, retry=retry)
+    done(context.db, target, item.person.id)
     is_quiet = action is Action.KEEP and reason is Reason.UNCHANGED
-    if is_quiet and not (night.options.full or night.options.only):
+    if is_quiet and not (context.options.full or context.options.only):
         return
     outcome = Outcome(
         person=item.person.name,
@@ -65,16 +65,16 @@ def record_outcome(
         person_id=item.person.id,
         target=target,
     )
-    save_outcome(night.db, night.run, outcome, conflict=conflict)
-    known = {"run": night.run, "person": item.person.id, "account": item.account.id, "target": target}
+    save_outcome(context.db, context.run, outcome, conflict=conflict)
+    known = {"run": context.run, "person": item.person.id, "account": item.account.id, "target": target}
     log.info("%s %s: %s", action, item.person.upn, reason, extra={**known, "action": action, "reason": reason})
 
 
-def conflict_detail(night: RunContext, item: WorkItem, look: CloudObservation) -> str:
+def conflict_detail(context: RunContext, item: WorkItem, look: CloudObservation) -> str:
     """Tell the facts of both pictures of a conflict: the source's, and the cloud's as it was seen."""
     whole = item.picture.whole if item.picture is not None else None
     source = PhotoFacts(*((whole.width, whole.height) if whole else (0, 0)), item.source_sha256)
-    seen = pack_time(night.clock()) if look.asked else ""
+    seen = pack_time(context.clock()) if look.asked else ""
     return both_pictures(source, _in_cloud(look, item.memory)._replace(seen=seen))
 
 
@@ -94,19 +94,19 @@ _AGAIN = frozenset(
 )
 
 
-def record_error(night: RunContext, target: str, item: WorkItem, error: PersonError) -> None:
+def record_error(context: RunContext, target: str, item: WorkItem, error: PersonError) -> None:
     """Tell that the service failed for one person; what trying again does not mend is not tried every night."""
-    if error.skip and night.options.undo is None:  # what a restore sends is not the source's picture
+    if error.skip and context.options.undo is None:  # what a restore sends is not the source's picture
         save_refusal(
-            night.db,
+            context.db,
             target,
             item.account.id,
             source_sha256=item.source_sha256,
             reason=error.reason,
             detail=str(error),
-            now=night.clock(),
+            now=context.clock(),
         )
-    mark_checked(night.db, target, item.account.id, now=night.clock())
+    mark_checked(context.db, target, item.account.id, now=context.clock())
     is_failure = not error.skip and error.reason is not Reason.INTERRUPTED
     action = Action.FAIL if is_failure else Action.SKIP
-    record_outcome(night, target, item, action=action, reason=error.reason, detail=str(error))
+    record_outcome(context, target, item, action=action, reason=error.reason, detail=str(error))

@@ -39,12 +39,12 @@ def make(content_bytes: bytes, recipe: Recipe) -> PrepareResult:
         return refused
 
 
-def ready_pages(night: RunContext, pages: Iterable[Page]) -> Iterator[PreparedPage]:
+def ready_pages(context: RunContext, pages: Iterable[Page]) -> Iterator[PreparedPage]:
     """Yield pages with their unknown pictures prepared; preparing overlaps reading the pages after."""
     waiting: deque[tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[PrepareResult]]]] = deque()
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="prepare") as pool:
         for page in pages:
-            waiting.append((page, *_begun(night, page, pool)))
+            waiting.append((page, *_begun(context, page, pool)))
             while len(waiting) > PAGES_AHEAD:
                 yield _ready(waiting.popleft())
         while waiting:
@@ -52,7 +52,7 @@ def ready_pages(night: RunContext, pages: Iterable[Page]) -> Iterator[PreparedPa
 
 
 def _begun(
-    night: RunContext, page: Page, pool: ThreadPoolExecutor
+    context: RunContext, page: Page, pool: ThreadPoolExecutor
 ) -> tuple[dict[int, list[tuple[str, str]]], dict[str, Future[PrepareResult]]]:
     shas: dict[int, list[tuple[str, str]]] = {}
     begun: dict[str, Future[PrepareResult]] = {}
@@ -63,8 +63,8 @@ def _begun(
         for photo in event.photos:
             source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
             shas[index].append((photo.attribute, source_sha256))
-            if source_sha256 not in begun and ledger.find_picture(night.db, source_sha256) is None:
-                begun[source_sha256] = pool.submit(make, photo.content_bytes, night.recipe)
+            if source_sha256 not in begun and ledger.find_picture(context.db, source_sha256) is None:
+                begun[source_sha256] = pool.submit(make, photo.content_bytes, context.recipe)
     return shas, begun
 
 
@@ -73,7 +73,7 @@ def _ready(waiting: tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Futu
     return PreparedPage(page, shas, {source_sha256: future.result() for source_sha256, future in begun.items()})
 
 
-def remember_picture(night: RunContext, source_sha256: str, made: PrepareResult, *, in_hand: bool = False) -> None:
+def remember_picture(context: RunContext, source_sha256: str, made: PrepareResult, *, in_hand: bool = False) -> None:
     """Keep what a picture shows in the ledger, and the picture itself in the spool while there is room.
 
     `in_hand` says that it is sent next, so it is kept even where there is none.
@@ -81,18 +81,18 @@ def remember_picture(night: RunContext, source_sha256: str, made: PrepareResult,
     if isinstance(made, PictureRefused):
         row = PictureRow(refused=made.reason, detail=str(made))
     else:
-        row = PictureRow("", "", night.recipe.key, made.sent_sha256, made.sent, made.whole)
-        if not night.spool.keep(source_sha256, made.sent_bytes) and in_hand:
-            night.spool.cache_in_memory(source_sha256, made.sent_bytes)
-    ledger.save_picture(night.db, source_sha256, row)
+        row = PictureRow("", "", context.recipe.key, made.sent_sha256, made.sent, made.whole)
+        if not context.spool.keep(source_sha256, made.sent_bytes) and in_hand:
+            context.spool.cache_in_memory(source_sha256, made.sent_bytes)
+    ledger.save_picture(context.db, source_sha256, row)
 
 
-def choose_pictures(night: RunContext) -> None:
+def choose_pictures(context: RunContext) -> None:
     """Choose the picture of everybody who changed tonight; a picture that many share is nobody's face."""
-    ledger.find_placeholders(night.db, people=night.settings.placeholder_people, run=night.run)
-    trust = night.trust
-    for chunk in ledger.photos_to_choose_from(night.db, run=night.run):
-        ledger.set_chosen(night.db, [_chosen(person_id, photos, trust) for person_id, photos in chunk])
+    ledger.find_placeholders(context.db, people=context.settings.placeholder_people, run=context.run)
+    trust = context.trust
+    for chunk in ledger.photos_to_choose_from(context.db, run=context.run):
+        ledger.set_chosen(context.db, [_chosen(person_id, photos, trust) for person_id, photos in chunk])
 
 
 def _chosen(person_id: str, photos: list[ledger.PhotoRow], trust: tuple[str, ...]) -> tuple[str, str, str]:

@@ -17,7 +17,7 @@ from connector.sync.guests import is_guest, prepare_guest_photo
 from connector.sync.observe import verified
 from connector.sync.outcomes import record_error, record_outcome
 from connector.sync.pictures import choose_pictures, make, remember_picture
-from connector.sync.read import save_events
+from connector.sync.read_people import save_events
 from connector.sync.targets import at_target_size
 from connector.targets import Target
 
@@ -33,34 +33,34 @@ class PreparedStep:
     backup_sha256: str = ""
 
 
-def prepared(night: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> Iterator[PreparedStep]:
+def prepared(context: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> Iterator[PreparedStep]:
     """Yield the steps of a chunk that can be written; the others are told with their reason."""
     removals = [step for step in chunk if step.action is Action.REMOVE]
     uploads = [step for step in chunk if step.action is not Action.REMOVE]
-    able = _with_pictures(night, uploads, target=target, source=source)
-    able += _confirmed(night, removals, target=target, source=source)
-    for step, backup in _backed_up(night, able, target):
-        ready = _loaded(night, step, backup, target=target)
+    able = _with_pictures(context, uploads, target=target, source=source)
+    able += _confirmed(context, removals, target=target, source=source)
+    for step, backup in _backed_up(context, able, target):
+        ready = _loaded(context, step, backup, target=target)
         if ready is not None:
             yield ready
 
 
-def _with_pictures(night: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
+def _with_pictures(context: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
     """Have everybody's picture at hand; who cannot be read again as planned is told and left."""
-    night.spool.clear_memory_cache()
-    without = [step for step in chunk if not night.spool.has(step.item.source_sha256)]
+    context.spool.clear_memory_cache()
+    without = [step for step in chunk if not context.spool.has(step.item.source_sha256)]
     if any(is_guest(step.item) for step in without):
-        prepare_guest_photo(night)
+        prepare_guest_photo(context)
     missing = {step.item.person.id: step.item.source_sha256 for step in without if not is_guest(step.item)}
-    left = missing.keys() - read_again(night, missing, source)
+    left = missing.keys() - read_again(context, missing, source)
     for step in chunk:
         if step.item.person.id in left:
             detail = "The source photo changed, or could not be read, since the plan was made."
-            _leave(night, target, step, Reason.SOURCE_CHANGED_MEANWHILE, detail)
+            _leave(context, target, step, Reason.SOURCE_CHANGED_MEANWHILE, detail)
     return [step for step in chunk if step.item.person.id not in left]
 
 
-def read_again(night: RunContext, missing: Mapping[str, str], source: Source) -> set[str]:
+def read_again(context: RunContext, missing: Mapping[str, str], source: Source) -> set[str]:
     """Read, by id, whose picture is not in the spool: from an earlier night, or there was no room; returns who is."""
     found: set[str] = set()
     if not missing:
@@ -69,26 +69,26 @@ def read_again(night: RunContext, missing: Mapping[str, str], source: Source) ->
         for photo in event.photos:
             source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
             if source_sha256 == missing[event.person.id]:
-                remember_picture(night, source_sha256, make(photo.content_bytes, night.recipe), in_hand=True)
+                remember_picture(context, source_sha256, make(photo.content_bytes, context.recipe), in_hand=True)
                 found.add(event.person.id)
     return found
 
 
-def _confirmed(night: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
+def _confirmed(context: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
     """Read directly, just before, who is to lose a photo: only who is there and has none now is confirmed."""
-    if not chunk or night.options.clear:
+    if not chunk or context.options.clear:
         return list(chunk)
     events = {event.person.id: event for event in source.fetch([step.item.person.id for step in chunk])}
     confirmed = [step for step in chunk if _is_empty(events.get(step.item.person.id))]
     wrong = [event for event in events.values() if event.photos]
     if wrong:
-        with transaction(night.db):
-            save_events(night, wrong)
-            choose_pictures(night)
+        with transaction(context.db):
+            save_events(context, wrong)
+            choose_pictures(context)
     for step in chunk:
         if step not in confirmed:
             detail = "A direct read just before the removal did not show that the source photo is gone."
-            _leave(night, target, step, Reason.REMOVAL_NOT_CONFIRMED, detail)
+            _leave(context, target, step, Reason.REMOVAL_NOT_CONFIRMED, detail)
     return confirmed
 
 
@@ -96,12 +96,12 @@ def _is_empty(event: PersonRead | None) -> bool:
     return event is not None and not event.photos
 
 
-def _backed_up(night: RunContext, chunk: Sequence[Step], target: Target) -> Iterator[tuple[Step, str]]:
+def _backed_up(context: RunContext, chunk: Sequence[Step], target: Target) -> Iterator[tuple[Step, str]]:
     """Keep the cloud photos that are about to be lost; who has none to keep is yielded all the same."""
     needs = [
         step
         for step in chunk
-        if step.action is not Action.CREATE and not step.backup_sha256 and night.settings.backup_days
+        if step.action is not Action.CREATE and not step.backup_sha256 and context.settings.backup_days
     ]
     needing = {step.item.person.id for step in needs}
     yield from ((step, step.backup_sha256) for step in chunk if step.item.person.id not in needing)
@@ -111,27 +111,27 @@ def _backed_up(night: RunContext, chunk: Sequence[Step], target: Target) -> Iter
         for step in part:
             answer = verified(answers[step.item.account.id], step.item.account)
             if isinstance(answer, PersonError):
-                record_error(night, target.name, step.item, answer)
+                record_error(context, target.name, step.item, answer)
             else:
-                yield step, _kept(night, answer)
+                yield step, _kept(context, answer)
 
 
-def _kept(night: RunContext, photo: CloudPhoto | None) -> str:
-    return night.backups.keep(photo.to_keep) if photo is not None else ""
+def _kept(context: RunContext, photo: CloudPhoto | None) -> str:
+    return context.backups.keep(photo.to_keep) if photo is not None else ""
 
 
-def _loaded(night: RunContext, step: Step, backup: str, *, target: Target) -> PreparedStep | None:
+def _loaded(context: RunContext, step: Step, backup: str, *, target: Target) -> PreparedStep | None:
     if step.action is Action.REMOVE:
         return PreparedStep(step, backup_sha256=backup)
-    picture = find_picture(night.db, step.item.source_sha256)
+    picture = find_picture(context.db, step.item.source_sha256)
     try:
-        sent_bytes = night.spool.load(step.item.source_sha256)
+        sent_bytes = context.spool.load(step.item.source_sha256)
     except FileNotFoundError:
-        _leave(night, target, step, Reason.POSTPONED, "The prepared picture found no room on the disk.")
+        _leave(context, target, step, Reason.POSTPONED, "The prepared picture found no room on the disk.")
         return None
-    sent_print = at_target_size(night, target.name, picture.sent) if picture is not None and picture.sent else None
+    sent_print = at_target_size(context, target.name, picture.sent) if picture is not None and picture.sent else None
     return PreparedStep(step, sent_bytes, hashlib.sha256(sent_bytes).hexdigest(), sent_print, backup)
 
 
-def _leave(night: RunContext, target: Target, step: Step, reason: Reason, detail: str) -> None:
-    record_outcome(night, target.name, step.item, action=Action.SKIP, reason=reason, detail=detail)
+def _leave(context: RunContext, target: Target, step: Step, reason: Reason, detail: str) -> None:
+    record_outcome(context, target.name, step.item, action=Action.SKIP, reason=reason, detail=detail)

@@ -39,13 +39,13 @@ class PendingReadBack:
 class ReadBackQueue:
     """Settle accepted writes; what the cloud does not show yet stays an open intent for the next night."""
 
-    def __init__(self, night: RunContext, target: Target) -> None:
-        self._night = night
+    def __init__(self, context: RunContext, target: Target) -> None:
+        self._context = context
         self._target = target
         self._written: deque[PendingReadBack] = deque()
         self._tagged: deque[PendingReadBack] = deque()
         self._lanes: Lanes[Sequence[PendingReadBack], Answers] = Lanes(
-            night.settings.sync_concurrency, turn_away=night.cancel_waiting
+            context.settings.sync_concurrency, turn_away=context.cancel_waiting
         )
 
     def __enter__(self) -> ReadBackQueue:
@@ -76,20 +76,20 @@ class ReadBackQueue:
 
     def finish(self) -> None:
         """Read back all the rest, on every lane."""
-        self._night.progress.phase("reading back", len(self._written))
+        self._context.progress.phase("reading back", len(self._written))
         while self._written or self._tagged or len(self._lanes):
             if self._is_over():
                 return
-            while (self._written or self._tagged) and len(self._lanes) < self._night.settings.sync_concurrency:
+            while (self._written or self._tagged) and len(self._lanes) < self._context.settings.sync_concurrency:
                 if not self._send(is_last=not self._written and not len(self._lanes)):
                     break
             self._take(until=max(0, len(self._lanes) - 1))
 
     def _is_over(self) -> bool:
         """Leave what was not read back to the next night, once SYNC_MAX_MINUTES are over: its intents stay open."""
-        is_over = self._night.is_out_of_time
+        is_over = self._context.is_out_of_time
         if is_over:
-            self._night.codes.add(ExitCode.LIMIT)
+            self._context.codes.add(ExitCode.LIMIT)
             self._take(until=0)
         return is_over
 
@@ -108,7 +108,7 @@ class ReadBackQueue:
 
     def _take(self, *, until: int) -> None:
         for part, answers in self._lanes.completed(until=until):
-            with transaction(self._night.db):
+            with transaction(self._context.db):
                 for written in part:
                     self._seen(written, answers[written.item.account.id])
 
@@ -116,7 +116,7 @@ class ReadBackQueue:
         if isinstance(answer, CloudTag) and answer.tag != written.intent.tag_before and written.intent.sent_sha256:
             self._tagged.append(PendingReadBack(written.item, written.intent, answer))
             return
-        self._night.progress.step()
+        self._context.progress.step()
         if isinstance(answer, PersonError):
             return
         if isinstance(answer, FetchedPhoto):
@@ -125,12 +125,12 @@ class ReadBackQueue:
             self._settle(written, CloudObservation.at(answer))
 
     def _settle(self, written: PendingReadBack, look: CloudObservation) -> None:
-        night, account_id = self._night, written.item.account.id
-        if settle(written.intent, look, night.clock()) is not IntentState.OURS:
+        context, account_id = self._context, written.item.account.id
+        if settle(written.intent, look, context.clock()) is not IntentState.OURS:
             return
         memory = memory_of_write(written.intent, look=look, memory=written.item.memory)
-        memory_rows.close_intent(night.db, self._target.name, account_id)
-        save_or_drop(night, self._target.name, account_id, memory)
+        memory_rows.close_intent(context.db, self._target.name, account_id)
+        save_or_drop(context, self._target.name, account_id, memory)
         started = written.intent.started_at
         left = {"tag": look.tag, "read_sha256": look.read_sha256}
-        save_written_photo(night.db, self._target.name, account_id, written_at=started, **left)
+        save_written_photo(context.db, self._target.name, account_id, written_at=started, **left)

@@ -17,55 +17,59 @@ from connector.sources import Mode, Source
 from connector.sources.scope import context_above
 from connector.sync.context import RunContext
 from connector.sync.pictures import choose_pictures
-from connector.sync.read import save_events
 from connector.sync.read_accounts import save_partial_accounts
+from connector.sync.read_people import save_events
 from connector.sync.unread_values import believe_emptied, tell_unread
 
 
-def read_chosen(night: RunContext, source: Source, transport: Transport) -> None:
+def read_chosen(context: RunContext, source: Source, transport: Transport) -> None:
     """Read the people of `--only` by search and their accounts; no cookie and no link moves."""
     contexts = source.contexts()
-    for name in night.options.only:
+    for name in context.options.only:
         found = source.find(name)
         if len(found) != 1:
             raise _not_one(name, [event.person.name for event in found])
         person = found[0].person
-        context = context_above(person.name, contexts) or contexts[0]
-        with transaction(night.db):
-            save_events(night, found, context=context)
-            believe_emptied(night, source, context)
+        naming_context = context_above(person.name, contexts) or contexts[0]
+        with transaction(context.db):
+            save_events(context, found, naming_context=naming_context)
+            believe_emptied(context, source, naming_context)
             # with the values that stand where the entry does not show them
-            _read_accounts_of(night, transport, people_rows.find_person(night.db, person.id) or person)
-            choose_pictures(night)
-        night.chosen_ids = (*night.chosen_ids, person.id)
-    tell_unread(night)
-    night.modes.add(Mode.CHANGES)
+            _read_accounts_of(context, transport, people_rows.find_person(context.db, person.id) or person)
+            choose_pictures(context)
+        context.chosen_ids = (*context.chosen_ids, person.id)
+    tell_unread(context)
+    context.modes.add(Mode.CHANGES)
 
 
-def _read_accounts_of(night: RunContext, transport: Transport, person: Person) -> None:
+def _read_accounts_of(context: RunContext, transport: Transport, person: Person) -> None:
     """Store the accounts that may be this person's: by id and names, by the anchor, by what else a night looks at."""
-    plans = len(night.settings.targets) > 1
-    known = people_rows.account_of(night.db, person.id)
+    plans = len(context.settings.targets) > 1
+    known = people_rows.account_of(context.db, person.id)
     found = look_up(transport, [one for one in dict.fromkeys((known, person.upn, person.mail)) if one], plans=plans)
-    account_rows.save_accounts(night.db, found.accounts.values(), run=night.run)
-    account_rows.drop_accounts(night.db, found.absent)
+    account_rows.save_accounts(context.db, found.accounts.values(), run=context.run)
+    account_rows.drop_accounts(context.db, found.absent)
     for name, said in found.refused.items():
-        night.add_notice(f"Graph did not tell whether there is an account {one_line(name)}: {said}.")
+        context.add_notice(f"Graph did not tell whether there is an account {one_line(name)}: {said}.")
     parts = list(found.partial.values())
     if person.anchor:
         parts += find_by_anchor(transport, [person.anchor], plans=plans)
     is_found = person.anchor in [part.account.immutable_id for part in parts if part.account.immutable_id]
-    for what, value in () if is_found else _properties(night, person):
-        parts += _asked(night, transport, what, value, plans=plans)
-    save_partial_accounts(night, parts)
+    for what, value in () if is_found else _properties(context, person):
+        parts += _asked(context, transport, what, value, plans=plans)
+    save_partial_accounts(context, parts)
 
 
-def _properties(night: RunContext, person: Person) -> Iterator[tuple[str, str]]:
+def _properties(context: RunContext, person: Person) -> Iterator[tuple[str, str]]:
     """Yield what to search accounts by, for the rules that come after the anchor.
 
     Whether accounts can be searched by SID is not documented; those of the same sAMAccountName bring theirs.
     """
-    rules = night.settings.match_fallback if night.settings.source is SourceKind.LDAP else (night.settings.folder_key,)
+    rules = (
+        context.settings.match_fallback
+        if context.settings.source is SourceKind.LDAP
+        else (context.settings.folder_key,)
+    )
     if person.sam_account_name and (MatchRule.SID in rules or MatchRule.SAM_ACCOUNT_NAME in rules):
         yield "onPremisesSamAccountName", person.sam_account_name
     if person.mail and (MatchRule.MAIL in rules or person.is_contact):
@@ -74,14 +78,14 @@ def _properties(night: RunContext, person: Person) -> Iterator[tuple[str, str]]:
         yield "employeeId", person.employee_id
 
 
-def _asked(night: RunContext, transport: Transport, what: str, value: str, *, plans: bool) -> list[PartialAccount]:
+def _asked(context: RunContext, transport: Transport, what: str, value: str, *, plans: bool) -> list[PartialAccount]:
     is_advanced = what == "onPremisesSamAccountName"
     try:
         return find_by_filter(transport, f"{what} eq {quoted(value)}", plans=plans, advanced=is_advanced)
     except Unreachable:
         raise
     except ConnectorError as refused:
-        night.add_notice(
+        context.add_notice(
             f"Accounts could not be searched by {what} ({refused}); a night without --only lists them all."
         )
         return []

@@ -67,40 +67,42 @@ def choose_undo(state: State, *, run: int | None, person: str | None) -> Restore
     return RestoreRequest(run=row.id)
 
 
-def undo(night: RunContext, cloud: Cloud) -> None:
+def undo(context: RunContext, cloud: Cloud) -> None:
     """Look at what that run wrote, plan, check the brakes, take it back."""
-    targets = open_targets(night, cloud)
-    _tell_of_others(night, [target.name for target in targets])
+    targets = open_targets(context, cloud)
+    _tell_of_others(context, [target.name for target in targets])
     for target in targets:
-        UndoPlanner(night, target).run()
-    if night.options.dry_run:
+        UndoPlanner(context, target).run()
+    if context.options.dry_run:
         for target in targets:
-            _tell_plan(night, target)
-    _check_brakes(night)
-    if night.options.dry_run:
+            _tell_plan(context, target)
+    _check_brakes(context)
+    if context.options.dry_run:
         return
     for target in targets:
-        Applier(night, target, RestoreSteps(night, target)).run(sum(count_undo(night.db)))
+        Applier(context, target, RestoreSteps(context, target)).run(sum(count_undo(context.db)))
 
 
-def writes_to_undo(night: RunContext, target: str, *, chunk: int) -> Iterator[list[Write]]:
+def writes_to_undo(context: RunContext, target: str, *, chunk: int) -> Iterator[list[Write]]:
     """Yield in chunks the writes to one target that this run takes back."""
-    wanted = night.options.undo or RestoreRequest()
+    wanted = context.options.undo or RestoreRequest()
     if wanted.run:
-        yield from writes_of_run(night.db, wanted.run, target, chunk=chunk)
+        yield from writes_of_run(context.db, wanted.run, target, chunk=chunk)
         return
-    found = [write for write in last_writes_of(night.db, wanted.person_id) if write.target == target]
+    found = [write for write in last_writes_of(context.db, wanted.person_id) if write.target == target]
     if found:
         yield found
 
 
-def postpone_remaining(night: RunContext, detail: str) -> None:
+def postpone_remaining(context: RunContext, detail: str) -> None:
     """Tell that the rest was left, after the run was stopped."""
-    for target in night.settings.targets:
-        for steps in untold_steps(night.db, night.run, target):
-            with transaction(night.db):
+    for target in context.settings.targets:
+        for steps in untold_steps(context.db, context.run, target):
+            with transaction(context.db):
                 for step in steps:
-                    record_outcome(night, target, step.item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail)
+                    record_outcome(
+                        context, target, step.item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail
+                    )
 
 
 def written_photo(write: Write) -> WrittenPhoto:
@@ -116,52 +118,52 @@ def written_photo(write: Write) -> WrittenPhoto:
 class UndoPlanner:
     """Look at everybody whom that run wrote to; who still shows what it left becomes part of the plan."""
 
-    def __init__(self, night: RunContext, target: Target) -> None:
-        self._night = night
+    def __init__(self, context: RunContext, target: Target) -> None:
+        self._context = context
         self._target = target
 
     def run(self) -> None:
         """Ask, `SYNC_CONCURRENCY` batches at a time."""
-        night = self._night
-        night.progress.phase("asking")
-        night.stop_when_out_of_time()
-        lanes = Lanes[Sequence[RestoreItem], Looks](night.settings.sync_concurrency, turn_away=night.cancel_waiting)
+        context = self._context
+        context.progress.phase("asking")
+        context.stop_when_out_of_time()
+        lanes = Lanes[Sequence[RestoreItem], Looks](context.settings.sync_concurrency, turn_away=context.cancel_waiting)
         with lanes:
-            for writes in writes_to_undo(night, self._target.name, chunk=self._target.batch_size):
-                night.stop_when_out_of_time()
-                part = [undo_of(night.db, write) for write in writes]
+            for writes in writes_to_undo(context, self._target.name, chunk=self._target.batch_size):
+                context.stop_when_out_of_time()
+                part = [undo_of(context.db, write) for write in writes]
                 lanes.send(part, look_at_all, self._target, part)
-                self._answered(lanes, until=night.settings.sync_concurrency)
+                self._answered(lanes, until=context.settings.sync_concurrency)
             self._answered(lanes, until=0)
 
     def _answered(self, lanes: Lanes[Sequence[RestoreItem], Looks], *, until: int) -> None:
         for part, looks in lanes.completed(until=until):
-            with transaction(self._night.db):
+            with transaction(self._context.db):
                 for one in part:
                     self._seen(one, looks[one.item.account.id])
-            self._night.progress.step(len(part))
+            self._context.progress.step(len(part))
 
     def _seen(self, one: RestoreItem, look: CloudObservation | PersonError) -> None:
         if isinstance(look, PersonError):
-            record_error(self._night, self._target.name, one.item, look)
+            record_error(self._context, self._target.name, one.item, look)
             return
-        item, now = one.item, self._night.clock()
+        item, now = one.item, self._context.clock()
         judged = judge(look, source=None, memory=item.memory, intent=item.intent, now=now)
-        settle_intent(self._night, self._target.name, item, judged)
+        settle_intent(self._context, self._target.name, item, judged)
         is_shown = written_photo(one.write).matches(look)
-        if is_somebody_elses(self._night.db, one.write):
+        if is_somebody_elses(self._context.db, one.write):
             self._leave(one, Action.SKIP, Reason.CHANGED_SINCE, ANOTHERS)
         elif not is_shown and judged.settled is not None and judged.settled.stays_open:
             self._leave(one, Action.KEEP, Reason.AWAITING_CLOUD, "")
         elif not is_shown:
             self._leave(one, Action.SKIP, Reason.CHANGED_SINCE, CHANGED)
-        elif one.write.action is not Action.CREATE and not self._night.backups.has(one.write.before_sha256):
+        elif one.write.action is not Action.CREATE and not self._context.backups.has(one.write.before_sha256):
             self._leave(one, Action.FAIL, Reason.NO_BACKUP, NO_BACKUP)
         else:
-            add_undo(self._night.db, one.write, action=inverse_action(one.write.action), tag_before=look.tag)
+            add_undo(self._context.db, one.write, action=inverse_action(one.write.action), tag_before=look.tag)
 
     def _leave(self, one: RestoreItem, action: Action, reason: Reason, detail: str) -> None:
-        record_outcome(self._night, self._target.name, one.item, action=action, reason=reason, detail=detail)
+        record_outcome(self._context, self._target.name, one.item, action=action, reason=reason, detail=detail)
 
 
 def look_at_all(target: Target, part: Sequence[RestoreItem]) -> Looks:
@@ -189,12 +191,12 @@ def _is_unsure(one: RestoreItem, tag: CloudTag | PersonError | None) -> bool:
 class RestoreSteps:
     """Supply what is to be taken back with the photos that were kept."""
 
-    night: RunContext
+    context: RunContext
     target: Target
 
     def chunks(self, size: int) -> Iterator[list[Step]]:
         """Yield the plan in chunks."""
-        return undo_steps(self.night.db, self.target.name, chunk=size)
+        return undo_steps(self.context.db, self.target.name, chunk=size)
 
     def prepared(self, chunk: Sequence[Step]) -> Iterator[PreparedStep]:
         """Keep what is about to be lost, having seen once more that it is what the run left; load what was there."""
@@ -211,7 +213,7 @@ class RestoreSteps:
 
     @property
     def _keeps(self) -> bool:
-        return self.night.settings.backup_days > 0
+        return self.context.settings.backup_days > 0
 
     def _kept(self, over: Sequence[Step]) -> dict[str, str]:
         kept: dict[str, str] = {}
@@ -220,21 +222,21 @@ class RestoreSteps:
             account_id = step.item.account.id
             answer = verified(answers[account_id], step.item.account)
             if isinstance(answer, PersonError):
-                record_error(self.night, self.target.name, step.item, answer)
+                record_error(self.context, self.target.name, step.item, answer)
             elif answer is None or not self._left(step).matches(look_at_photo(answer, None)):
                 self._leave(step, Action.SKIP, Reason.CHANGED_SINCE, CHANGED)
             else:
-                kept[account_id] = self.night.backups.keep(answer.to_keep)
+                kept[account_id] = self.context.backups.keep(answer.to_keep)
         return kept
 
     def _left(self, step: Step) -> WrittenPhoto:
-        return written_photo(undone_write(self.night.db, step))
+        return written_photo(undone_write(self.context.db, step))
 
     def _loaded(self, step: Step, backup_sha256: str) -> PreparedStep | None:
         if step.action is Action.REMOVE:
             return PreparedStep(step, backup_sha256=backup_sha256)
-        before_sha256 = undone_write(self.night.db, step).before_sha256
-        content_bytes = self.night.backups.load(before_sha256)
+        before_sha256 = undone_write(self.context.db, step).before_sha256
+        content_bytes = self.context.backups.load(before_sha256)
         if content_bytes is None:
             self._leave(step, Action.FAIL, Reason.NO_BACKUP, NO_BACKUP)
             return None
@@ -243,7 +245,7 @@ class RestoreSteps:
         return PreparedStep(step, content_bytes, shown_sha256, _print_of(shown_bytes), backup_sha256)
 
     def _leave(self, step: Step, action: Action, reason: Reason, detail: str) -> None:
-        record_outcome(self.night, self.target.name, step.item, action=action, reason=reason, detail=detail)
+        record_outcome(self.context, self.target.name, step.item, action=action, reason=reason, detail=detail)
 
 
 def _print_of(content_bytes: bytes) -> Fingerprint | None:
@@ -253,32 +255,32 @@ def _print_of(content_bytes: bytes) -> Fingerprint | None:
         return None
 
 
-def _tell_of_others(night: RunContext, names: Sequence[str]) -> None:
+def _tell_of_others(context: RunContext, names: Sequence[str]) -> None:
     """Say what was written to targets that are no longer in the settings, and so stays."""
-    wanted = night.options.undo or RestoreRequest()
-    for name, count in count_writes(night.db, wanted.run).items():
+    wanted = context.options.undo or RestoreRequest()
+    for name, count in count_writes(context.db, wanted.run).items():
         if name not in names:
-            night.add_notice(f"{count} writes to {name} are not taken back, since TARGETS does not name it.")
+            context.add_notice(f"{count} writes to {name} are not taken back, since TARGETS does not name it.")
 
 
-def _tell_plan(night: RunContext, target: Target) -> None:
-    for chunk in undo_steps(night.db, target.name, chunk=200):
-        with transaction(night.db):
+def _tell_plan(context: RunContext, target: Target) -> None:
+    for chunk in undo_steps(context.db, target.name, chunk=200):
+        with transaction(context.db):
             for step in chunk:
-                record_outcome(night, target.name, step.item, action=step.action, reason=step.reason)
+                record_outcome(context, target.name, step.item, action=step.action, reason=step.reason)
 
 
-def _check_brakes(night: RunContext) -> None:
+def _check_brakes(context: RunContext) -> None:
     """Let the plan pass, or raise BrakeError: a restore of very many photos is to be meant."""
-    plan = count_undo(night.db)
-    known, _ = count_matched(night.db)
-    with_photo = max(count_with_photo(night.db), plan.replacements + plan.removals)
+    plan = count_undo(context.db)
+    known, _ = count_matched(context.db)
+    with_photo = max(count_with_photo(context.db), plan.replacements + plan.removals)
     counts = PlanCounts(replacements=plan.replacements, with_photo=with_photo, removals=plan.removals, known=known)
-    wanted = night.options.undo or RestoreRequest()
-    trips = check_brakes(counts, replace(limits_of(night), only=bool(wanted.person_id)))
-    if trips and not night.options.force:
+    wanted = context.options.undo or RestoreRequest()
+    trips = check_brakes(counts, replace(limits_of(context), only=bool(wanted.person_id)))
+    if trips and not context.options.force:
         reasons = " ".join(trip.message for trip in trips)
         fix = f"Look at the plan with `photo-connector restore --run {wanted.run} --dry-run`; if it is meant, run it "
         raise BrakeError(f"A brake stopped the restore before its first write: {reasons}", f"{fix}once with --force.")
     for trip in trips:
-        night.add_notice(f"Passed by --force: {trip.message}")
+        context.add_notice(f"Passed by --force: {trip.message}")

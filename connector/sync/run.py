@@ -41,9 +41,9 @@ from connector.sync.context import Options, RunContext
 from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.outcomes import record_error, record_outcome
 from connector.sync.plan import Planner
-from connector.sync.read import drop_departed, match, read_people, tell_none_synced
 from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts, read_accounts
 from connector.sync.read_chosen import read_chosen
+from connector.sync.read_people import drop_departed, match, read_people, tell_none_synced
 from connector.sync.restore import postpone_remaining, undo
 from connector.sync.targets import open_targets
 from connector.targets import Target
@@ -94,7 +94,7 @@ def run_night(
     with transaction(state.db):
         run = begin_run(state.db, kind=options.kind, now=clock(), dry_run=options.dry_run, chosen=options.is_chosen)
     with dry_run_copy(state) if options.dry_run else nullcontext(state.db) as db:
-        tonight = RunContext(
+        context = RunContext(
             settings=settings,
             options=options,
             db=db,
@@ -107,106 +107,106 @@ def run_night(
             spool=state.spool,
             backups=state.backups,
         )
-        tonight.add_notice(state.notice)
+        context.add_notice(state.notice)
         if settings.backup_days == 0:
-            tonight.add_notice(NO_BACKUPS)
-        _run(tonight, doors)
+            context.add_notice(NO_BACKUPS)
+        _run(context, doors)
         if options.dry_run:
             with transaction(state.db):
                 copy_run(db, state.db, run)
         row = find_run(db, run)
         if row is None:
             raise LookupError(f"run {run} is not in the ledger")
-        yield load_report(db, row, backups=state.backups, spool=state.spool, conflicts=tonight.conflicts)
+        yield load_report(db, row, backups=state.backups, spool=state.spool, conflicts=context.conflicts)
 
 
-def _run(night: RunContext, doors: Backends) -> None:
+def _run(context: RunContext, doors: Backends) -> None:
     """Do the night and finish it, however it ends."""
     message, pace = "", {}
-    work.begin_work(night.db)
-    begin_plan(night.db)
-    begin_undo(night.db)
+    work.begin_work(context.db)
+    begin_plan(context.db)
+    begin_undo(context.db)
     try:
-        with doors.cloud(night.settings, night.traffic) as cloud:
-            night.cancel_waiting = cloud.transport.gate.close
+        with doors.cloud(context.settings, context.traffic) as cloud:
+            context.cancel_waiting = cloud.transport.gate.close
             try:
-                _do(night, cloud, doors)
+                _do(context, cloud, doors)
             finally:
                 pace = cloud.transport.pace()
     except StopRun as stop:
-        night.codes.add(stop.exit_code)
-        night.refused = stop.refused if isinstance(stop, EverybodyRefused) else {}
+        context.codes.add(stop.exit_code)
+        context.refused = stop.refused if isinstance(stop, EverybodyRefused) else {}
         message = str(stop)
     except KeyboardInterrupt:
-        night.codes.add(ExitCode.INTERRUPTED)
-        goes_on = "" if night.options.resend else ", the next run goes on"
+        context.codes.add(ExitCode.INTERRUPTED)
+        goes_on = "" if context.options.resend else ", the next run goes on"
         message = f"The run was interrupted; what was done is remembered{goes_on}."
     except BaseException as fault:
-        night.codes.add(ExitCode.FAULT)
-        _finish(night, f"A fault of the program itself: {type(fault).__name__}.", pace)
+        context.codes.add(ExitCode.FAULT)
+        _finish(context, f"A fault of the program itself: {type(fault).__name__}.", pace)
         raise
-    _finish(night, message, pace)
+    _finish(context, message, pace)
 
 
-def _do(night: RunContext, cloud: Cloud, doors: Backends) -> None:
+def _do(context: RunContext, cloud: Cloud, doors: Backends) -> None:
     """Take an earlier run back, or sync."""
-    if night.options.undo is not None:
-        undo(night, cloud)
+    if context.options.undo is not None:
+        undo(context, cloud)
         return
-    source = doors.source(night.settings, night.traffic)
+    source = doors.source(context.settings, context.traffic)
     try:
-        _steps(night, cloud, source)
+        _steps(context, cloud, source)
     finally:
         source.close()
 
 
-def _steps(night: RunContext, cloud: Cloud, source: Source) -> None:
+def _steps(context: RunContext, cloud: Cloud, source: Source) -> None:
     """Read both sides, plan, check the brakes, write."""
-    guest_sha256 = read_guest_photo(night)
-    if night.options.only:
-        read_chosen(night, source, cloud.transport)
-        match(night)
+    guest_sha256 = read_guest_photo(context)
+    if context.options.only:
+        read_chosen(context, source, cloud.transport)
+        match(context)
     else:
-        all_listed = read_accounts(night, cloud.transport)
-        read_people(night, source)
-        match(night)
-        if not all_listed and find_lost_accounts(night, cloud.transport):
-            match(night)
-        drop_departed(night, source)
-        list_guests(night, guest_sha256)
-    tell_none_synced(night)
+        all_listed = read_accounts(context, cloud.transport)
+        read_people(context, source)
+        match(context)
+        if not all_listed and find_lost_accounts(context, cloud.transport):
+            match(context)
+        drop_departed(context, source)
+        list_guests(context, guest_sha256)
+    tell_none_synced(context)
     source.close()
-    targets = open_targets(night, cloud)
+    targets = open_targets(context, cloud)
     for target in targets:
-        _plan(night, target)
-    if night.options.dry_run:
+        _plan(context, target)
+    if context.options.dry_run:
         for target in targets:
-            _tell_plan(night, target)
-    check_plan(night)
-    if not night.options.dry_run:
+            _tell_plan(context, target)
+    check_plan(context)
+    if not context.options.dry_run:
         for target in targets:
-            Applier(night, target, PlannedSteps(night, target, source)).run(sum(count_plan(night.db)[:3]))
-    drop_gone_accounts(night, cloud.transport)
-    load_conflict_source_photos(night, source)
+            Applier(context, target, PlannedSteps(context, target, source)).run(sum(count_plan(context.db)[:3]))
+    drop_gone_accounts(context, cloud.transport)
+    load_conflict_source_photos(context, source)
 
 
-def _plan(night: RunContext, target: Target) -> None:
+def _plan(context: RunContext, target: Target) -> None:
     """Plan a target; what was decided stands, also where the service ends it before its end."""
-    Planner(night, target).run()
-    with transaction(night.db):
-        reports, removes = night.settings.sync_conflict == "report", night.settings.sync_removed == "remove"
-        save_standing(night.db, night.run, target.name, report_conflicts=reports, removes=removes)
-        if night.options.only:
-            copy_standing_to_outcomes(night.db, night.run, person_ids=night.chosen_ids)
+    Planner(context, target).run()
+    with transaction(context.db):
+        reports, removes = context.settings.sync_conflict == "report", context.settings.sync_removed == "remove"
+        save_standing(context.db, context.run, target.name, report_conflicts=reports, removes=removes)
+        if context.options.only:
+            copy_standing_to_outcomes(context.db, context.run, person_ids=context.chosen_ids)
 
 
-def _tell_plan(night: RunContext, target: Target) -> None:
+def _tell_plan(context: RunContext, target: Target) -> None:
     """Tell what would be done, also where a brake would stop it: that is what somebody looks at the plan for."""
-    for chunk in steps(night.db, target.name, chunk=200):
-        with transaction(night.db):
+    for chunk in steps(context.db, target.name, chunk=200):
+        with transaction(context.db):
             for step in chunk:
                 record_outcome(
-                    night,
+                    context,
                     target.name,
                     step.item,
                     action=step.action,
@@ -216,56 +216,56 @@ def _tell_plan(night: RunContext, target: Target) -> None:
                 )
 
 
-def _postpone(night: RunContext) -> None:
+def _postpone(context: RunContext) -> None:
     """Leave for the next run whoever is due and was not done."""
-    is_limit = ExitCode.LIMIT in night.codes
+    is_limit = ExitCode.LIMIT in context.codes
     detail = "The run reached its limit." if is_limit else "The run was stopped before this person's turn."
-    postpone_remaining(night, detail)
-    if night.options.resend and any(
-        items for target in night.settings.targets for items in work.undone(night.db, target)
+    postpone_remaining(context, detail)
+    if context.options.resend and any(
+        items for target in context.settings.targets for items in work.undone(context.db, target)
     ):
-        night.add_notice(RESEND_RESTS)
-    for target in night.settings.targets:
-        for items in work.undone(night.db, target):
-            with transaction(night.db):
+        context.add_notice(RESEND_RESTS)
+    for target in context.settings.targets:
+        for items in work.undone(context.db, target):
+            with transaction(context.db):
                 for item in items:
-                    refused = night.refused.get(item.account.id)
+                    refused = context.refused.get(item.account.id)
                     if refused is not None:
-                        record_error(night, target, item, refused)
+                        record_error(context, target, item, refused)
                         continue
-                    record_outcome(night, target, item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail)
+                    record_outcome(context, target, item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail)
 
 
-def _finish(night: RunContext, message: str, pace: dict[str, float]) -> None:
+def _finish(context: RunContext, message: str, pace: dict[str, float]) -> None:
     """Store how the night ended, and forget what is old."""
-    chosen = night.options.is_chosen
-    _postpone(night)
-    totals = count_totals(night.db, night.run, night.settings.targets, chosen=chosen)
-    totals["conflicts"] = count_conflicts(night.db, night.run)
-    totals["unmatched_accounts"] = unmatched_accounts(night.db)
-    totals["open_intents"] = count_intents(night.db)
-    totals["postponed"] = count_reason(night.db, night.run, Reason.POSTPONED)
-    competing = count_reason(night.db, night.run, Reason.COMPETING_WRITER)
+    chosen = context.options.is_chosen
+    _postpone(context)
+    totals = count_totals(context.db, context.run, context.settings.targets, chosen=chosen)
+    totals["conflicts"] = count_conflicts(context.db, context.run)
+    totals["unmatched_accounts"] = unmatched_accounts(context.db)
+    totals["open_intents"] = count_intents(context.db)
+    totals["postponed"] = count_reason(context.db, context.run, Reason.POSTPONED)
+    competing = count_reason(context.db, context.run, Reason.COMPETING_WRITER)
     if competing > COMPETING_MORE_THAN:
-        night.add_notice(COMPETING.format(count=competing))
+        context.add_notice(COMPETING.format(count=competing))
     if totals["failed"]:
-        night.codes.add(ExitCode.SOME_FAILED)
-    code = next((code for code in PRECEDENCE if code in night.codes), ExitCode.OK)
-    mode = "full" if "full" in night.modes else "changes"
+        context.codes.add(ExitCode.SOME_FAILED)
+    code = next((code for code in PRECEDENCE if code in context.codes), ExitCode.OK)
+    mode = "full" if "full" in context.modes else "changes"
     values = {
         "mode": mode,
         "exit_code": int(code),
         "message": message,
         "totals": totals,
-        "requests": night.traffic.counts(),
+        "requests": context.traffic.counts(),
         "pace": pace,
-        "notices": night.notices,
+        "notices": context.notices,
     }
-    with transaction(night.db):
-        if night.options.dry_run and not chosen:
-            copy_standing_to_outcomes(night.db, night.run)
-        finish_run(night.db, night.run, now=night.clock(), values=values)
-    if not night.options.dry_run:
-        days = {"ledger_days": night.settings.ledger_days, "backup_days": night.settings.backup_days}
-        for sentence in forget_old(night.db, night.backups, now=night.clock(), **days):
+    with transaction(context.db):
+        if context.options.dry_run and not chosen:
+            copy_standing_to_outcomes(context.db, context.run)
+        finish_run(context.db, context.run, now=context.clock(), values=values)
+    if not context.options.dry_run:
+        days = {"ledger_days": context.settings.ledger_days, "backup_days": context.settings.backup_days}
+        for sentence in forget_old(context.db, context.backups, now=context.clock(), **days):
             log.warning("%s", sentence)

@@ -24,15 +24,15 @@ SHAREPOINT = "sharepoint"
 MOST_FAILING = 500
 
 
-def open_targets(night: RunContext, cloud: Cloud) -> list[Target]:
+def open_targets(context: RunContext, cloud: Cloud) -> list[Target]:
     """Return the targets in the order of the settings; after the accounts were read, since names depend on them."""
-    targets = [_open(name, night, cloud) for name in night.settings.targets]
-    return [DryRun(target) for target in targets] if night.options.dry_run else targets
+    targets = [_open(name, context, cloud) for name in context.settings.targets]
+    return [DryRun(target) for target in targets] if context.options.dry_run else targets
 
 
-def at_target_size(night: RunContext, target: str, sent: Fingerprint) -> Fingerprint:
+def at_target_size(context: RunContext, target: str, sent: Fingerprint) -> Fingerprint:
     """Describe a picture at the size in which a target shows it: SharePoint keeps nothing wider than its L."""
-    width = night.settings.sharepoint_widths[-1]
+    width = context.settings.sharepoint_widths[-1]
     if target != SHAREPOINT or sent.width <= width:
         return sent
     return replace(sent, width=width, height=max(1, round(sent.height * width / sent.width)))
@@ -44,25 +44,25 @@ def photo_in_backup(target: str, kept_bytes: bytes) -> bytes:
     return kept_bytes if kept is None else kept.shown_bytes
 
 
-def _open(name: str, night: RunContext, cloud: Cloud) -> Target:
-    failing = failing_accounts(night.db, name, failed=FAILED, most=MOST_FAILING)
+def _open(name: str, context: RunContext, cloud: Cloud) -> Target:
+    failing = failing_accounts(context.db, name, failed=FAILED, most=MOST_FAILING)
     if name != SHAREPOINT:
         return GraphTarget(cloud.transport, shrink=shrink, failing=failing)
-    widths = night.settings.sharepoint_widths
+    widths = context.settings.sharepoint_widths
     return SharePointTarget(
-        open_sharepoint(night.settings, night.traffic, cloud),
-        folder=night.settings.sharepoint_photo_folder,
+        open_sharepoint(context.settings, context.traffic, cloud),
+        folder=context.settings.sharepoint_photo_folder,
         thumbnails=lambda content_bytes: thumbnails(content_bytes, widths),
-        taken=_names_of_others(night),
+        taken=_names_of_others(context),
         failing=failing,
-        clock=night.clock,
+        clock=context.clock,
     )
 
 
-def _names_of_others(night: RunContext) -> frozenset[str]:
+def _names_of_others(context: RunContext) -> frozenset[str]:
     """Return the file names that must not be written: two accounts share one, or a renamed account still shows it."""
-    taken = set(shared_names(night.db, file_key))
-    for upn, tag in tags_in_use(night.db, SHAREPOINT):
+    taken = set(shared_names(context.db, file_key))
+    for upn, tag in tags_in_use(context.db, SHAREPOINT):
         shown = stem_in(tag).lower()
         if shown and shown != file_key(upn):
             taken.add(shown)

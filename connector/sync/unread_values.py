@@ -22,62 +22,62 @@ UNREAD = (
 UNIDENTIFIED = "{count} entries were left out, because their objectGUID (entryUUID) cannot be read: {names}."
 
 
-def as_known(night: RunContext, event: PersonRead, *, context: str, seen: set[str]) -> tuple[Person, set[str]]:
+def as_known(context: RunContext, event: PersonRead, *, naming_context: str, seen: set[str]) -> tuple[Person, set[str]]:
     """Return the person with what is known of them, and what the reading did not show of it.
 
     In a folder a reading is the whole truth, but for what it names as unread itself.
     """
-    if night.settings.source is SourceKind.FOLDER:
+    if context.settings.source is SourceKind.FOLDER:
         return event.person, set(event.unread)
-    known_photos = people_rows.known_attributes(night.db, event.person.id) & set(night.trust)
+    known_photos = people_rows.known_attributes(context.db, event.person.id) & set(context.trust)
     missing = (known_photos - seen - event.cleared) | event.unread
-    lost = _lost(night, event, context=context)
+    lost = _lost(context, event, naming_context=naming_context)
     return replace(event.person, **lost), missing | lost.keys()
 
 
-def _lost(night: RunContext, event: PersonRead, *, context: str) -> dict[str, Any]:
+def _lost(context: RunContext, event: PersonRead, *, naming_context: str) -> dict[str, Any]:
     """Return what decides about the person beside photos, was known, and is not shown: objectGUID is no anchor then."""
     shown = {name: getattr(event.person, name) for name in DECIDING}
     absent = [name for name in DECIDING if not shown[name] or (name == "anchor" and event.stands_in)]
     silent = [name for name in absent if name not in event.cleared]
     if not silent:
         return {}
-    known = unread.deciding_of(night.db, event.person.id)
-    if unread.anchor_setting(night.db, context) not in (None, night.settings.ldap_anchor):
+    known = unread.deciding_of(context.db, event.person.id)
+    if unread.anchor_setting(context.db, naming_context) not in (None, context.settings.ldap_anchor):
         known.pop("anchor", None)  # those were the values of another attribute
     return {name: known[name] for name in silent if known.get(name) and known[name] != shown[name]}
 
 
-def believe_emptied(night: RunContext, source: Source, context: str) -> None:
+def believe_emptied(context: RunContext, source: Source, naming_context: str) -> None:
     """Ask the source which values that were not shown are certainly empty; one that cannot tell says none."""
-    for attribute in unread.unread_attributes(night.db, context):
+    for attribute in unread.unread_attributes(context.db, naming_context):
         if attribute == unread.IDENTITY:
             continue
-        for person_ids in unread.unread_in(night.db, context, attribute=attribute):
-            for person_id in source.emptied(context, person_ids, attribute):
-                unread.empty(night.db, person_id, [attribute], run=night.run)
+        for person_ids in unread.unread_in(context.db, naming_context, attribute=attribute):
+            for person_id in source.emptied(naming_context, person_ids, attribute):
+                unread.empty(context.db, person_id, [attribute], run=context.run)
 
 
-def tell_unread(night: RunContext) -> None:
+def tell_unread(context: RunContext) -> None:
     """Count those who stay as they were, by what could not be read of them."""
-    if night.settings.source is SourceKind.FOLDER:
+    if context.settings.source is SourceKind.FOLDER:
         return
-    count, counts = unread.count_unread(night.db, chosen=night.chosen_ids if night.options.only else None)
+    count, counts = unread.count_unread(context.db, chosen=context.chosen_ids if context.options.only else None)
     if count:
-        what = ", ".join(f"{_attribute(night, name)}: {number}" for name, number in counts.items())
-        night.add_notice(UNREAD.format(count=count, what=what))
+        what = ", ".join(f"{_attribute(context, name)}: {number}" for name, number in counts.items())
+        context.add_notice(UNREAD.format(count=count, what=what))
 
 
-def tell_unidentified(night: RunContext, names: list[str]) -> None:
+def tell_unidentified(context: RunContext, names: list[str]) -> None:
     """Name the entries that were left out."""
     if names:
         shown = "; ".join(names[:MOST_NAMED])
         more = f"; and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        night.add_notice(UNIDENTIFIED.format(count=len(names), names=shown + more))
+        context.add_notice(UNIDENTIFIED.format(count=len(names), names=shown + more))
 
 
-def _attribute(night: RunContext, name: str) -> str:
+def _attribute(context: RunContext, name: str) -> str:
     """Return what the directory calls it."""
-    anchor = night.settings.ldap_anchor
+    anchor = context.settings.ldap_anchor
     names = {"upn": "userPrincipalName", "sid": "objectSid", "anchor": CONSISTENCY_GUID if anchor == AUTO else anchor}
     return names.get(name, name)
