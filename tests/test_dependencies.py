@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -88,3 +89,16 @@ def test_every_declared_dependency_is_imported() -> None:
     used = distributions(ROOT / "connector")
     assert declared("install_requires", "kerberos", "heif") - used - set(ONLY_BOUND) == set()
     assert declared("lab", "test") - distributions(ROOT / "tests") - TOOLS == set()
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"]])
+def test_a_command_that_reports_nothing_loads_neither_jinja2_nor_smtplib(words: list[str]) -> None:
+    script = (
+        "import sys; from connector.cli.main import run; code = run(sys.argv[1:]); "
+        "print(*sorted({'jinja2', 'smtplib'} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.split() == []

@@ -17,8 +17,7 @@ from aiosmtpd.controller import Controller
 
 from connector import doctor
 from connector.doctor import CHECKS, render_checks_md
-from connector.doctor.cloud import LEAST, OPTIONAL
-from connector.doctor.tenant import SHAREPOINT_ROLES
+from connector.doctor.cloud import LEAST, OPTIONAL, SHAREPOINT_ROLES
 from tests.doctor_troubles import MAIL, TROUBLES, Porter, Trouble, competed, free_port, to_sharepoint
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator

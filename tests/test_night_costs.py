@@ -134,7 +134,7 @@ def peak_memory(folder: Path, people: int) -> int:
         office = Office(cloud, folder, tree=tree)
         populate(cloud, tree, people, photos=True)
         program = (
-            "import sys; from connector.cli import run; code = run(sys.argv[1:]); "
+            "import sys; from connector.cli.main import run; code = run(sys.argv[1:]); "
             "print('PEAK', open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]); sys.exit(code)"
         )
         command = [sys.executable, "-c", program, "sync", "--env-file", str(office.nights.env_file())]

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from connector.cli.console import LOG_FILES, begin_logs, log_to_file
 from connector.cli.options import echo_error
 from connector.cloud.response import Response, read_refusal
-from connector.doctor.findings import Finding, Status
-from connector.doctor.output import write_line
+from connector.doctor.findings import Finding, Status, write_line
 from connector.model import Action, Reason, foreign, safe
 from connector.notify.systemlog import event_text
 from connector.report.json_csv import write_csv

@@ -1,4 +1,4 @@
-"""What if nobody listens any more? A reader that hangs up (`| head`) ends the telling, and never the run."""
+"""Ignore a closed standard output, as with `| head`; the run goes on."""
 
 from __future__ import annotations
 
@@ -9,72 +9,56 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from connector.cli.console import is_terminal
 from connector.errors import ConnectorError
 
-# A pipe without its reader: EPIPE on POSIX; on Windows EINVAL, by the C runtime's translation of ERROR_NO_DATA.
-_HUNG_UP = (errno.EPIPE, errno.EINVAL)
+# A closed pipe: EPIPE on POSIX; on Windows EINVAL, by the C runtime's translation of ERROR_NO_DATA.
+_CLOSED_PIPE = (errno.EPIPE, errno.EINVAL)
 
 
 class BrokenPipeWriter(io.RawIOBase):
-    """Carry bytes to a reader for as long as one is there; what comes after that is lost without a word.
+    """Write to a stream until its reader closes the pipe; discard what comes after that.
 
-    Another trouble (no room left on the disk) is raised once, as ConnectorError, and what comes later is lost, too:
-    else the interpreter would meet it again at its end, and replace the run's exit code by one of its own.
+    Another error (no space left on the disk) is raised once, as ConnectorError, and later output is discarded, too:
+    else the interpreter would meet the error again at its end and replace the run's exit code.
     """
 
-    def __init__(self, way: io.RawIOBase) -> None:
+    def __init__(self, stream: io.RawIOBase) -> None:
         super().__init__()
-        self._way = way
+        self._stream = stream
         self._open = True
 
     def writable(self) -> bool:
-        """Say that it can be written."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """Return the number of the file below."""
-        return self._way.fileno()
+        """Return the stream's file descriptor."""
+        return self._stream.fileno()
 
     def isatty(self) -> bool:
-        """Say whether a terminal is below."""
-        return self._way.isatty()
+        """Return True if the stream is a terminal."""
+        return self._stream.isatty()
 
     def write(self, content: object) -> int | None:
-        """Write as much as the file takes, or take it all for nobody."""
+        """Write to the stream, or discard the content after the pipe was closed."""
         view = memoryview(content)  # type: ignore[arg-type]  # io hands over buffers only
         if not self._open:
             return view.nbytes
         try:
-            return self._way.write(view)
+            return self._stream.write(view)
         except OSError as error:
             self._open = False
-            if error.errno in _HUNG_UP:
+            if error.errno in _CLOSED_PIPE:
                 return view.nbytes
             raise ConnectorError(
                 f"The output could not be written: {error.strerror or error}.",
-                "`photo-connector report` tells a finished run again.",
+                "`photo-connector report` shows a finished run again.",
             ) from error
 
 
-def is_terminal(stream: TextIO) -> bool:
-    """Return True if people read this stream as it is written; Windows calls NUL a terminal, too, but it is none."""
-    try:
-        if not stream.isatty():
-            return False
-    except ValueError:  # closed
-        return False
-    if sys.platform != "win32":
-        return True
-    import ctypes
-    import msvcrt
-
-    mode = ctypes.c_ulong()
-    handle = ctypes.c_void_p(msvcrt.get_osfhandle(stream.fileno()))
-    return bool(ctypes.windll.kernel32.GetConsoleMode(handle, ctypes.byref(mode)))
-
-
 def ignore_broken_pipes() -> None:
-    """Let both outputs of this process bear a reader that hangs up; one that was never open leads nowhere."""
+    """Wrap stdout and stderr so that a closed pipe raises nothing; a missing stream becomes os.devnull."""
     sys.stdout, sys.stderr = _wrapped(sys.stdout), _wrapped(sys.stderr)
 
 
@@ -84,11 +68,11 @@ def _wrapped(out: TextIO | None) -> TextIO:
     if not isinstance(out, io.TextIOWrapper) or is_terminal(out):
         return out
     out.flush()
-    way: io.RawIOBase = (
+    stream: io.RawIOBase = (
         getattr(out.buffer, "raw", None) or out.buffer
     )  # with PYTHONUNBUFFERED there is no buffer between
     return io.TextIOWrapper(
-        io.BufferedWriter(BrokenPipeWriter(way)),
+        io.BufferedWriter(BrokenPipeWriter(stream)),
         encoding=out.encoding,
         errors=out.errors,
         newline=None,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -29,7 +29,6 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from connector.cli.broken_pipe import is_terminal
 from connector.model import NoProgress, safe
 from connector.model import Progress as Shown
 
@@ -85,6 +84,23 @@ class ProgressBars:
     def end(self) -> None:
         """Take the lines away, before the report is written where they stand."""
         self._bars.stop()
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return True if people read this stream as it is written; Windows calls NUL a terminal, too, but it is none."""
+    try:
+        if not stream.isatty():
+            return False
+    except ValueError:  # closed
+        return False
+    if sys.platform != "win32":
+        return True
+    import ctypes
+    import msvcrt
+
+    mode = ctypes.c_ulong()
+    handle = ctypes.c_void_p(msvcrt.get_osfhandle(stream.fileno()))
+    return bool(ctypes.windll.kernel32.GetConsoleMode(handle, ctypes.byref(mode)))
 
 
 @contextmanager

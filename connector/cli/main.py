@@ -1,4 +1,4 @@
-"""What can be typed? The commands, their options and exit codes; here is the one place that catches everything."""
+"""Define the command group, the error boundary and the exit codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -16,20 +15,12 @@ import click
 
 from connector import __version__
 from connector.cli.broken_pipe import ignore_broken_pipes
-from connector.cli.console import begin_logs, log_to_file, progress
-from connector.cli.options import common, echo_error, show_and_deliver, show_report, start_command, utf8_stdout
+from connector.cli.commands import check, report, sync
+from connector.cli.options import echo_error
 from connector.cli.past_runs import forget, history, restore
-from connector.command import pasteable, use_env_file
-from connector.doctor import examine, write_json, write_line, write_verdict
-from connector.doctor import exit_code as exit_code_of
+from connector.command import pasteable
 from connector.errors import ConnectorError, ExitCode, SettingsError, StopRun, UsageError
-from connector.ledger.runs import find_run
-from connector.ledger.state import open_state, view_state
 from connector.notify.systemlog import write_system_log
-from connector.report import FORMATS, format_of, save_report, write_report
-from connector.report.from_ledger import load_report
-from connector.sync.context import Options
-from connector.sync.run import run_night
 
 log = logging.getLogger("connector.cli")
 
@@ -43,98 +34,7 @@ def commands() -> None:
     """Keep the photo in Active Directory the photo in Microsoft 365."""
 
 
-@commands.command()
-@common
-@click.option("--dry-run", is_flag=True, help="Do everything up to and including the brakes; write nothing.")
-@click.option("--full", is_flag=True, help="Read everybody and ask the cloud about everybody.")
-@click.option("--resend", is_flag=True, help="Treat every picture as changed; the brakes apply.")
-@click.option("--only", multiple=True, metavar="PERSON", help="Just this person (UPN, mail, sAMAccountName or DN).")
-@click.option("--overwrite", is_flag=True, help="With --only: the source wins over what the cloud shows.")
-@click.option("--clear", is_flag=True, help="With --only: remove the cloud photo, if it is ours.")
-@click.option("--force", is_flag=True, help="Pass the brakes for this run.")
-@click.option("--report", "reports", multiple=True, type=click.Path(path_type=Path), help="Write .html/.csv/.json/.txt")
-def sync(
-    *,
-    env_file: Path | None,
-    verbose: bool,
-    log_format: str,
-    only: tuple[str, ...],
-    reports: tuple[Path, ...],
-    **flags: bool,
-) -> None:
-    """Bring changed photos to Microsoft 365: the nightly run."""
-    _check_usage(only, reports, **flags)
-    settings = start_command(env_file, verbose=verbose, log_format=log_format)
-    options = Options(only=only, undo=None, **flags)
-    with open_state(settings.state_dir) as state:
-        log_to_file(state.folder / "logs", form=log_format)
-        with progress() as shown, run_night(state, settings, options, progress=shown) as report:
-            shown.end()
-            code = show_and_deliver(report, settings, reports, folder=state.folder)
-    sys.exit(code)
-
-
-def _check_usage(only: tuple[str, ...], reports: tuple[Path, ...], **flags: bool) -> None:
-    for name in ("overwrite", "clear"):
-        if flags[name] and not only:
-            raise UsageError(f"--{name} goes with --only PERSON.", "Name the people it is for.")
-    if flags["overwrite"] and flags["clear"]:
-        raise UsageError("--overwrite and --clear exclude each other.", "Use one of them.")
-    for path in reports:
-        format_of(path)
-
-
-@commands.command()
-@common
-@click.option("--json", "as_json", is_flag=True, help="Write the findings as a list of objects.")
-def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: bool) -> None:
-    """Try every prerequisite for real, and tell what mends it; writes to no directory and no cloud."""
-    begin_logs(verbose=verbose, form=log_format)
-    use_env_file(env_file)
-    findings = []
-    for finding in examine(env_file):
-        findings.append(finding)
-        if not as_json:
-            write_line(finding, utf8_stdout())
-    if as_json:
-        write_json(findings, utf8_stdout())
-    else:
-        write_verdict(findings, utf8_stdout())
-    sys.exit(exit_code_of(findings))
-
-
-@commands.command("report")
-@common
-@click.argument("run", type=int, required=False)
-@click.option("--format", "form", type=click.Choice(FORMATS), help="text, json, csv or html (default: by --output).")
-@click.option("--output", type=click.Path(path_type=Path), help="Write to this file instead of standard output.")
-def report_command(
-    *,
-    env_file: Path | None,
-    verbose: bool,
-    log_format: str,
-    run: int | None,
-    form: str | None,
-    output: Path | None,
-) -> None:
-    """Tell a finished run again (the newest, when no RUN is named)."""
-    if output is not None and form is None:
-        form = format_of(output)
-    settings = start_command(env_file, verbose=verbose, log_format=log_format)
-    with view_state(settings.state_dir) as state:
-        row = find_run(state.db, run)
-        if row is None:
-            raise UsageError("There is no such run in the ledger.", "`photo-connector report` tells the newest one.")
-        told = load_report(state.db, row, backups=state.backups, spool=state.spool)
-        if output is not None:
-            save_report(told, output, form=form or "text", pictures=settings.report_pictures)
-        elif form is None:
-            show_report(told)
-        else:
-            write_report(told, form, utf8_stdout(), pictures=settings.report_pictures)
-
-
-for _command in (restore, history, forget):
+for _command in (sync, check, report, restore, history, forget):
     commands.add_command(_command)
 
 

@@ -12,8 +12,7 @@ import click
 from rich.console import Console
 
 from connector import __version__
-from connector.cli.broken_pipe import is_terminal
-from connector.cli.console import begin_logs
+from connector.cli.console import begin_logs, is_terminal
 from connector.command import pasteable, use_env_file
 from connector.config import Settings, load_settings
 from connector.errors import ConnectorError, ExitCode

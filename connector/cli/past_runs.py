@@ -10,8 +10,7 @@ import click
 
 from connector import forget as forgetting
 from connector import history as telling
-from connector.cli.broken_pipe import is_terminal
-from connector.cli.console import log_to_file, progress, show_table
+from connector.cli.console import is_terminal, log_to_file, progress, show_table
 from connector.cli.options import common, show_and_deliver, start_command, utf8_stdout
 from connector.ledger.state import open_state, view_state
 from connector.report import format_of

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from connector.config.clouds import CloudUrls, cloud_urls
+from connector.config.clouds import CloudUrls, cloud_urls, proxy_problem, with_scheme, without_login
 from connector.config.load import Loaded, load_settings
-from connector.config.login_urls import proxy_problem, with_scheme, without_login
 from connector.config.render import render_configuration_md, render_env_example
 from connector.config.settings import Settings
 from connector.config.values import (

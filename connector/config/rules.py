@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from connector.config.clouds import proxy_problem, url_problem
 from connector.config.env_file import variable_in
-from connector.config.login_urls import proxy_problem, url_problem
 from connector.config.settings import PATHS, Settings
 from connector.config.values import LdapAuth, SourceKind
 

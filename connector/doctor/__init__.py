@@ -8,8 +8,18 @@ from pathlib import Path
 from connector.config import SourceKind
 from connector.doctor.checks import CHECKS
 from connector.doctor.context import CheckContext
-from connector.doctor.findings import Check, CheckResult, Finding, Status, skipped
-from connector.doctor.output import exit_code, render_checks_md, write_json, write_line, write_verdict
+from connector.doctor.findings import (
+    Check,
+    CheckResult,
+    Finding,
+    Status,
+    exit_code,
+    render_checks_md,
+    skipped,
+    write_json,
+    write_line,
+    write_verdict,
+)
 from connector.errors import ConnectorError
 from connector.model import Clock, utc_now
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from connector.doctor import cloud as sky
-from connector.doctor import directory, mail, match, people, tenant
-from connector.doctor import local as machine
+from connector.doctor import cloud, directory, local, people
 from connector.doctor.findings import Check
 
 _S = ("settings",)
@@ -16,24 +14,24 @@ CHECKS: tuple[Check, ...] = (
         what="Settings",
         about="✗ for each setting that is missing or wrong (exit code 2; nothing else is tried), a bundle or"
         " certificate file that cannot be used, or Kerberos without its library; ! for unknown names and weak choices",
-        look=machine.check_settings,
+        look=local.check_settings,
     ),
     Check(
         id="state-folder",
         what="State folder",
         about="✗ when it cannot be written, is on a network share, belongs to somebody else, holds links, or can be"
         " written by others; ! when others on the machine may look into it",
-        look=machine.check_state_folder,
+        look=local.check_state_folder,
         needs=_S,
     ),
     Check(
         id="ledger",
         what="Ledger",
         about="✗ when a newer version made it; ! when it is damaged; not tried before the first night",
-        look=machine.check_ledger,
+        look=local.check_ledger,
         needs=("state-folder",),
     ),
-    Check(id="backups", what="Backups", about="! for `BACKUP_DAYS=0`", look=machine.check_backups, needs=_S),
+    Check(id="backups", what="Backups", about="! for `BACKUP_DAYS=0`", look=local.check_backups, needs=_S),
     Check(
         id="directory-dns",
         what="Names of the domain controllers",
@@ -127,49 +125,49 @@ CHECKS: tuple[Check, ...] = (
         id="cloud-way",
         what="Way to the cloud",
         about="✗ when token issuer or Graph (or the proxy to them) cannot be reached: DNS, firewall, proxy",
-        look=sky.check_way_out,
+        look=cloud.check_way_out,
         needs=_S,
     ),
     Check(
         id="token",
         what="Token",
         about="✗ with the issuer's own words: wrong or expired secret, unknown certificate, application or tenant …",
-        look=sky.check_token,
+        look=cloud.check_token,
         needs=("cloud-way",),
     ),
     Check(
         id="roles",
         what="Application permissions",
         about="✗ for each that the token lacks, ! for those it has beyond need (docs/permissions.md)",
-        look=sky.check_roles,
+        look=cloud.check_roles,
         needs=("token",),
     ),
     Check(
         id="graph",
         what="Graph",
         about="✗ when its certificate is not accepted or the proxy refuses; ! when something else answers in its place",
-        look=sky.check_graph,
+        look=cloud.check_graph,
         needs=("cloud-way",),
     ),
     Check(
         id="cloud-clock",
         what="Clock against Graph",
         about="! from a minute's difference on, ✗ from five minutes on",
-        look=sky.check_cloud_clock,
+        look=cloud.check_cloud_clock,
         needs=("graph",),
     ),
     Check(
         id="graph-users",
         what="Listing users",
         about="✗ when a page of users cannot be had, or the tenant has none",
-        look=tenant.check_users,
+        look=cloud.check_users,
         needs=("token", "graph"),
     ),
     Check(
         id="graph-photo",
         what="Reading a photo",
         about="✗ when the photos of the first accounts are refused",
-        look=tenant.check_photo,
+        look=cloud.check_photo,
         needs=("graph-users",),
     ),
     Check(
@@ -177,14 +175,14 @@ CHECKS: tuple[Check, ...] = (
         what="Photo policy (photoUpdateSettings)",
         about="! when it says onPremises, names roles, or cannot be read although the role was granted; not tried"
         " without `PeopleSettings.Read.All`",
-        look=tenant.check_policy,
+        look=cloud.check_policy,
         needs=("token", "graph"),
     ),
     Check(
         id="match",
         what="People and their accounts",
         about="✗ when nobody of the sample (the first 500) has an account, ! when under 90 % have; names five without",
-        look=match.check_match,
+        look=people.check_match,
         needs=("people", "graph-users"),
     ),
     Check(
@@ -192,14 +190,14 @@ CHECKS: tuple[Check, ...] = (
         what="Certificate or secret",
         about="✗ when the certificate has expired; ! within 30 days of that, and for a secret, whose end cannot be"
         " seen",
-        look=sky.check_credential,
+        look=cloud.check_credential,
         needs=_S,
     ),
     Check(
         id="sharepoint",
         what="SharePoint",
         about="✗ when no token for it can be had, or it lacks a role; not tried unless `TARGETS` names it",
-        look=tenant.check_sharepoint,
+        look=cloud.check_sharepoint,
         needs=("cloud-way",),
     ),
     Check(
@@ -207,14 +205,14 @@ CHECKS: tuple[Check, ...] = (
         what="Another writer",
         about="! when in the last night the cloud showed a smaller copy for more than 20 people, as Entra"
         " Connect writes",
-        look=machine.check_for_competitors,
+        look=local.check_for_competitors,
         needs=("ledger",),
     ),
     Check(
         id="mail",
         what="Mail server",
         about="! when it cannot be reached, encrypted or signed in to, or would not take the report (none is sent)",
-        look=mail.check_mail,
+        look=local.check_mail,
         needs=_S,
     ),
 )

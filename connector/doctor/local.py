@@ -169,3 +169,19 @@ def _split(sentence: str) -> tuple[str, str]:
     what, _, cure = sentence.partition("; ")
     name = sentence.partition(":")[0]
     return what, f"{name}: {cure}." if cure else f"Correct {name}; docs/configuration.md says what it takes."
+
+
+def check_mail(visit: CheckContext) -> Iterator[CheckResult]:
+    """Connect, encrypt and sign in as for a report, and ask whether the server would take it."""
+    settings = visit.settings
+    if settings.smtp_url is None or not settings.report_mail_to:
+        yield skipped("REPORT_MAIL_TO is not set: no report is mailed")
+        return
+    from connector.notify.mail import try_mail_server  # loads Jinja2 and smtplib, which only mail needs
+
+    problem = try_mail_server(settings)
+    if problem:
+        fix = "Correct SMTP_URL, REPORT_MAIL_FROM or REPORT_MAIL_TO; a night goes on without its mail."
+        yield warn(f"the report cannot be mailed: {problem}", fix)
+        return
+    yield ok(f"the server takes reports for {', '.join(settings.report_mail_to)} ({settings.report_mail_when})")

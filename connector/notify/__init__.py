@@ -10,7 +10,6 @@ from connector.config import Settings
 from connector.disk import delete_each
 from connector.errors import ConnectorError
 from connector.model import RunReport
-from connector.notify.mail import mail_due, mail_report
 from connector.notify.metrics import write_metrics
 from connector.notify.systemlog import write_system_log
 from connector.report import headline, save_report
@@ -25,7 +24,9 @@ def deliver_report(report: RunReport, settings: Settings, folder: Path) -> Itera
         yield from _keep(report, settings, folder / "reports")
     except (ConnectorError, OSError) as error:
         yield f"The report could not be kept in the state folder: {error}"
-    if settings.report_mail_to and mail_due(report, settings.report_mail_when):
+    if settings.report_mail_to:
+        from connector.notify.mail import mail_report  # loads Jinja2 and smtplib, which only mail needs
+
         yield mail_report(report, settings)
     if settings.metrics_file is not None:
         # two domains of one tenant have a state folder each: without its name they would tell the same series twice

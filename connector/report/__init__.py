@@ -15,7 +15,6 @@ from connector.disk import is_held, reason, written_whole
 from connector.errors import ConnectorError, UsageError
 from connector.model import RunReport
 from connector.model.reasons import ADVICE, CONFLICTS, Advice, is_conflict, needs_attention, render_reasons_md
-from connector.report.html import write_page
 from connector.report.json_csv import write_csv, write_json
 from connector.report.summary import headline
 from connector.report.terminal import write_screen
@@ -73,6 +72,8 @@ def write_report(
     elif form == "csv":
         write_csv(report, stream)
     elif form == "html":
+        from connector.report.html import write_page  # loads Jinja2, which only this format needs
+
         write_page(report, stream, pictures=pictures)
     else:
         raise UsageError(f"There is no report format {form!r}.", f"Use one of: {', '.join(FORMATS)}.")

@@ -16,7 +16,7 @@ from tests.bench.world import CAP, LATENCY, Place
 # Peak memory is the process's own high-water mark: what rusage says may stem from the process that started it.
 _PROGRAM = """
 import json, sys, time
-from connector.cli import run
+from connector.cli.main import run
 code = run(sys.argv[2:])
 with open("/proc/self/status") as status:
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
