@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.decide.case import LEFT_OUT_REASONS, Case, MatchState, Policy, Source
+from connector.decide.case import Case, MatchState, Policy, Source
 from connector.decide.standing import POLICIES
 from connector.decide.table import MATCH_REASONS, decide, needs_look
 from connector.ledger import worklist as work
@@ -20,9 +20,10 @@ from connector.ledger.people import save_person
 from connector.ledger.runs import begin_run, save_standing
 from connector.ledger.store import open_ledger
 from connector.model import Action, Conflict, Memory, Person, Presence, Reason, Removed
+from connector.model.reasons import EXCLUDING
 from tests.test_decide_table import NOW
 
-TROUBLES: tuple[Reason | None, ...] = (None, *sorted(LEFT_OUT_REASONS), *MATCH_REASONS.values())
+TROUBLES: tuple[Reason | None, ...] = (None, *sorted(EXCLUDING), *MATCH_REASONS.values())
 # who has left is no longer in scope, and so on no list and in no standing outcome
 LEFT = {Reason.OUT_OF_SCOPE, Reason.DISABLED, Reason.DELETED}
 
@@ -39,7 +40,7 @@ class Combination:
     @property
     def case(self) -> Case:
         source = Source.photo(f"photo of {self.id}") if self.has_photo else Source.cleared()
-        if self.trouble in LEFT_OUT_REASONS:
+        if self.trouble in EXCLUDING:
             source = Source.exclude(self.trouble)
         states = {reason: state for state, reason in MATCH_REASONS.items()}
         match = states.get(self.trouble, MatchState.OK) if self.trouble else MatchState.OK
@@ -82,7 +83,7 @@ def fill(db: sqlite3.Connection, run: int) -> None:
         )
         reason = "" if one.has_photo else "no-photo"
         source = f"photo of {one.id}" if one.has_photo else ""
-        if one.trouble in LEFT_OUT_REASONS and not is_unread:
+        if one.trouble in EXCLUDING and not is_unread:
             source, reason = "", str(one.trouble)
         problem = str(one.trouble) if one.trouble in MATCH_REASONS.values() else ""
         account = "" if problem and one.trouble is not Reason.CLOUD_MANAGED else one.id

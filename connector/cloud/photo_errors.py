@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from connector.cloud.policy import URL as POLICY_URL
 from connector.cloud.refusal_limit import Cause, RefusedPerson
 from connector.cloud.response import ErrorDetails, Response, read_refusal
 from connector.cloud.retry import is_retryable
@@ -73,7 +74,7 @@ DENIED_FIX = (
 )
 POLICY_FIX = (
     "The likely cause is the tenant's photo policy: look at it with GET "
-    "https://graph.microsoft.com/beta/admin/people/photoUpdateSettings (Graph Explorer; source must not be onPremises, "
+    f"{POLICY_URL} (Graph Explorer; source must not be onPremises, "
     "allowedRoles should be empty), and change it with PATCH as a People Administrator; it acts within 24 hours. "
     "Otherwise grant the application ProfilePhoto.ReadWrite.All with admin consent."
 )

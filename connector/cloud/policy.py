@@ -12,6 +12,7 @@ from connector.cloud.transport import Transport
 from connector.errors import ConnectorError
 
 PATH = "/beta/admin/people/photoUpdateSettings"
+URL = f"https://graph.microsoft.com{PATH}"  # as advice names it, for the Graph Explorer
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,7 @@ from enum import StrEnum
 from connector.decide.compare import CloudView, ViewKind
 from connector.decide.intents import IntentState
 from connector.model import Action, Conflict, Memory, Reason, Removed
-
-LEFT_OUT_REASONS = frozenset(
-    {
-        *(Reason.OUT_OF_SCOPE, Reason.DISABLED, Reason.DELETED, Reason.SOURCE_UNREAD, Reason.STILL_CHANGING),
-        *(Reason.NOT_AN_IMAGE, Reason.DAMAGED, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.PLACEHOLDER),
-    }
-)
-
+from connector.model.reasons import EXCLUDING
 
 UNSEEN = CloudView(ViewKind.NOT_ASKED)
 
@@ -67,7 +60,7 @@ class Source:
     @classmethod
     def exclude(cls, reason: Reason) -> Source:
         """Say why the person, or the picture, takes no part; raises ValueError for a reason of another kind."""
-        if reason not in LEFT_OUT_REASONS:
+        if reason not in EXCLUDING:
             raise ValueError(f"{reason} does not leave a source out.")
         return cls(left_out=reason)
 

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 
 from connector.cloud.accounts import list_accounts
 from connector.cloud.credentials import load_certificate
+from connector.cloud.policy import URL as POLICY_URL
 from connector.cloud.policy import PolicyUnread, read_policy
 from connector.cloud.proxies import Proxies
 from connector.cloud.retry import http_date
@@ -154,7 +155,7 @@ def _way(proxy: str) -> str:
 
 
 _POLICY_FIX = (
-    "As People Administrator in Graph Explorer: PATCH https://graph.microsoft.com/beta/admin/people/photoUpdateSettings"
+    f"As People Administrator in Graph Explorer: PATCH {POLICY_URL}"
     ' with {"source":"cloud","allowedRoles":[]}; it acts within 24 hours.'
 )
 # https://learn.microsoft.com/sharepoint/dev/solution-guidance/security-apponly-azuread

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from connector.cloud.credentials import credential
+from connector.cloud.policy import URL as POLICY_URL
 from connector.cloud.proxies import Proxies, tls_context
 from connector.command import quoted
 from connector.config import Settings, SourceKind, cloud_urls, load_settings
@@ -20,6 +21,7 @@ from connector.ledger.runs import RunRow, count_reason, find_run
 from connector.ledger.schema import VERSION
 from connector.ledger.store import LEDGER_NAME, make_state_folder
 from connector.model import Reason
+from connector.model.reasons import MANY_COMPETING, people
 from connector.sources.connect import kerberos_problem
 from connector.sources.tls import verifying_context
 from connector.windows_acl import icacls, rights_of
@@ -30,9 +32,8 @@ CONNECT_FIX = (
     "End the race: take thumbnailPhoto out of Entra Connect (its wizard: Customize synchronization options > Azure AD "
     "app and attribute filtering > Attributes; whether that clears cloud photos is not documented: try it first), "
     "or let the cloud alone own photos, as People Administrator in Graph "
-    'Explorer: PATCH https://graph.microsoft.com/beta/admin/people/photoUpdateSettings with {"source":"cloud"}.'
+    f'Explorer: PATCH {POLICY_URL} with {{"source":"cloud"}}.'
 )
-COMPETING_PEOPLE = 20
 
 
 def check_settings(visit: CheckContext) -> Iterator[CheckResult]:
@@ -135,12 +136,11 @@ def check_for_competitors(visit: CheckContext) -> Iterator[CheckResult]:
     if visit.last_run is None:
         yield skipped("no night has been kept yet")
         return
-    people = f"{visit.competing} {'person' if visit.competing == 1 else 'people'}"
-    if visit.competing > COMPETING_PEOPLE:
-        told = f"in run {visit.last_run.id} the cloud showed a smaller copy for {people}"
+    if visit.competing > MANY_COMPETING:
+        told = f"in run {visit.last_run.id} the cloud showed a smaller copy for {people(visit.competing)}"
         yield warn(f"{told}: Entra Connect writes thumbnailPhoto", CONNECT_FIX)
         return
-    yield ok(f"in run {visit.last_run.id} another writer was met for {people}")
+    yield ok(f"in run {visit.last_run.id} another writer was met for {people(visit.competing)}")
 
 
 def _offline_problems(settings: Settings) -> Iterator[str]:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from connector.ledger.codec import key, pack_print, unpack_print
 from connector.model import Fingerprint, Person, PersonState
+from connector.model.reasons import ADVICE
 
-# Reasons that stand until the person is read whole again.
-UNREAD_REASONS = "('source-unread', 'still-changing')"
+# As a list in SQL: they stand until the person is read completely again.
+UNREAD_REASONS = f"({', '.join(repr(reason.value) for reason, advice in ADVICE.items() if advice.is_unread)})"
 _COLUMNS = (
     "id, context, name, upn, upn_key, mail, mail_key, sam_account_name, sam_key, employee_id, sid, anchor, is_contact"
 )

@@ -1,4 +1,4 @@
-"""What does a reason mean, and what cures it? Every reason has its title and advice, told alike in all formats."""
+"""Describe every reason in one row: title, cure, and how the program treats it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from connector.model import Action, Outcome, Reason
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Hold what a reason means (`title`, a clause without a full stop) and what to do (`cure`, sentences)."""
+    """Describe a reason: its meaning (`title`, a clause without a full stop), what to do (`cure`, sentences), flags.
+
+    `is_conflict`: the directory and the cloud disagree about the photo. `retry`: the next run looks at the person again
+    although nothing failed. `ambiguous_write`: after this failure the photo may have been written all the same.
+    `excludes`: the person, or the picture, takes no part while this is so. `is_unread`: the source gave no answer,
+    so the last known values stand. `nearness`: of several refused pictures the highest is reported, since it is the
+    nearest to a usable picture.
+    """
 
     title: str
     cure: str
+    is_conflict: bool = False
+    retry: bool = False
+    ambiguous_write: bool = False
+    excludes: bool = False
+    is_unread: bool = False
+    nearness: int = 0
 
-
-CONFLICTS = frozenset(
-    {
-        Reason.CLOUD_DIFFERS,
-        Reason.CLOUD_REMOVED,
-        Reason.CLOUD_CHANGED,
-        Reason.BOTH_CHANGED,
-        Reason.CONFLICT_STANDING,
-        Reason.SOURCE_REMOVED_CLOUD_DIFFERS,
-        Reason.COMPETING_WRITER,
-    }
-)
 
 _R = Reason
 _NOTHING = "Nothing to do."
@@ -40,20 +41,28 @@ _PERSON: Mapping[Reason, Advice] = {
         "Outside the scope of this tool, or not in the directory any more",
         "If the person should take part, look at `LDAP_BASE_DN`, `LDAP_FILTER`, `LDAP_GROUP` and `LDAP_EXCLUDE_DN`. "
         "The cloud photo stays as it is.",
+        excludes=True,
     ),
     _R.DISABLED: Advice(
         "The source account is disabled",
         "Nothing to do; the cloud photo stays. Set `LDAP_INCLUDE_DISABLED=true` where disabled people, "
         "such as shared mailboxes, should have photos too.",
+        excludes=True,
     ),
-    _R.DELETED: Advice("Deleted in the source", "Nothing to do; the cloud photo goes when the cloud account goes."),
+    _R.DELETED: Advice(
+        "Deleted in the source", "Nothing to do; the cloud photo goes when the cloud account goes.", excludes=True
+    ),
     _R.SOURCE_UNREAD: Advice(
         "The source could not be read for this person",
         "The person was left untouched. Run `check`, mend what it names; the next run catches up.",
+        excludes=True,
+        is_unread=True,
     ),
     _R.STILL_CHANGING: Advice(
         "The file was being written while it was read",
         "Nothing to do; the next run sends it once it is whole. Fill the folder before the run, not during it.",
+        excludes=True,
+        is_unread=True,
     ),
     _R.NO_PHOTO: Advice(
         "No photo in the source",
@@ -66,22 +75,32 @@ _PICTURE: Mapping[Reason, Advice] = {
     _R.NOT_AN_IMAGE: Advice(
         "The source value is not a readable picture",
         "Store the photo again in the source as JPEG or PNG; the value is damaged or of another kind.",
+        excludes=True,
+        nearness=1,
     ),
     _R.DAMAGED: Advice(
         "The source picture is damaged: some of it is changed or missing",
         "Copy the picture into the source again; the next run sends it. The cloud photo stays as it is until then.",
+        excludes=True,
+        nearness=2,
     ),
     _R.TOO_SMALL: Advice(
         "The source picture is too small",
         "Store a larger picture in the source; 48 pixels an edge is the least, 648 looks best.",
+        excludes=True,
+        nearness=4,
     ),
     _R.TOO_LARGE: Advice(
         "The source picture is too large to open safely",
         "Store a smaller picture in the source; a few thousand pixels an edge are plenty.",
+        excludes=True,
+        nearness=3,
     ),
     _R.PLACEHOLDER: Advice(
         "A placeholder: many people share this very picture",
         "Give the person a photo of their own, or raise `PLACEHOLDER_PEOPLE` (0 is off) if the picture is meant.",
+        excludes=True,
+        nearness=5,
     ),
 }
 
@@ -129,20 +148,22 @@ _DECISION: Mapping[Reason, Advice] = {
 }
 
 _CONFLICT: Mapping[Reason, Advice] = {
-    _R.CLOUD_DIFFERS: Advice("The cloud has another photo that this tool did not send", _CHOOSE),
-    _R.CLOUD_CHANGED: Advice("Somebody changed the cloud photo that this tool had sent", _CHOOSE),
-    _R.CLOUD_REMOVED: Advice("Somebody removed the cloud photo that this tool had sent", _CHOOSE),
-    _R.BOTH_CHANGED: Advice("The photo changed in the source and in the cloud", _CHOOSE),
-    _R.CONFLICT_STANDING: Advice("A conflict that was left as it is; the cloud photo stays", _CHOOSE),
+    _R.CLOUD_DIFFERS: Advice("The cloud has another photo that this tool did not send", _CHOOSE, is_conflict=True),
+    _R.CLOUD_CHANGED: Advice("Somebody changed the cloud photo that this tool had sent", _CHOOSE, is_conflict=True),
+    _R.CLOUD_REMOVED: Advice("Somebody removed the cloud photo that this tool had sent", _CHOOSE, is_conflict=True),
+    _R.BOTH_CHANGED: Advice("The photo changed in the source and in the cloud", _CHOOSE, is_conflict=True),
+    _R.CONFLICT_STANDING: Advice("A conflict that was left as it is; the cloud photo stays", _CHOOSE, is_conflict=True),
     _R.SOURCE_REMOVED_CLOUD_DIFFERS: Advice(
         "Cleared in the source, but the cloud photo is somebody else's doing",
         "Nothing was removed. If the cloud photo should go, remove it "
         "with `Remove-MgUserPhotoContent -UserId ID` (Microsoft Graph PowerShell).",
+        is_conflict=True,
     ),
     _R.COMPETING_WRITER: Advice(
         "Another program writes a smaller copy, most likely Entra Connect from thumbnailPhoto",
         "Take thumbnailPhoto out of Entra Connect (attribute filtering), or set the tenant's photo source to cloud. "
         "Until then the copy is not fought every night.",
+        is_conflict=True,
     ),
 }
 
@@ -169,14 +190,21 @@ _RUN: Mapping[Reason, Advice] = {
     _R.POSTPONED: Advice(
         "Left for the next run by a limit",
         "Nothing to do; the next run goes on. Raise `SYNC_MAX_UPLOADS` or `SYNC_MAX_MINUTES` to finish sooner.",
+        retry=True,
     ),
-    _R.INTERRUPTED: Advice("The run was interrupted before this person", "Start `sync` again; it goes on from here."),
+    _R.INTERRUPTED: Advice(
+        "The run was interrupted before this person",
+        "Start `sync` again; it goes on from here.",
+        retry=True,
+        ambiguous_write=True,
+    ),
     _R.SOURCE_CHANGED_MEANWHILE: Advice(
-        "The source photo changed during the run", "Nothing to do; the next run sends the new one."
+        "The source photo changed during the run", "Nothing to do; the next run sends the new one.", retry=True
     ),
     _R.REMOVAL_NOT_CONFIRMED: Advice(
         "Not removed: a second look could not confirm that the source photo is gone",
         "The cloud photo stays. Check that the service account may still read the photo attributes (`check`).",
+        retry=True,
     ),
 }
 
@@ -212,14 +240,17 @@ _CLOUD: Mapping[Reason, Advice] = {
     _R.THROTTLED: Advice(
         "Throttled until the tries were used up",
         "Nothing to do; the next run tries again. If it happens nightly, lower `SYNC_CONCURRENCY`.",
+        ambiguous_write=True,
     ),
     _R.CLOUD_ERROR: Advice(
         "The service answered with an error",
         "The next run tries again. If it lasts, give Microsoft support the request-id of the detail.",
+        ambiguous_write=True,
     ),
     _R.UNREADABLE_ANSWER: Advice(
         "The answer could not be understood",
         "The next run tries again. If it lasts, look for a proxy that rewrites answers; `check` tries the way.",
+        ambiguous_write=True,
     ),
     _R.NO_PROFILE: Advice(
         "SharePoint has no profile of this person",
@@ -244,16 +275,29 @@ GROUPS: Mapping[str, Mapping[Reason, Advice]] = {
 }
 
 ADVICE: Mapping[Reason, Advice] = {reason: advice for group in GROUPS.values() for reason, advice in group.items()}
+EXCLUDING = frozenset(reason for reason, advice in ADVICE.items() if advice.excludes)
+
+# More outcomes than this in one run mean that another program writes photos continuously.
+MANY_COMPETING = 20
+COMPETING_NOTICE = (
+    "{count} photos keep being written by another program, most likely Entra Connect from thumbnailPhoto: take "
+    "thumbnailPhoto out of its attribute flow, or set the tenant's photo source to cloud."
+)
+
+
+def people(count: int) -> str:
+    """Return "1 person" or "2,000 people"."""
+    return "1 person" if count == 1 else f"{count:,} people"
 
 
 def is_conflict(outcome: Outcome) -> bool:
-    """Say whether two sides disagreed about this photo, whoever won; what merely stands is one while it is listed."""
-    by_reason = outcome.reason in CONFLICTS and outcome.reason is not Reason.CONFLICT_STANDING
+    """Return True if both sides disagreed about this photo; `conflict-standing` counts only while it is listed."""
+    by_reason = ADVICE[outcome.reason].is_conflict and outcome.reason is not Reason.CONFLICT_STANDING
     return outcome.action is not Action.FAIL and (outcome.conflict or by_reason)
 
 
 def needs_attention(outcome: Outcome) -> bool:
-    """Say whether the outcome belongs on top of a report: a failure or a conflict."""
+    """Return True if the outcome belongs on top of a report: a failure or a conflict."""
     return outcome.action is Action.FAIL or is_conflict(outcome)
 
 

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connector.model import Reason
-
-# Of several reasons, the one nearest to a usable picture helps most.
-_NEAREST = (Reason.PLACEHOLDER, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.DAMAGED, Reason.NOT_AN_IMAGE)
+from connector.model.reasons import ADVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,9 @@ def choose(candidates: Sequence[Candidate], trust: Sequence[str]) -> Candidate |
 def best_refusal_reason(candidates: Sequence[Candidate], trust: Sequence[str]) -> Reason:
     """Return the reason to tell when no candidate is usable; `no-photo` when there is none in a trusted attribute."""
     trusted = set(_folded(trust))
-    reasons = {value.refused for value in candidates if value.attribute.casefold() in trusted}
-    return next((reason for reason in _NEAREST if reason in reasons), Reason.NO_PHOTO)
+    refused = (value.refused for value in candidates if value.attribute.casefold() in trusted)
+    reasons = [reason for reason in refused if reason and ADVICE[reason].nearness]
+    return max(reasons, key=lambda reason: ADVICE[reason].nearness, default=Reason.NO_PHOTO)
 
 
 def _folded(names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from connector.config import Pictures
 from connector.disk import is_held, reason, written_whole
 from connector.errors import ConnectorError, UsageError
 from connector.model import RunReport
-from connector.model.reasons import ADVICE, CONFLICTS, Advice, is_conflict, needs_attention, render_reasons_md
+from connector.model.reasons import ADVICE, Advice, is_conflict, needs_attention, render_reasons_md
 from connector.report.json_csv import write_csv, write_json
 from connector.report.summary import headline
 from connector.report.terminal import write_screen
@@ -22,7 +22,6 @@ from connector.report.text import write_text
 
 __all__ = [
     "ADVICE",
-    "CONFLICTS",
     "FORMATS",
     "Advice",
     "format_of",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from connector.command import pasteable
 from connector.errors import ExitCode
 from connector.model import Action, Outcome, Reason, RunReport, safe
-from connector.model.reasons import ADVICE, Advice, needs_attention
+from connector.model.reasons import ADVICE, Advice, needs_attention, people
 
 TOTALS = {
     "people": "People",
@@ -128,11 +128,6 @@ def action_labels(report: RunReport) -> dict[str, str]:
         return dict(_DEEDS)
     changes = (Action.CREATE, Action.REPLACE, Action.REMOVE)
     return _DEEDS | {action.value: f"Would {action}" for action in changes}
-
-
-def people(count: int) -> str:
-    """Return "1 person" or "2,000 people"."""
-    return "1 person" if count == 1 else f"{count:,} people"
 
 
 def duration(report: RunReport) -> str:

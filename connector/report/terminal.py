@@ -14,7 +14,7 @@ from rich.text import Text
 
 from connector.command import pasteable
 from connector.model import Action, Outcome, Reason, RunReport
-from connector.model.reasons import ADVICE, needs_attention
+from connector.model.reasons import ADVICE, needs_attention, people
 from connector.report.summary import (
     AttentionGroup,
     action_labels,
@@ -24,7 +24,6 @@ from connector.report.summary import (
     headline,
     labelled_totals,
     one_line_safe,
-    people,
     short_name,
     state,
 )

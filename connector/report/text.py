@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TextIO
 
 from connector.model import Outcome, RunReport
-from connector.model.reasons import ADVICE, needs_attention
+from connector.model.reasons import ADVICE, needs_attention, people
 from connector.report.summary import (
     AttentionGroup,
     concerns,
@@ -16,7 +16,6 @@ from connector.report.summary import (
     headline,
     labelled_totals,
     one_line_safe,
-    people,
     short_name,
 )
 

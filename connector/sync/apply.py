@@ -11,7 +11,8 @@ from connector.ledger import memory as memory_rows
 from connector.ledger.plan import Step, steps
 from connector.ledger.store import transaction
 from connector.ledger.writes import Write, drop_write, save_write
-from connector.model import Action, Intent, Reason
+from connector.model import Action, Intent
+from connector.model.reasons import ADVICE
 from connector.sources import Source
 from connector.sync.context import RunContext
 from connector.sync.outcomes import record_error, record_outcome
@@ -21,7 +22,6 @@ from connector.sync.worker_pool import Lanes
 from connector.targets import Target
 
 # After these the cloud may or may not have done it: the intent stays, and next night's look settles it.
-_MAYBE_DONE = frozenset({Reason.CLOUD_ERROR, Reason.THROTTLED, Reason.UNREADABLE_ANSWER, Reason.INTERRUPTED})
 ACCEPTED = "Microsoft 365 accepted it; apps may show it hours or days later."
 
 
@@ -193,7 +193,7 @@ class Applier:
 
     def _failed(self, ready: PreparedStep, error: PersonError) -> None:
         context, item = self._context, ready.step.item
-        if error.reason not in _MAYBE_DONE:
+        if not ADVICE[error.reason].ambiguous_write:
             memory_rows.close_intent(context.db, self._target.name, item.account.id)
             drop_write(context.db, context.run, self._target.name, account_id=item.account.id)
         record_error(context, self._target.name, item, error)

@@ -13,6 +13,7 @@ from connector.ledger.memory import mark_checked, save_refusal, set_retry
 from connector.ledger.runs import save_outcome
 from connector.ledger.worklist import WorkItem, done
 from connector.model import Action, Memory, Outcome, PersonState, Presence, Reason
+from connector.model.reasons import ADVICE
 from connector.sync.context import RunContext
 
 log = logging.getLogger("connector.outcomes")
@@ -48,7 +49,7 @@ def record_outcome(
     conflict: bool = False,
 ) -> None:
     """Tell what happened to somebody on the work list, and whether to look again next night."""
-    retry = FAILED if action is Action.FAIL else POSTPONED if reason in _AGAIN else 0
+    retry = FAILED if action is Action.FAIL else POSTPONED if ADVICE[reason].retry else 0
     set_retry(context.db, target, item.person.id, retry=retry)
     done(context.db, target, item.person.id)
     is_quiet = action is Action.KEEP and reason is Reason.UNCHANGED
@@ -87,11 +88,6 @@ def _in_cloud(look: CloudObservation, memory: Memory | None) -> PhotoFacts:
     width, height = (shown.width, shown.height) if shown else (look.width, look.height)
     sha256, tag = (known.read_sha256, known.tag) if known else ("", "")
     return PhotoFacts(width, height, look.read_sha256 or sha256, look.tag or tag)
-
-
-_AGAIN = frozenset(
-    {Reason.POSTPONED, Reason.INTERRUPTED, Reason.SOURCE_CHANGED_MEANWHILE, Reason.REMOVAL_NOT_CONFIRMED}
-)
 
 
 def record_error(context: RunContext, target: str, item: WorkItem, error: PersonError) -> None:

@@ -20,8 +20,8 @@ from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
 from connector.ledger.writes import save_written_photo
 from connector.model import CloudTag, Memory, Presence
+from connector.model.reasons import ADVICE
 from connector.photo import sent_size
-from connector.report import CONFLICTS
 from connector.sync.conflict_photos import keep_conflict_photo
 from connector.sync.context import RunContext
 from connector.sync.guests import is_guest, policy_for
@@ -150,7 +150,9 @@ class Planner:
         decision = decide(case, policy, context.clock())
         decision = guest_decision(decision) if is_guest(item) else decision
         context.progress.step()
-        detail = conflict_detail(context, item, look) if decision.conflict or decision.reason in CONFLICTS else ""
+        detail = (
+            conflict_detail(context, item, look) if decision.conflict or ADVICE[decision.reason].is_conflict else ""
+        )
         if decision.conflict and content_bytes is not None and (context.options.dry_run or not decision.writes):
             keep_conflict_photo(context, self._target.name, item, look.read_sha256, content_bytes)
         if decision.writes:

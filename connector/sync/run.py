@@ -31,6 +31,7 @@ from connector.ledger.runs import (
 from connector.ledger.state import State, dry_run_copy
 from connector.ledger.store import transaction
 from connector.model import Action, Clock, Progress, Reason, RequestCounters, RunReport, utc_now
+from connector.model.reasons import COMPETING_NOTICE, MANY_COMPETING
 from connector.report.from_ledger import load_report
 from connector.sources import Source
 from connector.sources.open import open_source
@@ -56,11 +57,6 @@ PRECEDENCE = (
 )
 
 NO_BACKUPS = "BACKUP_DAYS is 0: no replaced or removed photo is kept, so nothing of this run can be undone."
-COMPETING_MORE_THAN = 20
-COMPETING = (
-    "{count} photos keep being written by another program, most likely Entra Connect from thumbnailPhoto: take "
-    "thumbnailPhoto out of its attribute flow, or set the tenant's photo source to cloud."
-)
 
 
 RESEND_RESTS = (
@@ -246,8 +242,8 @@ def _finish(context: RunContext, message: str, pace: dict[str, float]) -> None:
     totals["open_intents"] = count_intents(context.db)
     totals["postponed"] = count_reason(context.db, context.run, Reason.POSTPONED)
     competing = count_reason(context.db, context.run, Reason.COMPETING_WRITER)
-    if competing > COMPETING_MORE_THAN:
-        context.add_notice(COMPETING.format(count=competing))
+    if competing > MANY_COMPETING:
+        context.add_notice(COMPETING_NOTICE.format(count=competing))
     if totals["failed"]:
         context.codes.add(ExitCode.SOME_FAILED)
     code = next((code for code in PRECEDENCE if code in context.codes), ExitCode.OK)
