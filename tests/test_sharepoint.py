@@ -112,14 +112,14 @@ def test_a_quote_in_a_name_reaches_the_file_and_the_profile(lab: SharePointLab, 
 def test_a_write_tells_what_it_left_just_as_a_look_would(lab: SharePointLab, target: SharePointTarget) -> None:
     ada = person(lab)
     target.put(ada, picture(1))
-    left = target.left(ada)
+    left = target.written_photo(ada)
     assert left is not None
     assert target.tags([ada]) == {ada.id: CloudTag(left.tag)}
     found = target.photos([ada])[ada.id]
     assert isinstance(found, CloudPhoto)
     assert replace(found, kept_bytes=b"") == left
     target.remove(ada)
-    assert target.left(ada) is None
+    assert target.written_photo(ada) is None
     assert target.tags([ada]) == {ada.id: None}
 
 

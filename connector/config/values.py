@@ -152,7 +152,7 @@ def _folder_key(value: MatchRule) -> MatchRule:
 
 def _targets(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values or any(value not in TARGETS for value in values):
-        raise ValueError("must be graph, or sharepoint, or graph,sharepoint")
+        raise ValueError(f"must be {', or '.join((*TARGETS, ','.join(TARGETS)))}")
     return tuple(sorted(values))
 
 

@@ -53,14 +53,14 @@ def begin_work(db: sqlite3.Connection) -> None:
         db.execute(f"CREATE TEMP TABLE {name} ({columns})")
 
 
-def exclude(db: sqlite3.Connection, target: str, *, unread: Collection[str], with_exchange: bool) -> None:
-    """Leave out of a target's list the contexts that were not read and, if asked, accounts with Exchange Online."""
+def exclude(db: sqlite3.Connection, target: str, *, unread: Collection[str], with_exchange: bool, guests: bool) -> None:
+    """Exclude from a target's list contexts that were not read and, if asked, accounts with Exchange or guests."""
     db.executemany("INSERT OR IGNORE INTO unread VALUES (?)", [(name,) for name in unread])
     if with_exchange:
         db.execute("INSERT INTO others SELECT ?, id FROM accounts WHERE has_exchange", (target,))
-    if target != "graph":
-        guests = "SELECT ?, account_id FROM people WHERE context = 'guests' AND account_id <> ''"
-        db.execute(f"INSERT OR IGNORE INTO others {guests}", (target,))
+    if guests:
+        query = "SELECT ?, account_id FROM people WHERE context = 'guests' AND account_id <> ''"
+        db.execute(f"INSERT OR IGNORE INTO others {query}", (target,))
 
 
 def list_different(db: sqlite3.Connection, target: str, *, source_wins: bool, removes: bool) -> int:

@@ -21,9 +21,6 @@ from connector.sync.read_back import ReadBackQueue
 from connector.sync.worker_pool import Lanes
 from connector.targets import Target
 
-# After these the cloud may or may not have done it: the intent stays, and next night's look settles it.
-ACCEPTED = "Microsoft 365 accepted it; apps may show it hours or days later."
-
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
@@ -178,7 +175,8 @@ class Applier:
             else:
                 memory_rows.accept_intent(context.db, self._target.name, item.account.id, now=context.clock())
                 memory_rows.drop_refusal(context.db, self._target.name, item.account.id)
-                detail = f"{step.detail} {ACCEPTED}".lstrip() if step.action is not Action.REMOVE else ""
+                accepted = f"{step.detail} {self._target.features.accepted_text}".lstrip()
+                detail = accepted if step.action is not Action.REMOVE else ""
                 record_outcome(
                     context,
                     self._target.name,

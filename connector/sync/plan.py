@@ -45,8 +45,9 @@ class PendingRequest:
 def list_work(context: RunContext, target: Target) -> None:
     """List who is looked at tonight for this target."""
     settings, options = context.settings, context.options
-    only_without = target.name == "sharepoint" and len(settings.targets) > 1
-    work.exclude(context.db, target.name, unread=context.unread, with_exchange=only_without)
+    only_without = target.features.completes_others and len(settings.targets) > 1
+    guests = not target.features.takes_guests
+    work.exclude(context.db, target.name, unread=context.unread, with_exchange=only_without, guests=guests)
     if options.only:
         work.list_chosen(context.db, target.name, context.chosen_ids)
         return
@@ -57,8 +58,7 @@ def list_work(context: RunContext, target: Target) -> None:
     if options.full:
         work.list_everybody(context.db, target.name)
     elif not options.resend:
-        # SharePoint's tags are asked by `--full` alone; who had no profile gets another try in turn
-        refused_only = target.name == "sharepoint"
+        refused_only = not target.features.rotates_all
         memory_rows.clamp_future_check_times(context.db, target.name, now=context.clock())
         work.add_rotation(context.db, target.name, settings.sync_verify_percent, refused_only=refused_only)
 
@@ -142,7 +142,7 @@ class Planner:
     def _conclude(self, item: WorkItem, look: CloudObservation, content_bytes: bytes | None = None) -> None:
         """Judge what was seen, decide, and either add a step or remember and tell."""
         context = self._context
-        picture = source_picture(item, context, target=self._target.name)
+        picture = source_picture(item, context, target=self._target)
         judged = judge(look, source=picture, memory=item.memory, intent=item.intent, now=context.clock())
         settle_intent(context, self._target.name, item, judged)
         case = replace(self._case(item, judged), other_attribute_shown=self._is_other_attribute(item, look, judged))
@@ -202,13 +202,13 @@ class Planner:
         return shows_one_of(look, [shown for row in others for shown in (row.sent, row.whole) if shown is not None])
 
 
-def source_picture(item: WorkItem, context: RunContext, *, target: str = "graph") -> SourcePicture | None:
+def source_picture(item: WorkItem, context: RunContext, *, target: Target) -> SourcePicture | None:
     """Describe the source's picture at the size in which the target would show it today."""
     row = item.picture
     if row is None or row.sent is None or row.whole is None:
         return None
     width, height = sent_size(row.whole.width, row.whole.height, context.recipe)
-    sent = at_target_size(context, target, replace(row.sent, width=width, height=height))
+    sent = at_target_size(target, replace(row.sent, width=width, height=height))
     return SourcePicture(item.source_sha256, sent, row.whole)
 
 

@@ -129,7 +129,7 @@ def _loaded(context: RunContext, step: Step, backup: str, *, target: Target) -> 
     except FileNotFoundError:
         _leave(context, target, step, Reason.POSTPONED, "The prepared picture found no room on the disk.")
         return None
-    sent_print = at_target_size(context, target.name, picture.sent) if picture is not None and picture.sent else None
+    sent_print = at_target_size(target, picture.sent) if picture is not None and picture.sent else None
     return PreparedStep(step, sent_bytes, hashlib.sha256(sent_bytes).hexdigest(), sent_print, backup)
 
 

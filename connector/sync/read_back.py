@@ -63,7 +63,7 @@ class ReadBackQueue:
         if not isinstance(self._target, ReportsWrittenPhoto):
             self._written.append(PendingReadBack(item, intent))
             return
-        left = self._target.left(item.account)
+        left = self._target.written_photo(item.account)
         look = CloudObservation.at(None) if left is None else look_at_photo(left, CloudTag(left.tag))
         self._settle(PendingReadBack(item, intent), look)
 

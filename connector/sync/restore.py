@@ -38,7 +38,7 @@ from connector.sync.observe import FetchedPhoto, fetch_shown, look_at_photo, ver
 from connector.sync.outcomes import record_error, record_outcome
 from connector.sync.plan import settle_intent
 from connector.sync.prepare import PreparedStep
-from connector.sync.targets import open_targets, photo_in_backup
+from connector.sync.targets import open_targets
 from connector.sync.worker_pool import Lanes
 from connector.targets import Target
 
@@ -240,7 +240,7 @@ class RestoreSteps:
         if content_bytes is None:
             self._leave(step, Action.FAIL, Reason.NO_BACKUP, NO_BACKUP)
             return None
-        shown_bytes = photo_in_backup(self.target.name, content_bytes)
+        shown_bytes = self.target.photo_in_backup(content_bytes)
         shown_sha256 = hashlib.sha256(shown_bytes).hexdigest()
         return PreparedStep(step, content_bytes, shown_sha256, _print_of(shown_bytes), backup_sha256)
 

@@ -1,4 +1,4 @@
-"""How does a photo get into Microsoft 365? Through Graph: looked at in batches, written one by one.
+"""Read and write photos in Microsoft 365 through Graph: read in batches, written one by one.
 
 Source: https://learn.microsoft.com/graph/api/resources/profilephoto
 """
@@ -19,6 +19,7 @@ from connector.cloud.transport import Transport
 from connector.cloud.web_page import described
 from connector.errors import PersonError
 from connector.model import Account, CloudPhoto, CloudTag, Reason
+from connector.targets import Features, Target, TargetContext
 
 log = logging.getLogger("connector.targets")
 
@@ -30,11 +31,17 @@ JPEG = {"Content-Type": "image/jpeg"}
 MAILBOXLESS_BYTES = 100_000
 
 
+def open_target(context: TargetContext) -> Target:
+    """Open Graph as a target."""
+    return GraphTarget(context.cloud.transport, shrink=context.shrink, failing=context.failing)
+
+
 class GraphTarget:
     """Read and write photos by Graph, as every target does; `shrink` makes a JPEG of at most so many bytes."""
 
     name = "graph"
     batch_size = BATCH_SIZE
+    features = Features(accepted_text="Microsoft 365 accepted it; apps may show it hours or days later.")
 
     def __init__(
         self, transport: Transport, *, shrink: Shrink | None = None, failing: Collection[str] = frozenset()
@@ -54,6 +61,10 @@ class GraphTarget:
         """Fetch up to 20 photos in one request; without a tag, since the ETag header need not be the mediaEtag."""
         answers = batch_get(self._transport, {account.id: f"{_path(account)}/$value" for account in accounts})
         return self._each(answers, accounts, _photo)
+
+    def photo_in_backup(self, kept_bytes: bytes) -> bytes:
+        """Return the backup, which is the picture itself."""
+        return kept_bytes
 
     def put(self, account: Account, content_bytes: bytes) -> None:
         """Write one photo; where a person without a mailbox is refused, once more with at most 100 KB."""

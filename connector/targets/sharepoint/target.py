@@ -17,15 +17,18 @@ from connector.cloud.refusal_limit import InARow
 from connector.cloud.transport import origin_of
 from connector.errors import PersonError
 from connector.model import Account, Clock, CloudPhoto, CloudTag, Reason, utc_now
+from connector.targets import Features, Target, TargetContext
 from connector.targets.sharepoint import api as rest
-from connector.targets.sharepoint.api import SharePoint
+from connector.targets.sharepoint.api import SharePoint, open_sharepoint
 from connector.targets.sharepoint.backup import SharePointBackup, pack, unpack
 from connector.targets.sharepoint.file_names import (
     SIZES,
     THUMB,
     account_name,
     checked_stem,
+    file_key,
     plain_url,
+    stem_in,
     tag_of,
     thumb_name,
 )
@@ -40,6 +43,30 @@ Thumbnails = Callable[[bytes], Sequence[bytes]]
 Seen = TypeVar("Seen", CloudTag, CloudPhoto)
 
 
+def open_target(context: TargetContext) -> Target:
+    """Open SharePoint as a target; file names that belong to somebody else are not written."""
+    settings, widths = context.settings, context.settings.sharepoint_widths
+    return SharePointTarget(
+        open_sharepoint(settings, context.traffic, context.cloud),
+        folder=settings.sharepoint_photo_folder,
+        thumbnails=lambda content_bytes: context.thumbnails(content_bytes, widths),
+        width=widths[-1],
+        taken=names_of_others(context),
+        failing=context.failing,
+        clock=context.clock,
+    )
+
+
+def names_of_others(context: TargetContext) -> frozenset[str]:
+    """Return the file names that must not be written: two accounts share one, or a renamed account still shows it."""
+    taken = set(context.shared_names(file_key))
+    for upn, tag in context.tags_in_use():
+        shown = stem_in(tag).lower()
+        if shown and shown != file_key(upn):
+            taken.add(shown)
+    return frozenset(taken)
+
+
 class SharePointTarget:
     """Read and write thumbnails, as every target does; `thumbnails` makes S, M and L, `taken` are names of others."""
 
@@ -52,10 +79,18 @@ class SharePointTarget:
         *,
         folder: str,
         thumbnails: Thumbnails,
+        width: int | None = None,
         taken: frozenset[str] = frozenset(),
         clock: Clock = utc_now,
         failing: Collection[str] = frozenset(),
     ) -> None:
+        self.features = Features(
+            accepted_text="Microsoft 365 accepted it; apps may show it hours or days later.",
+            width=width,
+            takes_guests=False,
+            rotates_all=False,
+            completes_others=True,
+        )
         self._sharepoint = sharepoint
         self._folder = "/" + folder.strip("/")
         self._thumbnails = thumbnails
@@ -75,6 +110,11 @@ class SharePointTarget:
     def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:
         """Fetch the largest thumbnail that hangs there, with the others to be kept; no file at all is no photo."""
         return self._looked({account.id: self._each(account, self._photo) for account in accounts})
+
+    def photo_in_backup(self, kept_bytes: bytes) -> bytes:
+        """Return the picture that was shown; the backup stores files and properties behind it."""
+        kept = unpack(kept_bytes)
+        return kept_bytes if kept is None else kept.shown_bytes
 
     def put(self, account: Account, content_bytes: bytes) -> None:
         """Write one picture, and count what befell the person."""
@@ -129,7 +169,7 @@ class SharePointTarget:
         with self._lock:
             self._left[account.id] = None
 
-    def left(self, account: Account) -> CloudPhoto | None:
+    def written_photo(self, account: Account) -> CloudPhoto | None:
         """Return, once, what the last write left; SharePoint keeps files as they are sent, and properties as set."""
         with self._lock:
             return self._left.pop(account.id)
