@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from connector.config import SourceKind
 from connector.doctor.checks import CHECKS
 from connector.doctor.context import CheckContext
 from connector.doctor.findings import (
@@ -22,6 +21,7 @@ from connector.doctor.findings import (
 )
 from connector.errors import ConnectorError
 from connector.model import Clock, utc_now
+from connector.sources.open import source_traits
 
 __all__ = [
     "CHECKS",
@@ -60,8 +60,8 @@ def examine(env_file: Path | None, *, checks: Sequence[Check] = CHECKS, clock: C
 
 def _looked(check: Check, visit: CheckContext) -> list[CheckResult]:
     """Return all that a look found; what it raised comes last, as a failure."""
-    if check.ldap_only and visit.settings.source is SourceKind.FOLDER:
-        return [skipped("SOURCE=folder: no directory is read")]
+    if check.ldap_only and not source_traits(visit.settings).is_ldap:
+        return [skipped(f"SOURCE={visit.settings.source}: no directory is read")]
     found: list[CheckResult] = []
     try:
         for one in check.look(visit):

@@ -13,7 +13,7 @@ from connector.cloud.credentials import credential
 from connector.cloud.policy import URL as POLICY_URL
 from connector.cloud.proxies import Proxies, tls_context
 from connector.command import quoted
-from connector.config import Settings, SourceKind, cloud_urls, load_settings
+from connector.config import Settings, cloud_urls, load_settings
 from connector.doctor.context import CheckContext
 from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
 from connector.errors import SettingsError, StateError
@@ -22,8 +22,7 @@ from connector.ledger.schema import VERSION
 from connector.ledger.store import LEDGER_NAME, make_state_folder
 from connector.model import Reason
 from connector.model.reasons import MANY_COMPETING, people
-from connector.sources.connect import kerberos_problem
-from connector.sources.tls import verifying_context
+from connector.sources.open import local_problems
 from connector.windows_acl import icacls, rights_of
 
 # These have lines of their own.
@@ -145,11 +144,7 @@ def check_for_competitors(visit: CheckContext) -> Iterator[CheckResult]:
 
 def _offline_problems(settings: Settings) -> Iterator[str]:
     """Yield what the settings name and this machine cannot use: Kerberos, bundles, the certificate."""
-    if settings.source is SourceKind.LDAP:
-        problem = kerberos_problem(settings)
-        if problem:
-            yield problem
-        yield from _problems(lambda: verifying_context(settings.ldap_ca_file))
+    yield from local_problems(settings)
     yield from _problems(lambda: tls_context(settings.http_ca_file))
     proxies = Proxies(settings.https_proxy, settings.no_proxy)
     yield from _problems(lambda: proxies.proxy_for(cloud_urls(settings).graph_url))

@@ -13,17 +13,16 @@ from connector.cloud.accounts import get_accounts
 from connector.cloud.batch import BATCH_SIZE, batch_get
 from connector.cloud.transport import Transport
 from connector.command import quoted
-from connector.config import SourceKind
 from connector.doctor.context import CheckContext, counted
 from connector.doctor.findings import CheckResult, fail, ok, warn
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
 from connector.ledger.matching import count_matched, left_managed, match_people
 from connector.ledger.store import open_ledger, transaction
-from connector.model import Account, CloudManaged, MatchRule, Person, fold
+from connector.model import Account, CloudManaged, Person, fold
 from connector.sources import PersonRead
 from connector.sources.entries import AUTO, CONSISTENCY_GUID
-from connector.sources.open import open_source
+from connector.sources.open import open_source, source_traits
 from connector.sources.pages import Query, walk
 from connector.sources.read import ContextReader, read_all
 from connector.sources.scope import all_of
@@ -35,7 +34,7 @@ SAMPLE = 500
 
 def check_people(visit: CheckContext) -> Iterator[CheckResult]:
     """Count who is in scope, and read a sample of them."""
-    if visit.settings.source is SourceKind.FOLDER:
+    if not source_traits(visit.settings).is_ldap:
         yield from _in_folder(visit)
         return
     for context, on in visit.passes.items():
@@ -201,14 +200,19 @@ def _managed(count: int, examples: Sequence[str], is_any_synced: bool) -> Iterat
 
 def _match(db: sqlite3.Connection, visit: CheckContext, accounts: Sequence[Account]) -> None:
     settings = visit.settings
-    from_folder = settings.source is SourceKind.FOLDER
-    rules = (settings.folder_key,) if from_folder else (MatchRule.ANCHOR, *settings.match_fallback)
+    traits = source_traits(settings)
     leaves = settings.sync_cloud_managed is CloudManaged.LEAVE
     with transaction(db):
         for person in visit.sample:
             people_rows.save_person(db, person, context="", run=1)
         account_rows.save_accounts(db, accounts, run=1)
-        match_people(db, rules, from_folder=from_folder, check_sid=settings.match_check_sid, leave_managed=leaves)
+        match_people(
+            db,
+            traits.match_rules,
+            from_folder=traits.matches_any_account,
+            check_sid=settings.match_check_sid,
+            leave_managed=leaves,
+        )
 
 
 def _left(db: sqlite3.Connection) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from connector.model import Person, PersonState, Reason, SourcePhoto
+from connector.model import MatchRule, Person, PersonState, Reason, SourcePhoto
 
 
 class Mode(StrEnum):
@@ -103,8 +103,32 @@ class Cookie:
     server: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceTraits:
+    """Describe what a source can do under the settings; no server is asked for it.
+
+    `attribute_order` names the photo attributes, the preferred one first. `match_rules` are tried in their order;
+    `matches_any_account`: they may take any account, not only one that is synced and that no anchor claims.
+    `absence_is_known`: a value that a reading does not show is not there; else it may be unreadable, and the last one
+    stands. `names_are_paths`: a person's name is a path with slashes, else a DN. `is_ldap`: `check` tests the servers,
+    rights and attributes of a directory. `attribute_names` are the source's own names of what is in DECIDING.
+    """
+
+    attribute_order: tuple[str, ...]
+    match_rules: tuple[MatchRule, ...]
+    matches_any_account: bool = False
+    absence_is_known: bool = False
+    names_are_paths: bool = False
+    is_ldap: bool = False
+    attribute_names: Mapping[str, str] = field(default_factory=dict)
+
+    def attribute_name(self, name: str) -> str:
+        """Return how the source calls one of DECIDING; a photo attribute has no other name."""
+        return self.attribute_names.get(name, name)
+
+
 class Source(Protocol):
-    """What every source does; `tests/contracts` holds each to it.
+    """Define what every source does; `tests/contracts` tests each source against it.
 
     A context is a part that is read, remembered and can fail alone: a naming context, or the folder.
     All methods may raise Unreachable. Not thread-safe: one thread at a time.

@@ -9,8 +9,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from connector.model import MatchRule, Person, Reason, SourcePhoto
-from connector.sources import Cookie, Mode, Page, PersonRead, Reading
+from connector.config import Settings
+from connector.errors import SettingsError
+from connector.model import MatchRule, Person, Reason, RequestCounters, SourcePhoto
+from connector.sources import Cookie, Mode, Page, PersonRead, Reading, SourceTraits
 from connector.sources.folder_index import SHOWN, FolderIndex, folded, unreadable
 
 CONTEXT = "folder"
@@ -21,6 +23,29 @@ SECOND_LOOK_SECONDS = 3.0
 # No picture is larger; what is, is read so far that it is told as too large.
 MOST_BYTES = 20_000_001
 PAGE_FILES, PAGE_BYTES = 50, 50_000_000
+
+
+def traits(settings: Settings) -> SourceTraits:
+    """Describe a folder: one picture a person, and what is not there is known to be absent."""
+    return SourceTraits(
+        attribute_order=(ATTRIBUTE,),
+        match_rules=(settings.folder_key,),
+        matches_any_account=True,
+        absence_is_known=True,
+        names_are_paths=True,
+    )
+
+
+def local_problems(settings: Settings) -> list[str]:
+    """Return nothing: a folder needs no library, certificate or key."""
+    return []
+
+
+def open_folder(settings: Settings, traffic: RequestCounters) -> FolderSource:
+    """Return the source of FOLDER_PATH and FOLDER_KEY; raise SettingsError without a path."""
+    if settings.folder_path is None:
+        raise SettingsError(["FOLDER_PATH: is needed with SOURCE=folder."])
+    return FolderSource(settings.folder_path, settings.folder_key)
 
 
 class FolderSource:

@@ -12,8 +12,8 @@ import ldap3
 
 from connector.config import Settings
 from connector.errors import SettingsError, Unreachable
-from connector.model import RequestCounters
-from connector.sources import Cookie, Mode, PersonRead, Reading, dirsync
+from connector.model import MatchRule, RequestCounters
+from connector.sources import DECIDING, Cookie, Mode, PersonRead, Reading, SourceTraits, dirsync
 from connector.sources import dn as names
 from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
@@ -33,6 +33,7 @@ from connector.sources.read import (
 from connector.sources.required import Forest
 from connector.sources.scope import all_of, bases_in, context_of, filter_by_name, filter_can_be_followed
 from connector.sources.session import Kind, RawEntry
+from connector.sources.tls import verifying_context
 
 # Another number means that the same settings now read something else: everybody is read anew.
 _SHAPE = 2
@@ -41,6 +42,28 @@ _SHAPING = (
     *("ldap_photo_attributes", "ldap_anchor", "ldap_include_contacts"),
 )
 _Result = TypeVar("_Result")
+
+
+def traits(settings: Settings) -> SourceTraits:
+    """Describe a directory: a value that a reading does not show may merely be unreadable."""
+    reader = Reader.of(settings)
+    return SourceTraits(
+        attribute_order=settings.ldap_photo_attributes,
+        match_rules=(MatchRule.ANCHOR, *settings.match_fallback),
+        is_ldap=True,
+        attribute_names={name: reader.attribute_of(name) for name in DECIDING},
+    )
+
+
+def local_problems(settings: Settings) -> list[str]:
+    """Return what Kerberos or LDAP_CA_FILE lacks on this machine."""
+    problem = kerberos_problem(settings)
+    problems = [problem] if problem else []
+    try:
+        verifying_context(settings.ldap_ca_file)
+    except SettingsError as error:
+        problems += error.problems
+    return problems
 
 
 class LdapSource:

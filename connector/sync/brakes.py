@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from connector.config import SourceKind
 from connector.decide.brakes import VANISHED_FROM, AttributeLoss, Limits, PlanCounts, check_brakes
 from connector.errors import BrakeError
 from connector.ledger.lost_attributes import settle_vanished, vanished, vanished_units
@@ -66,7 +65,7 @@ def _vanished(context: RunContext) -> dict[str, AttributeLoss]:
         counts[name] = AttributeLoss(had, gone)
         if VANISHED_FROM <= gone < had:
             told = context.run if context.modes == {Mode.CHANGES} else 0
-            in_folders = context.settings.source is SourceKind.FOLDER
+            in_folders = context.source_traits.names_are_paths
             units = vanished_units(context.db, name, at_least=VANISHED_FROM, changes_run=told, in_folders=in_folders)
             counts |= {f"{name} below {unit}": AttributeLoss(count, count) for unit, count in units.items()}
     return counts

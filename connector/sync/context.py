@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from connector.config import Settings, SourceKind
+from connector.config import Settings
 from connector.decide.case import Policy
 from connector.errors import ExitCode, LimitReached, PersonError
 from connector.ledger.files import Backups, Spool
 from connector.model import Clock, Progress, RequestCounters
 from connector.photo import Recipe
 from connector.report.from_ledger import ConflictPhotos
-from connector.sources.folder import ATTRIBUTE as FILE
+from connector.sources import SourceTraits
+from connector.sources.open import source_traits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,12 @@ class RunContext:
     @property
     def trust(self) -> tuple[str, ...]:
         """Return the photo attributes in order of trust."""
-        return (FILE,) if self.settings.source is SourceKind.FOLDER else self.settings.ldap_photo_attributes
+        return self.source_traits.attribute_order
+
+    @property
+    def source_traits(self) -> SourceTraits:
+        """Return what the source can do."""
+        return source_traits(self.settings)
 
     @property
     def recipe(self) -> Recipe:

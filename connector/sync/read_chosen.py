@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from connector.cloud.accounts import PartialAccount, find_by_anchor, find_by_filter, look_up, quoted
 from connector.cloud.response import one_line
 from connector.cloud.transport import Transport
-from connector.config import SourceKind
 from connector.errors import ConnectorError, Unreachable, UsageError
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
@@ -65,11 +64,7 @@ def _properties(context: RunContext, person: Person) -> Iterator[tuple[str, str]
 
     Whether accounts can be searched by SID is not documented; those of the same sAMAccountName bring theirs.
     """
-    rules = (
-        context.settings.match_fallback
-        if context.settings.source is SourceKind.LDAP
-        else (context.settings.folder_key,)
-    )
+    rules = context.source_traits.match_rules
     if person.sam_account_name and (MatchRule.SID in rules or MatchRule.SAM_ACCOUNT_NAME in rules):
         yield "onPremisesSamAccountName", person.sam_account_name
     if person.mail and (MatchRule.MAIL in rules or person.is_contact):

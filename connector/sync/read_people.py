@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from connector.config import SourceKind
 from connector.errors import ExitCode, Unreachable
 from connector.ledger import group_members as roster
 from connector.ledger import people as people_rows
@@ -26,7 +25,7 @@ from connector.ledger.runs import drop_left_outcomes
 from connector.ledger.store import transaction
 from connector.ledger.unread_values import drop_unasked as drop_unread
 from connector.ledger.unread_values import empty, note_anchor_setting, note_unidentified, note_unread, unread_in
-from connector.model import CloudManaged, MatchRule, PersonState
+from connector.model import CloudManaged, PersonState
 from connector.sources import Cookie, Emptied, Mode, Page, PersonGone, PersonRead, Reading, Source, Unidentified
 from connector.sources.ldap_errors import SignInRefused
 from connector.sync.brakes import believe_vanished
@@ -228,7 +227,7 @@ def _save_read(
     person, missing = as_known(context, event, naming_context=naming_context, seen=seen)
     people_rows.save_person(context.db, person, context=naming_context, run=context.run)
     people_rows.save_photos(context.db, person.id, found, keep=missing, run=context.run)
-    is_counted = mode is Mode.FULL and context.settings.source is not SourceKind.FOLDER
+    is_counted = mode is Mode.FULL and not context.source_traits.absence_is_known
     note_unread(context.db, person.id, missing, run=context.run, is_counted=is_counted, reason=event.unread_reason)
 
 
@@ -274,13 +273,12 @@ def _paged(events: Iterable[PersonRead]) -> Iterator[Page]:
 
 def match(context: RunContext) -> None:
     """Find everybody's account, by the rules of the settings."""
-    from_folder = context.settings.source is SourceKind.FOLDER
-    rules = (context.settings.folder_key,) if from_folder else (MatchRule.ANCHOR, *context.settings.match_fallback)
+    traits = context.source_traits
     with transaction(context.db):
         match_people(
             context.db,
-            rules,
-            from_folder=from_folder,
+            traits.match_rules,
+            from_folder=traits.matches_any_account,
             check_sid=context.settings.match_check_sid,
             leave_managed=context.settings.sync_cloud_managed is CloudManaged.LEAVE,
         )

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from connector.config import SourceKind
 from connector.ledger import people as people_rows
 from connector.ledger import unread_values as unread
 from connector.model import Person
 from connector.sources import DECIDING, PersonRead, Source
-from connector.sources.entries import AUTO, CONSISTENCY_GUID
 from connector.sync.context import RunContext
 
 # So many entries without a readable id are named in the report.
@@ -27,7 +25,7 @@ def as_known(context: RunContext, event: PersonRead, *, naming_context: str, see
 
     In a folder a reading is the whole truth, but for what it names as unread itself.
     """
-    if context.settings.source is SourceKind.FOLDER:
+    if context.source_traits.absence_is_known:
         return event.person, set(event.unread)
     known_photos = people_rows.known_attributes(context.db, event.person.id) & set(context.trust)
     missing = (known_photos - seen - event.cleared) | event.unread
@@ -60,11 +58,11 @@ def believe_emptied(context: RunContext, source: Source, naming_context: str) ->
 
 def tell_unread(context: RunContext) -> None:
     """Count those who stay as they were, by what could not be read of them."""
-    if context.settings.source is SourceKind.FOLDER:
+    if context.source_traits.absence_is_known:
         return
     count, counts = unread.count_unread(context.db, chosen=context.chosen_ids if context.options.only else None)
     if count:
-        what = ", ".join(f"{_attribute(context, name)}: {number}" for name, number in counts.items())
+        what = ", ".join(f"{context.source_traits.attribute_name(name)}: {number}" for name, number in counts.items())
         context.add_notice(UNREAD.format(count=count, what=what))
 
 
@@ -74,10 +72,3 @@ def tell_unidentified(context: RunContext, names: list[str]) -> None:
         shown = "; ".join(names[:MOST_NAMED])
         more = f"; and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         context.add_notice(UNIDENTIFIED.format(count=len(names), names=shown + more))
-
-
-def _attribute(context: RunContext, name: str) -> str:
-    """Return what the directory calls it."""
-    anchor = context.settings.ldap_anchor
-    names = {"upn": "userPrincipalName", "sid": "objectSid", "anchor": CONSISTENCY_GUID if anchor == AUTO else anchor}
-    return names.get(name, name)
