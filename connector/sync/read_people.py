@@ -63,7 +63,7 @@ def read_people(context: RunContext, source: Source) -> None:
 def _leave_dropped(context: RunContext, contexts: Sequence[str], *, shape: str) -> None:
     """Let the people of contexts that no setting names any more leave, and read everybody if one comes back."""
     for naming_context in dropped_contexts(context.db, (*contexts, ACCOUNTS, GUESTS), shape=shape):
-        context.add_notice(f"{context} is no longer among what is read; its people left the scope.")
+        context.add_notice(f"{naming_context} is no longer among what is read; its people left the scope.")
         _leave_unseen(context, naming_context, are_cleared=False)
         drop_place(context.db, naming_context)
 
@@ -118,7 +118,7 @@ def _skip_context(context: RunContext, naming_context: str, failure: Unreachable
     log.warning("context %s was not read: %s", naming_context, failure)
     context.unread.add(naming_context)
     context.codes.add(failure.exit_code)
-    context.add_notice(f"The people of {context} are left as they were: {failure}")
+    context.add_notice(f"The people of {naming_context} are left as they were: {failure}")
 
 
 def _read_context(context: RunContext, source: Source, naming_context: str) -> None:
@@ -127,7 +127,7 @@ def _read_context(context: RunContext, source: Source, naming_context: str) -> N
     place, its_shape = load_any_place(context.db, naming_context) or (None, "")
     if place is not None and its_shape != shape and not reads_all:
         context.add_notice(
-            f"The settings that shape the reading of {context} are others than last time; everybody was read."
+            f"The settings that shape the reading of {naming_context} are others than last time; everybody was read."
         )
     in_full = reads_all or its_shape != shape
     context.progress.phase("people")
@@ -183,7 +183,7 @@ def _drop_unasked(context: RunContext, naming_context: str) -> None:
     drop_unread(context.db, naming_context, attributes=context.trust)
     if left:
         context.add_notice(
-            f"{left} people of {context} have a photo only where nobody looks now; their cloud photos stay."
+            f"{left} people of {naming_context} have a photo only where nobody looks now; their cloud photos stay."
         )
 
 
