@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from connector.photo import PictureRefused, Recipe, fingerprint, prepare, read_print, sent_size
+from connector.photo.chunks import take_apart_png
 from connector.photo.jpeg import parse_jpeg
-from connector.photo.memory_budget import MemoryBudget
-from connector.photo.png import take_apart_png
-from connector.photo.recipe import crop_box
+from connector.photo.limits import MemoryBudget
+from connector.photo.prepare import crop_box
 from tests.hostile_pictures import HEADING, ROOT, tried
 from tests.lab.hostile import BOMBS, CHANGES, Change, changed, seeds
 

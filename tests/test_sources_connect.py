@@ -24,8 +24,7 @@ from connector.errors import SettingsError, Unreachable
 from connector.model import RequestCounters
 from connector.sources import Cookie, Mode
 from connector.sources.connect import can_seal
-from connector.sources.dns_srv import Service, controllers, ordered
-from connector.sources.endpoints import Endpoint, Security, endpoints
+from connector.sources.endpoints import Endpoint, Security, Service, controllers, endpoints, ordered
 from connector.sources.ldap import LdapSource
 from connector.sources.ldap_errors import ConnectionLost, SignInRefused, from_exception
 from tests.lab.ldapserver import LdapServer, server_context

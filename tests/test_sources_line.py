@@ -16,7 +16,7 @@ from connector.errors import Unreachable
 from connector.network import connect
 from connector.network.tcp import in_turns
 from connector.sources.ldap_errors import SignInRefused
-from connector.sources.line import MOST_MESSAGE_BYTES, SizedLine, TimedLine
+from connector.sources.receiving import MOST_MESSAGE_BYTES, SizedLine, TimedLine
 from tests.lab.ldapserver_house import House, told
 from tests.lab.ldapserver_world import PASSWORD, READER, logon_refusal
 

@@ -20,11 +20,10 @@ from connector.errors import Unreachable
 from connector.model import RequestCounters
 from connector.sources import dn as names
 from connector.sources.entries import Reader, is_disabled, person_id
-from connector.sources.filters import compiled
 from connector.sources.ldap import LdapSource
 from connector.sources.open import open_source
 from connector.sources.scope import Scope, context_of, filter_attributes, filter_by_name, filter_can_be_followed
-from connector.sources.session import Kind, RawEntry
+from connector.sources.session import Kind, RawEntry, compiled
 
 GUID = uuid.UUID("f7cc07d7-7c15-447d-876d-c01b0e5a9e38")
 CONTEXT = "DC=contoso,DC=com"

@@ -29,7 +29,7 @@ from connector.model import RequestCounters
 from connector.network import tls_failure
 from connector.sources.endpoints import endpoints
 from connector.sources.ldap import LdapSource
-from connector.sources.tls_probe import presented
+from connector.sources.tls import presented
 
 NOW = datetime.now(UTC)
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH

@@ -17,13 +17,13 @@ from connector.sources.connect import ServerRequirements, open_session
 from connector.sources.dn import root_of_domain
 from connector.sources.endpoints import Endpoint, endpoints
 from connector.sources.entries import Reader
+from connector.sources.groups import Forest, named_in
 from connector.sources.ldap_errors import SignInRefused
 from connector.sources.pages import Weight
 from connector.sources.read import ContextReader, dirsync_query
-from connector.sources.required import Forest, named_in
 from connector.sources.scope import bases_in, context_of, filter_can_be_followed
 from connector.sources.session import Kind, Session
-from connector.sources.tls_probe import ServerCertificate, presented
+from connector.sources.tls import ServerCertificate, presented
 
 MOST_SERVERS = 20
 SOON = timedelta(days=30)

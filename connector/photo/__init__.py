@@ -1,10 +1,19 @@
 """What is a picture, what of it is sent, and do two of them show the same? Bytes in, bytes and fingerprints out."""
 
-from connector.photo.choose import Candidate, best_refusal_reason, choose
 from connector.photo.fingerprint import fingerprint, read_print
 from connector.photo.limits import PictureRefused
-from connector.photo.prepare import inspect, prepare, shrink, thumbnails
-from connector.photo.recipe import RECIPE, Recipe, sent_size
+from connector.photo.prepare import (
+    RECIPE,
+    Candidate,
+    Recipe,
+    best_refusal_reason,
+    choose,
+    inspect,
+    prepare,
+    sent_size,
+    shrink,
+    thumbnails,
+)
 
 __all__ = [
     "RECIPE",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
 import logging
 import re
@@ -14,25 +16,55 @@ from importlib import import_module
 
 from PIL import Image, ImageCms
 
-from connector.model.formats import FORMATS
-from connector.photo.detect import unwrap
-from connector.photo.jpeg import Jpeg, parse_jpeg
-from connector.photo.jpeg_checks import check_coded_pixels
+from connector.model.formats import FORMATS, foreign_title, recognise
+from connector.photo.chunks import MAX_PROFILE, check_webp, take_apart_png, webp_size
+from connector.photo.jpeg import Jpeg, check_coded_pixels, parse_jpeg
 from connector.photo.limits import (
     LARGE_GIF_BYTES,
     MAX_GIF_BYTES,
     MAX_MEMORY_TOGETHER,
+    MemoryBudget,
     PictureRefused,
     check_bytes,
     check_memory,
     check_pixels,
     memory_for,
     not_an_image,
+    not_installed,
     too_large,
+    tune_malloc,
 )
-from connector.photo.memory_budget import MemoryBudget, tune_malloc
-from connector.photo.png import MAX_PROFILE, take_apart_png
-from connector.photo.webp import check_webp, webp_size
+
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
+
+
+def unwrap(content_bytes: bytes) -> tuple[str, bytes]:
+    """Return the kind of picture (a name of the table of formats) and its bytes; raise PictureRefused for all else."""
+    check_bytes(content_bytes)
+    for picture_bytes in (content_bytes, _from_text(content_bytes)):
+        if found := recognise(picture_bytes):
+            if not found.is_installed:
+                raise not_installed(found)
+            return found.name, picture_bytes
+    if title := foreign_title(content_bytes):
+        raise not_an_image(f"The value is a {title}.")
+    raise not_an_image("The value is not a JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF or HEIC picture.")
+
+
+def _from_text(content_bytes: bytes) -> bytes:
+    """Decode base64 in both alphabets, padded or not, also as a data: URL (RFC 4648, RFC 2397); else nothing."""
+    text = content_bytes.strip()
+    if text[:5].lower() == b"data:":
+        text = text.partition(b",")[2]
+    text = b"".join(text.split())
+    if not _BASE64.fullmatch(text):
+        return b""
+    text = text.rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        return b""
+
 
 # What Pillow finds odd in a picture (a bent EXIF block, many pixels) is judged below, and is no news for an
 # administrator; its debug log quotes metadata. Silenced for the process, since a moment's filter is not thread-safe.

@@ -5,14 +5,88 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from PIL import Image
 
 from connector.model import Prepared, Reason
+from connector.model.reasons import ADVICE
 from connector.photo.decode import OpenedImage, check_whole, decode, decode_luma, open_image
 from connector.photo.fingerprint import ENOUGH, fingerprint
 from connector.photo.limits import PictureRefused, too_large
-from connector.photo.recipe import SMALLEST_EDGE, Recipe, crop_box, sent_size
+
+RECIPE = 1
+SMALLEST_EDGE = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Say how a picture is made: longest edge in pixels, and whether it is cropped to a square."""
+
+    size: int = 648
+    square: bool = True
+
+    @property
+    def key(self) -> str:
+        """Return the text that memory keeps, e.g. `1:648:square`; another text means other pictures."""
+        return f"{RECIPE}:{self.size}:{'square' if self.square else 'none'}"
+
+
+def sent_size(width: int, height: int, recipe: Recipe) -> tuple[int, int]:
+    """Return width and height in pixels of what is sent for an upright picture of this size; never enlarged."""
+    if recipe.square:
+        edge = min(width, height, recipe.size)
+        return edge, edge
+    longest = max(width, height)
+    if longest <= recipe.size:
+        return width, height
+    return max(1, round(width * recipe.size / longest)), max(1, round(height * recipe.size / longest))
+
+
+def crop_box(width: int, height: int, recipe: Recipe) -> tuple[float, float, float, float]:
+    """Return the part of an upright picture that is sent: left, top, right, bottom in its pixels.
+
+    A portrait has its head in the upper part, so that only a fifth of the surplus height goes at the top;
+    a landscape loses as much on either side.
+    """
+    if not recipe.square:
+        return 0.0, 0.0, float(width), float(height)
+    edge = min(width, height)
+    left, top = (width - edge) / 2, (height - edge) / 5
+    return left, top, left + edge, top + edge
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Describe one value of one photo attribute; `refused` says why it cannot be used, 0 × 0 if unknown."""
+
+    attribute: str
+    source_sha256: str
+    width: int = 0
+    height: int = 0
+    refused: Reason | None = None
+
+
+def choose(candidates: Sequence[Candidate], trust: Sequence[str]) -> Candidate | None:
+    """Return the picture to use, or None where none is usable; the order of the candidates does not matter."""
+    usable = [candidate for candidate in candidates if candidate.refused is None]
+    for attribute in _folded(trust):
+        if values := [value for value in usable if value.attribute.casefold() == attribute]:
+            return min(values, key=lambda value: (-value.width * value.height, value.source_sha256))
+    return None
+
+
+def best_refusal_reason(candidates: Sequence[Candidate], trust: Sequence[str]) -> Reason:
+    """Return the reason to tell when no candidate is usable; `no-photo` when there is none in a trusted attribute."""
+    trusted = set(_folded(trust))
+    refused = (value.refused for value in candidates if value.attribute.casefold() in trusted)
+    reasons = [reason for reason in refused if reason and ADVICE[reason].nearness]
+    return max(reasons, key=lambda reason: ADVICE[reason].nearness, default=Reason.NO_PHOTO)
+
+
+def _folded(names: Sequence[str]) -> list[str]:
+    return [name.casefold() for name in names]
+
 
 MAX_SENT_BYTES = 4_000_000
 _QUALITIES = (90, 80, 65, 50)

@@ -14,8 +14,8 @@ from connector.errors import SettingsError, Unreachable
 from connector.model import RequestCounters
 from connector.sources import ldap_errors as trouble
 from connector.sources.endpoints import Endpoint, Security, endpoints, preferred_first
-from connector.sources.opening import opened, seal
 from connector.sources.session import Session, close_quietly
+from connector.sources.tls import opened, seal
 
 # Getting in is quick or hopeless: what one server may take, the least and the most, and all of them together.
 _LEAST_SECONDS, _MOST_SECONDS, _SHARED_SECONDS, _ALL_SERVERS_SECONDS = 3.0, 8.0, 15.0, 60.0

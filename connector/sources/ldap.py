@@ -17,7 +17,7 @@ from connector.sources import DECIDING, Cookie, Mode, PersonRead, Reading, Sourc
 from connector.sources import dn as names
 from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
-from connector.sources.groups import roster
+from connector.sources.groups import Forest, roster
 from connector.sources.ldap_errors import ConnectionLost
 from connector.sources.pages import Weight
 from connector.sources.read import (
@@ -30,7 +30,6 @@ from connector.sources.read import (
     read_changes,
     without,
 )
-from connector.sources.required import Forest
 from connector.sources.scope import all_of, bases_in, context_of, filter_by_name, filter_can_be_followed
 from connector.sources.session import Kind, RawEntry
 from connector.sources.tls import verifying_context

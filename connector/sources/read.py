@@ -12,9 +12,8 @@ from connector.sources import Emptied, Event, Page, PersonGone, PersonRead, Unid
 from connector.sources import dn as names
 from connector.sources.dirsync import DirSyncPage, DirSyncQuery, rounds
 from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id
-from connector.sources.groups import EVERYBODY, Members, members, roster
+from connector.sources.groups import EVERYBODY, Forest, Members, Named, members, named_in, roster
 from connector.sources.pages import Query, Weight, walk
-from connector.sources.required import Forest, Named, named_in
 from connector.sources.scope import Scope, all_of, filter_attributes, filter_can_be_followed
 from connector.sources.session import Kind, RawEntry, Session
 

@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 import ldap3
+from ldap3.operation.search import compile_filter, parse_filter, search_operation
+from ldap3.protocol.convert import prepare_filter_for_sending
 from ldap3.protocol.rfc2696 import paged_search_control
 
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 from connector.sources import dn as names
 from connector.sources import ldap_errors as trouble
-from connector.sources.filters import search_request
 from connector.sources.receiving import receive_by
+
+_ESCAPE = re.compile(rb"\\([0-9a-fA-F]{2})")
+_LIBRARY_UNESCAPES = prepare_filter_for_sending(rb"\2a") == b"*"
+
+
+def search_request(base: str, filter_text: str, *, scope: str, attributes: Sequence[str]) -> Any:
+    """Build a searchRequest (RFC 4511, section 4.5.1); raises LDAPInvalidFilterError for what is no filter."""
+    request = search_operation(
+        base, "(objectClass=*)", scope, ldap3.DEREF_NEVER, list(attributes), 0, 0, False, True, True
+    )
+    request["filter"] = compiled(filter_text)
+    return request
+
+
+def compiled(filter_text: str) -> Any:
+    """Return a filter as ldap3 sends it."""
+    root = parse_filter(filter_text, None, True, True, None, False)
+    if not _LIBRARY_UNESCAPES:
+        _unescape(root)
+    return compile_filter(root.elements[0])
+
+
+def _unescape(node: Any) -> None:
+    for element in node.elements:
+        _unescape(element)
+    told = node.assertion or {}
+    for part in ("value", "initial", "final"):
+        if part in told:
+            told[part] = _plain(told[part])
+    if "any" in told:
+        told["any"] = [_plain(one) for one in told["any"]]
+
+
+def _plain(value: bytes) -> bytes:
+    return _ESCAPE.sub(lambda match: bytes.fromhex(match.group(1).decode()), value)
+
 
 # Photos of one answer that are kept at once; what comes after them is asked for again, a few at a time.
 MOST_HELD_BYTES = 24 * 1024 * 1024
