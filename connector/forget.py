@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +15,7 @@ from connector.config import Settings
 from connector.disk import delete, reason
 from connector.errors import StateError
 from connector.ledger import erasure as rows
-from connector.ledger.history import one_person
+from connector.ledger.history import find_one, one_person
 from connector.ledger.runs import find_run
 from connector.ledger.state import State
 from connector.ledger.store import transaction
@@ -38,26 +39,87 @@ class ForgetResult:
     beyond: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Hold a person with all that they are found by: accounts, names, runs whose reports tell of them, backups."""
+
+    person: Person
+    account_ids: tuple[str, ...]
+    names: tuple[str, ...]
+    runs: frozenset[int]
+    backups: tuple[str, ...]
+
+
+def is_held(state: State, name: str) -> bool:
+    """Return True if the database holds a person, or an account, of this name; UsageError for several."""
+    return find_one(state.db, name) is not None
+
+
 def forget_person(state: State, settings: Settings, name: str) -> ForgetResult:
     """Delete all that the state folder holds about a person; UsageError where the name fits nobody, or several."""
-    db = state.db
-    person = one_person(db, name)
-    account_ids = rows.accounts_of(db, person.id)
-    names = _names(person, {*rows.upns(db, account_ids), *rows.old_names_of(db, person.id)}, account_ids)
-    runs, backups = rows.runs_mentioning(db, person.id), rows.backups_of(db, person.id)
+    db, subject = state.db, _subject(state.db, name)
+    sam = subject.person.sam_account_name
     db.execute("PRAGMA secure_delete = ON")
     with transaction(db):  # the rows last: who is still in the ledger can be named by the next try
-        count = rows.drop_person(db, person.id, account_ids=account_ids)
-        count += rows.redact(db, pattern_of(names, person.sam_account_name, where=r"(?<=--only ){}(?=:)"))
-        kept, stay = _drop_backups(state, backups)
-        reports = _retold(state, settings, runs, names, stay=stay)
-        logged = pattern_of(names, person.sam_account_name, where=r"\b{}\b")
-        lines = sum(_without(path, logged, stay) for path in (state.folder / "logs").glob("*.log*"))
+        count = _drop_rows(db, subject)
+        kept, stay = _drop_backups(state, subject.backups)
+        reports = _retold(state, settings, set(subject.runs), list(subject.names), stay=stay)
+        logged = pattern_of(subject.names, sam, where=r"\b{}\b")
+        lines = sum(_without(path, logged, stay) for path in log_files(state.folder))
         if stay:
             fix = f"Close or mend what holds them, then type `forget` again: {'; '.join(stay)}."
+            person = subject.person
             raise StateError(f"{len(stay)} files are out of reach, so {person.upn or person.name} is still known.", fix)
     rows.vacuum(db)
     return ForgetResult(count, kept, reports, lines, tuple(_beyond(state.folder, settings)))
+
+
+def preview(state: State, settings: Settings, name: str) -> ForgetResult:
+    """Count what `forget_person` would delete, and delete nothing."""
+    db, subject = state.db, _subject(state.db, name)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        count = _drop_rows(db, subject)
+    finally:
+        db.execute("ROLLBACK")
+    kept = sum(state.backups.has(one) for one in subject.backups)
+    mentioned = pattern_of(subject.names)
+    reports = sum(_is_told_in(path, subject.runs, mentioned) for path in (state.folder / "reports").iterdir())
+    logged = pattern_of(subject.names, subject.person.sam_account_name, where=r"\b{}\b")
+    lines = sum(len(lines_with(path, logged)) for path in log_files(state.folder))
+    return ForgetResult(count, kept, reports, lines, tuple(_beyond(state.folder, settings)))
+
+
+def _subject(db: sqlite3.Connection, name: str) -> _Subject:
+    person = find_one(db, name) or one_person(db, name)
+    account_ids = rows.accounts_of(db, person.id)
+    names = _names(person, {*rows.upns(db, account_ids), *rows.old_names_of(db, person.id)}, account_ids)
+    runs, backups = rows.runs_mentioning(db, person.id), rows.backups_of(db, person.id)
+    return _Subject(person, tuple(account_ids), tuple(names), frozenset(runs), tuple(backups))
+
+
+def _drop_rows(db: sqlite3.Connection, subject: _Subject) -> int:
+    count = rows.drop_person(db, subject.person.id, account_ids=subject.account_ids)
+    sam = subject.person.sam_account_name
+    return count + rows.redact(db, pattern_of(subject.names, sam, where=r"(?<=--only ){}(?=:)"))
+
+
+def log_files(folder: Path) -> list[Path]:
+    """Return the log files of a state folder."""
+    return sorted((folder / "logs").glob("*.log*"))
+
+
+def lines_with(path: Path, names: re.Pattern[str]) -> list[str]:
+    """Return the lines of a log that name the person."""
+    lines = path.read_text("utf-8", errors="replace").splitlines(keepends=True)
+    return [line for line in lines if names.search(line)]
+
+
+def _is_told_in(path: Path, runs: Iterable[int], mentioned: re.Pattern[str]) -> bool:
+    """Return True if a kept report is of one of the runs, or names the person."""
+    found = _REPORT.fullmatch(path.name)
+    is_one = found is not None and int(found[1]) in runs
+    return is_one or (path.is_file() and mentioned.search(path.read_text("utf-8", "replace")) is not None)
 
 
 def _drop_backups(state: State, backups: Iterable[str]) -> tuple[int, list[str]]:
@@ -108,7 +170,7 @@ def _retold(state: State, settings: Settings, runs: set[int], names: list[str], 
         found = _REPORT.fullmatch(path.name)
         run = int(found[1]) if found else 0
         try:
-            if run not in runs and not (path.is_file() and mentioned.search(path.read_text("utf-8", "replace"))):
+            if not _is_told_in(path, runs, mentioned):
                 continue
             row = find_run(state.db, run) if run else None
             delete(path)
@@ -125,14 +187,14 @@ def _retold(state: State, settings: Settings, runs: set[int], names: list[str], 
 def _without(path: Path, names: re.Pattern[str], stay: list[str]) -> int:
     """Take the lines that name the person out of a log; returns how many. `stay` gets a log that was out of reach."""
     try:
-        lines = path.read_text("utf-8", errors="replace").splitlines(keepends=True)
-        kept = [line for line in lines if not names.search(line)]
-        if len(kept) < len(lines):
-            path.write_text("".join(kept), encoding="utf-8")
+        named = lines_with(path, names)
+        if named:
+            lines = path.read_text("utf-8", errors="replace").splitlines(keepends=True)
+            path.write_text("".join(line for line in lines if not names.search(line)), encoding="utf-8")
     except OSError as error:
         stay.append(f"{path}: {reason(error)}")
         return 0
-    return len(lines) - len(kept)
+    return len(named)
 
 
 def _beyond(folder: Path, settings: Settings) -> Iterator[str]:
@@ -153,10 +215,10 @@ def _beyond(folder: Path, settings: Settings) -> Iterator[str]:
     )
 
 
-def as_lines(forgotten: ForgetResult) -> Iterator[str]:
-    """Yield what was forgotten, and what is out of reach, as plain lines."""
+def as_lines(forgotten: ForgetResult, *, opening: str = "Forgotten") -> Iterator[str]:
+    """Yield what was forgotten, or would be, and what is out of reach, as plain lines."""
     yield (
-        f"Forgotten: {forgotten.rows} rows of the ledger, {forgotten.backups} kept photos, {forgotten.reports} kept "
+        f"{opening}: {forgotten.rows} rows of the ledger, {forgotten.backups} kept photos, {forgotten.reports} kept "
         f"reports (written anew without the person), {forgotten.log_lines} lines of the logs."
     )
     yield "Out of reach:"

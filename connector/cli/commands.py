@@ -98,7 +98,7 @@ def report(
     """Tell a finished run again (the newest, when no RUN is named)."""
     if output is not None and form is None:
         form = format_of(output)
-    settings = start_command(env_file, verbose=verbose, log_format=log_format)
+    settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
     with view_state(settings.state_dir) as state:
         row = find_run(state.db, run)
         if row is None:

@@ -16,6 +16,7 @@ import click
 from connector import __version__
 from connector.cli.broken_pipe import ignore_broken_pipes
 from connector.cli.commands import check, report, sync
+from connector.cli.database_commands import runs
 from connector.cli.options import echo_error
 from connector.cli.past_runs import forget, history, restore
 from connector.command import pasteable
@@ -34,7 +35,7 @@ def commands() -> None:
     """Keep the photo in Active Directory the photo in Microsoft 365."""
 
 
-for _command in (sync, check, report, restore, history, forget):
+for _command in (sync, check, report, restore, history, forget, runs):
     commands.add_command(_command)
 
 

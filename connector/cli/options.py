@@ -14,7 +14,7 @@ from rich.console import Console
 from connector import __version__
 from connector.cli.console import begin_logs, is_terminal
 from connector.command import pasteable, use_env_file
-from connector.config import Settings, load_settings
+from connector.config import Settings, load_database_settings, load_settings
 from connector.errors import ConnectorError, ExitCode
 from connector.model import RunReport, safe
 from connector.notify import deliver_report
@@ -37,11 +37,14 @@ def common(command: Command) -> Command:
     return command
 
 
-def start_command(env_file: Path | None, *, verbose: bool, log_format: str) -> Settings:
-    """Read the settings and begin to log; advice goes to standard error."""
+def start_command(env_file: Path | None, *, verbose: bool, log_format: str, database_only: bool = False) -> Settings:
+    """Read the settings and begin to log; advice goes to standard error.
+
+    With `database_only`, STATE_DIR alone is needed, and neither a password nor a certificate is looked for.
+    """
     begin_logs(verbose=verbose, form=log_format)
     use_env_file(env_file)
-    loaded = load_settings(env_file)
+    loaded = load_database_settings(env_file) if database_only else load_settings(env_file)
     for warning in loaded.warnings:
         echo_error(f"Warning: {warning}")
     return loaded.settings

@@ -13,6 +13,7 @@ from connector import history as telling
 from connector.cli.console import is_terminal, log_to_file, progress, show_table
 from connector.cli.options import common, show_and_deliver, start_command, utf8_stdout
 from connector.ledger.state import open_state, view_state
+from connector.model import safe
 from connector.report import format_of
 from connector.sync.context import Options
 from connector.sync.restore import choose_undo
@@ -22,6 +23,7 @@ from connector.sync.run import run_night
 @click.command()
 @common
 @click.option("--run", type=int, metavar="N", help="Take back what this run wrote.")
+@click.option("--last", is_flag=True, help="Take back what the newest run that wrote did.")
 @click.option("--person", metavar="PERSON", help="Take back the newest write for this person.")
 @click.option("--dry-run", is_flag=True, help="Do everything up to and including the brakes; write nothing.")
 @click.option("--force", is_flag=True, help="Pass the brakes for this run.")
@@ -32,6 +34,7 @@ def restore(
     verbose: bool,
     log_format: str,
     run: int | None,
+    last: bool,
     person: str | None,
     reports: tuple[Path, ...],
     **flags: bool,
@@ -42,7 +45,7 @@ def restore(
     settings = start_command(env_file, verbose=verbose, log_format=log_format)
     with open_state(settings.state_dir) as state:
         log_to_file(state.folder / "logs", form=log_format)
-        options = Options(only=(), undo=choose_undo(state, run=run, person=person), **flags)
+        options = Options(only=(), undo=choose_undo(state, run=run, person=person, last=last), **flags)
         with progress() as shown, run_night(state, settings, options, progress=shown) as report:
             shown.end()
             code = show_and_deliver(report, settings, reports, folder=state.folder)
@@ -55,7 +58,7 @@ def restore(
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How it is told.")
 def history(*, env_file: Path | None, verbose: bool, log_format: str, person: str, form: str) -> None:
     """Tell what was done for one person, when and why, and what would change it."""
-    settings = start_command(env_file, verbose=verbose, log_format=log_format)
+    settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
     with view_state(settings.state_dir) as state:
         told = telling.history_of(state, person)
     if form == "json":
@@ -69,9 +72,24 @@ def history(*, env_file: Path | None, verbose: bool, log_format: str, person: st
 @click.command()
 @common
 @click.argument("person")
-def forget(*, env_file: Path | None, verbose: bool, log_format: str, person: str) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
+def forget(*, env_file: Path | None, verbose: bool, log_format: str, person: str, yes: bool, dry_run: bool) -> None:
     """Delete all that ledger, backups, kept reports and logs hold about one person."""
-    settings = start_command(env_file, verbose=verbose, log_format=log_format)
+    settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
+    out = utf8_stdout()
+    asks = not yes and not dry_run and is_terminal(sys.stdin) and is_terminal(out)
+    with open_state(settings.state_dir) as state:
+        if not forgetting.is_held(state, person):
+            out.write(f"{safe(person)}: nothing is held about a user or an account of this name.\n")
+            return
+        if dry_run or asks:
+            counted = forgetting.preview(state, settings, person)
+            out.writelines(f"{line}\n" for line in forgetting.as_lines(counted, opening="To be deleted"))
+    if dry_run:
+        return
+    if asks:  # outside the lock: a scheduled run need not wait for the answer
+        click.confirm("Delete all this for good?", abort=True)
     with open_state(settings.state_dir) as state:
         forgotten = forgetting.forget_person(state, settings, person)
-    utf8_stdout().writelines(f"{line}\n" for line in forgetting.as_lines(forgotten))
+    out.writelines(f"{line}\n" for line in forgetting.as_lines(forgotten))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +18,9 @@ from connector.config.settings import NAMES, SECRETS, TWINS, Settings
 from connector.config.values import expanded
 from connector.errors import SettingsError
 from connector.windows_acl import account_name, icacls, is_stranger, rights_of
+
+# What the commands need that read the database alone.
+DATABASE_SETTINGS = ("STATE_DIR", "REPORT_PICTURES", "REPORT_MAIL_TO")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,21 @@ def load_settings(env_file: Path | None, environ: Mapping[str, str] | None = Non
         # a misspelt name is often why another one is missing
         raise SettingsError([*problems, *unknown])
     return Loaded(settings, (*unknown, *advice(settings, given)))
+
+
+def load_database_settings(env_file: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read the settings of the commands that read the database alone; all others may be missing or wrong.
+
+    Raises SettingsError with every problem of these few, and of the env file itself.
+    """
+    surroundings = os.environ if environ is None else environ
+    given = read_raw(env_file, surroundings, only=DATABASE_SETTINGS)
+    settings, problems = _check(given)
+    problems = [one for one in problems if one in given.problems or _blamed(one) in DATABASE_SETTINGS]
+    unknown = unknown_names(given, surroundings)
+    if problems:
+        raise SettingsError([*problems, *unknown])
+    return Loaded(settings, tuple(unknown))
 
 
 def _check(given: RawSettings) -> tuple[Settings, list[str]]:
@@ -98,20 +116,24 @@ class RawSettings:
     secret_files: tuple[Path, ...] = ()
 
 
-def read_raw(env_file: Path | None, environ: Mapping[str, str]) -> RawSettings:
-    """Merge the env file (`.env` where None and there is one) with the environment, which wins."""
+def read_raw(env_file: Path | None, environ: Mapping[str, str], *, only: Collection[str] | None = None) -> RawSettings:
+    """Merge the env file (`.env` where None and there is one) with the environment, which wins.
+
+    With `only`, all other settings are left out, and no secret is read.
+    """
     path, problems = find(env_file)
     lines = read_lines(path, problems) if path is not None else {}
-    upper = _known(_with_lower_case_proxies(environ))
-    lower = {name: value for name, value in _known(lines).items() if not _overruled(name, upper)}
+    upper = _known(_with_lower_case_proxies(environ), only)
+    lower = {name: value for name, value in _known(lines, only).items() if not _overruled(name, upper)}
     values = {**lower, **upper}
     files = tuple(_path(values[twin]) for twin in TWINS if twin in values)
     return RawSettings(_resolve_twins(values, problems), tuple(lines), path, tuple(problems), files)
 
 
-def _known(values: Mapping[str, str]) -> dict[str, str]:
+def _known(values: Mapping[str, str], only: Collection[str] | None) -> dict[str, str]:
     """Keep what is ours and set: an empty value is as good as none."""
-    return {name: value for name, value in values.items() if (name in NAMES or name in TWINS) and value.strip()}
+    ours = (*NAMES, *TWINS) if only is None else only
+    return {name: value for name, value in values.items() if name in ours and value.strip()}
 
 
 def _with_lower_case_proxies(environ: Mapping[str, str]) -> dict[str, str]:

@@ -20,8 +20,9 @@ def accounts_of(db: sqlite3.Connection, person_id: str) -> list[str]:
         "SELECT account_id AS id FROM people WHERE id = :id UNION SELECT settled_account_id FROM people WHERE id = :id"
     )
     others = "SELECT account_id FROM people WHERE id <> :id"
+    itself = "SELECT id FROM accounts WHERE id = :id"  # of an account without a person, who goes by its id
     found = db.execute(
-        f"SELECT id FROM ({now} UNION {kept}) WHERE id <> '' AND id NOT IN ({others})", {"id": person_id}
+        f"SELECT id FROM ({now} UNION {kept} UNION {itself}) WHERE id <> '' AND id NOT IN ({others})", {"id": person_id}
     )
     return [row["id"] for row in found]
 

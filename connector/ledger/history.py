@@ -51,6 +51,26 @@ def find_people(db: sqlite3.Connection, name: str) -> list[Person]:
     return list(found.values())
 
 
+def find_accounts(db: sqlite3.Connection, name: str) -> list[Person]:
+    """Find accounts without a person, by UPN, mail, sAMAccountName or id; each stands as a person with its id."""
+    query = """SELECT id, upn, mail, sam_account_name AS sam FROM accounts
+        WHERE (:key IN (upn_key, mail_key, sam_key) OR id = :name)
+          AND id NOT IN (SELECT account_id FROM people) LIMIT 10"""
+    found = db.execute(query, {"key": key(name), "name": name})
+    return [
+        Person(id=row["id"], name=row["upn"], upn=row["upn"], mail=row["mail"], sam_account_name=row["sam"])
+        for row in found
+    ]
+
+
+def find_one(db: sqlite3.Connection, name: str) -> Person | None:
+    """Find the one person, or account without a person, of this name; UsageError where it fits several."""
+    found = find_people(db, name) or find_accounts(db, name)
+    if len(found) > 1:
+        raise _ambiguous(name, found)
+    return found[0] if found else None
+
+
 def person_status(db: sqlite3.Connection, person_id: str) -> PersonStatus | None:
     """Return what is known of a person today; None for somebody who is only remembered."""
     query = """SELECT p.state, p.account_id, COALESCE(a.upn, '') AS account_upn, p.match_rule, p.match_problem,
@@ -99,8 +119,10 @@ def one_person(db: sqlite3.Connection, name: str) -> Person:
         fix = "Check the spelling (UPN, mail, sAMAccountName or DN); who was never in scope is not known."
         raise UsageError(f"{name}: nobody in the ledger has this name.", fix)
     if len(found) > 1:
-        listed = "; ".join(f"{person.name} ({person.upn or 'no UPN'}, {person.id})" for person in found)
-        raise UsageError(
-            f"{name}: this fits {len(found)} people: {listed}.", "Name one by DN or by the id in brackets."
-        )
+        raise _ambiguous(name, found)
     return found[0]
+
+
+def _ambiguous(name: str, found: list[Person]) -> UsageError:
+    listed = "; ".join(f"{person.name} ({person.upn or 'no UPN'}, {person.id})" for person in found)
+    return UsageError(f"{name}: this fits {len(found)} people: {listed}.", "Name one by DN or by the id in brackets.")

@@ -71,6 +71,17 @@ def find_run(db: sqlite3.Connection, run: int | None = None) -> RunRow | None:
     return None if row is None else _run(row)
 
 
+def all_runs(db: sqlite3.Connection) -> list[RunRow]:
+    """Return every run that is kept, newest first."""
+    return [_run(row) for row in db.execute("SELECT * FROM runs ORDER BY id DESC")]
+
+
+def last_run_that_wrote(db: sqlite3.Connection) -> RunRow | None:
+    """Return the newest run that wrote to the cloud; None where none did."""
+    row = db.execute("SELECT * FROM runs WHERE id = (SELECT MAX(run) FROM writes)").fetchone()
+    return None if row is None else _run(row)
+
+
 def _run(row: sqlite3.Row) -> RunRow:
     return RunRow(
         id=row["id"],

@@ -25,7 +25,7 @@ from connector.ledger.restore import (
     undone_write,
     untold_steps,
 )
-from connector.ledger.runs import find_run
+from connector.ledger.runs import find_run, last_run_that_wrote
 from connector.ledger.state import State
 from connector.ledger.store import transaction
 from connector.ledger.writes import Write, count_writes, last_writes_of, writes_of_run
@@ -49,12 +49,20 @@ ANOTHERS = "The account belongs to another person now."
 NO_BACKUP = "The photo that was there before is no longer kept."
 
 
-def choose_undo(state: State, *, run: int | None, person: str | None) -> RestoreRequest:
-    """Find what is to be taken back, before anything is contacted; UsageError when there is no such run or person."""
-    if (run is None) == (person is None):
+def choose_undo(state: State, *, run: int | None, person: str | None, last: bool = False) -> RestoreRequest:
+    """Find what is to be taken back, before anything is contacted; UsageError when there is no such run or person.
+
+    `last` is the newest run that wrote.
+    """
+    if (run is not None) + (person is not None) + last != 1:
         raise UsageError(
-            "restore needs either --run N or --person P.", "`photo-connector report` names the newest run."
+            "restore needs either --run N or --person P, or --last.", "`photo-connector runs` lists the runs."
         )
+    if last:
+        newest = last_run_that_wrote(state.db)
+        if newest is None:
+            raise UsageError("No run that is kept has written anything.", "There is nothing to restore.")
+        return RestoreRequest(run=newest.id)
     if person is not None:
         return RestoreRequest(person_id=one_person(state.db, person).id)
     row = find_run(state.db, run)

@@ -1,0 +1,91 @@
+"""List the runs that are kept, newest first: as lines for people (local time), or as JSON (UTC)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from connector.errors import ExitCode
+from connector.ledger.codec import unpack_time
+from connector.ledger.runs import RunRow, all_runs
+from connector.report.summary import iso_utc
+
+HEADINGS = ("run", "started", "kind", "result", "counts", "exit")
+RESULTS: Mapping[int | None, str] = {
+    ExitCode.OK: "finished",
+    ExitCode.FAULT: "internal error",
+    ExitCode.SETTINGS: "wrong settings",
+    ExitCode.SOME_FAILED: "some failed",
+    ExitCode.BRAKE: "stopped by a limit",
+    ExitCode.UNREACHABLE: "incomplete",
+    ExitCode.LIMIT: "finished at a limit",
+    ExitCode.INTERRUPTED: "interrupted",
+    None: "not finished",
+}
+COUNTED = ("created", "replaced", "removed", "failed")
+
+
+def list_runs(db: sqlite3.Connection) -> list[RunRow]:
+    """Return every run that is kept, newest first."""
+    return all_runs(db)
+
+
+def rows(runs: list[RunRow]) -> Iterator[tuple[str, ...]]:
+    """Yield each run as texts in the order of HEADINGS."""
+    for run in runs:
+        code = "" if run.exit_code is None else str(run.exit_code)
+        yield str(run.id), local_time(unpack_time(run.started)), _kind(run), _result(run), _counts(run), code
+
+
+def as_lines(runs: list[RunRow]) -> Iterator[str]:
+    """Yield the runs as plain lines with aligned columns."""
+    if not runs:
+        yield "No run is kept yet."
+        return
+    table = [HEADINGS, *rows(runs)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(HEADINGS))]
+    for row in table:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[0], cells[-1] = row[0].rjust(widths[0]), row[-1].rjust(widths[-1])
+        yield "  ".join(cells).rstrip()
+
+
+def as_json(runs: list[RunRow]) -> list[dict[str, object]]:
+    """Return the runs for programs; keys may be added."""
+    return [
+        {
+            "run": run.id,
+            "kind": run.kind,
+            "dry_run": run.dry_run,
+            "chosen": run.chosen,
+            "mode": run.mode,
+            "started": iso_utc(unpack_time(run.started)),
+            "finished": iso_utc(unpack_time(run.finished)),
+            "result": _result(run),
+            "exit_code": run.exit_code,
+            "message": run.message,
+            "totals": run.totals,
+        }
+        for run in runs
+    ]
+
+
+def local_time(when: datetime | None) -> str:
+    """Return a time for people: in this machine's zone, with its offset, such as "2026-11-28 01:42 +0100"."""
+    return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M %z")
+
+
+def _kind(run: RunRow) -> str:
+    words = [run.kind, "--only" if run.chosen and run.kind == "sync" else "", "dry run" if run.dry_run else ""]
+    return " ".join(word for word in words if word)
+
+
+def _result(run: RunRow) -> str:
+    return RESULTS.get(run.exit_code, "stopped")
+
+
+def _counts(run: RunRow) -> str:
+    """Return what was written and what failed, without zeros."""
+    told = [f"{run.totals[name]:,} {name}" for name in COUNTED if run.totals.get(name)]
+    return ", ".join(told) or ("nothing to write" if run.totals else "")
