@@ -186,6 +186,12 @@ def mark_context_changed(db: sqlite3.Connection, context: str, *, run: int) -> N
     db.execute("UPDATE people SET changed_run = ? WHERE context = ? AND state = 'in-scope'", (run, context))
 
 
+def mark_picture_changed(db: sqlite3.Connection, source_sha256: str, *, run: int) -> None:
+    """Mark everybody who has a picture as changed: it was refused and is not any more, or the other way round."""
+    change = "UPDATE people SET changed_run = ? WHERE id IN (SELECT person_id FROM photos WHERE source_sha256 = ?)"
+    db.execute(change, (run, source_sha256))
+
+
 def _photo(row: sqlite3.Row) -> PhotoRow:
     shows = unpack_print(row["whole_print"])
     width, height = (shows.width, shows.height) if shows else (0, 0)

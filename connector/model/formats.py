@@ -87,6 +87,11 @@ def readable_endings() -> frozenset[str]:
     return frozenset(ending for one in FORMATS if one.is_installed for ending in one.endings)
 
 
+def installed_extras() -> tuple[str, ...]:
+    """Return the extras that are installed and let more formats be read, e.g. `heif`; none in a plain installation."""
+    return tuple(sorted({one.extra for one in FORMATS if one.extra and one.is_installed}))
+
+
 def _brands(content_bytes: bytes) -> Iterator[bytes]:
     """Yield the brands of an ISO base media file, the major one first (ISO/IEC 14496-12, 4.3)."""
     length = min(int.from_bytes(content_bytes[:4], "big"), 256)

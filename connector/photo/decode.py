@@ -16,6 +16,7 @@ from importlib import import_module
 
 from PIL import Image, ImageCms
 
+from connector.errors import StopRun
 from connector.model.formats import FORMATS, foreign_title, recognise
 from connector.photo.chunks import MAX_PROFILE, check_webp, take_apart_png, webp_size
 from connector.photo.jpeg import Jpeg, check_coded_pixels, parse_jpeg
@@ -210,7 +211,7 @@ def _as_refusal() -> Iterator[None]:
     """Turn whatever the decoders raise about hostile bytes into a refusal."""
     try:
         yield
-    except (PictureRefused, ImportError):  # a library that is not there is no fault of the picture
+    except (PictureRefused, StopRun, ImportError):  # a library that is not there is no fault of the picture
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise too_large("The picture would take too much memory to decode.") from error

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from connector.errors import StopRun
 from connector.photo.limits import damaged, not_an_image
 
 SOI, EOI, SOS, DHT, DQT, DRI, DAC = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xCC
@@ -45,8 +46,13 @@ def check_restarts(coded: bytes, frame: bytes) -> None:
 def check_coded_pixels(jpeg_bytes: bytes) -> None:
     """Decode as small as possible by libjpeg-turbo, and refuse what it complains of; Pillow hears no complaint."""
     # Only here: it brings numpy, which a night without a new picture need not load.
-    import simplejpeg
-
+    try:
+        import simplejpeg
+    except ImportError as error:
+        raise StopRun(
+            f"the picture decoder simplejpeg cannot be loaded ({error}), so no picture can be examined.",
+            "Install photo-connector again, e.g. with `pip install --force-reinstall photo-connector`.",
+        ) from error
     try:
         simplejpeg.decode_jpeg(jpeg_bytes, "GRAY", min_height=1, min_width=1, fastdct=True)
     except ValueError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from connector.model import Prepared, Reason
+from connector.model.formats import installed_extras
 from connector.model.reasons import ADVICE
 from connector.photo.decode import OpenedImage, check_whole, decode, decode_luma, open_image
 from connector.photo.fingerprint import ENOUGH, fingerprint
@@ -30,6 +31,14 @@ class Recipe:
     def key(self) -> str:
         """Return the text that memory keeps, e.g. `1:648:square`; another text means other pictures."""
         return f"{RECIPE}:{self.size}:{'square' if self.square else 'none'}"
+
+    @property
+    def refusal_key(self) -> str:
+        """Return the text under which a refusal is stored; under another one the picture is examined again.
+
+        It covers the extras that are installed: a HEIC picture is readable after `heif` is.
+        """
+        return ":".join((self.key, *installed_extras()))
 
 
 def sent_size(width: int, height: int, recipe: Recipe) -> tuple[int, int]:

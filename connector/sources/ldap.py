@@ -13,6 +13,7 @@ import ldap3
 from connector.config import Settings
 from connector.errors import SettingsError, Unreachable
 from connector.model import MatchRule, RequestCounters
+from connector.model.formats import installed_extras
 from connector.sources import DECIDING, Cookie, Mode, PersonRead, Reading, SourceTraits, dirsync
 from connector.sources import dn as names
 from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
@@ -98,7 +99,8 @@ class LdapSource:
     def shape(self) -> str:
         """Return a fingerprint of the settings that shape a reading."""
         shaping = {name: getattr(self._settings, name) for name in _SHAPING}
-        return hashlib.sha256(json.dumps([_SHAPE, shaping], sort_keys=True).encode()).hexdigest()
+        shape = [_SHAPE, shaping, *installed_extras()]  # a picture that could not be read is read again
+        return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
 
     def read(self, context: str, cookie: Cookie | None, *, in_full: bool = False) -> Reading:
         """Read what changed since the cookie, or everybody; the connection is new, the cookie's server the first."""

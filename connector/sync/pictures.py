@@ -63,9 +63,15 @@ def _begun(
         for photo in event.photos:
             source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
             shas[index].append((photo.attribute, source_sha256))
-            if source_sha256 not in begun and ledger.find_picture(context.db, source_sha256) is None:
+            if source_sha256 not in begun and not _is_known(context, source_sha256):
                 begun[source_sha256] = pool.submit(make, photo.content_bytes, context.recipe)
     return shas, begun
+
+
+def _is_known(context: RunContext, source_sha256: str) -> bool:
+    """Return True if a picture was examined; a refusal counts for the settings and formats of its time only."""
+    row = ledger.find_picture(context.db, source_sha256)
+    return row is not None and (not row.refused or row.recipe == context.recipe.refusal_key)
 
 
 def _ready(waiting: tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[PrepareResult]]]) -> PreparedPage:
@@ -79,11 +85,14 @@ def remember_picture(context: RunContext, source_sha256: str, made: PrepareResul
     `in_hand` says that it is sent next, so it is kept even where there is none.
     """
     if isinstance(made, PictureRefused):
-        row = PictureRow(refused=made.reason, detail=str(made))
+        row = PictureRow(refused=made.reason, detail=str(made), recipe=context.recipe.refusal_key)
     else:
         row = PictureRow("", "", context.recipe.key, made.sent_sha256, made.sent, made.whole)
         if not context.spool.keep(source_sha256, made.sent_bytes) and in_hand:
             context.spool.cache_in_memory(source_sha256, made.sent_bytes)
+    known = ledger.find_picture(context.db, source_sha256)
+    if known is not None and known.refused != row.refused:
+        ledger.mark_picture_changed(context.db, source_sha256, run=context.run)
     ledger.save_picture(context.db, source_sha256, row)
 
 
