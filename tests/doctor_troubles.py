@@ -16,7 +16,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from connector.cloud.token_errors import WORDS
+from connector.cloud.token_http import ISSUER_CODES
 from connector.ledger.runs import begin_run, finish_run, save_outcome
 from connector.ledger.store import make_state_folder, open_ledger, transaction
 from connector.model import Action, Outcome, Reason
@@ -515,7 +515,7 @@ def _issuer_says(number: str) -> Callable[[Ward], None]:
 
 
 # The emulated issuer finds out the usual ones by itself, above; the others are put into its mouth.
-for _number, (_what, _cure) in WORDS.items():
+for _number, (_what, _cure) in ISSUER_CODES.items():
     _row(f"the_issuer_says_{_number}", _issuer_says(_number), of="token fail", says=f"{_what}: ", fix=_cure)
 _row(
     "the_issuer_says_what_nobody_knows_yet",

@@ -21,9 +21,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from connector.cloud import Cloud, open_cloud
 from connector.cloud.accounts import changes, find_by_anchor, latest_link, list_pages, look_up
-from connector.cloud.client import Cloud, open_cloud
-from connector.cloud.policy import read_policy
+from connector.cloud.photo_errors import read_policy
 from connector.config import Settings, load_settings
 from connector.errors import ConnectorError
 from connector.model import Account, RequestCounters

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from connector.cloud import Cloud, open_cloud
 from connector.cloud.accounts import (
     FIELDS,
     LinkExpired,
@@ -23,8 +24,7 @@ from connector.cloud.accounts import (
     list_pages,
 )
 from connector.cloud.batch import batch_get, decode_photo
-from connector.cloud.client import Cloud, open_cloud
-from connector.cloud.policy import PolicyUnread, read_policy
+from connector.cloud.photo_errors import PolicyUnread, read_policy
 from connector.errors import Unreachable
 from connector.model import Account, RequestCounters
 from tests.cloud_stories import (  # noqa: F401  # a fixture

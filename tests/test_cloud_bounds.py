@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from connector.cloud.client import open_cloud
-from connector.cloud.http import MOST_BYTES, HttpClient
+from connector.cloud import open_cloud
+from connector.cloud.http import MOST_BYTES, HttpClient, Proxies, tls_context
 from connector.cloud.network_errors import NetworkError, RequestFailure
-from connector.cloud.proxies import Proxies, tls_context
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 from tests.cloud_stories import Scripted, plain_surroundings, settings_for  # noqa: F401  # a fixture

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from connector.cloud.client import open_cloud
-from connector.cloud.token_errors import token_refused
+from connector.cloud import open_cloud
+from connector.cloud.token_http import token_refused
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 from tests.cloud_stories import plain_surroundings, settings_for  # noqa: F401  # a fixture

@@ -13,8 +13,8 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from connector.cloud.client import open_cloud
-from connector.cloud.credentials import load_certificate
+from connector.cloud import open_cloud
+from connector.cloud.auth import load_certificate
 from connector.cloud.token_http import TokenAnswer
 from connector.config import Settings
 from connector.errors import SettingsError, Unreachable

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from urllib3.exceptions import SSLError
 
-from connector.cloud.client import Cloud, open_cloud
-from connector.cloud.http import HttpClient
+from connector.cloud import Cloud, open_cloud
+from connector.cloud.http import HttpClient, Proxies, tls_context
 from connector.cloud.network_errors import NetworkError, RequestFailure, translate
-from connector.cloud.proxies import Proxies, tls_context
 from connector.cloud.transport import FRUITLESS_IN_A_ROW, USER_AGENT, Endpoint, Transport
 from connector.config import cloud_urls
 from connector.errors import PersonError, Unreachable

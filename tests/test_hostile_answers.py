@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from connector.cloud import open_cloud
 from connector.cloud.accounts import list_accounts
-from connector.cloud.client import open_cloud
-from connector.cloud.json_text import read_json
+from connector.cloud.response import read_json
 from connector.cloud.retry import http_date, retry_after
 from connector.errors import Unreachable
 from connector.model import RequestCounters
@@ -164,6 +164,12 @@ def test_a_token_answer_that_is_no_json_is_refused_and_never_shown(
 @pytest.mark.parametrize("seconds", [10**400, -1, "9" * 400, "nonsense", None, [], 1e308, True])
 def test_a_lifetime_that_makes_no_sense_harms_no_token(cloud: Emulator, tmp_path: Path, seconds: object) -> None:
     assert ask_token(cloud, tmp_path, as_json({**TOKEN, "expires_in": seconds})) == "eyJh.eyJi.c"
+
+
+def test_a_token_answer_of_more_than_a_megabyte_is_given_up(cloud: Emulator, tmp_path: Path) -> None:
+    shown = ask_token(cloud, tmp_path, as_json({**TOKEN, "padding": "x" * (1 << 20)}))
+    assert "sent an answer of more than 1 MB" in shown
+    assert "eyJ" not in shown
 
 
 @pytest.mark.parametrize("name", ["token_endpoint", "authorization_endpoint"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.cloud.client import open_cloud
+from connector.cloud import open_cloud
 from connector.cloud.refusal_limit import IN_A_ROW
 from connector.errors import PersonError, Unreachable
 from connector.model import Account, Reason, RequestCounters

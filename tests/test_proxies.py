@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.cloud.proxies import Proxies
+from connector.cloud.http import Proxies
 from connector.config.clouds import proxy_problem, url_problem
 from tests.cloud_stories import plain_surroundings  # noqa: F401  # a fixture
 from tests.office import Office

@@ -18,7 +18,7 @@ import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
 from connector.cli.main import commands
-from connector.cloud.token_errors import WORDS
+from connector.cloud.token_http import ISSUER_CODES
 from connector.config import Settings
 from connector.sources.ldap_errors import from_bind
 from tests.lab.directory import Directory
@@ -165,7 +165,7 @@ def test_the_app_gets_exactly_the_permissions_that_a_night_needs() -> None:
 
 def test_every_token_error_stands_in_the_page_with_its_cure() -> None:
     rows = set(re.findall(r"^\| `AADSTS(\d+)` \| (.+) \| (.+) \|$", OPERATIONS, re.MULTILINE))
-    assert rows == {(code, what, fix) for code, (what, fix) in WORDS.items()}
+    assert rows == {(code, what, fix) for code, (what, fix) in ISSUER_CODES.items()}
 
 
 @pytest.mark.parametrize(("data", "meaning", "fix"), re.findall(r"^\| `(\w{3})` \| (.+) \| (.+) \|$", OPERATIONS, re.M))

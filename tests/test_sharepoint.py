@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from connector.cloud.client import Cloud, open_cloud
+from connector.cloud import Cloud, open_cloud
 from connector.cloud.refusal_limit import IN_A_ROW
 from connector.errors import PersonError, Unreachable
 from connector.ledger.names import shared_names

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.cloud.client import open_cloud
+from connector.cloud import open_cloud
 from connector.model import Account, RequestCounters
 from connector.photo import read_print, thumbnails
 from tests.cloud_stories import plain_surroundings  # noqa: F401  # a fixture

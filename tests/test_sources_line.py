@@ -16,7 +16,7 @@ from connector.errors import Unreachable
 from connector.network import connect
 from connector.network.tcp import in_turns
 from connector.sources.ldap_errors import SignInRefused
-from connector.sources.receiving import MOST_MESSAGE_BYTES, SizedLine, TimedLine
+from connector.sources.receiving import MOST_ANSWER_BYTES, MOST_MESSAGE_BYTES, SizedLine, TimedLine
 from tests.lab.ldapserver_house import House, told
 from tests.lab.ldapserver_world import PASSWORD, READER, logon_refusal
 
@@ -181,6 +181,18 @@ def test_an_answer_that_drips_ends() -> None:
 def test_a_message_that_announces_too_much_is_refused_before_it_is_read(sent: bytes, words: str, size: int) -> None:
     with pair(lambda line: line.sendall(sent)) as raw, pytest.raises(OSError, match=words):
         received(SizedLine(raw), size)
+
+
+def test_an_answer_of_many_messages_is_given_up_at_256_megabytes() -> None:
+    message = b"\x30\x83\x0f\xff\xfb" + bytes((1 << 20) - 5)
+    assert MOST_ANSWER_BYTES == 256 << 20
+
+    def flood(line: socket.socket) -> None:
+        for _ in range(300):
+            line.sendall(message)
+
+    with pair(flood) as raw, pytest.raises(OSError, match="more than 256 MB in one answer"):
+        received(SizedLine(raw), 1 << 20)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 7, 4096])

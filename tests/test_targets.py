@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from connector.cloud.client import Cloud, open_cloud
+from connector.cloud import Cloud, open_cloud
 from connector.cloud.refusal_limit import IN_A_ROW
 from connector.errors import PersonError, Unreachable
 from connector.model import Account, CloudPhoto, CloudTag, Reason, RequestCounters

@@ -101,3 +101,16 @@ def test_check_tells_of_a_page(office: Office, step: str, status: int) -> None:
     everything = told_without_secrets(office, told)
     assert "a web page came in place of" in everything
     assert "HTTPS_PROXY" in everything
+
+
+def test_pages_in_place_of_every_batch_end_the_night_of_sixty_people(office: Office) -> None:
+    office.team(60)
+    office.cloud.fail_next("POST .*/\\$batch", Fault(kind="wrong-content", page_status=403), times=-1)
+
+    night = office.sync()
+
+    assert night.code == 5, night.err
+    assert "a web page came in place of" in night.err
+    assert "HTTPS_PROXY" in night.err
+    assert office.cloud.counts().get("PUT", 0) == 0
+    assert "Traceback" not in night.err + night.out

@@ -1,1 +1,49 @@
-"""How do we talk to Microsoft? Through one transport that signs in, waits when told to, and puts errors into words."""
+"""Open the services of Microsoft: one HTTP client, one token source and one transport, made from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connector.cloud.auth import TokenSource
+from connector.cloud.http import HttpClient, Proxies, named_bundle, tls_context
+from connector.cloud.token_http import TokenHttp
+from connector.cloud.transport import Endpoint, Transport
+from connector.config import Settings, cloud_urls
+from connector.model import RequestCounters
+
+VERSION = "/v1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Hold what talks to Microsoft; use as `with open_cloud(...) as cloud`."""
+
+    wire: HttpClient
+    token_source: TokenSource
+    transport: Transport
+
+    def __enter__(self) -> Cloud:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Turn away all who wait, and close every connection."""
+        self.transport.close()
+
+
+def open_cloud(settings: Settings, traffic: RequestCounters) -> Cloud:
+    """Make ready, without contacting anybody yet; raises SettingsError for a certificate or bundle of no use."""
+    urls = cloud_urls(settings)
+    lanes = settings.sync_concurrency
+    proxies = Proxies(settings.https_proxy, settings.no_proxy)
+    for url in (urls.authority_host, urls.graph_url):
+        proxies.proxy_for(url)  # one that cannot be used is told before anybody is contacted
+    bundle, _ = named_bundle(settings.http_ca_file)
+    wire = HttpClient(tls_context(settings.http_ca_file), proxies, lanes=lanes, bundle=bundle)
+    tokens = TokenSource(settings, traffic, TokenHttp(wire, traffic))
+    endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version=VERSION)
+    return Cloud(wire, tokens, Transport(wire, tokens, traffic, endpoint=endpoint, lanes=lanes))

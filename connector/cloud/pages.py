@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from connector.cloud.response import Response, one_line, read_refusal
-from connector.cloud.web_page import web_page_came
+from connector.cloud.response import Response, one_line, read_refusal, web_page_came
 from connector.errors import ConnectorError, Unreachable
 
 # Ten million accounts at 999 a page. Empty pages are allowed, so only a bound ends a chain of them.

@@ -1,7 +1,9 @@
-"""Judge refused photo requests: no photo, one person's trouble, or the end of the run.
+"""Judge refused photo requests (no photo, one person's trouble, or the end of the run); read the tenant's photo policy.
 
-The codes are those of Microsoft's documentation, of answers seen live, and of reports; storage moved from Exchange to
-Entra in 2023 and the older ones are kept, since nobody outside knows which of them are gone.
+The codes are those of Microsoft's documentation, of answers seen live, and of reports. Storage moved from Exchange to
+Entra in 2023; the older codes stay, since it is not published which of them are gone. The policy's address is beta, so
+what it says is a hint and never a condition.
+Source: https://learn.microsoft.com/graph/profilephoto-configure-settings
 """
 
 from __future__ import annotations
@@ -10,13 +12,11 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from connector.cloud.policy import URL as POLICY_URL
 from connector.cloud.refusal_limit import Cause, RefusedPerson
-from connector.cloud.response import ErrorDetails, Response, read_refusal
+from connector.cloud.response import WEB_PAGE_FIX, ErrorDetails, Response, describe_page, read_refusal
 from connector.cloud.retry import is_retryable
-from connector.cloud.web_page import FIX as PAGE_FIX
-from connector.cloud.web_page import described
-from connector.errors import PersonError, Unreachable
+from connector.cloud.transport import Transport
+from connector.errors import ConnectorError, PersonError, Unreachable
 from connector.model import Account, Reason
 
 
@@ -27,6 +27,9 @@ class PhotoOperation(Enum):
     WRITE = "written"
     REMOVE = "removed"
 
+
+POLICY_PATH = "/beta/admin/people/photoUpdateSettings"
+POLICY_URL = f"https://graph.microsoft.com{POLICY_PATH}"  # as advice names it, for the Graph Explorer
 
 NO_PHOTO_CODES = frozenset(
     {"imagenotfound", "errorentitynotfound", "erroritemnotfound", "getuserphoto", "requestbrokerold-parseuri"}
@@ -126,14 +129,14 @@ def _not_graphs(answer: Response, account: Account, doing: PhotoOperation) -> Pe
     """Return the failure of one person in whose answer's place a web page came, whatever its status."""
     if not answer.is_web_page or is_retryable(answer):
         return None
-    return page_came(account, described(answer), doing)
+    return page_came(account, describe_page(answer), doing)
 
 
 def page_came(account: Account, page: str, doing: PhotoOperation) -> RefusedPerson:
     """Return the failure of one person in whose photo's place a web page came."""
     message = f"The photo of {named(account)} could not be {doing.value}: a web page came in Graph's place ({page})"
-    cause = Cause("page", "a web page came in place of Graph's answers about photos", PAGE_FIX)
-    return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=PAGE_FIX, cause=cause, said=page)
+    cause = Cause("page", "a web page came in place of Graph's answers about photos", WEB_PAGE_FIX)
+    return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=WEB_PAGE_FIX, cause=cause, said=page)
 
 
 def _denied(refusal: ErrorDetails, account: Account, doing: PhotoOperation, *, others_pass: bool) -> PersonError:
@@ -157,7 +160,7 @@ def _denied(refusal: ErrorDetails, account: Account, doing: PhotoOperation, *, o
 def unreadable(account: Account, what: str) -> PersonError:
     """Return the failure of one person whose answer came well but makes no sense."""
     message = f"The answer about {named(account)} cannot be read: {what}."
-    cause = Cause("unreadable", "answers about photos cannot be read", f"{PAGE_FIX} {SUPPORT_FIX}")
+    cause = Cause("unreadable", "answers about photos cannot be read", f"{WEB_PAGE_FIX} {SUPPORT_FIX}")
     return RefusedPerson(
         Reason.UNREADABLE_ANSWER, message, fix="The next run tries again.", cause=cause, said=f"no use: {what}"
     )
@@ -204,3 +207,32 @@ def _meaning(refusal: ErrorDetails, account: Account, doing: PhotoOperation) -> 
     if account.is_guest and (code == "nopermissionsinaccesstoken" or "request is invalid" in refusal.message.lower()):
         return GUEST
     return BY_CODE.get(code)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoPolicy:
+    """Hold where photos may be updated (`cloud`, `onpremises`, or empty for either) and by which role template ids."""
+
+    source: str
+    allowed_roles: tuple[str, ...]
+
+    @property
+    def may_block(self) -> bool:
+        """Say whether the policy may be what refuses our writes."""
+        return self.source == "onpremises" or bool(self.allowed_roles)
+
+
+class PolicyUnread(ConnectorError):
+    """Say that the policy could not be read, which changes nothing but what the doctor can tell."""
+
+
+def read_policy(transport: Transport) -> PhotoPolicy:
+    """Read the policy; raises PolicyUnread without `PeopleSettings.Read.All`, or where the tenant has none to show."""
+    answer = transport.request("GET", transport.root + POLICY_PATH)
+    if not answer.ok:
+        fix = "Grant the application PeopleSettings.Read.All with admin consent, if it should be looked at."
+        raise PolicyUnread(f"The photo policy could not be read: {read_refusal(answer)}.", fix)
+    value = answer.json_object()
+    source, roles = value.get("source"), value.get("allowedRoles")
+    named = tuple(role for role in roles if isinstance(role, str)) if isinstance(roles, list) else ()
+    return PhotoPolicy(source.lower() if isinstance(source, str) else "", named)

@@ -1,15 +1,34 @@
-"""What did the cloud say? One answer, whether it came alone, inside a batch, or not at all."""
+"""Represent one answer of a service, whether it came alone, inside a batch, or not at all, or as a web page instead."""
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-from connector.cloud.json_text import read_json
+from connector.errors import Unreachable
 from connector.model import LONGEST_CODE, foreign
 
+# A JSON escape: a pair of surrogates is one character and stays, one alone is none (RFC 8259, section 8.2).
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.S
+)
 SUCCESS = frozenset({200, 201, 202, 204})
+
+
+def read_json(content: bytes | str) -> Any:
+    """Return the value of a JSON text; None where it is none, or nested too deep. Half a character becomes U+FFFD."""
+    text = content.decode("utf-8-sig", "replace") if isinstance(content, bytes) else content
+    if "\\ud" in text or "\\uD" in text:
+        text = _ESCAPE.sub(lambda match: "\\ufffd" if match[1] else match[0], text)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +132,40 @@ def _nested(message: str) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+WEB_PAGE_FIX = (
+    "Check HTTPS_PROXY and NO_PROXY: a proxy, a filter or a login portal answers on the way to Microsoft; let this"
+    " machine's account through without a page."
+)
+TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{1,200})", re.IGNORECASE)
+# A title stands at the beginning; a page of many megabytes is not searched.
+SEARCHED_BYTES = 20_000
+LONGEST_TITLE = 80
+
+
+def web_page_came(answer: Response, system: str, *, place: str) -> Unreachable:
+    """Return the end of a run: a page came in place of `place`, such as "the list of users"."""
+    return Unreachable(system, f"a web page came in place of {place} ({describe_page(answer)})", WEB_PAGE_FIX)
+
+
+def describe_page(answer: Response) -> str:
+    """Return the status of a page and the host it leads to, or its title; never a whole address, which holds names."""
+    host = _host(answer.headers.get("location", "")) if 300 <= answer.status < 400 else ""
+    if host:
+        return f"HTTP {answer.status} to {host}"
+    title = _title(answer.body)
+    return f"HTTP {answer.status}, titled '{title}'" if title else f"HTTP {answer.status}"
+
+
+def _host(location: str) -> str:
+    try:
+        return one_line(urlsplit(location).hostname or "")
+    except ValueError:
+        return ""
+
+
+def _title(body: object) -> str:
+    content = body.encode("utf-8", "replace") if isinstance(body, str) else body
+    found = TITLE.search(content[:SEARCHED_BYTES]) if isinstance(content, bytes) else None
+    return one_line(html.unescape(found.group(1).decode("utf-8", "replace")))[:LONGEST_TITLE] if found else ""

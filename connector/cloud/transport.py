@@ -17,7 +17,7 @@ from connector import __version__
 from connector.cloud.auth import TokenSource
 from connector.cloud.http import MOST_BYTES, READ_SECONDS, HttpClient
 from connector.cloud.network_errors import CHECK_WAY_OUT, LASTING, MAYBE_DONE, NetworkError, RequestFailure
-from connector.cloud.response import Response, one_line, read_refusal
+from connector.cloud.response import Response, one_line, read_refusal, web_page_came
 from connector.cloud.retry import (
     ALONE_FROM,
     WaitScope,
@@ -28,7 +28,6 @@ from connector.cloud.retry import (
     wait_after,
 )
 from connector.cloud.throttle import PATIENCE_SECONDS, Throttle, WaitLimitExceeded
-from connector.cloud.web_page import web_page_came
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 

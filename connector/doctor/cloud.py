@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.hashes import SHA1
 
 from connector.cloud.accounts import list_accounts
-from connector.cloud.credentials import load_certificate
-from connector.cloud.policy import URL as POLICY_URL
-from connector.cloud.policy import PolicyUnread, read_policy
-from connector.cloud.proxies import Proxies
+from connector.cloud.auth import load_certificate
+from connector.cloud.http import Proxies
+from connector.cloud.photo_errors import POLICY_URL, PolicyUnread, read_policy
 from connector.cloud.retry import http_date
 from connector.cloud.transport import HEADERS
 from connector.config import Settings, cloud_urls

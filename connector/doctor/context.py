@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from connector.cloud.client import Cloud, open_cloud
+from connector.cloud import Cloud, open_cloud
 from connector.config import Loaded, Settings
 from connector.ledger.runs import RunRow
 from connector.model import Account, Clock, Person, RequestCounters

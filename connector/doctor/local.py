@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from connector.cloud.credentials import credential
-from connector.cloud.policy import URL as POLICY_URL
-from connector.cloud.proxies import Proxies, tls_context
+from connector.cloud.auth import credential
+from connector.cloud.http import Proxies, tls_context
+from connector.cloud.photo_errors import POLICY_URL
 from connector.command import quoted
 from connector.config import Settings, cloud_urls, load_settings
 from connector.doctor.context import CheckContext

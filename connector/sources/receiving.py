@@ -18,7 +18,7 @@ SLOWEST_BYTES_A_SECOND = 16 * 1024
 # The largest entry: some photos of several megabytes. AD takes no value above 10 MB.
 MOST_MESSAGE_BYTES = 96 * 1024 * 1024
 # All entries of one answer, which ldap3 holds in memory until its end.
-MOST_ANSWER_BYTES = 768 * 1024 * 1024
+MOST_ANSWER_BYTES = 256 * 1024 * 1024
 _SEQUENCE = 0x30
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from connector.cloud.client import Cloud
+from connector.cloud import Cloud
 from connector.decide.brakes import PlanCounts, check_brakes
 from connector.decide.compare import CloudObservation
 from connector.decide.intents import judge

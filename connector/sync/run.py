@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from connector.cloud.client import Cloud, open_cloud
+from connector.cloud import Cloud, open_cloud
 from connector.cloud.refusal_limit import EverybodyRefused
 from connector.config import Settings
 from connector.errors import ExitCode, StopRun

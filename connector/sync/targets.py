@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connector.cloud.client import Cloud
+from connector.cloud import Cloud
 from connector.ledger.memory import failing_accounts
 from connector.ledger.names import shared_names, tags_in_use
 from connector.model import Fingerprint

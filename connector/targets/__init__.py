@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast, runtime_checkable
 
-from connector.cloud.client import Cloud
+from connector.cloud import Cloud
 from connector.config import Settings
 from connector.errors import PersonError
 from connector.model import Account, Clock, CloudPhoto, CloudTag, RequestCounters

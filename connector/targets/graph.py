@@ -14,9 +14,8 @@ from urllib.parse import quote
 from connector.cloud.batch import BATCH_SIZE, batch_get, decode_photo
 from connector.cloud.photo_errors import PhotoOperation, page_came, photo_trouble, unreadable
 from connector.cloud.refusal_limit import InARow
-from connector.cloud.response import Response, read_refusal
+from connector.cloud.response import Response, describe_page, read_refusal
 from connector.cloud.transport import Transport
-from connector.cloud.web_page import described
 from connector.errors import PersonError
 from connector.model import Account, CloudPhoto, CloudTag, Reason
 from connector.targets import Features, Target, TargetContext
@@ -142,7 +141,7 @@ def _photo(answer: Response, account: Account) -> CloudPhoto:
     if content_bytes is None:
         raise unreadable(account, "the photo is not base64")
     if content_bytes.lstrip().startswith(b"<"):
-        raise page_came(account, described(replace(answer, body=content_bytes)), PhotoOperation.READ)
+        raise page_came(account, describe_page(replace(answer, body=content_bytes)), PhotoOperation.READ)
     return CloudPhoto(content_bytes)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from connector.cloud import VERSION, Cloud
 from connector.cloud.auth import TokenSource
-from connector.cloud.client import VERSION, Cloud
 from connector.cloud.http import MOST_BYTES, READ_SECONDS, HttpClient
 from connector.cloud.response import Response
 from connector.cloud.transport import Endpoint, Transport

@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from connector.cloud.client import Cloud
+from connector.cloud import Cloud
 from connector.cloud.refusal_limit import Cause, RefusedPerson
-from connector.cloud.response import Response, read_refusal
+from connector.cloud.response import WEB_PAGE_FIX, Response, describe_page, read_refusal
 from connector.cloud.retry import ABOUT_ONE_PROFILE, backoff, is_retryable
 from connector.cloud.transport import Endpoint, Transport
-from connector.cloud.web_page import FIX as PAGE_FIX
-from connector.cloud.web_page import described
 from connector.config import Settings
 from connector.errors import PersonError, Unreachable
 from connector.model import Account, Reason, RequestCounters
@@ -162,10 +160,10 @@ def refused(answer: Response, account: Account, doing: str) -> PersonError:
     refusal = read_refusal(answer)
     who = account.upn or account.id
     if answer.is_web_page and not is_retryable(answer):
-        page = described(answer)
+        page = describe_page(answer)
         message = f"The SharePoint picture of {who} could not be {doing}: a web page came in its place ({page})"
-        cause = Cause("page", "a web page came in place of SharePoint's answers", PAGE_FIX)
-        return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=PAGE_FIX, cause=cause, said=page)
+        cause = Cause("page", "a web page came in place of SharePoint's answers", WEB_PAGE_FIX)
+        return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=WEB_PAGE_FIX, cause=cause, said=page)
     if answer.status == 401 and NOT_FOR_US in refusal.message.lower():
         raise Unreachable(SYSTEM, f"our token was refused, also after it was renewed: {refusal}", REFUSED_FIX)
     if answer.status in (401, 403):
