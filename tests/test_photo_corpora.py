@@ -167,7 +167,7 @@ def test_whoever_wants_all_the_room_waits_for_the_others_and_gives_all_back() ->
     room, order = MemoryBudget(100), list[str]()
 
     def take(name: str, amount: int, inside: threading.Event, leave: threading.Event) -> None:
-        with room.hold(amount):
+        with room.reserve(amount):
             order.append(name)
             inside.set()
             leave.wait()
@@ -186,7 +186,7 @@ def test_whoever_wants_all_the_room_waits_for_the_others_and_gives_all_back() ->
         thread.join()
     assert order[0] == "small"
     assert sorted(order) == ["all", "late", "small"]
-    with room.hold(100):
+    with room.reserve(100):
         pass
 
 

@@ -29,7 +29,7 @@ from connector.model import RequestCounters
 from connector.network import tls_failure
 from connector.sources.endpoints import endpoints
 from connector.sources.ldap import LdapSource
-from connector.sources.tls import presented
+from connector.sources.tls import read_certificate
 
 NOW = datetime.now(UTC)
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
@@ -203,7 +203,7 @@ def test_each_trouble_is_told_by_its_own_cause_in_night_and_check(
         with pytest.raises(Unreachable) as night:
             LdapSource(settings, RequestCounters()).contexts()
         with pytest.raises(Unreachable) as check:
-            presented(settings, endpoints(settings)[0])
+            read_certificate(settings, endpoints(settings)[0])
     assert night.value.message == check.value.message
     assert words in night.value.message
     assert theirs.lower() in night.value.message.lower()

@@ -23,7 +23,7 @@ from connector.sources.pages import Weight
 from connector.sources.read import ContextReader, dirsync_query
 from connector.sources.scope import bases_in, context_of, filter_can_be_followed
 from connector.sources.session import Kind, Session
-from connector.sources.tls import ServerCertificate, presented
+from connector.sources.tls import ServerCertificate, read_certificate
 
 MOST_SERVERS = 20
 SOON = timedelta(days=30)
@@ -208,7 +208,7 @@ def _resolves(server: Endpoint) -> bool:
 
 def _presented(settings: Settings, server: Endpoint) -> ServerCertificate | ConnectorError:
     try:
-        return presented(settings, server)
+        return read_certificate(settings, server)
     except ConnectorError as error:
         return error
 
@@ -225,7 +225,9 @@ def _shown(server: Endpoint, one: ServerCertificate, now: datetime) -> CheckResu
 
 def _entry(session: Session, dn: str) -> str:
     """Return why an entry cannot be seen, or empty text."""
-    answer = session.search(dn, "(objectClass=*)", attributes=["objectClass"], doing="looking for it", scope=ldap3.BASE)
+    answer = session.search(
+        dn, "(objectClass=*)", attributes=["objectClass"], operation="looking for it", scope=ldap3.BASE
+    )
     if answer.code != 0:
         return session.trouble(answer, "looking for it").message.partition(": ")[2]
     return "" if answer.entries else "it is not there, or the service account may not see it"

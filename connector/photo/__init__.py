@@ -1,4 +1,4 @@
-"""What is a picture, what of it is sent, and do two of them show the same? Bytes in, bytes and fingerprints out."""
+"""Check, prepare and compare pictures: bytes in, bytes and fingerprints out."""
 
 from connector.photo.fingerprint import fingerprint, read_print
 from connector.photo.limits import PictureRefused

@@ -1,4 +1,4 @@
-"""Check that a WebP is whole, and read its size before it is decoded (RFC 9649)."""
+"""Check that a PNG or WebP is whole, keep what its picture needs, read its size (W3C PNG third edition, RFC 9649)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _MAX_EXIF = 1_000_000
 _MAX_CHUNKS = 500_000
 _HEADER = b"\x89PNG\r\n\x1a\n"
 _PICTURE = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"})
-# Keywords of texts that may tell which side is up.
-_TELLING = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"Raw profile type APP1")
+# Keywords of texts that may contain the orientation.
+_ORIENTATION_KEYWORDS = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"Raw profile type APP1")
 
 
 @dataclass(frozen=True, slots=True)
 class Png:
-    """Hold a PNG without what its picture does not need; its profile apart, since Pillow reads no large one."""
+    """Contain a PNG without what its picture does not need; its profile apart, since Pillow reads no large one."""
 
     clean_bytes: bytes = field(repr=False)
     profile_bytes: bytes = field(repr=False)
 
 
 def take_apart_png(content_bytes: bytes) -> Png:
-    """Keep the pixels and what tells their orientation and colours; raise PictureRefused where it is damaged."""
+    """Return the pixels with their orientation and colours; raise PictureRefused where it is damaged."""
     kept, profile_bytes, kinds = [_HEADER], b"", set[bytes]()
     for kind, payload, is_right in _png_chunks(content_bytes):
         kinds.add(kind)
@@ -36,7 +36,7 @@ def take_apart_png(content_bytes: bytes) -> Png:
             raise damaged(f"The PNG is damaged: the checksum of its {kind.decode()} chunk is wrong.")
         if kind == b"iCCP" and is_right:
             profile_bytes = profile_bytes or _inflated(payload.partition(b"\0")[2][1:], MAX_PROFILE)
-        elif kind in _PICTURE or (is_right and _tells_orientation(kind, payload)):
+        elif kind in _PICTURE or (is_right and _has_orientation(kind, payload)):
             kept.append(_chunk(kind, payload))
     if b"IDAT" in kinds and b"IEND" not in kinds:
         raise damaged("The PNG ends before its picture does: the end chunk is missing.")
@@ -67,12 +67,12 @@ def _chunk(kind: bytes, payload: bytes) -> bytes:
     return len(payload).to_bytes(4, "big") + kind + payload + zlib.crc32(payload, zlib.crc32(kind)).to_bytes(4, "big")
 
 
-def _tells_orientation(kind: bytes, payload: bytes) -> bool:
+def _has_orientation(kind: bytes, payload: bytes) -> bool:
     """Return True for EXIF, and for texts with EXIF or XMP in them that Pillow would read."""
     if kind == b"eXIf":
         return len(payload) <= _MAX_EXIF
     keyword, _, rest = payload.partition(b"\0")
-    if keyword not in _TELLING:
+    if keyword not in _ORIENTATION_KEYWORDS:
         return False
     if kind == b"zTXt":
         return bool(_inflated(rest[1:], _MAX_TEXT))

@@ -79,7 +79,7 @@ for _format in FORMATS:
         import_module(_format.plugin)
 _PLAIN = ("L", "RGB", "CMYK")
 _VERY_LARGE = 16_000_000
-_ROOM = MemoryBudget(MAX_MEMORY_TOGETHER)
+_MEMORY = MemoryBudget(MAX_MEMORY_TOGETHER)
 tune_malloc()
 _BAND_PIXELS = 1_000_000
 _ORIENTATION = 0x0112
@@ -100,7 +100,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """Hold a picture whose header was read and found acceptable.
+    """Describe a picture whose header was read and found acceptable.
 
     `width` and `height` are upright. `jpeg_bytes` is a JPEG without metadata, empty for other formats; `is_fit` says
     that it could be sent as it stands, as far as turning, colours and coding go.
@@ -127,19 +127,19 @@ def open_image(content_bytes: bytes, shortest: int) -> Iterator[OpenedImage]:
             png = take_apart_png(picture_bytes) if kind == "PNG" else None
             clean_bytes = jpeg.clean_bytes if jpeg else png.clean_bytes if png else picture_bytes
             if taken := _taken_on_opening(kind, picture_bytes, shortest):
-                held.enter_context(_ROOM.hold(taken))
+                held.enter_context(_MEMORY.reserve(taken))
             image = Image.open(io.BytesIO(clean_bytes), formats=(kind,))
             if png and png.profile_bytes:
                 image.info["icc_profile"] = png.profile_bytes
             check_pixels(kind, *image.size)
             if not taken:
-                held.enter_context(_ROOM.hold(_memory_for(kind, image.size, shortest, _coefficients(image))))
+                held.enter_context(_MEMORY.reserve(_memory_for(kind, image.size, shortest, _coefficients(image))))
             opened = _opened(image, jpeg)
         yield opened
 
 
 def _taken_on_opening(kind: str, picture_bytes: bytes, shortest: int) -> int:
-    """Return how many bytes of memory a decoder takes before it tells the size; most take none."""
+    """Return how many bytes of memory a decoder takes before it reports the size; most take none."""
     if kind == "WEBP":
         check_webp(picture_bytes)
         size = webp_size(picture_bytes)

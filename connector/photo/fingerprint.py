@@ -1,4 +1,4 @@
-"""Do two pictures show the same? They do when no cell of their 24 × 24 luma averages differs by much."""
+"""Compute fingerprints: two pictures show the same if no cell of their 24 × 24 luma averages differs by much."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from connector.photo.decode import Box, decode_luma, open_image
 
 CELLS = 24
 # An edge of so many pixels is enough for 24 cells: more is averaged down to it first.
-ENOUGH = 288
+FINGERPRINT_EDGE = 288
 
 
 def fingerprint(image: Image.Image, *, size: tuple[int, int] | None = None, box: Box | None = None) -> Fingerprint:
@@ -19,7 +19,7 @@ def fingerprint(image: Image.Image, *, size: tuple[int, int] | None = None, box:
     """
     luma = image.convert("L")
     fits = box is None and luma.width % CELLS == luma.height % CELLS == 0
-    across, down = (1, 1) if fits else (max(1, luma.width // ENOUGH), max(1, luma.height // ENOUGH))
+    across, down = (1, 1) if fits else (max(1, luma.width // FINGERPRINT_EDGE), max(1, luma.height // FINGERPRINT_EDGE))
     left, top, right, bottom = box or (0, 0, *luma.size)
     columns = _narrowed(luma.reduce((across, down)), left / across, right / across).transpose(Image.Transpose.TRANSPOSE)
     cells = _narrowed(columns, top / down, bottom / down).transpose(Image.Transpose.TRANSPOSE)
@@ -33,8 +33,8 @@ def _narrowed(luma: Image.Image, left: float, right: float) -> Image.Image:
     into at least 72 to a cell. Plain division of whole pixels is wrong by up to 36 levels at 100 pixels.
     """
     if (left, right) != (0, luma.width) or luma.width % CELLS:
-        parts = 24 if luma.width < ENOUGH // 2 else 12 if luma.width < ENOUGH else 6
-        smoothly = Image.Resampling.BICUBIC if luma.width < ENOUGH else Image.Resampling.NEAREST
+        parts = 24 if luma.width < FINGERPRINT_EDGE // 2 else 12 if luma.width < FINGERPRINT_EDGE else 6
+        smoothly = Image.Resampling.BICUBIC if luma.width < FINGERPRINT_EDGE else Image.Resampling.NEAREST
         luma = luma.resize((luma.width * parts, luma.height), smoothly)
         left, right = left * parts, right * parts
     return luma.resize((CELLS, luma.height), Image.Resampling.BOX, box=(left, 0, right, luma.height))
@@ -42,6 +42,6 @@ def _narrowed(luma: Image.Image, left: float, right: float) -> Image.Image:
 
 def read_print(content_bytes: bytes) -> Fingerprint:
     """Return what these bytes show, e.g. a cloud photo's; raise PictureRefused when they are no whole picture."""
-    with open_image(content_bytes, ENOUGH) as opened:
-        luma, box = decode_luma(opened, ENOUGH)
+    with open_image(content_bytes, FINGERPRINT_EDGE) as opened:
+        luma, box = decode_luma(opened, FINGERPRINT_EDGE)
         return fingerprint(luma, size=(opened.width, opened.height), box=box)

@@ -1,4 +1,4 @@
-"""Take a JPEG apart and cut away everything that is not needed to show it (ITU-T T.81 annex B)."""
+"""Check that a JPEG is whole, and cut away everything that is not needed to show it (ITU-T T.81 annex B)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMPLAINTS = ("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progr
 
 
 class Segment(NamedTuple):
-    """Hold a marker, its payload, and after a scan header the coded pixels."""
+    """Contain a marker, its payload, and after a scan header the coded pixels."""
 
     marker: int
     payload: bytes
@@ -45,7 +45,7 @@ def check_restarts(coded: bytes, frame: bytes) -> None:
 
 def check_coded_pixels(jpeg_bytes: bytes) -> None:
     """Decode as small as possible by libjpeg-turbo, and refuse what it complains of; Pillow hears no complaint."""
-    # Only here: it brings numpy, which a night without a new picture need not load.
+    # Only here: it brings numpy, which a run without a new picture need not load.
     try:
         import simplejpeg
     except ImportError as error:
@@ -67,12 +67,14 @@ def holds_nothing_else(segments: Sequence[Segment], frame: bytes) -> bool:
     defined anew; a sequential picture has one scan for each component.
     """
     try:
-        tables = [identifier for one in segments if one.marker == DQT for identifier in _quantisation(one.payload)]
+        tables = [
+            identifier for segment in segments if segment.marker == DQT for identifier in _quantisation(segment.payload)
+        ]
         is_lean = (
             len(tables) == len(set(tables))
             and set(tables) <= set(frame[9::3])
-            and sum(one.marker == DRI for one in segments) <= 1
-            and all(len(one.payload) == 2 for one in segments if one.marker == DRI)
+            and sum(segment.marker == DRI for segment in segments) <= 1
+            and all(len(segment.payload) == 2 for segment in segments if segment.marker == DRI)
         )
         return is_lean and _scans_once(segments, frame) and _all_used(segments, frame)
     except IndexError:  # a table that is cut short
@@ -94,9 +96,9 @@ def _huffman(payload: bytes) -> Iterator[int]:
 
 
 def _scans_once(segments: Sequence[Segment], frame: bytes) -> bool:
-    if frame[0] == _PROGRESSIVE:  # libjpeg complains where a scan tells again what another told
+    if frame[0] == _PROGRESSIVE:  # libjpeg complains where a scan repeats another
         return True
-    scanned = [component for one in segments if one.marker == SOS for component in _components(one.payload)]
+    scanned = [component for segment in segments if segment.marker == SOS for component in _components(segment.payload)]
     return len(scanned) == len(set(scanned))
 
 
@@ -106,14 +108,14 @@ def _components(header: bytes) -> bytes:
 
 def _all_used(segments: Sequence[Segment], frame: bytes) -> bool:
     waiting: set[int] = set()
-    for one in segments:
-        if one.marker == DHT:
-            for table in _huffman(one.payload):
+    for segment in segments:
+        if segment.marker == DHT:
+            for table in _huffman(segment.payload):
                 if table in waiting:
                     return False
                 waiting.add(table)
-        elif one.marker == SOS:
-            waiting -= _used(one.payload, is_progressive=frame[0] == _PROGRESSIVE)
+        elif segment.marker == SOS:
+            waiting -= _used(segment.payload, is_progressive=frame[0] == _PROGRESSIVE)
     return not waiting
 
 
@@ -150,7 +152,7 @@ _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 @dataclass(frozen=True, slots=True)
 class Jpeg:
-    """Hold a JPEG without its metadata, and what the metadata said that matters.
+    """Contain a JPEG without its metadata, and what matters of the metadata.
 
     `clean_bytes` decode to the same pixels; they end at the first end-of-image. `plain` says that any
     viewer reads them: Huffman coded, 8 bit, grey or YCbCr, usually sampled, and whole, without a table or a scan
@@ -169,16 +171,16 @@ def parse_jpeg(content_bytes: bytes) -> Jpeg:
     segments = _counted(content_bytes)
     headers = _headers(segments)
     adobe = segments[headers[_APP14]].payload if _APP14 in headers else b""
-    frames = [bytes([one.marker]) + one.payload for one in segments if one.marker in _FRAMES]
-    markers = {one.marker for one in segments}
+    frames = [bytes([segment.marker]) + segment.payload for segment in segments if segment.marker in _FRAMES]
+    markers = {segment.marker for segment in segments}
     is_whole = EOI in markers and len(frames) == 1 and DAC not in markers
-    kept = (
-        _kept(*one)
-        for number, one in enumerate(segments)
-        if one.marker not in (_APP0, _APP14) or headers.get(one.marker) == number
+    needed = (
+        _needed_bytes(*segment)
+        for number, segment in enumerate(segments)
+        if segment.marker not in (_APP0, _APP14) or headers.get(segment.marker) == number
     )
     return Jpeg(
-        clean_bytes=b"".join((b"\xff\xd8", *kept)),
+        clean_bytes=b"".join((b"\xff\xd8", *needed)),
         exif_bytes=_first(segments, _APP1, b"Exif\0"),
         xmp_bytes=_first(segments, _APP1, b"http://ns.adobe.com/xap/"),
         has_profile=bool(_first(segments, _APP2, _ICC)),
@@ -191,27 +193,29 @@ def parse_jpeg(content_bytes: bytes) -> Jpeg:
 def _counted(content_bytes: bytes) -> list[Segment]:
     segments: list[Segment] = []
     scans = 0
-    for one in _segments(content_bytes):
-        scans += one.marker == SOS
+    for segment in _segments(content_bytes):
+        scans += segment.marker == SOS
         if scans > MAX_SCANS or len(segments) > MAX_SEGMENTS:
             raise not_an_image("The JPEG has more scans or segments than any camera or program writes.")
-        segments.append(one)
+        segments.append(segment)
     return segments
 
 
 def _headers(segments: list[Segment]) -> dict[int, int]:
     """Return where the JFIF and the Adobe header are: the last of each before the pixels, as decoders go by it."""
     found: dict[int, int] = {}
-    for number, one in enumerate(segments):
-        if one.marker == SOS:
+    for number, segment in enumerate(segments):
+        if segment.marker == SOS:
             break
-        if one.marker in (_APP0, _APP14) and _kept(*one):
-            found[one.marker] = number
+        if segment.marker in (_APP0, _APP14) and _needed_bytes(*segment):
+            found[segment.marker] = number
     return found
 
 
 def _first(segments: list[Segment], marker: int, start: bytes) -> bytes:
-    return next((one.payload for one in segments if one.marker == marker and one.payload.startswith(start)), b"")
+    return next(
+        (segment.payload for segment in segments if segment.marker == marker and segment.payload.startswith(start)), b""
+    )
 
 
 def _segments(content_bytes: bytes) -> Iterator[Segment]:
@@ -243,7 +247,7 @@ def _segments(content_bytes: bytes) -> Iterator[Segment]:
         raise damaged("The JPEG ends before its picture does: the end-of-image is missing.")
 
 
-def _kept(marker: int, payload: bytes, tail: bytes) -> bytes:
+def _needed_bytes(marker: int, payload: bytes, tail: bytes) -> bytes:
     """Return what stays of a segment, as bytes; a JFIF header stays without its thumbnail."""
     if marker == EOI:
         return b"\xff\xd9"
@@ -261,7 +265,7 @@ def _segment(marker: int, payload: bytes) -> bytes:
 
 
 def _is_plain(frame: bytes, *, adobe_rgb: bool) -> bool:
-    """Say whether any viewer reads this frame header: marker, bits, height, width, then three bytes a component."""
+    """Return True if any viewer reads this frame header: marker, bits, height, width, then three bytes a component."""
     if frame[0] not in _COMMON_FRAMES or frame[1:2] != b"\x08" or len(frame) < 7:
         return False
     component_ids, samplings = frame[7::3], frame[8::3]

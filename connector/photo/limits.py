@@ -1,4 +1,4 @@
-"""How much memory may pictures take at a time? Who needs much waits until there is room, whatever the threads."""
+"""Limit pictures: refuse what is no picture, too small or too large, and share memory among the threads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_MEMORY_TOGETHER = 260_000_000
 
 
 class PictureRefused(PersonError):
-    """Leave a person alone because the picture cannot be used; `reason` is a word of the contract."""
+    """Report that a picture cannot be used, so that its person is skipped; `reason` is a word of the contract."""
 
     def __init__(self, reason: Reason, detail: str, *, fix: str = "") -> None:
         super().__init__(reason, detail, fix=fix or _FIXES[reason], skip=True)
@@ -42,12 +42,12 @@ def not_an_image(detail: str) -> PictureRefused:
     return PictureRefused(Reason.NOT_AN_IMAGE, detail)
 
 
-def not_installed(found: PictureFormat) -> PictureRefused:
+def not_installed(absent: PictureFormat) -> PictureRefused:
     """Make the refusal of a format that this installation cannot read, but another could."""
     return PictureRefused(
         Reason.NOT_AN_IMAGE,
-        f"The value is a {found.title} picture, which cannot be read without photo-connector[{found.extra}].",
-        fix=f"Install photo-connector[{found.extra}] and set the photo again, or replace it with a JPEG or PNG.",
+        f"The value is a {absent.title} picture, which cannot be read without photo-connector[{absent.extra}].",
+        fix=f"Install photo-connector[{absent.extra}], or replace it with a JPEG or PNG.",
     )
 
 
@@ -97,7 +97,7 @@ _LARGE_BLOCK = 1_000_000
 
 
 def tune_malloc() -> None:
-    """Let what a picture took be the system's again when it is done with, mallopt(3).
+    """Return large blocks to the system as soon as they are freed, mallopt(3).
 
     Left alone, glibc keeps freed blocks of up to 32 MB for the thread that had them, so that each thread which ever
     decoded a large picture would hold its memory for good. Windows and musl give large blocks back anyhow.
@@ -111,23 +111,23 @@ class MemoryBudget:
 
     def __init__(self, size_bytes: int) -> None:
         self._size = size_bytes
-        self._taken = 0
+        self._reserved = 0
         self._line = threading.Lock()
         self._change = threading.Condition()
 
     @contextmanager
-    def hold(self, wanted_bytes: int) -> Iterator[None]:
-        """Hold so many bytes, or all where more are wanted; whoever comes later waits behind, so that nobody starves.
+    def reserve(self, wanted_bytes: int) -> Iterator[None]:
+        """Reserve so many bytes, or all where more are wanted; later threads wait behind, so that none starves.
 
         Not to be nested: two threads could wait for each other.
         """
         amount = min(wanted_bytes, self._size)
         with self._line, self._change:
-            self._change.wait_for(lambda: self._taken + amount <= self._size)
-            self._taken += amount
+            self._change.wait_for(lambda: self._reserved + amount <= self._size)
+            self._reserved += amount
         try:
             yield
         finally:
             with self._change:
-                self._taken -= amount
+                self._reserved -= amount
                 self._change.notify_all()

@@ -13,7 +13,7 @@ from connector.model import Prepared, Reason
 from connector.model.formats import installed_extras
 from connector.model.reasons import ADVICE
 from connector.photo.decode import OpenedImage, check_whole, decode, decode_luma, open_image
-from connector.photo.fingerprint import ENOUGH, fingerprint
+from connector.photo.fingerprint import FINGERPRINT_EDGE, fingerprint
 from connector.photo.limits import PictureRefused, too_large
 
 RECIPE = 1
@@ -22,7 +22,7 @@ SMALLEST_EDGE = 48
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Say how a picture is made: longest edge in pixels, and whether it is cropped to a square."""
+    """Define how a picture is made: longest edge in pixels, and whether it is cropped to a square."""
 
     size: int = 648
     square: bool = True
@@ -76,18 +76,18 @@ class Candidate:
     refused: Reason | None = None
 
 
-def choose(candidates: Sequence[Candidate], trust: Sequence[str]) -> Candidate | None:
+def choose(candidates: Sequence[Candidate], attribute_order: Sequence[str]) -> Candidate | None:
     """Return the picture to use, or None where none is usable; the order of the candidates does not matter."""
     usable = [candidate for candidate in candidates if candidate.refused is None]
-    for attribute in _folded(trust):
+    for attribute in _folded(attribute_order):
         if values := [value for value in usable if value.attribute.casefold() == attribute]:
             return min(values, key=lambda value: (-value.width * value.height, value.source_sha256))
     return None
 
 
-def best_refusal_reason(candidates: Sequence[Candidate], trust: Sequence[str]) -> Reason:
-    """Return the reason to tell when no candidate is usable; `no-photo` when there is none in a trusted attribute."""
-    trusted = set(_folded(trust))
+def best_refusal_reason(candidates: Sequence[Candidate], attribute_order: Sequence[str]) -> Reason:
+    """Return the reason to report when no candidate is usable; `no-photo` when there is none in a trusted attribute."""
+    trusted = set(_folded(attribute_order))
     refused = (value.refused for value in candidates if value.attribute.casefold() in trusted)
     reasons = [reason for reason in refused if reason and ADVICE[reason].nearness]
     return max(reasons, key=lambda reason: ADVICE[reason].nearness, default=Reason.NO_PHOTO)
@@ -152,14 +152,14 @@ def _check_size(opened: OpenedImage, recipe: Recipe) -> None:
 
 
 def _is_fit(opened: OpenedImage, recipe: Recipe) -> bool:
-    """Say whether the JPEG may go as it stands; more bytes than its pixels can need are something else's."""
+    """Return True if the JPEG may be sent as it stands; more bytes than its pixels can need are something else's."""
     size = (opened.width, opened.height)
     limit = min(MAX_SENT_BYTES, _MOST_BYTES_A_PIXEL * size[0] * size[1] + _MOST_TABLES)
     return opened.is_fit and len(opened.jpeg_bytes) <= limit and sent_size(*size, recipe) == size
 
 
 def _as_it_stands(opened: OpenedImage, source_sha256: str) -> Prepared:
-    luma, box = decode_luma(opened, ENOUGH)
+    luma, box = decode_luma(opened, FINGERPRINT_EDGE)
     seen = fingerprint(luma, size=(opened.width, opened.height), box=box)
     return Prepared(
         source_sha256=source_sha256,

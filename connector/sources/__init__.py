@@ -1,4 +1,4 @@
-"""Where do pictures come from? From a source, which reads people in pages and can read some of them again."""
+"""Define the sources of people and photos: the protocol, the events of a reading, and what a source can do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from connector.model import MatchRule, Person, PersonState, Reason, SourcePhoto
 
 
 class Mode(StrEnum):
-    """Say whether a reading covers everybody or only what changed."""
+    """Name what a reading covers: everybody, or only what changed."""
 
     FULL = "full"
     CHANGES = "changes"
@@ -23,7 +23,7 @@ DECIDING = ("upn", "mail", "sid", "anchor")
 
 @dataclass(frozen=True, slots=True)
 class PersonRead:
-    """Tell that a person is in scope, with every photo value that can be read now.
+    """Report that a person is in scope, with every photo value that can be read now.
 
     `cleared` names photo attributes, and what of DECIDING, the source *explicitly* reported as emptied. What is missing
     without that may merely be unreadable: a value that was known stands. `unread` names photo attributes where there is
@@ -41,10 +41,10 @@ class PersonRead:
 
 @dataclass(frozen=True, slots=True)
 class PersonGone:
-    """Tell that somebody no longer takes part: disabled, deleted, or out of scope. Never a removal.
+    """Report that a person no longer takes part: disabled, deleted, or out of scope. No photo is removed for it.
 
     `cleared` names attributes that were explicitly reported as emptied meanwhile: when the person comes back, their
-    absence is no riddle.
+    absence is explained.
     """
 
     person_id: str
@@ -54,7 +54,7 @@ class PersonGone:
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
-    """Tell that the source itself reported these attributes of a person as emptied; of the rest it says nothing."""
+    """Report that the source states these attributes of a person to be emptied; of others it states nothing."""
 
     person_id: str
     attributes: frozenset[str]
@@ -62,7 +62,7 @@ class Emptied:
 
 @dataclass(frozen=True, slots=True)
 class Unidentified:
-    """Tell of an entry whose id cannot be read: it is left out, and named."""
+    """Report an entry whose id cannot be read: it is left out, and named."""
 
     name: str
 
@@ -72,7 +72,7 @@ Event = PersonRead | PersonGone | Emptied | Unidentified
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Carry some events; only the last page of a reading is `complete` and may carry the next `cookie`."""
+    """Contain some events; only the last page of a reading is `complete` and may carry the next `cookie`."""
 
     events: Sequence[Event] = field(repr=False)
     complete: bool = False
@@ -81,10 +81,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Hold one pass over one context; `pages` raises Unreachable when the read was cut short.
+    """Describe one pass over one context; `pages` raises Unreachable when the reading was cut short.
 
     `notice` says why a full reading was needed where changes were hoped for, e.g. a refused cookie;
-    empty when there is nothing to tell. `server` is the DC that answered. `absent_is_cleared`: who is not met
+    else empty. `server` is the DC that answered. `absent_is_cleared`: who is not met
     by a complete full reading is still there and has no photo any more (a file that vanished from a folder).
     """
 
@@ -97,7 +97,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Cookie:
-    """Remember where the last reading of a context ended, and which server gave the bytes."""
+    """Store where the last reading of a context ended, and which server gave the bytes."""
 
     content_bytes: bytes = field(repr=False)
     server: str = ""
@@ -135,7 +135,7 @@ class Source(Protocol):
     """
 
     def contexts(self) -> Sequence[str]:
-        """Name the contexts; the names are stable from night to night."""
+        """Name the contexts; the names are stable from run to run."""
 
     def shape(self) -> str:
         """Return a fingerprint of the settings that shaped the reading; another one means a full read."""
@@ -143,13 +143,13 @@ class Source(Protocol):
     def read(self, context: str, cookie: Cookie | None, *, in_full: bool = False) -> Reading:
         """Read what changed since the cookie, or everybody where there is none, it is refused, or `in_full` is asked.
 
-        Where everybody is read, the cookie of the last reading still tells what was emptied since.
+        Where everybody is read, the cookie of the last reading still shows what was emptied since.
         """
 
     def roster(self, context: str) -> Iterator[str] | None:
         """Yield the person ids of the members of `LDAP_GROUP` in this context, read now; None where no group is set.
 
-        After a reading of changes the night compares them with the ledger: who is new is fetched by id,
+        After a reading of changes the run compares them with the ledger: who is new is fetched by id,
         who left is out of scope.
         """
 

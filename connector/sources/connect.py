@@ -1,4 +1,4 @@
-"""How do we get in? Server after server, verified TLS, then one sign-in; a refused one is not repeated elsewhere."""
+"""Open a session: server after server, verified TLS, one sign-in; a refused sign-in is not repeated elsewhere."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from connector.model import RequestCounters
 from connector.sources import ldap_errors as trouble
 from connector.sources.endpoints import Endpoint, Security, endpoints, preferred_first
 from connector.sources.session import Session, close_quietly
-from connector.sources.tls import opened, seal
+from connector.sources.tls import open_connection, seal
 
-# Getting in is quick or hopeless: what one server may take, the least and the most, and all of them together.
+# A connection is quick or fails: the seconds for one server, the least and the most, and for all together.
 _LEAST_SECONDS, _MOST_SECONDS, _SHARED_SECONDS, _ALL_SERVERS_SECONDS = 3.0, 8.0, 15.0, 60.0
 # A first page may take AD's whole MaxQueryDuration (120 s).
 READ_SECONDS = 150
@@ -32,7 +32,7 @@ _SEALING_MISSING = (
 
 @dataclass(frozen=True, slots=True)
 class ServerRequirements:
-    """Say which server will do: one that holds the context with these bases, and which to try first.
+    """Describe the server that is needed: one that holds the context with these bases, and which to try first.
 
     `patience` is how many seconds of silence within an answer end the session.
     """
@@ -54,7 +54,7 @@ def kerberos_problem(settings: Settings) -> str:
 
 
 def can_seal() -> bool:
-    """Tell whether the installed ldap3 can encrypt a Kerberos session (2.10 and later)."""
+    """Return True if the installed ldap3 can encrypt a Kerberos session (2.10 and later)."""
     return hasattr(ldap3, "ENCRYPT")
 
 
@@ -62,9 +62,9 @@ def open_session(settings: Settings, traffic: RequestCounters, where: ServerRequ
     """Open a session with the first server that will do; one error names each server and why it did not."""
     deadline = time.monotonic() + _ALL_SERVERS_SECONDS
     failures: list[Unreachable] = []
-    found = preferred_first(endpoints(settings, where.context), where.prefer)
-    seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, _SHARED_SECONDS / max(1, len(found))))
-    for endpoint in found:
+    candidates = preferred_first(endpoints(settings, where.context), where.prefer)
+    seconds = min(_MOST_SECONDS, max(_LEAST_SECONDS, _SHARED_SECONDS / max(1, len(candidates))))
+    for endpoint in candidates:
         if time.monotonic() > deadline:
             failures.append(
                 Unreachable(trouble.SYSTEM, f"{endpoint.name} and those after it: not tried for want of time.")
@@ -101,7 +101,7 @@ def _all_failed(failures: Sequence[Unreachable]) -> Unreachable:
 def _signed_in(
     settings: Settings, traffic: RequestCounters, endpoint: Endpoint, *, patience: int, seconds: float
 ) -> Session:
-    connection = opened(settings, endpoint, seconds=seconds, **_credentials(settings, endpoint))
+    connection = open_connection(settings, endpoint, seconds=seconds, **_credentials(settings, endpoint))
     try:
         _bind(connection, endpoint)
         # From here on the server may take as long as a search may.

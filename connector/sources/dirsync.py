@@ -1,4 +1,4 @@
-"""What changed since last night? AD's DirSync control says, without any special right ([MS-ADTS] 3.1.1.3.4.1.3)."""
+"""Ask Active Directory for changes by its DirSync control, which needs no special right ([MS-ADTS] 3.1.1.3.4.1.3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ldap3.protocol.microsoft import dir_sync_control
 from connector.errors import Unreachable
 from connector.sources.session import DIRSYNC, RawEntry, SearchResult, Session
 
-_DOING = "asking for changes"
+_OPERATION = "asking for changes"
 # The reply's budget; AD sends the rest in further rounds.
 _ROUND_BYTES = 8 * 1024 * 1024
 # Matches nobody: the answer is a cookie alone, the state of the directory now.
@@ -22,7 +22,7 @@ _STALE_COOKIE = "0000203D"
 
 @dataclass(frozen=True, slots=True)
 class DirSyncQuery:
-    """Hold what to watch: the root of a naming context, a wide filter, and the attributes that count as a change."""
+    """Define what counts as a change: the root of a naming context, a wide filter, and the attributes."""
 
     root: str
     filter: str
@@ -31,7 +31,7 @@ class DirSyncQuery:
 
 @dataclass(frozen=True, slots=True)
 class DirSyncPage:
-    """Hold one round's changed entries, and the cookie that comes after them."""
+    """Contain one round's changed entries, and the cookie that comes after them."""
 
     entries: Sequence[RawEntry]
     cookie: bytes
@@ -39,13 +39,13 @@ class DirSyncPage:
 
 
 def is_offered(session: Session) -> bool:
-    """Tell whether the server knows the control."""
+    """Return True if the server knows the control."""
     return DIRSYNC in session.root.controls
 
 
-def fresh_cookie(session: Session, question: DirSyncQuery) -> bytes | None:
+def fresh_cookie(session: Session, query: DirSyncQuery) -> bytes | None:
     """Return a cookie of the directory as it is now, reading nobody; None where the server will not have it."""
-    asked = DirSyncQuery(question.root, _NOBODY, question.attributes)
+    asked = DirSyncQuery(query.root, _NOBODY, query.attributes)
     first = first_round(session, asked, b"")
     if first is None:
         return None
@@ -55,25 +55,25 @@ def fresh_cookie(session: Session, question: DirSyncQuery) -> bytes | None:
     return cookie
 
 
-def first_round(session: Session, question: DirSyncQuery, cookie: bytes) -> DirSyncPage | None:
+def first_round(session: Session, query: DirSyncQuery, cookie: bytes) -> DirSyncPage | None:
     """Ask for what changed since the cookie; None where the server refuses it, which calls for a full reading."""
-    answer = _ask(session, question, cookie)
+    answer = _ask(session, query, cookie)
     if answer.code in _REFUSALS or _STALE_COOKIE in str(answer.result.get("message")):
         return None
     return _round(session, answer, 1)
 
 
-def rounds(session: Session, question: DirSyncQuery, first: DirSyncPage) -> Iterator[DirSyncPage]:
+def rounds(session: Session, query: DirSyncQuery, first: DirSyncPage) -> Iterator[DirSyncPage]:
     """Yield the first round and all that follow it, until the server has no more."""
     current, number = first, 1
     yield current
     while current.more:
         number += 1
-        current = _round(session, _ask(session, question, current.cookie), number)
+        current = _round(session, _ask(session, query, current.cookie), number)
         yield current
 
 
-def _ask(session: Session, question: DirSyncQuery, cookie: bytes) -> SearchResult:
+def _ask(session: Session, query: DirSyncQuery, cookie: bytes) -> SearchResult:
     # Object security alone: incremental values concern links, and ldap3 encodes that flag wrongly on Linux.
     control = dir_sync_control(
         criticality=True,
@@ -85,14 +85,16 @@ def _ask(session: Session, question: DirSyncQuery, cookie: bytes) -> SearchResul
         cookie=cookie,
     )
     return session.search(
-        question.root, question.filter, attributes=question.attributes, doing=_DOING, controls=[control]
+        query.root, query.filter, attributes=query.attributes, operation=_OPERATION, controls=[control]
     )
 
 
 def _round(session: Session, answer: SearchResult, number: int) -> DirSyncPage:
-    doing = f"{_DOING}, round {number}"
+    operation = f"{_OPERATION}, round {number}"
     if answer.code != 0:
-        raise session.trouble(answer, doing)
+        raise session.trouble(answer, operation)
     if answer.cookie is None:
-        raise Unreachable("directory", f"{session.server}: no DirSync cookie came back, while {doing}.", "Run again.")
+        raise Unreachable(
+            "directory", f"{session.server}: no DirSync cookie came back, while {operation}.", "Run again."
+        )
     return DirSyncPage(answer.entries, answer.cookie, answer.more)

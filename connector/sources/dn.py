@@ -23,12 +23,12 @@ def parts(dn: str) -> Parts:
 
 
 def is_below(name: Parts, tops: Iterable[Parts]) -> bool:
-    """Tell whether a name is one of `tops` or stands somewhere below one."""
+    """Return True if a name is one of `tops` or stands somewhere below one."""
     return any(name[-len(top) :] == top for top in tops if top)
 
 
 def outermost(dns: Sequence[str]) -> tuple[str, ...]:
-    """Leave out the DNs that stand below another one, so that nobody is read twice."""
+    """Return the DNs without those below another one, so that nobody is read twice."""
     kept: dict[Parts, str] = {}
     for dn in sorted(dns, key=lambda dn: len(parts(dn))):
         if not is_below(parts(dn), kept):
@@ -37,7 +37,7 @@ def outermost(dns: Sequence[str]) -> tuple[str, ...]:
 
 
 def one_spelling(dn: str) -> str:
-    """Write a DN in one case and spelling, by which contexts are told apart; what is no DN stays as it is."""
+    """Write a DN in one case and spelling, by which contexts are distinguished; what is no DN stays as it is."""
     try:
         folded = [tuple((name.lower(), fold(value)) for name, value in sorted(rdn)) for rdn in parse_dn(dn)]
     except ValueError:

@@ -20,7 +20,7 @@ _LDAP, _LDAPS = 389, 636
 
 
 class Security(Enum):
-    """Say how the line to a server is protected before the sign-in."""
+    """Name how the connection to a server is protected before the sign-in."""
 
     LDAPS = "ldaps"
     START_TLS = "starttls"
@@ -29,7 +29,7 @@ class Security(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Hold one server's address."""
+    """Describe one server's address."""
 
     host: str
     port: int
@@ -74,7 +74,7 @@ _LIFETIME = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Hold one SRV record."""
+    """Describe one SRV record."""
 
     priority: int
     weight: int

@@ -1,4 +1,4 @@
-"""Who is this entry? A person with an id, an anchor and photo values, as the directory gave them."""
+"""Turn a directory entry into a person with an id, an anchor and photo values."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Reader:
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """Name what counts as a change of a person; name and isDeleted tell of moves and deletions."""
+        """Name what counts as a change of a person; name and isDeleted show moves and deletions."""
         idle = {"entryuuid", "uid"} - {self.anchor.casefold()}
         own = (name for name in self.attributes if name.casefold() not in idle)
         return _each_once((*own, "userAccountControl", "name", "isDeleted"))
@@ -107,7 +107,7 @@ def person_id(entry: RawEntry) -> str:
 
 
 def no_id(entry: RawEntry) -> Unreachable:
-    """Say that an entry's id cannot be read."""
+    """Return the error of an entry whose id cannot be read."""
     return Unreachable(
         SYSTEM,
         f"neither objectGUID nor entryUUID of {entry.dn} can be read.",
@@ -116,18 +116,18 @@ def no_id(entry: RawEntry) -> Unreachable:
 
 
 def is_deleted(change: RawEntry) -> bool:
-    """Tell whether a change reports a tombstone."""
+    """Return True if a change reports a tombstone."""
     return change.first("isDeleted").upper() == b"TRUE"
 
 
 def is_disabled(entry: RawEntry) -> bool | None:
-    """Tell whether an entry's account is disabled; None when the entry does not say."""
+    """Return True if an entry's account is disabled; None where the entry does not show it."""
     flags = entry.text("userAccountControl")
     return bool(int(flags) & _DISABLED) if flags.lstrip("-").isdigit() else None
 
 
 def _each_once(attributes: Iterable[str]) -> tuple[str, ...]:
-    """Leave out an attribute that was named before, in whatever letter case."""
+    """Return the attributes, each once, in whatever letter case."""
     found: dict[str, str] = {}
     for name in attributes:
         found.setdefault(name.casefold(), name)

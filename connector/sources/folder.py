@@ -1,4 +1,4 @@
-"""Read pictures that are named after people from a folder, whole every night."""
+"""Read pictures that are named after people from a folder, in full in every run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ATTRIBUTE = "file"
 # A file that changed so lately may still be on its way here: it is looked at twice, so long apart.
 SETTLED_SECONDS = 60.0
 SECOND_LOOK_SECONDS = 3.0
-# No picture is larger; what is, is read so far that it is told as too large.
+# No picture is larger; what is, is read so far that it is reported as too large.
 MOST_BYTES = 20_000_001
 PAGE_FILES, PAGE_BYTES = 50, 50_000_000
 
@@ -70,7 +70,7 @@ class FolderSource:
         return hashlib.sha256(f"1|{self._folder.absolute()}|{self._key}".encode()).hexdigest()
 
     def read(self, context: str, cookie: Cookie | None, *, in_full: bool = False) -> Reading:
-        """Read all files: their bytes tell what changed, whatever their dates say."""
+        """Read all files: their bytes show what changed, whatever their dates say."""
         listed = self._list()
         return Reading(Mode.FULL, self._pages(listed), self._notice(listed), absent_is_cleared=True)
 
@@ -93,7 +93,7 @@ class FolderSource:
         yield from (one for one in person_ids if listed.names(one.removeprefix(f"{CONTEXT}:")))
 
     def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
-        """Yield nobody: what a whole folder does not hold is told by the reading itself."""
+        """Yield nobody: the reading itself shows what a whole folder does not hold."""
         return iter(())
 
     def find(self, name: str) -> Sequence[PersonRead]:
@@ -211,7 +211,7 @@ class FolderSource:
 
 
 def _state(path: Path) -> str:
-    """Return what a look at a file shows of it: when it was changed, and its size; empty where it cannot be seen."""
+    """Return a file's state: when it was changed, and its size; empty where it cannot be seen."""
     try:
         seen = path.stat()
     except OSError:

@@ -37,7 +37,7 @@ _MOUNT_POINT = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT, a junction of Windows
 
 
 class FolderIndex:
-    """Hold the names of a folder's files by the key that each is filed under: Unicode NFC without letter case.
+    """List the names of a folder's files by the key that each is filed under: Unicode NFC without letter case.
 
     Names are relative, with slashes. Hidden and system files and folders are left out, symbolic links and junctions
     are not followed. A file that no picture's ending has counts where its person has no other one, and where
@@ -46,7 +46,7 @@ class FolderIndex:
     """
 
     def __init__(self, folder: Path, may_name: Callable[[str], bool]) -> None:
-        self.nameless = 0  # files whose names are not UTF-8, so that nobody can be told by them
+        self.nameless = 0  # files whose names are not UTF-8, which identify nobody
         self.nameless_shown: list[str] = []
         # without a name it is a file of its own in the temporary folder, which nobody else sees and which goes with it
         self._db = sqlite3.connect("")
@@ -56,7 +56,7 @@ class FolderIndex:
             )
             self._db.execute("CREATE TABLE waiting (key TEXT PRIMARY KEY, state TEXT, at REAL) WITHOUT ROWID")
             with self._db:
-                self._db.executemany("INSERT INTO files VALUES (?, ?, ?)", self._found(folder, may_name))
+                self._db.executemany("INSERT INTO files VALUES (?, ?, ?)", self._rows_of(folder, may_name))
         except sqlite3.Error as error:
             raise unreadable(folder, f"the list of its files cannot be kept ({error})") from error
 
@@ -80,7 +80,7 @@ class FolderIndex:
         return (names for _, names in self.people() if len(names) > 1)
 
     def put_off(self, key: str, state: str, at: float) -> None:
-        """Note that a person's file has to be looked at again, and how it looked at that time."""
+        """Store that a person's file has to be examined again, and its state at that time."""
         self._db.execute("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?)", (key, state, at))
 
     def take_put_off(self) -> Iterator[tuple[str, str, float]]:
@@ -93,7 +93,7 @@ class FolderIndex:
         """Drop it."""
         self._db.close()
 
-    def _found(self, folder: Path, may_name: Callable[[str], bool]) -> Iterator[tuple[str, int, str]]:
+    def _rows_of(self, folder: Path, may_name: Callable[[str], bool]) -> Iterator[tuple[str, int, str]]:
         endings = readable_endings()
         for path in _walk(folder):
             name = path.relative_to(folder).as_posix()
@@ -130,12 +130,12 @@ def _filed(name: str, endings: Collection[str]) -> tuple[str, bool]:
 
 
 def folded(name: str) -> str:
-    """Return a name as files are told apart: Unicode NFC without letter case."""
+    """Return a name as files are compared: Unicode NFC without letter case."""
     return fold(name)
 
 
 def unreadable(folder: Path | str, why: str) -> Unreachable:
-    """Say that a folder could not be read to its last file."""
+    """Return the error of a folder that could not be read to its last file."""
     shown = str(folder)
     shown = shown if len(shown) <= 300 else f"{shown[:200]}…{shown[-99:]}"
     return Unreachable("folder", f"{shown} could not be read: {why}.", _FIX)
@@ -166,7 +166,7 @@ def _is_junction(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_unicode(name: str) -> bool:
-    """Say whether a name is text: on Linux it may be any bytes."""
+    """Return True if a name is text: on Linux it may be any bytes."""
     try:
         name.encode()
     except UnicodeEncodeError:

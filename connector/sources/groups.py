@@ -29,7 +29,7 @@ _NOT_THERE = frozenset((32, 34, 10))
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Hold what a setting names: `what` it is in words, as they follow `there is no`."""
+    """Describe what a setting names: `what` it is in words, as they follow `there is no`."""
 
     setting: str
     dn: str
@@ -74,13 +74,13 @@ def required(
     session: Session, named: Named, *, attributes: Sequence[str] = ("objectClass",), of: str = "(objectClass=*)"
 ) -> RawEntry:
     """Return an entry of this server by its DN; raises Unreachable where there is none that `of` lets through."""
-    doing = f"looking whether {named.setting} is still there"
-    answer = session.search(named.dn, of, attributes=attributes, doing=doing, scope=ldap3.BASE)
+    operation = f"looking whether {named.setting} is still there"
+    answer = session.search(named.dn, of, attributes=attributes, operation=operation, scope=ldap3.BASE)
     if answer.code == 0 and answer.entries:
         return answer.entries[0]
     if answer.code == 0 or answer.code in _NOT_THERE:
         raise missing(session, named)
-    raise session.trouble(answer, doing)
+    raise session.trouble(answer, operation)
 
 
 def named_in(settings: Settings, context: str, contexts: Sequence[str]) -> tuple[Named, ...]:
@@ -94,7 +94,7 @@ def named_in(settings: Settings, context: str, contexts: Sequence[str]) -> tuple
 
 
 def missing(session: Session, named: Named) -> Unreachable:
-    """Say that a setting names nothing, or what the service account may not see."""
+    """Return the error of a setting that names nothing, or what the service account may not see."""
     return Unreachable(
         SYSTEM,
         f"{session.server}: there is no {named.what} '{named.dn}', or the service account may not see it, while"
@@ -118,7 +118,7 @@ _OTHER_GROUPS = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))"
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Tell members apart: by a filter term where the server can (AD), else by their DNs, each kept as 16 bytes."""
+    """Recognise members: by a filter term where the server can (AD), else by their DNs, each kept as 16 bytes."""
 
     term: str
     marks: frozenset[bytes] | None
@@ -128,7 +128,7 @@ class Members:
         return all_of(filter_text, self.term) if self.term else filter_text
 
     def has(self, entry: RawEntry) -> bool:
-        """Tell whether an entry that the filter let through is a member."""
+        """Return True if an entry that the filter let through is a member."""
         return self.marks is None or _mark(names.parts(entry.dn)) in self.marks
 
 
@@ -173,8 +173,8 @@ def _group(session: Session, named: Named, context: str) -> RawEntry:
     if "=" in named.dn:
         return required(session, named, attributes=["objectSid"], of="(objectClass=group)")
     by_name = f"(&(objectCategory=group)(sAMAccountName={escape_filter_chars(named.dn)}))"
-    doing = f"looking for {named.setting}"
-    found = session.entries(context, by_name, attributes=["objectSid"], doing=doing)
+    operation = f"looking for {named.setting}"
+    found = session.entries(context, by_name, attributes=["objectSid"], operation=operation)
     if not found:
         raise missing(session, named)
     return found[0]

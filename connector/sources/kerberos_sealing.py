@@ -1,4 +1,4 @@
-"""How is a Kerberos session kept secret without TLS? Each message is wrapped by the security context (RFC 4752).
+"""Encrypt a Kerberos session without TLS: each message is wrapped by the security context (RFC 4752).
 
 ldap3 2.10 negotiates this but reads it wrongly: of two wrapped packets that arrive together it leaves the second until
 a third comes, and a page of photos never ends. So once signed in, its socket is replaced by this one.
@@ -61,7 +61,7 @@ class SealedSocket:
         return self.unwrap(self._exactly(length)) if length else b""
 
     def _exactly(self, size: int) -> bytes:
-        """Return so many bytes; none at all where the server has hung up, even in the middle of a packet."""
+        """Return so many bytes; none at all where the server closed the connection, even in the middle of a packet."""
         received = bytearray()
         while len(received) < size:
             part = self.line.recv(size - len(received))

@@ -1,4 +1,4 @@
-"""How is a directory a source? It is read in full or by its changes, one naming context at a time, over LDAP."""
+"""Read a directory over LDAP as a source: in full or by its changes, one naming context at a time."""
 
 from __future__ import annotations
 
@@ -105,25 +105,25 @@ class LdapSource:
     def read(self, context: str, cookie: Cookie | None, *, in_full: bool = False) -> Reading:
         """Read what changed since the cookie, or everybody; the connection is new, the cookie's server the first."""
         self._drop(context)
-        on = self._pass(context, prefer=cookie.server if cookie else "")
-        server = on.session.server
-        if on.session.root.kind is Kind.OTHER or not dirsync.is_offered(on.session):
+        reading_context = self._pass(context, prefer=cookie.server if cookie else "")
+        server = reading_context.session.server
+        if reading_context.session.root.kind is Kind.OTHER or not dirsync.is_offered(reading_context.session):
             notice = f"{server} does not offer DirSync, so everybody was read."
-            return Reading(Mode.FULL, read_all(on, None), notice, server)
-        question = dirsync_query(on, self._settings)
-        first = dirsync.first_round(on.session, question, cookie.content_bytes) if cookie else None
+            return Reading(Mode.FULL, read_all(reading_context, None), notice, server)
+        query = dirsync_query(reading_context, self._settings)
+        first = dirsync.first_round(reading_context.session, query, cookie.content_bytes) if cookie else None
         reason = filter_can_be_followed(self._settings.ldap_filter)
         notice = f"LDAP_FILTER: {reason}, so everybody was read." if reason else ""
         if first is not None and not in_full and not reason:
-            return Reading(Mode.CHANGES, read_changes(on, question, first), "", server)
+            return Reading(Mode.CHANGES, read_changes(reading_context, query, first), "", server)
         if first is not None:
-            return Reading(Mode.FULL, everybody_since(on, question, first), notice, server)
-        fresh = dirsync.fresh_cookie(on.session, question)
+            return Reading(Mode.FULL, everybody_since(reading_context, query, first), notice, server)
+        fresh = dirsync.fresh_cookie(reading_context.session, query)
         if cookie and not notice:
             notice = f"{server} refused the cookie of the last reading; everybody was read."
         if fresh is None:
             notice = f"{server} refuses DirSync, so changes cannot be followed; everybody was read."
-        return Reading(Mode.FULL, read_all(on, fresh), notice, server)
+        return Reading(Mode.FULL, read_all(reading_context, fresh), notice, server)
 
     def roster(self, context: str) -> Iterator[str] | None:
         """Yield the ids of the group's members in scope, or return None where no group is set."""
@@ -154,13 +154,13 @@ class LdapSource:
         name = self._reader.attribute_of(attribute)
         waiting = iter(person_ids)
         while some := list(islice(waiting, LOOKUP)):
-            yield from self._asked(context, lambda on: list(without(on, some, name)))
+            yield from self._asked(context, lambda reading_context: list(without(reading_context, some, name)))
 
     def find(self, name: str) -> Sequence[PersonRead]:
         """Find people in scope by UPN, mail, sAMAccountName or DN."""
         found: dict[str, PersonRead] = {}
         for context in self.contexts():
-            for entry in self._asked(context, lambda on: _found(on, name)):
+            for entry in self._asked(context, lambda reading_context: _entries_by_name(reading_context, name)):
                 found[person_id(entry)] = self._reader.read(entry)
         return list(found.values())
 
@@ -175,7 +175,9 @@ class LdapSource:
             if not wanted:
                 return
             try:
-                entries = self._asked(context, lambda on: _at_once(look_up(on, sorted(wanted))))
+                entries = self._asked(
+                    context, lambda reading_context: _at_once(look_up(reading_context, sorted(wanted)))
+                )
             except Unreachable as error:
                 failure = error
                 continue
@@ -187,12 +189,14 @@ class LdapSource:
 
     def _present(self, context: str, person_ids: Sequence[str]) -> list[str]:
         ids = ("objectGUID", "entryUUID")
-        entries = self._asked(context, lambda on: _at_once(look_up(on, person_ids, attributes=ids)))
+        entries = self._asked(
+            context, lambda reading_context: _at_once(look_up(reading_context, person_ids, attributes=ids))
+        )
         return [person_id(entry) for entry in entries]
 
     def _roster(self, context: str) -> Iterator[str]:
-        on = self._pass(context)
-        for page in roster(on.session, on.scope, on.members):
+        reading_context = self._pass(context)
+        for page in roster(reading_context.session, reading_context.scope, reading_context.members):
             yield from page
 
     def _asked(self, context: str, ask: Callable[[ContextReader], _Result]) -> _Result:
@@ -226,25 +230,34 @@ class LdapSource:
         return self._passes[context]
 
     def _drop(self, context: str) -> None:
-        on = self._passes.pop(context, None)
-        if on is not None:
-            on.session.close()
+        reading_context = self._passes.pop(context, None)
+        if reading_context is not None:
+            reading_context.session.close()
 
 
 def _at_once(searches: Iterator[Sequence[RawEntry]]) -> list[RawEntry]:
     return list(chain.from_iterable(searches))
 
 
-def _found(on: ContextReader, name: str) -> Sequence[RawEntry]:
-    on.require_named()
-    people = on.members.narrowed(on.scope.people)
-    doing = "looking for a person"
+def _entries_by_name(reading_context: ContextReader, name: str) -> Sequence[RawEntry]:
+    reading_context.require_named()
+    people = reading_context.members.narrowed(reading_context.scope.people)
+    operation = "looking for a person"
     found: list[RawEntry] = []
-    if "=" in name and on.scope.in_scope(name):
-        answer = on.session.search(name, people, attributes=on.reader.attributes, doing=doing, scope=ldap3.BASE)
-        found.extend(answer.entries)
-    for base in on.scope.bases:
-        found.extend(
-            on.session.entries(base, all_of(filter_by_name(name), people), attributes=on.reader.attributes, doing=doing)
+    if "=" in name and reading_context.scope.in_scope(name):
+        answer = reading_context.session.search(
+            name, people, attributes=reading_context.reader.attributes, operation=operation, scope=ldap3.BASE
         )
-    return [entry for entry in found if on.scope.not_excluded(entry.dn) and on.members.has(entry)]
+        found.extend(answer.entries)
+    for base in reading_context.scope.bases:
+        found.extend(
+            reading_context.session.entries(
+                base,
+                all_of(filter_by_name(name), people),
+                attributes=reading_context.reader.attributes,
+                operation=operation,
+            )
+        )
+    return [
+        entry for entry in found if reading_context.scope.not_excluded(entry.dn) and reading_context.members.has(entry)
+    ]

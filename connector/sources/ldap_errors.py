@@ -1,4 +1,4 @@
-"""What did the directory mean? LDAP's results and errors in our words, each with its fix: the only place."""
+"""Explain the results and errors of LDAP, Kerberos, TLS and the network, each with its fix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from connector.network import NetworkFailure, TlsFailure, causes_of, network_fai
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
-    """Hold what a code means, and what to do about it."""
+    """Explain a code: what it means, and what to do about it."""
 
     meaning: str
     fix: str
@@ -67,11 +67,11 @@ SYSTEM = "directory"
 
 
 class ConnectionLost(Unreachable):
-    """Tell that the connection was lost; asking again on a new one is worth one try."""
+    """Report that the connection was lost; asking again on a new one is worth one try."""
 
 
 class SignInRefused(Unreachable):
-    """Tell that the account was refused; no other server is tried, since each try may count towards a lockout."""
+    """Report that the account was refused; no other server is tried, since each try may count towards a lockout."""
 
 
 # Sub-codes that AD puts into result 49: `80090308: LdapErr: …, comment: AcceptSecurityContext error, data 52e, v…`
@@ -184,11 +184,13 @@ _HUNG_UP = ErrorText(
 _NO_TLS_THERE = "Use ldaps:// with port 636, or LDAP_START_TLS=true."
 
 
-def from_result(server: str, doing: str, result: dict[str, Any]) -> Unreachable:
+def from_result(server: str, operation: str, result: dict[str, Any]) -> Unreachable:
     """Explain a result that is not success; `doing` completes "while …"."""
     code, text = int(result.get("result", -1)), _text(result)
-    words = _by_text(_TEXTS, text) or _CODES.get(code) or ErrorText("it answered with an error", _BUSY)
-    return Unreachable(SYSTEM, f"{server}: {words.meaning}, while {doing}{_told(code, text)}.", words.fix)
+    explanation = _by_text(_TEXTS, text) or _CODES.get(code) or ErrorText("it answered with an error", _BUSY)
+    return Unreachable(
+        SYSTEM, f"{server}: {explanation.meaning}, while {operation}{_code_text(code, text)}.", explanation.fix
+    )
 
 
 def from_bind(server: str, result: dict[str, Any]) -> Unreachable:
@@ -197,13 +199,15 @@ def from_bind(server: str, result: dict[str, Any]) -> Unreachable:
     found = _LOGON_DATA.search(text) if code == 49 else None
     data = found.group(1).lower() if found else ""
     known = _LOGON.get(data, _UNKNOWN_LOGON) if data else None
-    words = _by_text(_TEXTS, text) or known or _CODES.get(code) or ErrorText("it refused the sign-in", _BUSY)
-    harmless = code in (51, 52, 80, -1) or data in _NOT_THE_PASSWORD or words is _UNKNOWN_LOGON
+    explanation = _by_text(_TEXTS, text) or known or _CODES.get(code) or ErrorText("it refused the sign-in", _BUSY)
+    harmless = code in (51, 52, 80, -1) or data in _NOT_THE_PASSWORD or explanation is _UNKNOWN_LOGON
     kind = Unreachable if harmless else SignInRefused
-    return kind(SYSTEM, f"{server} refused the sign-in: {words.meaning}{_told(code, text)}.", words.fix)
+    return kind(
+        SYSTEM, f"{server} refused the sign-in: {explanation.meaning}{_code_text(code, text)}.", explanation.fix
+    )
 
 
-def from_exception(server: str, doing: str, error: BaseException, *, has_ca_file: bool = False) -> Unreachable:
+def from_exception(server: str, operation: str, error: BaseException, *, has_ca_file: bool = False) -> Unreachable:
     """Explain whatever ldap3, TLS, Kerberos or the network raised, by its number where it has one."""
     causes = list(causes_of(error))
     if any(isinstance(cause, LDAPStartTLSError) for cause in causes):
@@ -211,19 +215,19 @@ def from_exception(server: str, doing: str, error: BaseException, *, has_ca_file
         return Unreachable(SYSTEM, f"{server}: it does not offer StartTLS ({_flat(error)}).", fix)
     kerberos = next((cause for cause in causes if _is_of_kerberos(cause)), None)
     if kerberos is not None:
-        words = kerberos_words(kerberos) or ErrorText(
+        explanation = kerberos_words(kerberos) or ErrorText(
             f"Kerberos failed ({_flat(kerberos)})", "Check the ticket with klist."
         )
-        return Unreachable(SYSTEM, f"{server}: {words.meaning}, while {doing}.", words.fix)
+        return Unreachable(SYSTEM, f"{server}: {explanation.meaning}, while {operation}.", explanation.fix)
     failure = tls_failure(causes)
     if failure is not None:
-        return _of_tls(server, doing, failure, has_ca_file=has_ca_file)
+        return _of_tls(server, operation, failure, has_ca_file=has_ca_file)
     if "InvalidFilter" in type(error).__name__:
-        return Unreachable(SYSTEM, f"the filter cannot be read, while {doing}.", "Correct LDAP_FILTER (RFC 4515).")
-    return _lost(server, doing, _of_network(causes, error, doing))
+        return Unreachable(SYSTEM, f"the filter cannot be read, while {operation}.", "Correct LDAP_FILTER (RFC 4515).")
+    return _lost(server, operation, _of_network(causes, error, operation))
 
 
-def _of_tls(server: str, doing: str, failure: TlsFailure, *, has_ca_file: bool) -> Unreachable:
+def _of_tls(server: str, operation: str, failure: TlsFailure, *, has_ca_file: bool) -> Unreachable:
     fix = failure.fix
     if failure.is_untrusted and has_ca_file:
         fix = (
@@ -234,13 +238,15 @@ def _of_tls(server: str, doing: str, failure: TlsFailure, *, has_ca_file: bool) 
         fix = "Set LDAP_CA_FILE to the PEM file of the authority that issued it."
     elif "does not speak TLS" in failure.meaning:
         fix = _NO_TLS_THERE
-    return ConnectionLost(SYSTEM, f"{server}: {failure.meaning} (TLS: {foreign(failure.told)}), while {doing}.", fix)
+    return ConnectionLost(
+        SYSTEM, f"{server}: {failure.meaning} (TLS: {foreign(failure.told)}), while {operation}.", fix
+    )
 
 
-def _of_network(causes: list[BaseException], error: BaseException, doing: str) -> ErrorText:
+def _of_network(causes: list[BaseException], error: BaseException, operation: str) -> ErrorText:
     hung_up = any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes)
     why = network_failure(causes)
-    if doing == "connecting" and (hung_up or why is NetworkFailure.RESET):
+    if operation == "connecting" and (hung_up or why is NetworkFailure.RESET):
         return _HUNG_UP
     if why is NetworkFailure.RESET or hung_up:
         return ErrorText(f"it ended the connection ({_flat(error)})", _BUSY)
@@ -256,13 +262,13 @@ def _is_of_kerberos(cause: BaseException) -> bool:
     return "gssapi" in module or "kerberos" in module
 
 
-def _lost(server: str, doing: str, words: ErrorText) -> Unreachable:
-    return ConnectionLost(SYSTEM, f"{server}: {words.meaning}, while {doing}.", words.fix)
+def _lost(server: str, operation: str, explanation: ErrorText) -> Unreachable:
+    return ConnectionLost(SYSTEM, f"{server}: {explanation.meaning}, while {operation}.", explanation.fix)
 
 
 def _by_text(table: tuple[tuple[str, ErrorText], ...], text: str) -> ErrorText | None:
     lower = text.casefold()
-    return next((words for mark, words in table if mark.casefold() in lower), None)
+    return next((explanation for mark, explanation in table if mark.casefold() in lower), None)
 
 
 def _text(result: dict[str, Any]) -> str:
@@ -270,7 +276,7 @@ def _text(result: dict[str, Any]) -> str:
     return foreign(str(result.get("message") or "").replace("\x00", ""))
 
 
-def _told(code: int, text: str) -> str:
+def _code_text(code: int, text: str) -> str:
     return f" (LDAP result {code}: {text[:200]})" if text else f" (LDAP result {code})"
 
 

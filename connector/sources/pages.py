@@ -1,4 +1,4 @@
-"""How is everybody read without missing anybody? In pages sized by bytes, each checked; done at an empty cookie only.
+"""Read everybody in pages sized by bytes, each checked; only an empty cookie ends the reading.
 
 ldap3's own paged_search ends silently on an error in the middle, which would look like people who are gone.
 """
@@ -14,7 +14,7 @@ from connector.sources.session import RawEntry, SearchResult, Session
 
 # Without photos an entry weighs what a name weighs: the first page, and all others.
 FIRST_PLAIN, MOST = 250, 500
-# A handful tells what photos weigh here; after it, at most ten times as many as were seen with one.
+# A handful shows what photos weigh here; after it, at most ten times as many as were seen with one.
 FIRST_PAGE, GROWTH = 8, 10
 # AD's pages count objects, not bytes, and ldap3 holds a page about three times over. Over 10,000 people with 8 kB each,
 # 2 MiB took 10 MiB of memory and 16 MiB took 34, in the same time.
@@ -25,9 +25,9 @@ HEAVIEST_PAGE_BYTES = 24 * 1024 * 1024
 
 @dataclass(slots=True)
 class Weight:
-    """Learn what people with photos weigh, and say how many of them one answer may carry.
+    """Measure the bytes of people with photos, and compute how many of them one answer may carry.
 
-    Those without a photo tell nothing about those who have one.
+    Those without a photo do not count.
     """
 
     photos: tuple[str, ...]
@@ -53,7 +53,7 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Hold what to walk through: everybody below `base` whom `filter` matches; `weight` where photos are asked for."""
+    """Define what to read: everybody below `base` whom `filter` matches; `weight` where photos are asked for."""
 
     base: str
     filter: str
@@ -89,13 +89,13 @@ def _size(weight: Weight | None, number: int) -> int:
 
 
 def _next_cookie(session: Session, answer: SearchResult, number: int) -> bytes:
-    doing = f"reading page {number}"
+    operation = f"reading page {number}"
     if answer.code != 0:
-        raise session.trouble(answer, doing)
+        raise session.trouble(answer, operation)
     if answer.cookie is None:
         raise Unreachable(
             trouble.SYSTEM,
-            f"{session.server}: it ignored the request for pages, so nobody knows whether all came, while {doing}.",
+            f"{session.server}: it ignored the request for pages, so nobody knows whether all came, while {operation}.",
             "Name a server that supports paged results (RFC 2696), without a proxy in between.",
         )
     return answer.cookie

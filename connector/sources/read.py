@@ -1,4 +1,4 @@
-"""What does one pass over a context tell? Everybody in pages, or only those who changed, looked up by id."""
+"""Read one context: everybody in pages, or only those who changed, looked up by id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOOKUP = 50
 # A page of so many entries whose ids cannot be read, all of them, is no longer some people's trouble.
 UNIDENTIFIED_PAGE = 10
 _LOOKING_UP = "looking people up by id"
-# Wide on purpose: who drops out of the real filter, or is deleted and keeps only his classes, must be told, too.
+# Wide on purpose: who drops out of the real filter, or is deleted and keeps only his classes, must be reported, too.
 _USERS = "(&(objectClass=user)(!(objectClass=computer)))"
 _UNITS = "(objectClass=organizationalUnit)(objectClass=container)"
 _CONTACTS = "(objectClass=contact)"
@@ -30,7 +30,7 @@ _CONTACTS = "(objectClass=contact)"
 
 @dataclass(frozen=True, slots=True)
 class ContextReader:
-    """Hold what one pass works with: a session, and who is meant."""
+    """Combine what one pass works with: a session, and who is in scope."""
 
     session: Session
     context: str
@@ -66,7 +66,7 @@ class ContextReader:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Keep of a changed entry what is needed after its bytes are dropped."""
+    """Store of a changed entry what is needed after its bytes are dropped."""
 
     person_id: str
     deleted: bool
@@ -75,69 +75,69 @@ class Change:
     is_placed: bool
 
 
-def dirsync_query(on: ContextReader, settings: Settings) -> DirSyncQuery:
+def dirsync_query(reading_context: ContextReader, settings: Settings) -> DirSyncQuery:
     """Return what to ask DirSync: every attribute of ours and of LDAP_FILTER, of users and of the units they are in."""
     contacts = _CONTACTS if settings.ldap_include_contacts else ""
     is_followed = filter_can_be_followed(settings.ldap_filter) is None
     filtered = filter_attributes(settings.ldap_filter or "") if is_followed else ()
-    attributes = dict.fromkeys((*on.reader.watched, *filtered))
-    return DirSyncQuery(on.context, f"(|{_USERS}{_UNITS}{contacts})", tuple(attributes))
+    attributes = dict.fromkeys((*reading_context.reader.watched, *filtered))
+    return DirSyncQuery(reading_context.context, f"(|{_USERS}{_UNITS}{contacts})", tuple(attributes))
 
 
-def read_all(on: ContextReader, cookie: bytes | None) -> Iterator[Page]:
+def read_all(reading_context: ContextReader, cookie: bytes | None) -> Iterator[Page]:
     """Yield everybody in scope, then those who are disabled (by id alone); the last page carries the cookie.
 
     Who is modified during the walk comes again at its end, with the later values; nobody's id is kept to tell.
     """
     is_anybody, nameless = False, None
-    on.require_named()
-    for entries in _walked(on):
+    reading_context.require_named()
+    for entries in _walked(reading_context):
         known = [entry for entry in entries if has_id(entry)]
         is_anybody = is_anybody or bool(known)
         nameless = nameless or next((entry for entry in entries if not has_id(entry)), None)
         if nameless is not None and not known and len(entries) >= UNIDENTIFIED_PAGE:
             raise no_id(nameless)
-        yield Page([_read(on, entry) for entry in entries if on.scope.not_excluded(entry.dn)])
+        yield Page([_read(reading_context, entry) for entry in entries if reading_context.scope.not_excluded(entry.dn)])
     if nameless is not None and not is_anybody:
         raise no_id(nameless)
-    if on.scope.disabled:
-        for gone in _disabled(on):
+    if reading_context.scope.disabled:
+        for gone in _disabled(reading_context):
             yield Page(gone)
     yield Page((), complete=True, cookie=cookie)
 
 
-def everybody_since(on: ContextReader, question: DirSyncQuery, first: DirSyncPage) -> Iterator[Page]:
-    """Yield what the directory says was emptied since the last reading, then everybody.
+def everybody_since(reading_context: ContextReader, query: DirSyncQuery, first: DirSyncPage) -> Iterator[Page]:
+    """Yield what the directory reports as emptied since the last reading, then everybody.
 
     A value that a reading misses may merely be unreadable. Only the cookie of the last reading can tell: it is asked
     before its place is taken by the one that came with the last round.
     """
     cookie = first.cookie
-    for current in rounds(on.session, question, first):
+    for current in rounds(reading_context.session, query, first):
         cookie = current.cookie
         told = [entry for entry in current.entries if has_id(entry) and not _is_unit(entry) and not is_deleted(entry)]
-        emptied = [Emptied(person_id(entry), on.reader.cleared(entry)) for entry in told]
+        emptied = [Emptied(person_id(entry), reading_context.reader.cleared(entry)) for entry in told]
         yield Page([event for event in emptied if event.attributes])
-    yield from read_all(on, cookie)
+    yield from read_all(reading_context, cookie)
 
 
-def read_changes(on: ContextReader, question: DirSyncQuery, first: DirSyncPage) -> Iterator[Page]:
+def read_changes(reading_context: ContextReader, query: DirSyncQuery, first: DirSyncPage) -> Iterator[Page]:
     """Yield what changed, round by round; the last page carries the cookie that came with the last round."""
     cookie = first.cookie
-    for current in rounds(on.session, question, first):
+    for current in rounds(reading_context.session, query, first):
         cookie = current.cookie
-        on.weight.learn(current.entries)
+        reading_context.weight.learn(current.entries)
         if any(_is_placed(entry) or is_deleted(entry) for entry in current.entries):
-            on.require_named()
-        yield from _told(on, _changes(current.entries, on.reader))
+            reading_context.require_named()
+        yield from _changed_people(reading_context, _changes(current.entries, reading_context.reader))
         for unit in filter(_is_unit, current.entries):
             if _is_placed(unit) and not is_deleted(unit):
-                yield from _below(on, unit.dn)
+                yield from _below(reading_context, unit.dn)
     yield Page((), complete=True, cookie=cookie)
 
 
 def look_up(
-    on: ContextReader, person_ids: Iterable[str], *, attributes: Sequence[str] = ()
+    reading_context: ContextReader, person_ids: Iterable[str], *, attributes: Sequence[str] = ()
 ) -> Iterator[Sequence[RawEntry]]:
     """Yield search by search the entries of those who are in scope now; the order is the server's.
 
@@ -145,65 +145,76 @@ def look_up(
     others are named.
     """
     waiting = iter(person_ids)
-    people = on.members.narrowed(on.scope.people)
-    wanted, photos = attributes or on.reader.attributes, () if attributes else on.reader.photos
-    while some := list(islice(waiting, LOOKUP if attributes else on.weight.most(LOOKUP))):
-        asked = all_of(on.scope.by_id(some), people)
-        for base in on.scope.bases:
-            found = on.session.entries(base, asked, attributes=wanted, doing=_LOOKING_UP, photos=photos)
+    people = reading_context.members.narrowed(reading_context.scope.people)
+    wanted, photos = (
+        attributes or reading_context.reader.attributes,
+        () if attributes else reading_context.reader.photos,
+    )
+    while some := list(islice(waiting, LOOKUP if attributes else reading_context.weight.most(LOOKUP))):
+        asked = all_of(reading_context.scope.by_id(some), people)
+        for base in reading_context.scope.bases:
+            found = reading_context.session.entries(
+                base, asked, attributes=wanted, operation=_LOOKING_UP, photos=photos
+            )
             if not attributes:
-                on.weight.learn([entry for entry in found if not entry.is_cut])
+                reading_context.weight.learn([entry for entry in found if not entry.is_cut])
             theirs = [
-                entry for entry in found if on.scope.not_excluded(entry.dn) and on.members.has(entry) and has_id(entry)
+                entry
+                for entry in found
+                if reading_context.scope.not_excluded(entry.dn) and reading_context.members.has(entry) and has_id(entry)
             ]
             yield [entry for entry in theirs if not entry.is_cut]
-            yield from look_up(on, [person_id(entry) for entry in theirs if entry.is_cut])
+            yield from look_up(reading_context, [person_id(entry) for entry in theirs if entry.is_cut])
 
 
-def _in_whole(on: ContextReader, base: str) -> Iterator[Sequence[RawEntry]]:
+def _in_whole(reading_context: ContextReader, base: str) -> Iterator[Sequence[RawEntry]]:
     """Walk everybody below a base; of whom the photos were too much for one answer is looked up by id."""
-    people = on.members.narrowed(on.scope.people)
-    for entries in walk(on.session, Query(base, people, on.reader.attributes, on.weight)):
+    people = reading_context.members.narrowed(reading_context.scope.people)
+    for entries in walk(
+        reading_context.session, Query(base, people, reading_context.reader.attributes, reading_context.weight)
+    ):
         yield [entry for entry in entries if not entry.is_cut]
-        yield from look_up(on, [person_id(entry) for entry in entries if entry.is_cut and has_id(entry)])
+        yield from look_up(reading_context, [person_id(entry) for entry in entries if entry.is_cut and has_id(entry)])
 
 
-def without(on: ContextReader, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
+def without(reading_context: ContextReader, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
     """Yield which of these people have no value in an attribute, as far as the server says so.
 
     A filter on what may not be searched is Undefined, and so is its negation (RFC 4511, 4.5.1.7): who is found has no
     value and we may know it. Active Directory has no such answer.
     """
-    if on.session.root.kind is Kind.ACTIVE_DIRECTORY:
+    if reading_context.session.root.kind is Kind.ACTIVE_DIRECTORY:
         return
     waiting = iter(person_ids)
     while some := list(islice(waiting, LOOKUP)):
-        asked = all_of(on.scope.by_id(some), f"(!({attribute}=*))")
-        for base in on.scope.bases:
-            found = on.session.entries(base, asked, attributes=["objectGUID", "entryUUID"], doing=_LOOKING_UP)
+        asked = all_of(reading_context.scope.by_id(some), f"(!({attribute}=*))")
+        for base in reading_context.scope.bases:
+            found = reading_context.session.entries(
+                base, asked, attributes=["objectGUID", "entryUUID"], operation=_LOOKING_UP
+            )
             yield from (person_id(entry) for entry in found if has_id(entry))
 
 
-def _read(on: ContextReader, entry: RawEntry) -> PersonRead | Unidentified:
-    return on.reader.read(entry) if has_id(entry) else Unidentified(entry.dn)
+def _read(reading_context: ContextReader, entry: RawEntry) -> PersonRead | Unidentified:
+    return reading_context.reader.read(entry) if has_id(entry) else Unidentified(entry.dn)
 
 
-def _walked(on: ContextReader) -> Iterator[Sequence[RawEntry]]:
+def _walked(reading_context: ContextReader) -> Iterator[Sequence[RawEntry]]:
     """Walk the bases; with a group, read its roster first and then only its members."""
-    if on.members is not EVERYBODY:
-        for some in roster(on.session, on.scope, on.members):
-            yield from look_up(on, some)
+    if reading_context.members is not EVERYBODY:
+        for some in roster(reading_context.session, reading_context.scope, reading_context.members):
+            yield from look_up(reading_context, some)
         return
-    for base in on.scope.bases:
-        yield from _in_whole(on, base)
+    for base in reading_context.scope.bases:
+        yield from _in_whole(reading_context, base)
 
 
-def _disabled(on: ContextReader) -> Iterator[Sequence[PersonGone]]:
-    """Name the disabled, so that a full reading, too, tells them from those who left the scope."""
-    people = on.members.narrowed(on.scope.disabled)
-    for base in on.scope.bases:
-        for entries in walk(on.session, Query(base, people, ["objectGUID"])):
-            theirs = [entry for entry in entries if on.scope.not_excluded(entry.dn) and has_id(entry)]
+def _disabled(reading_context: ContextReader) -> Iterator[Sequence[PersonGone]]:
+    """Yield the disabled, so that a full reading, too, distinguishes them from those who left the scope."""
+    people = reading_context.members.narrowed(reading_context.scope.disabled)
+    for base in reading_context.scope.bases:
+        for entries in walk(reading_context.session, Query(base, people, ["objectGUID"])):
+            theirs = [entry for entry in entries if reading_context.scope.not_excluded(entry.dn) and has_id(entry)]
             yield [_gone(entry, PersonState.DISABLED) for entry in theirs]
 
 
@@ -219,73 +230,75 @@ def _changes(entries: Sequence[RawEntry], reader: Reader) -> dict[str, Change]:
     return found
 
 
-def _told(on: ContextReader, changes: dict[str, Change]) -> Iterator[Page]:
+def _changed_people(reading_context: ContextReader, changes: dict[str, Change]) -> Iterator[Page]:
     living = iter([change for change in changes.values() if not change.deleted])
     deleted = [PersonGone(change.person_id, PersonState.DELETED) for change in changes.values() if change.deleted]
     if deleted:
         yield Page(deleted)
-    while some := list(islice(living, on.weight.most(LOOKUP))):
+    while some := list(islice(living, reading_context.weight.most(LOOKUP))):
         missing = {change.person_id: change for change in some}
-        yield Page(list(_in_scope(on, missing)))
-        outside = _outside(on, [key for key, change in missing.items() if change.disabled is None])
-        yield Page([_left(on, change, outside.get(key)) for key, change in missing.items()])
+        yield Page(list(_in_scope(reading_context, missing)))
+        outside = _outside(reading_context, [key for key, change in missing.items() if change.disabled is None])
+        yield Page([_departed(reading_context, change, outside.get(key)) for key, change in missing.items()])
         for key, entry in outside.items():
             if missing[key].is_placed and _is_container(entry):
-                yield from _below(on, entry.dn)
+                yield from _below(reading_context, entry.dn)
 
 
-def _in_scope(on: ContextReader, missing: dict[str, Change]) -> Iterator[PersonRead]:
+def _in_scope(reading_context: ContextReader, missing: dict[str, Change]) -> Iterator[PersonRead]:
     """Yield who is in scope, and leave in `missing` who is not."""
-    for entries in look_up(on, list(missing)):
+    for entries in look_up(reading_context, list(missing)):
         for entry in entries:
             change = missing.pop(person_id(entry), None)
             if change is not None:
-                yield on.reader.read(entry, cleared=change.cleared)
+                yield reading_context.reader.read(entry, cleared=change.cleared)
 
 
-def _outside(on: ContextReader, person_ids: Sequence[str]) -> dict[str, RawEntry]:
+def _outside(reading_context: ContextReader, person_ids: Sequence[str]) -> dict[str, RawEntry]:
     """Ask once more, wherever they are, about those who are out of scope by a change that does not say why."""
     if not person_ids:
         return {}
     wanted = ["objectGUID", "objectClass", "userAccountControl"]
-    found = on.session.entries(on.context, on.scope.by_id(person_ids), attributes=wanted, doing=_LOOKING_UP)
+    found = reading_context.session.entries(
+        reading_context.context, reading_context.scope.by_id(person_ids), attributes=wanted, operation=_LOOKING_UP
+    )
     return {person_id(entry): entry for entry in found if has_id(entry)}
 
 
-def _left(on: ContextReader, change: Change, now: RawEntry | None) -> PersonGone:
-    """Say why somebody who changed does not take part."""
+def _departed(reading_context: ContextReader, change: Change, now: RawEntry | None) -> PersonGone:
+    """Return the event of a changed person who does not take part, with the cause."""
     disabled = is_disabled(now) if now is not None else change.disabled
-    is_why = bool(on.scope.disabled and disabled)
+    is_why = bool(reading_context.scope.disabled and disabled)
     state = PersonState.DISABLED if is_why else PersonState.OUT_OF_SCOPE
     return PersonGone(change.person_id, state, change.cleared)
 
 
-def _below(on: ContextReader, top: str) -> Iterator[Page]:
+def _below(reading_context: ContextReader, top: str) -> Iterator[Page]:
     """Judge everybody below a renamed or moved unit by today's DN: AD reports such a unit, but not who is in it."""
-    for entries in _in_whole(on, top):
-        yield Page([_judged(on, entry) for entry in entries])
+    for entries in _in_whole(reading_context, top):
+        yield Page([_placed_event(reading_context, entry) for entry in entries])
 
 
-def _judged(on: ContextReader, entry: RawEntry) -> Event:
+def _placed_event(reading_context: ContextReader, entry: RawEntry) -> Event:
     if not has_id(entry):
         return Unidentified(entry.dn)
-    if on.scope.in_scope(entry.dn) and on.members.has(entry):
-        return on.reader.read(entry)
+    if reading_context.scope.in_scope(entry.dn) and reading_context.members.has(entry):
+        return reading_context.reader.read(entry)
     return _gone(entry, PersonState.OUT_OF_SCOPE)
 
 
 def _is_unit(entry: RawEntry) -> bool:
-    """Tell units by their name: a change does not carry the object class. Accounts in AD are always CN=."""
+    """Return True for a unit, by its name: a change does not carry the object class. Accounts in AD are always CN=."""
     return names.parts(entry.dn)[:1] != () and names.parts(entry.dn)[0].startswith("ou=")
 
 
 def _is_placed(change: RawEntry) -> bool:
-    """Tell whether something was made, renamed or moved: of an object that stays where it is, no name is told."""
+    """Return True if something was made, renamed or moved: an object that stays where it is carries no name."""
     return "name" in change.values
 
 
 def _is_container(entry: RawEntry) -> bool:
-    """Tell containers, which are named CN= as people are, by the class that was asked for."""
+    """Return True for a container, which is named CN= as people are, by the class that was asked for."""
     return b"container" in {value.lower() for value in entry.values.get("objectclass", ())}
 
 

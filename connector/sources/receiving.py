@@ -85,7 +85,7 @@ class SizedLine:
         return getattr(self.line, name)
 
     def _follow(self, piece: bytes) -> None:
-        """Keep count of where messages begin, and look at the size of each."""
+        """Count where messages begin, and check the size of each."""
         unread = self._head + piece if self._head else piece
         at = 0
         while True:
@@ -139,12 +139,12 @@ class Receiver:
     _held_bytes: int = 0
     _left: bytearray = field(default_factory=bytearray, repr=False)
 
-    def begin(self, droppable: frozenset[str], most_bytes: int) -> None:
+    def start_answer(self, droppable: frozenset[str], most_bytes: int) -> None:
         """Begin another answer."""
         self.droppable, self.most_bytes, self._held_bytes = droppable, most_bytes, 0
 
     def message(self) -> list[bytes]:
-        """Return the next whole message, or none where the server has hung up."""
+        """Return the next whole message, or none where the server closed the connection."""
         size_of = self.connection.strategy.compute_ldap_message_size
         while True:
             length = size_of(bytes(self._left[:16]))  # the length stands in the first bytes (X.690, 8.1.3)
@@ -186,7 +186,7 @@ class Receiver:
 
 
 def receive_by(connection: ldap3.Connection) -> Receiver:
-    """Let a connection receive by a Receiver from now on."""
+    """Make a connection receive by a Receiver from now on."""
     receiver = Receiver(connection)
     connection.strategy.receiving = receiver.message
     connection.strategy.decode_response_fast = receiver.decoded

@@ -1,4 +1,4 @@
-"""Who takes part? The built-in filter and LDAP_FILTER, below the base DNs, outside the excluded subtrees."""
+"""Define who is in scope: the built-in filter and LDAP_FILTER, below the base DNs, outside the excluded subtrees."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _OTHER_PEOPLE = "(objectClass=inetOrgPerson)"
 _LEAF = re.compile(r"\(([^()&|!][^()]*)\)")
 _ATTRIBUTE = re.compile(r"\s*([^:=<>~\s]+)")
 
-# AD computes these, keeps them on one DC, or derives them from somebody else's entry: no change of theirs is told.
+# AD computes these, keeps them on one DC, or derives them from somebody else's entry: no change of theirs is reported.
 # [MS-ADTS] 3.1.1.4.5 (constructed), 3.1.1.1.7 (not replicated)
-_UNTOLD = frozenset(
+_UNREPORTED = frozenset(
     name.casefold()
     for name in (
         *("memberOf", "directReports", "managedObjects", "distinguishedName", "canonicalName", "tokenGroups"),
@@ -45,7 +45,7 @@ _UNTOLD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Hold who is in scope in one context of one kind of directory; `disabled` is empty where that plays no part."""
+    """Define who is in scope in one context of one kind of directory; `disabled` is empty where that plays no part."""
 
     kind: Kind
     bases: tuple[str, ...]
@@ -65,11 +65,11 @@ class Scope:
         )
 
     def not_excluded(self, dn: str) -> bool:
-        """Tell whether a DN stands outside every excluded subtree."""
+        """Return True if a DN stands outside every excluded subtree."""
         return not self.excluded or not names.is_below(names.parts(dn), self.excluded)
 
     def in_scope(self, dn: str) -> bool:
-        """Tell whether a DN stands below a base and outside every excluded subtree."""
+        """Return True if a DN stands below a base and outside every excluded subtree."""
         return names.is_below(names.parts(dn), [names.parts(base) for base in self.bases]) and self.not_excluded(dn)
 
     def by_id(self, person_ids: Iterable[str]) -> str:
@@ -121,21 +121,21 @@ def filter_attributes(filter_text: str) -> tuple[str, ...]:
 def filter_can_be_followed(filter_text: str | None) -> str | None:
     """Return why changes cannot be followed with this LDAP_FILTER, or None when they can.
 
-    DirSync tells of changed attributes; a term that hangs on anything else may change without a word.
+    DirSync reports changed attributes; a term that depends on anything else may change unnoticed.
     """
     for leaf in _LEAF.findall(filter_text or ""):
         if leaf.partition("=")[0].endswith(":"):
             return f"the extensible term ({leaf}) cannot be followed"
-    untold = [name for name in filter_attributes(filter_text or "") if _is_untold(name)]
-    if untold:
-        return f"the directory does not report changes of {', '.join(untold)}"
+    unreported = [name for name in filter_attributes(filter_text or "") if _is_unreported(name)]
+    if unreported:
+        return f"the directory does not report changes of {', '.join(unreported)}"
     return None
 
 
-def _is_untold(name: str) -> bool:
-    """Tell whether no change is told of an attribute: computed, local, a back link, or given by a bare OID."""
+def _is_unreported(name: str) -> bool:
+    """Return True if no change is reported of an attribute: computed, local, a back link, or given by a bare OID."""
     plain = name.casefold()
-    return plain in _UNTOLD or plain.endswith("bl") or plain.removeprefix("oid.")[:1].isdigit()
+    return plain in _UNREPORTED or plain.endswith("bl") or plain.removeprefix("oid.")[:1].isdigit()
 
 
 def _people(settings: Settings, kind: Kind) -> str:

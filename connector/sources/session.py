@@ -1,4 +1,4 @@
-"""How do we ask a directory? One connection, one question at a time, every answer counted and checked."""
+"""Ask one directory server over one connection, one search at a time; every answer is counted and checked."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def compiled(filter_text: str) -> Any:
 def _unescape(node: Any) -> None:
     for element in node.elements:
         _unescape(element)
-    told = node.assertion or {}
+    assertion = node.assertion or {}
     for part in ("value", "initial", "final"):
-        if part in told:
-            told[part] = _plain(told[part])
-    if "any" in told:
-        told["any"] = [_plain(one) for one in told["any"]]
+        if part in assertion:
+            assertion[part] = _plain(assertion[part])
+    if "any" in assertion:
+        assertion["any"] = [_plain(value) for value in assertion["any"]]
 
 
 def _plain(value: bytes) -> bytes:
@@ -64,7 +64,7 @@ _WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
 
 
 class Kind(Enum):
-    """Say what sort of directory answers: Active Directory (or Samba), or another LDAP server."""
+    """Name the kind of directory: Active Directory (or Samba), or another LDAP server."""
 
     ACTIVE_DIRECTORY = "ad"
     OTHER = "other"
@@ -72,7 +72,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RawEntry:
-    """Hold an entry as the wire gave it: lower-case attribute names without options, untouched values.
+    """Contain an entry as the server sent it: lower-case attribute names without options, untouched values.
 
     An attribute with no values was reported as emptied; one that is missing was not reported. `is_cut`: photos that the
     server sent were dropped, because the answer held too much; the entry must be asked for again.
@@ -98,7 +98,7 @@ class RawEntry:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hold what a search brought; `cookie` is None where the server did not answer the control that was sent."""
+    """Contain what a search returned; `cookie` is None where the server did not answer the control that was sent."""
 
     entries: Sequence[RawEntry]
     result: Mapping[str, Any]
@@ -113,7 +113,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class RootDse:
-    """Hold what a server says about itself."""
+    """Contain what a server's rootDSE states."""
 
     kind: Kind
     default_context: str
@@ -137,12 +137,14 @@ class Session:
         filter_text: str,
         *,
         attributes: Sequence[str],
-        doing: str,
+        operation: str,
         scope: str = ldap3.SUBTREE,
         controls: Sequence[Any] = (),
     ) -> SearchResult:
         """Return all entries of one search with its result, whatever that is; raises Dropped and Unreachable."""
-        return self._ask(base, filter_text, attributes=attributes, doing=doing, scope=scope, controls=list(controls))
+        return self._ask(
+            base, filter_text, attributes=attributes, operation=operation, scope=scope, controls=list(controls)
+        )
 
     def page(
         self,
@@ -159,24 +161,26 @@ class Session:
         Of `photos` no more is kept than MOST_HELD_BYTES; entries that lost some are cut.
         """
         control = paged_search_control(True, size, cookie or None)
-        doing = "reading a page"
-        return self._ask(base, filter_text, attributes=attributes, doing=doing, controls=[control], photos=photos)
+        operation = "reading a page"
+        return self._ask(
+            base, filter_text, attributes=attributes, operation=operation, controls=[control], photos=photos
+        )
 
     def entries(
-        self, base: str, filter_text: str, *, attributes: Sequence[str], doing: str, photos: Sequence[str] = ()
+        self, base: str, filter_text: str, *, attributes: Sequence[str], operation: str, photos: Sequence[str] = ()
     ) -> Sequence[RawEntry]:
         """Return the entries of one search; any result but success is raised. `photos` are kept as for a page."""
-        answer = self._ask(base, filter_text, attributes=attributes, doing=doing, photos=photos)
+        answer = self._ask(base, filter_text, attributes=attributes, operation=operation, photos=photos)
         if answer.code != 0:
-            raise self.trouble(answer, doing)
+            raise self.trouble(answer, operation)
         return answer.entries
 
-    def trouble(self, answer: SearchResult, doing: str) -> Unreachable:
+    def trouble(self, answer: SearchResult, operation: str) -> Unreachable:
         """Explain a result that is not success."""
-        return trouble.from_result(self.server, doing, dict(answer.result))
+        return trouble.from_result(self.server, operation, dict(answer.result))
 
     def serves(self, context: str, bases: Sequence[str]) -> bool:
-        """Tell whether this server keeps the whole of a context (AD), or at least these bases (others)."""
+        """Return True if this server keeps the whole of a context (AD), or at least these bases (others)."""
         if self.root.kind is Kind.ACTIVE_DIRECTORY:
             return names.parts(self.root.default_context) == names.parts(context)
         tops = [names.parts(dn) for dn in self.root.contexts]
@@ -184,8 +188,8 @@ class Session:
 
     def root_values(self, *names: str) -> Mapping[str, tuple[bytes, ...]]:
         """Return attributes of the rootDSE by lower-case name, as they are now."""
-        doing = "reading the rootDSE"
-        answer = self._ask("", "(objectClass=*)", attributes=names, doing=doing, scope=ldap3.BASE)
+        operation = "reading the rootDSE"
+        answer = self._ask("", "(objectClass=*)", attributes=names, operation=operation, scope=ldap3.BASE)
         return answer.entries[0].values if answer.entries else {}
 
     def who_am_i(self) -> str:
@@ -204,7 +208,7 @@ class Session:
 
     def _root_dse(self) -> RootDse:
         wanted = ["defaultNamingContext", "namingContexts", "supportedCapabilities", "supportedControl"]
-        answer = self._ask("", "(objectClass=*)", attributes=wanted, doing="reading the rootDSE", scope=ldap3.BASE)
+        answer = self._ask("", "(objectClass=*)", attributes=wanted, operation="reading the rootDSE", scope=ldap3.BASE)
         if answer.code != 0 or not answer.entries:
             raise self.trouble(answer, "reading the rootDSE")
         own = {
@@ -226,7 +230,7 @@ class Session:
         filter_text: str,
         *,
         attributes: Sequence[str],
-        doing: str,
+        operation: str,
         scope: str = ldap3.SUBTREE,
         controls: Sequence[Any] = (),
         photos: Sequence[str] = (),
@@ -235,12 +239,12 @@ class Session:
         try:
             request = search_request(base, filter_text, scope=scope, attributes=attributes)
             connection = self._connection
-            self._receiver.begin(frozenset(name.casefold() for name in photos), MOST_HELD_BYTES)
+            self._receiver.start_answer(frozenset(name.casefold() for name in photos), MOST_HELD_BYTES)
             connection.post_send_search(connection.send("searchRequest", request, list(controls) or None))
             answer = _answer(connection.response or [], connection.result)
         except Exception as error:  # ldap3 also lets struct.error, IndexError and the like through
             self.close()
-            raise trouble.from_exception(self.server, doing, error) from error
+            raise trouble.from_exception(self.server, operation, error) from error
         finally:
             self._connection.response = None  # a page of photos is not kept until the next one
         self._traffic.add("ldap_entries", len(answer.entries) if base or scope != ldap3.BASE else 0)

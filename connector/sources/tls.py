@@ -65,7 +65,7 @@ class VerifiedTls:
 _SOCKET_BYTES = 256 * 1024
 
 
-def opened(settings: Settings, endpoint: Endpoint, *, seconds: float, **sign_in: Any) -> ldap3.Connection:
+def open_connection(settings: Settings, endpoint: Endpoint, *, seconds: float, **sign_in: Any) -> ldap3.Connection:
     """Return an ldap3 connection whose line is open and encrypted, and that is not signed in; raises Unreachable.
 
     `seconds` holds for TCP and TLS together, and from then on for each answer. `sign_in` goes to ldap3 as it stands.
@@ -132,7 +132,7 @@ _SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
-    """Hold what a verified server showed: protocol (`TLSv1.3`), its names, who issued its certificate, its end (UTC).
+    """Describe a verified server's certificate: names, issuer, end (UTC); and the protocol (`TLSv1.3`).
 
     All are empty for a line without TLS, on which Kerberos encrypts.
     """
@@ -143,18 +143,18 @@ class ServerCertificate:
     expires: datetime | None = None
 
 
-def presented(settings: Settings, endpoint: Endpoint) -> ServerCertificate:
-    """Connect to one server and say what it shows; raises Unreachable with the reason and its fix."""
-    connection = opened(settings, endpoint, seconds=_SECONDS)
+def read_certificate(settings: Settings, endpoint: Endpoint) -> ServerCertificate:
+    """Connect to one server and return what it shows; raises Unreachable with the reason and its fix."""
+    connection = open_connection(settings, endpoint, seconds=_SECONDS)
     try:
         if endpoint.line is Security.PLAIN:
             return ServerCertificate()
-        return _seen(connection.socket.version() or "", connection.socket.getpeercert(binary_form=True))
+        return _certificate(connection.socket.version() or "", connection.socket.getpeercert(binary_form=True))
     finally:
         close_quietly(connection)
 
 
-def _seen(protocol: str, certificate_bytes: bytes) -> ServerCertificate:
+def _certificate(protocol: str, certificate_bytes: bytes) -> ServerCertificate:
     certificate = x509.load_der_x509_certificate(certificate_bytes)
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
