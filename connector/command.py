@@ -11,7 +11,19 @@ from contextvars import ContextVar
 from pathlib import Path
 
 PROGRAM = "photo-connector"
-COMMANDS = ("sync", "check", "report", "history", "restore", "forget", "export", "runs", "coverage")
+COMMANDS = (
+    "sync",
+    "check",
+    "report",
+    "history",
+    "restore",
+    "forget",
+    "export",
+    "runs",
+    "coverage",
+    "config show",
+    "config validate",
+)
 _COMMAND = re.compile(rf"(?<![\w./\\-])({PROGRAM} (?:{'|'.join(COMMANDS)}))(?![\w-])(?! --env-file)")
 # Letters that stand for themselves in sh, bash, PowerShell and cmd.
 _SIMPLE = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._@-]*")

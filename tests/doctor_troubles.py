@@ -453,7 +453,7 @@ def our_certificate_ends_soon(ward: Ward) -> None:
     _certificate(ward, 12)
 
 
-@trouble("credential", "fail", "it has expired", "docs/permissions.md")
+@trouble("credential", "fail", "it has expired", "docs/permissions.md#a-certificate")
 def our_certificate_has_expired(ward: Ward) -> None:
     _certificate(ward, -1)
 

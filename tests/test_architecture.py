@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "connector"
-WORDS = frozenset({"model", "errors", "disk", "command", "windows_acl"})
+WORDS = frozenset({"model", "errors", "disk", "command", "windows_acl", "addresses"})
 # What each room may import beside itself and the package's version.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "model": frozenset(),
     "disk": frozenset(),
     "command": frozenset(),
+    "addresses": frozenset(),
     "windows_acl": frozenset({"command"}),
     "errors": frozenset({"model"}),
     "config": WORDS,

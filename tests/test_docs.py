@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from connector.addresses import PROJECT
 from connector.cli.main import commands
 from connector.errors import ExitCode
 from connector.notify.systemlog import render_events_md
@@ -16,6 +17,11 @@ from connector.report import render_reasons_md
 ROOT = Path(__file__).parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Where the pages are once they are published; README and messages name them there.
+PUBLISHED = (
+    rf"(?:{re.escape(PROJECT)}/(?:blob|tree)/main"
+    rf"|{re.escape(PROJECT.replace('github.com', 'raw.githubusercontent.com'))}/main)"
+)
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -45,8 +51,13 @@ def test_the_help_names_every_exit_code() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-    local = [link for link in links if "://" not in link]
-    assert [link for link in local if not (page.parent / link).exists()] == []
+    local = [page.parent / link for link in links if "://" not in link]
+    published = [ROOT / found[1] for link in links if (found := re.fullmatch(rf"{PUBLISHED}/(.+)", link))]
+    assert [path for path in [*local, *published] if not path.exists()] == []
+
+
+def test_the_readme_links_to_addresses_since_the_index_shows_it_alone() -> None:
+    assert [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

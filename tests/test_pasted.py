@@ -124,7 +124,10 @@ def test_the_settings_file_stands_in_every_command_once() -> None:
 def accepted(words: list[str]) -> None:
     """Hold that the program takes this command line, without carrying it out."""
     assert words[0] == "photo-connector"
-    _, command, rest = commands.resolve_command(click.Context(commands), words[1:])
+    command: click.Command | None = commands
+    rest = words[1:]
+    while isinstance(command, click.Group):
+        _, command, rest = command.resolve_command(click.Context(command), rest)
     assert command is not None
     with command.make_context(words[1], list(rest)) as context:
         assert context.params

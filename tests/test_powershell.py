@@ -18,12 +18,13 @@ from tests.test_pasted import powershell
 
 ROOT = Path(connector.__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-SCRIPTS = sorted((ROOT / "scripts").glob("*.ps1"))
-TASK = (ROOT / "scripts" / "register-task.ps1").read_text("utf-8")
-APP = (ROOT / "scripts" / "register-app.ps1").read_text("utf-8")
+RESOURCES = ROOT / "connector" / "resources"
+SCRIPTS = sorted(RESOURCES.glob("*.ps1"))
+TASK = (RESOURCES / "register-task.ps1").read_text("utf-8")
+APP = (RESOURCES / "register-app.ps1").read_text("utf-8")
 # Commands of Windows alone: wherever they stand they are typed into PowerShell.
 WINDOWS = re.compile(
-    r"^\s*(icacls|dsacls|Get-AD\w+|New-AD\w+|Install-AD\w+|New-Item|Copy-Item|\.\\scripts\\)", re.MULTILINE
+    r"^\s*(icacls|dsacls|Get-AD\w+|New-AD\w+|Install-AD\w+|New-Item|Copy-Item|\.\\(?:grant|register)-)", re.MULTILINE
 )
 
 

@@ -24,7 +24,7 @@ from connector.sources.ldap_errors import from_bind
 from tests.lab.directory import Directory
 
 ROOT = Path(__file__).parent.parent
-SCRIPTS = ROOT / "scripts"
+SCRIPTS = ROOT / "connector" / "resources"
 POWERSHELL = sorted(SCRIPTS.glob("*.ps1"))
 UNITS = ("photo-connector@.service", "photo-connector@.timer")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -188,11 +188,15 @@ def test_every_setting_that_a_page_names_is_one(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_that_a_page_shows_can_be_typed(page: Path) -> None:
     shown = re.findall(
-        r"photo-connector((?: (?:sync|check|report|history|restore|forget)\b)[^`\n]*)", page.read_text(encoding="utf-8")
+        r"photo-connector((?: (?:sync|check|report|history|restore|forget|config \w[\w-]*)\b)[^`\n]*)",
+        page.read_text(encoding="utf-8"),
     )
     for line in shown:
         name, *words = shlex.split(line)
         command = commands.commands.get(name)
+        while isinstance(command, click.Group):
+            name, *words = words
+            command = command.commands.get(name)
         assert isinstance(command, click.Command), f"there is no command {name}"
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} - known - {"--help"} == set(), line

@@ -9,8 +9,9 @@ import click
 
 from connector.cli.console import begin_logs, log_to_file, progress
 from connector.cli.options import common, show_and_deliver, show_report, start_command, utf8_stdout
+from connector.cli.quiet import is_quiet
 from connector.command import use_env_file
-from connector.doctor import examine, write_json, write_line, write_verdict
+from connector.doctor import Status, examine, write_json, write_line, write_verdict
 from connector.doctor import exit_code as exit_code_of
 from connector.errors import UsageError
 from connector.ledger.runs import find_run
@@ -23,7 +24,7 @@ from connector.sync.run import run_night
 
 @click.command()
 @common
-@click.option("--dry-run", is_flag=True, help="Do everything up to and including the brakes; write nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Do everything up to and including the brakes; write nothing.")
 @click.option("--full", is_flag=True, help="Read everybody and ask the cloud about everybody.")
 @click.option("--resend", is_flag=True, help="Treat every picture as changed; the brakes apply.")
 @click.option("--only", multiple=True, metavar="PERSON", help="Just this person (UPN, mail, sAMAccountName or DN).")
@@ -72,7 +73,7 @@ def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: boo
     findings = []
     for finding in examine(env_file):
         findings.append(finding)
-        if not as_json:
+        if not as_json and not (is_quiet() and finding.status is Status.OK):
             write_line(finding, utf8_stdout())
     if as_json:
         write_json(findings, utf8_stdout())

@@ -29,6 +29,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from connector.cli.quiet import is_quiet
 from connector.model import NoProgress, safe
 from connector.model import Progress as Shown
 
@@ -107,7 +108,7 @@ def is_terminal(stream: TextIO) -> bool:
 def progress() -> Iterator[Shown]:
     """Show progress on standard error while it is a terminal, and nothing otherwise."""
     console = Console(stderr=True)
-    if not (is_terminal(sys.stderr) and console.is_terminal):
+    if is_quiet() or not (is_terminal(sys.stderr) and console.is_terminal):
         yield NoProgress()
         return
     columns = (

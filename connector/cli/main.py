@@ -16,6 +16,7 @@ import click
 from connector import __version__
 from connector.cli.broken_pipe import ignore_broken_pipes
 from connector.cli.commands import check, report, sync
+from connector.cli.config_commands import config
 from connector.cli.database_commands import runs
 from connector.cli.options import echo_error
 from connector.cli.past_runs import forget, history, restore
@@ -29,13 +30,13 @@ EPILOG = """Exit codes: 0 done; 1 a fault of the program; 2 usage or settings; 3
 the run; 5 a system could not be reached; 6 another run holds the lock; 7 finished at its limit; 130 interrupted."""
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["--help"]})
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="photo-connector")
 def commands() -> None:
     """Keep the photo in Active Directory the photo in Microsoft 365."""
 
 
-for _command in (sync, check, report, restore, history, forget, runs):
+for _command in (sync, check, report, restore, history, forget, runs, config):
     commands.add_command(_command)
 
 

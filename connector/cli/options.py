@@ -13,6 +13,7 @@ from rich.console import Console
 
 from connector import __version__
 from connector.cli.console import begin_logs, is_terminal
+from connector.cli.quiet import is_quiet, quiet_option
 from connector.command import pasteable, use_env_file
 from connector.config import Settings, load_database_settings, load_settings
 from connector.errors import ConnectorError, ExitCode
@@ -27,8 +28,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def common(command: Command) -> Command:
     """Give a command the options of every command."""
     options = (
-        click.option("--env-file", type=click.Path(path_type=Path), help="Settings file (default: .env here, if any)."),
-        click.option("--verbose", is_flag=True, help="Log each step to standard error."),
+        click.option(
+            "-c", "--env-file", type=click.Path(path_type=Path), help="Settings file (default: .env here, if any)."
+        ),
+        click.option("-v", "--verbose", is_flag=True, help="Log each step to standard error."),
+        quiet_option,
         click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines look."),
         click.version_option(__version__, prog_name="photo-connector"),
     )
@@ -56,7 +60,8 @@ def show_and_deliver(report: RunReport, settings: Settings, reports: tuple[Path,
     A report that cannot be written hides no other.
     """
     try:
-        show_report(report, limit=LISTED)
+        if not is_quiet():
+            show_report(report, limit=LISTED)
     except ConnectorError as error:
         echo_error(f"Warning: {error}")
     for path in reports:

@@ -25,7 +25,7 @@ from connector.sync.run import run_night
 @click.option("--run", type=int, metavar="N", help="Take back what this run wrote.")
 @click.option("--last", is_flag=True, help="Take back what the newest run that wrote did.")
 @click.option("--person", metavar="PERSON", help="Take back the newest write for this person.")
-@click.option("--dry-run", is_flag=True, help="Do everything up to and including the brakes; write nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Do everything up to and including the brakes; write nothing.")
 @click.option("--force", is_flag=True, help="Pass the brakes for this run.")
 @click.option("--report", "reports", multiple=True, type=click.Path(path_type=Path), help="Write .html/.csv/.json/.txt")
 def restore(
@@ -73,7 +73,7 @@ def history(*, env_file: Path | None, verbose: bool, log_format: str, person: st
 @common
 @click.argument("person")
 @click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
 def forget(*, env_file: Path | None, verbose: bool, log_format: str, person: str, yes: bool, dry_run: bool) -> None:
     """Delete all that ledger, backups, kept reports and logs hold about one person."""
     settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)

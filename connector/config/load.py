@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from connector.addresses import page
+from connector.config.beside import beside_env_file
 from connector.config.env_file import decoded, find, read_lines, variable_in
 from connector.config.rules import broken_rules
 from connector.config.settings import NAMES, SECRETS, TWINS, Settings
@@ -42,8 +44,18 @@ def load_settings(env_file: Path | None, environ: Mapping[str, str] | None = Non
     unknown = unknown_names(given, surroundings)
     if problems:
         # a misspelt name is often why another one is missing
-        raise SettingsError([*problems, *unknown])
-    return Loaded(settings, (*unknown, *advice(settings, given)))
+        raise SettingsError([*problems, *given.warnings, *unknown])
+    return Loaded(settings, (*given.warnings, *unknown, *advice(settings, given)))
+
+
+def value_problem(name: str, text: str) -> str:
+    """Return what is wrong with the value of one setting, looked at alone; an empty text where nothing is."""
+    try:
+        Settings.model_validate({name.lower(): text})
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        return _sentence(detail["type"], detail["msg"], context=detail.get("ctx", {}))
+    return ""
 
 
 def load_database_settings(env_file: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
@@ -114,6 +126,7 @@ class RawSettings:
     path: Path | None
     problems: tuple[str, ...]
     secret_files: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read_raw(env_file: Path | None, environ: Mapping[str, str], *, only: Collection[str] | None = None) -> RawSettings:
@@ -124,10 +137,11 @@ def read_raw(env_file: Path | None, environ: Mapping[str, str], *, only: Collect
     path, problems = find(env_file)
     lines = read_lines(path, problems) if path is not None else {}
     upper = _known(_with_lower_case_proxies(environ), only)
-    lower = {name: value for name, value in _known(lines, only).items() if not _overruled(name, upper)}
+    found, warnings = beside_env_file(_known(lines, only), path)
+    lower = {name: value for name, value in found.items() if not _overruled(name, upper)}
     values = {**lower, **upper}
     files = tuple(_path(values[twin]) for twin in TWINS if twin in values)
-    return RawSettings(_resolve_twins(values, problems), tuple(lines), path, tuple(problems), files)
+    return RawSettings(_resolve_twins(values, problems), tuple(lines), path, tuple(problems), files, warnings)
 
 
 def _known(values: Mapping[str, str], only: Collection[str] | None) -> dict[str, str]:
@@ -237,7 +251,8 @@ def _near(name: str, cutoff: float) -> str:
 
 def _weak_choices(settings: Settings) -> Iterator[str]:
     if settings.azure_client_secret is not None:
-        yield "AZURE_CLIENT_SECRET: a certificate is safer, since its key never travels; docs/permissions.md shows how"
+        how = page("permissions", "a-certificate")
+        yield f"AZURE_CLIENT_SECRET: a certificate is safer, since its key never travels; steps: {how}"
     if settings.backup_days == 0:
         yield "BACKUP_DAYS: 0 keeps no replaced photo, so no run can be undone; set some days"
 

@@ -50,7 +50,7 @@ def render_env_example() -> str:
     for name, field in Settings.model_fields.items():
         if name in HEADINGS:
             parts.append(f"\n# --- {HEADINGS[name]} ---\n")
-        parts.append(f"\n# {_plain(field)}\n#{name.upper()}={_default(field)}\n")
+        parts.append(f"\n# {_plain(field)}\n#{name.upper()}={default_text(field)}\n")
     return "".join(parts)
 
 
@@ -64,7 +64,7 @@ def _markdown() -> Iterator[str]:
     for name, field in Settings.model_fields.items():
         if name in HEADINGS:
             yield f"\n## {HEADINGS[name]}\n\n| setting | default | meaning |\n|---|---|---|\n"
-        default = f"`{_default(field)}`" if _default(field) else ""
+        default = f"`{default_text(field)}`" if default_text(field) else ""
         yield f"| `{name.upper()}` | {default} | {field.description} |\n"
     yield "\n## Secrets from files\n\nInstead of a secret itself, a file that holds it may be named (one closing line "
     yield "end is left away):\n\n"
@@ -75,7 +75,7 @@ def _plain(field: FieldInfo) -> str:
     return (field.description or "").replace("`", "")
 
 
-def _default(field: FieldInfo) -> str:
+def default_text(field: FieldInfo) -> str:
     """Write a default as it would stand in the file; nothing where there is none."""
     value = field.default if field.default_factory is None else None
     if value is None:

@@ -138,7 +138,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="roles",
         what="Application permissions",
-        about="✗ for each that the token lacks, ! for those it has beyond need (docs/permissions.md)",
+        about="✗ for each that the token lacks, ! for those it has beyond need",
         look=cloud.check_roles,
         needs=("token",),
     ),

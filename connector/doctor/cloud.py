@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.hashes import SHA1
 
+from connector.addresses import page
 from connector.cloud.accounts import list_accounts
 from connector.cloud.auth import load_certificate
 from connector.cloud.http import Proxies
@@ -128,7 +129,8 @@ def _certificate(visit: CheckContext, portal: str) -> CheckResult:
     certificate = load_certificate(visit.settings)
     thumbprint = certificate.chain[0].fingerprint(SHA1()).hex().upper()  # noqa: S303 - as the portal shows it
     told = f"certificate {thumbprint}, valid until {certificate.expires:%Y-%m-%d}"
-    fix = f"Make a new one (docs/permissions.md shows how), upload its public part at {portal}, then change the file."
+    how = page("permissions", "a-certificate")
+    fix = f"Make a new one ({how}), upload its public part at {portal}, then change the file."
     left = certificate.expires - visit.clock()
     if left.total_seconds() <= 0:
         return fail(f"{told}: it has expired", fix)
@@ -143,7 +145,7 @@ def _app(settings: Settings) -> str:
 
 def _identity(settings: Settings) -> str:
     if settings.azure_managed_identity:
-        return "A managed identity gets it by New-MgServicePrincipalAppRoleAssignment (docs/permissions.md). "
+        return f"A managed identity gets it by New-MgServicePrincipalAppRoleAssignment: {page('permissions')} "
     return ""
 
 

@@ -163,7 +163,7 @@ def _split(sentence: str) -> tuple[str, str]:
     """Part `NAME: what is wrong; what to do` into its halves."""
     what, _, cure = sentence.partition("; ")
     name = sentence.partition(":")[0]
-    return what, f"{name}: {cure}." if cure else f"Correct {name}; docs/configuration.md says what it takes."
+    return what, f"{name}: {cure}." if cure else f"Correct {name}; `photo-connector config example` says what it takes."
 
 
 def check_mail(visit: CheckContext) -> Iterator[CheckResult]:

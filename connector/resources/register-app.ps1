@@ -95,7 +95,7 @@ try {
     $roles = foreach ($value in $wanted) {
         $role = $graph.AppRoles | Where-Object { $_.Value -eq $value -and $_.AllowedMemberTypes -contains 'Application' }
         if (-not $role) {
-            throw "This cloud's Graph does not know $value. Read docs/permissions.md on national clouds."
+            throw "This cloud's Graph does not know $value. Read https://github.com/photo-connector/photo-connector/blob/main/docs/permissions.md"
         }
         $role
     }
