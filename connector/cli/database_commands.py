@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connector import run_list
-from connector.cli.broken_pipe import is_terminal
+from connector.cli.console import is_terminal
 from connector.cli.options import common, start_command, utf8_stdout
 from connector.ledger.runs import RunRow
 from connector.ledger.state import view_state

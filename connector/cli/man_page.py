@@ -41,7 +41,7 @@ def render_commands_md(group: click.Group) -> str:
         usage = " ".join(command.collect_usage_pieces(context))
         parts.append(f"\n## {name}\n\n```\n{name} {usage}\n```\n\n{_help(command)}\n")
         if options := _options(command, context):
-            rows = "".join(f"| `{option}` | {text} |\n".replace("[", "\\[") for option, text in options)
+            rows = "".join(f"| `{_cell(option)}` | {_cell(text)} |\n" for option, text in options)
             parts.append(f"\n| option | meaning |\n|---|---|\n{rows}")
     return "".join(parts)
 
@@ -81,6 +81,10 @@ def _help(command: click.Command) -> str:
 def _options(command: click.Command, context: click.Context) -> list[tuple[str, str]]:
     records = (parameter.get_help_record(context) for parameter in command.get_params(context))
     return [record for record in records if record is not None]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _roff(text: str) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.hashes import SHA1
 
-from connector.addresses import page
+from connector import addresses
 from connector.cloud.accounts import list_accounts
 from connector.cloud.auth import load_certificate
 from connector.cloud.http import Proxies
@@ -129,7 +129,7 @@ def _certificate(visit: CheckContext, portal: str) -> CheckResult:
     certificate = load_certificate(visit.settings)
     thumbprint = certificate.chain[0].fingerprint(SHA1()).hex().upper()  # noqa: S303 - as the portal shows it
     told = f"certificate {thumbprint}, valid until {certificate.expires:%Y-%m-%d}"
-    how = page("permissions", "a-certificate")
+    how = addresses.page("permissions", "a-certificate")
     fix = f"Make a new one ({how}), upload its public part at {portal}, then change the file."
     left = certificate.expires - visit.clock()
     if left.total_seconds() <= 0:
@@ -145,7 +145,8 @@ def _app(settings: Settings) -> str:
 
 def _identity(settings: Settings) -> str:
     if settings.azure_managed_identity:
-        return f"A managed identity gets it by New-MgServicePrincipalAppRoleAssignment: {page('permissions')} "
+        how = addresses.page("permissions")
+        return f"A managed identity gets it by New-MgServicePrincipalAppRoleAssignment: {how} "
     return ""
 
 
