@@ -26,7 +26,7 @@ from connector.cloud.retry import (
     tries_allowed,
     wait_after,
 )
-from connector.cloud.throttle import PATIENCE_SECONDS, Throttle, WaitLimitExceeded
+from connector.cloud.throttle import WAIT_LIMIT_SECONDS, Throttle, WaitLimitExceeded
 from connector.errors import PersonError
 from connector.model import Reason
 
@@ -70,11 +70,11 @@ def test_workers_part_in_their_backoff() -> None:
 
 
 def test_what_the_service_says_is_for_all_and_our_own_guess_for_one() -> None:
-    assert wait_after(Response(429, {"retry-after": "7"}), 1).who is WaitScope.ALL
-    assert wait_after(Response(429), 1).who is WaitScope.ALL
-    assert wait_after(Response(500, {"retry-after": "7"}), 1).who is WaitScope.ALL
-    assert wait_after(Response(500), 1).who is WaitScope.ONE
-    assert wait_after(Response(0), 1).who is WaitScope.ONE
+    assert wait_after(Response(429, {"retry-after": "7"}), 1).scope is WaitScope.ALL
+    assert wait_after(Response(429), 1).scope is WaitScope.ALL
+    assert wait_after(Response(500, {"retry-after": "7"}), 1).scope is WaitScope.ALL
+    assert wait_after(Response(500), 1).scope is WaitScope.ONE
+    assert wait_after(Response(0), 1).scope is WaitScope.ONE
 
 
 def test_a_retry_after_that_never_helps_is_stretched_but_never_cut() -> None:
@@ -227,19 +227,19 @@ def test_waits_without_a_success_between_end_in_impatience() -> None:
     now = [0.0]
     gate = Throttle(2, clock=lambda: now[0])
     for _ in range(4):
-        gate.block_all(PATIENCE_SECONDS / 5)
-        now[0] += PATIENCE_SECONDS / 5
-    assert gate.seconds_in_trouble() == PATIENCE_SECONDS * 4 / 5
+        gate.block_all(WAIT_LIMIT_SECONDS / 5)
+        now[0] += WAIT_LIMIT_SECONDS / 5
+    assert gate.seconds_in_trouble() == WAIT_LIMIT_SECONDS * 4 / 5
     with pytest.raises(WaitLimitExceeded):
-        gate.block_all(PATIENCE_SECONDS / 2)
+        gate.block_all(WAIT_LIMIT_SECONDS / 2)
 
 
 def test_a_success_restores_patience() -> None:
     now = [0.0]
     gate = Throttle(2, clock=lambda: now[0])
     for _ in range(6):
-        gate.block_all(PATIENCE_SECONDS / 2)
-        now[0] += PATIENCE_SECONDS / 2
+        gate.block_all(WAIT_LIMIT_SECONDS / 2)
+        now[0] += WAIT_LIMIT_SECONDS / 2
         with gate.lane() as ticket:
             gate.report_success(ticket)
     assert gate.seconds_in_trouble() == 0.0

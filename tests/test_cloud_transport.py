@@ -56,7 +56,7 @@ def impatient(cloud: Emulator, traffic: RequestCounters) -> Iterator[Transport]:
     with open_cloud(settings, traffic) as held:
         urls = cloud_urls(settings)
         endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version="/v1.0")
-        yield Transport(held.wire, held.token_source, traffic, endpoint=endpoint, lanes=4, read_seconds=0.4)
+        yield Transport(held.http, held.token_source, traffic, endpoint=endpoint, lanes=4, read_seconds=0.4)
 
 
 def puts(cloud: Emulator) -> int:

@@ -229,4 +229,4 @@ def test_windows_numbers_and_strict_checks_are_known_whatever_the_language(code:
     failure = tls_failure([error])
     assert failure is not None
     assert words in failure.meaning
-    assert failure.told == "Der Name stimmt nicht überein"
+    assert failure.text == "Der Name stimmt nicht überein"

@@ -16,9 +16,9 @@ VERSION = "/v1.0"
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Hold what talks to Microsoft; use as `with open_cloud(...) as cloud`."""
+    """The HTTP client, the token source and Graph's transport; use as `with open_cloud(...) as cloud`."""
 
-    wire: HttpClient
+    http: HttpClient
     token_source: TokenSource
     transport: Transport
 
@@ -31,19 +31,19 @@ class Cloud:
         self.close()
 
     def close(self) -> None:
-        """Turn away all who wait, and close every connection."""
+        """Cancel all waiting requests and close every connection."""
         self.transport.close()
 
 
 def open_cloud(settings: Settings, traffic: RequestCounters) -> Cloud:
-    """Make ready, without contacting anybody yet; raises SettingsError for a certificate or bundle of no use."""
+    """Make the parts without contacting anybody; raise SettingsError for an unusable certificate or bundle."""
     urls = cloud_urls(settings)
     lanes = settings.sync_concurrency
     proxies = Proxies(settings.https_proxy, settings.no_proxy)
     for url in (urls.authority_host, urls.graph_url):
         proxies.proxy_for(url)  # one that cannot be used is told before anybody is contacted
     bundle, _ = named_bundle(settings.http_ca_file)
-    wire = HttpClient(tls_context(settings.http_ca_file), proxies, lanes=lanes, bundle=bundle)
-    tokens = TokenSource(settings, traffic, TokenHttp(wire, traffic))
+    http = HttpClient(tls_context(settings.http_ca_file), proxies, lanes=lanes, bundle=bundle)
+    tokens = TokenSource(settings, traffic, TokenHttp(http, traffic))
     endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version=VERSION)
-    return Cloud(wire, tokens, Transport(wire, tokens, traffic, endpoint=endpoint, lanes=lanes))
+    return Cloud(http, tokens, Transport(http, tokens, traffic, endpoint=endpoint, lanes=lanes))

@@ -60,7 +60,7 @@ NOT_THERE = "Request_ResourceNotFound"
 
 @dataclass(frozen=True, slots=True)
 class PartialAccount:
-    """Carry an account of which some fields are not known: nobody said what they are."""
+    """An account of which some fields are not known: they were absent from the answer."""
 
     account: Account
     unknown: frozenset[str]
@@ -68,7 +68,7 @@ class PartialAccount:
 
 @dataclass(frozen=True, slots=True)
 class AccountPage:
-    """Carry accounts that are new or changed, ids of those gone, and on the last page the link for next time."""
+    """Accounts that are new or changed, ids of removed ones, and on the last page the next delta link."""
 
     accounts: tuple[Account, ...]
     removed_ids: tuple[str, ...]
@@ -77,8 +77,8 @@ class AccountPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Carry what became of each account that was asked for, by what it was asked by; `refused` holds Graph's words."""
+class LookupResult:
+    """The result for each requested account, by its key; `refused` holds Graph's text."""
 
     accounts: Mapping[str, Account]
     partial: Mapping[str, PartialAccount]
@@ -87,11 +87,11 @@ class Found:
 
 
 class LinkExpired(ConnectorError):
-    """Say that a delta link is of no use any more: everybody has to be listed again."""
+    """Raised when a delta link cannot be used any more: all accounts have to be listed again."""
 
 
 class NoDelta(ConnectorError):
-    """Say that this tenant gives no delta link: everybody has to be listed each time."""
+    """Raised when this tenant gives no delta link: all accounts have to be listed each time."""
 
 
 def list_accounts(transport: Transport, *, plans: bool = False) -> Iterator[list[Account]]:
@@ -106,7 +106,7 @@ def list_pages(transport: Transport, *, plans: bool = False, most: int = MOST_PA
     try:
         for page in follow_pages(lambda link: transport.request("GET", link), url, system=transport.system, most=most):
             read = [_read(item, plans=plans) for item in page.items]
-            lacking = [one.account.id for one in read if one.unknown][: MOST_BY_ID - asked]
+            lacking = [part.account.id for part in read if part.unknown][: MOST_BY_ID - asked]
             asked += len(lacking)
             whole, partial = _completed(transport, read, lacking, plans=plans)
             yield AccountPage(whole, (), None, partial)
@@ -143,15 +143,15 @@ def latest_link(transport: Transport, *, plans: bool = False) -> str:
 def changes(transport: Transport, link: str, *, plans: bool = False, most: int = MOST_PAGES) -> Iterator[AccountPage]:
     """Yield what changed since the link; only the last page has the next one. Raises LinkExpired.
 
-    Of an object that came several times the last word counts, since accounts are deleted and restored.
+    Of an object that comes several times the last version counts, since accounts are deleted and restored.
     """
     asked = 0
     try:
         for page in follow_pages(lambda url: _follow(transport, url), link, system=transport.system, most=most):
-            told = {text_of(item, "id"): item for item in page.items}
-            read = [_read(item, plans=plans) for item in told.values() if "@removed" not in item]
-            removed = tuple(key for key, item in told.items() if "@removed" in item)
-            lacking = [one.account.id for one in read if one.unknown]
+            latest = {text_of(item, "id"): item for item in page.items}
+            read = [_read(item, plans=plans) for item in latest.values() if "@removed" not in item]
+            removed = tuple(key for key, item in latest.items() if "@removed" in item)
+            lacking = [part.account.id for part in read if part.unknown]
             asked += len(lacking)
             if asked > MOST_BY_ID:
                 raise LinkExpired(f"Graph told of more than {MOST_BY_ID} changed accounts only in part.")
@@ -167,7 +167,7 @@ def get_accounts(transport: Transport, ids: Sequence[str], *, plans: bool = Fals
     return [*found.accounts.values(), *(part.account for part in found.partial.values())]
 
 
-def look_up(transport: Transport, keys: Sequence[str], *, plans: bool = False) -> Found:
+def look_up(transport: Transport, keys: Sequence[str], *, plans: bool = False) -> LookupResult:
     """Read accounts by id or UPN, in batches. Raises Unreachable when ten in a row are refused."""
     urls = {key: f"{_user_path(key)}?$select={_select(plans)}" for key in keys}
     read: dict[str, PartialAccount] = {}
@@ -181,14 +181,14 @@ def look_up(transport: Transport, keys: Sequence[str], *, plans: bool = False) -
             absent.add(key)
         else:
             refused[key] = _refused(transport, answer, in_a_row=in_a_row)
-    whole = {key: one.account for key, one in read.items() if not one.unknown}
-    partial = {key: one for key, one in read.items() if one.unknown}
-    return Found(whole, partial, frozenset(absent), refused)
+    whole = {key: part.account for key, part in read.items() if not part.unknown}
+    partial = {key: part for key, part in read.items() if part.unknown}
+    return LookupResult(whole, partial, frozenset(absent), refused)
 
 
 def find_by_anchor(transport: Transport, immutable_ids: Sequence[str], *, plans: bool = False) -> list[PartialAccount]:
     """Read the accounts that have these immutable IDs, in batches; what is refused is left out."""
-    urls = {one: _by_anchor(one, plans=plans) for one in immutable_ids}
+    urls = {anchor: _by_anchor(anchor, plans=plans) for anchor in immutable_ids}
     found: list[PartialAccount] = []
     for _, answer in _answers(transport, urls):
         if answer.status == 200 and isinstance(answer.json_object().get("value"), list):
@@ -228,7 +228,7 @@ def _answers(transport: Transport, urls: Mapping[str, str]) -> Iterator[tuple[st
 
 
 def _refused(transport: Transport, answer: Response, *, in_a_row: int) -> str:
-    """Return the words of a refusal; raise Unreachable for one that befalls everybody."""
+    """Return the text of a refusal; raise Unreachable for one that concerns everybody."""
     refuse_web_page(answer, transport.system)
     said = str(read_refusal(answer))
     if answer.status == 403:
@@ -243,11 +243,11 @@ def _completed(
     transport: Transport, read: Sequence[PartialAccount], lacking: Sequence[str], *, plans: bool
 ) -> tuple[tuple[Account, ...], tuple[PartialAccount, ...]]:
     """Ask by id for accounts that came in part; those that are gone are left out, the rest stays as it came."""
-    found = look_up(transport, lacking, plans=plans) if lacking else Found({}, {}, frozenset(), {})
-    here = [one for one in read if one.account.id not in found.absent]
-    again = [found.partial.get(one.account.id, one) for one in here if one.account.id not in found.accounts]
-    whole = [one.account for one in again if not one.unknown]
-    return (*whole, *found.accounts.values()), tuple(one for one in again if one.unknown)
+    found = look_up(transport, lacking, plans=plans) if lacking else LookupResult({}, {}, frozenset(), {})
+    here = [part for part in read if part.account.id not in found.absent]
+    again = [found.partial.get(part.account.id, part) for part in here if part.account.id not in found.accounts]
+    whole = [part.account for part in again if not part.unknown]
+    return (*whole, *found.accounts.values()), tuple(part for part in again if part.unknown)
 
 
 def _select(plans: bool) -> str:
@@ -270,14 +270,14 @@ def _by_anchor(immutable_id: str, *, plans: bool) -> str:
 
 
 def _asked(transport: Transport, link: str) -> Response:
-    """Ask for a link that Graph gave, now or some nights ago."""
+    """Request a link that Graph gave in this run or an earlier one."""
     if not link.startswith("/") and not transport.may_ask(link):
         raise LinkExpired("The remembered delta link is of another Graph host, or damaged.")
     return transport.request("GET", link)
 
 
 def _follow(transport: Transport, link: str) -> Response:
-    """Ask for what changed; whatever a link is refused with, listing everybody is the safe way on.
+    """Request the changes; raise LinkExpired for any refusal, since listing all accounts is safe.
 
     Documented are 400 syncStateNotFound and 410 for a link that is too old.
     """
@@ -288,13 +288,13 @@ def _follow(transport: Transport, link: str) -> Response:
 
 
 def _is_refused(answer: Response) -> bool:
-    """Return True if Graph itself refuses, and not because it is busy or away; a 500 lasts as long as its token."""
+    """Return True if Graph itself refuses, and not because it is busy; a 500 lasts as long as its link."""
     is_passing = is_retryable(answer) and answer.status != 500
     return answer.status != 200 and not is_passing and not answer.is_web_page
 
 
 def _read(item: Item, *, plans: bool) -> PartialAccount:
-    """Make an account of an object; a property that is absent, or of another kind, is not known."""
+    """Return an account; a property that is absent, or of another type, is not known."""
     wanted = {name: kind for name, kind in PROPERTIES.items() if plans or name != PLANS}
     unknown = {field for name, (field, kind) in wanted.items() if not _is_known(item, name, kind)}
     return PartialAccount(_account(item), frozenset(unknown))

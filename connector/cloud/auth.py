@@ -38,7 +38,7 @@ CERTIFICATE_PASSWORD = "AZURE_CLIENT_CERTIFICATE_PASSWORD"  # noqa: S105  # the 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Hold a key, its own certificate, and those above it."""
+    """A private key, its own certificate, and the certificates of its issuers."""
 
     key: RSAPrivateKey
     chain: tuple[x509.Certificate, ...]
@@ -110,7 +110,7 @@ def _unusable(phrase: bytes | None) -> str:
 
 
 def _own_first(key: RSAPrivateKey, chain: list[x509.Certificate], *, path: Path | None) -> tuple[x509.Certificate, ...]:
-    """Put the key's own certificate first: its thumbprint is what Entra looks up."""
+    """Return the key's own certificate first: Entra looks up its thumbprint."""
     mine = _public(key.public_key())
     own = [one for one in chain if _public(one.public_key()) == mine]
     if not own:
@@ -129,7 +129,7 @@ def _for_msal(certificate: Certificate) -> dict[str, str]:
 
 
 def _reader(path: Path) -> Callable[[], str]:
-    """Read the file at each request for a token: the platform replaces it every hour."""
+    """Return a function that reads the file at each token request: the platform replaces it every hour."""
 
     def read() -> str:
         try:
@@ -142,15 +142,15 @@ def _reader(path: Path) -> Callable[[], str]:
 
 
 # A token is replaced this long before it ends, so that no request ends after it; a short-lived one at four fifths.
-AHEAD_SECONDS = 300.0
-AHEAD_SHARE = 0.2
+RENEW_MARGIN_SECONDS = 300.0
+RENEW_MARGIN_SHARE = 0.2
 # An issuer that was away is asked again so many seconds later.
-AGAIN_SECONDS = 20.0
+AWAY_RETRY_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Hold a token and the seconds of the monotonic clock from which on it should be replaced, and is of no use."""
+    """A token, with the seconds of the monotonic clock at which it should be renewed and at which it ends."""
 
     text: str = field(repr=False)
     renew_at: float
@@ -158,7 +158,7 @@ class Token:
 
 
 class TokenSource:
-    """Give tokens, one per scope, to any number of threads."""
+    """Return tokens, one per scope, to any number of threads."""
 
     def __init__(self, settings: Settings, traffic: RequestCounters, http: TokenHttp) -> None:
         self._settings = settings
@@ -191,12 +191,12 @@ class TokenSource:
         return self.token(wanted)
 
     def roles(self, scope: str | None = None) -> frozenset[str]:
-        """Return the application permissions that stand in the token; empty where it does not tell."""
+        """Return the application permissions in the token; empty if it has none."""
         roles = self.claims(scope).get("roles")
         return frozenset(role for role in roles if isinstance(role, str)) if isinstance(roles, list) else frozenset()
 
     def claims(self, scope: str | None = None) -> dict[str, Any]:
-        """Return what the token says; not verified, since it is for Graph and only shown by us."""
+        """Return the token's claims; not verified, since they are only shown."""
         parts = self.token(scope).split(".")
         if len(parts) != 3:
             return {}
@@ -207,14 +207,14 @@ class TokenSource:
         return value if isinstance(value, dict) else {}
 
     def _renewed(self, scope: str, held: Token | None) -> Token:
-        """Return a new token; while the issuer is away and the held one is still good, go on with that for a while."""
+        """Return a new token; if the issuer is away and the current one is valid, return that one for a while."""
         try:
             return self._acquire(scope)
         except IssuerAway:
             now = time.monotonic()
             if held is None or now >= held.ends_at:
                 raise
-            return replace(held, renew_at=min(held.ends_at, now + AGAIN_SECONDS))
+            return replace(held, renew_at=min(held.ends_at, now + AWAY_RETRY_SECONDS))
 
     def _acquire(self, scope: str) -> Token:
         began = time.monotonic()
@@ -223,11 +223,11 @@ class TokenSource:
             text = f"{result.get('error', '')}: {result.get('error_description', '')}"
             raise token_refused(text, secrets=self._secrets())
         seconds = float(result.get("expires_in") or 0)
-        ahead = min(AHEAD_SECONDS, seconds * AHEAD_SHARE)
+        ahead = min(RENEW_MARGIN_SECONDS, seconds * RENEW_MARGIN_SHARE)
         return Token(str(result["access_token"]), began + seconds - ahead, began + seconds)
 
     def _ask(self, scope: str) -> dict[str, Any]:
-        """Ask MSAL anew each time: its own cache would give back the very token that was refused."""
+        """Ask MSAL without its cache, which would return the refused token."""
         try:
             result = self._managed(scope) if self._settings.azure_managed_identity else self._application(scope)
         except (ValueError, msal.ManagedIdentityError) as error:
@@ -240,7 +240,7 @@ class TokenSource:
             settings.azure_client_id,
             client_credential=self._credential,
             authority=f"{cloud_urls(settings).authority_host}/{settings.azure_tenant_id}",
-            # The host comes from our own table or from the administrator, so nobody else need vouch for it.
+            # The host comes from the program's own table or from the administrator, so discovery is not needed.
             instance_discovery=False,
             http_client=self._http,
         )

@@ -1,4 +1,4 @@
-"""Ask for twenty things at once by JSON batches of GETs; ask again for throttled items, and in halves.
+"""Send up to twenty GETs in one JSON batch; ask again for throttled items, and in halves after a failure.
 
 Source: https://learn.microsoft.com/graph/json-batching
 """
@@ -16,7 +16,7 @@ from connector.cloud.transport import Transport
 
 BATCH_SIZE = 20
 MISSING = Response(0, note="the batch's answer left this item out")
-# What was tried to the end as a whole is not tried as often in parts.
+# A batch that used up its tries as a whole has fewer tries in parts.
 REPEATS_OF_A_HALF = 2
 OTHER_ALPHABET = str.maketrans("-_", "+/")
 
@@ -24,8 +24,8 @@ OTHER_ALPHABET = str.maketrans("-_", "+/")
 def batch_get(transport: Transport, urls: Mapping[str, str]) -> dict[str, Response]:
     """Ask for at most `BATCH_SIZE` addresses below the root, by any keys; return each key's answer.
 
-    Items that met trouble are asked again after the longest wait among them, those whose token was refused once with
-    a new one; what still has none in the end keeps its last answer. A batch that fails as a whole is asked in halves,
+    Failed items are asked again after the longest wait among them; items whose token was refused once, with a new one.
+    An item that still fails keeps its last answer. A batch that fails as a whole is asked in halves,
     down to one address: at most 2 n - 1 requests for n addresses. An answer's body is a JSON value: an object, or
     base64 text (see `decode_photo`).
     """
@@ -36,7 +36,7 @@ def batch_get(transport: Transport, urls: Mapping[str, str]) -> dict[str, Respon
     tries, is_renewed = 0, False
     while open_keys:
         tries += 1
-        ticket, token = transport.gate.ticket(), transport.token()
+        permit, token = transport.throttle.permit(), transport.token()
         items, failed = _ask(transport, {key: urls[key] for key in open_keys})
         answers |= items | failed
         waiting = [key for key in items if is_retryable(items[key]) and tries < tries_allowed(items[key])]
@@ -47,20 +47,20 @@ def batch_get(transport: Transport, urls: Mapping[str, str]) -> dict[str, Respon
         if waiting:
             others_pass = tries >= ALONE_FROM and any(not is_retryable(answers[key]) for key in urls)
             waits = [wait_after(answers[key], tries) for key in waiting]
-            _wait(transport, waits, ticket, is_alone=others_pass)
+            _wait(transport, waits, permit, is_alone=others_pass)
         open_keys = waiting + refused + [key for key in failed if _may_be_a_slip(failed[key], tries)]
     return answers
 
 
 def _may_be_a_slip(answer: Response, tries: int) -> bool:
-    """Return True if a page that came with a yes may be gone at the next try."""
+    """Return True if a web page with a success status may be gone at the next try."""
     return answer.ok and answer.is_web_page and tries <= REPEATS_OF_A_HALF
 
 
 def decode_photo(body: object) -> bytes | None:
     """Decode an item's picture: base64 in either alphabet, padded or not; None where it is none.
 
-    Strict: a picture that was cut short or mixed with something else must not be taken for one.
+    Strict: a picture that is truncated or mixed with other text must not be accepted.
     """
     if isinstance(body, bytes):
         return body or None
@@ -105,12 +105,12 @@ def _ask_in_halves(transport: Transport, urls: Mapping[str, str]) -> tuple[dict[
 def _by_id(responses: object, *, date: str) -> dict[str, Response]:
     if not isinstance(responses, list):
         return {}
-    named = (one for one in responses if isinstance(one, dict) and isinstance(one.get("id"), str | int))
-    return {str(one["id"]): _item(one, date=date) for one in named}
+    named = (item for item in responses if isinstance(item, dict) and isinstance(item.get("id"), str | int))
+    return {str(item["id"]): _item(item, date=date) for item in named}
 
 
 def _item(response: Mapping[str, Any], *, date: str) -> Response:
-    """Make an item's answer; it was given when the whole was, by the service's clock (`date`)."""
+    """Return an item's answer; `date` is the Date of the whole answer."""
     status = response.get("status")
     headers = response.get("headers")
     given = headers.items() if isinstance(headers, dict) else ()
@@ -119,12 +119,12 @@ def _item(response: Mapping[str, Any], *, date: str) -> Response:
     return Response(status if isinstance(status, int) else 0, named, response.get("body"))
 
 
-def _wait(transport: Transport, waits: list[Wait], ticket: Permit, *, is_alone: bool) -> None:
-    """Wait the longest wait: all workers where the service said so, else (or where others pass) only this one."""
-    for_all = max((wait.seconds for wait in waits if wait.who is WaitScope.ALL and not is_alone), default=0.0)
-    for_one = max((wait.seconds for wait in waits if wait.who is WaitScope.ONE or is_alone), default=0.0)
+def _wait(transport: Transport, waits: list[Wait], permit: Permit, *, is_alone: bool) -> None:
+    """Wait the longest wait: all workers if the service asked for it, else (or if others succeed) only this one."""
+    for_all = max((wait.seconds for wait in waits if wait.scope is WaitScope.ALL and not is_alone), default=0.0)
+    for_one = max((wait.seconds for wait in waits if wait.scope is WaitScope.ONE or is_alone), default=0.0)
     if for_all:
-        transport.gate.reduce_concurrency(ticket)
-        transport.hold(for_all)
+        transport.throttle.reduce_concurrency(permit)
+        transport.block_all(for_all)
     if for_one:
-        transport.gate.pause(for_one)
+        transport.throttle.pause(for_one)

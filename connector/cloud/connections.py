@@ -40,7 +40,7 @@ def _connected(connection: HTTPConnection) -> socket.socket:
 
 @contextmanager
 def _bounded(connection: Any) -> Iterator[None]:
-    """Let what is read meanwhile come under one deadline, the connection's usual seconds from now."""
+    """Put all reads within the block under one deadline: the connection's timeout, counted from now."""
     line = connection.sock
     bounded = _BoundedSocket(line, time.monotonic() + _seconds_of(connection))
     connection.sock = bounded
@@ -108,7 +108,7 @@ class _BoundedSocket:
         return io.BufferedReader(reader)
 
     def lift(self) -> None:
-        """Let the body be read without this deadline."""
+        """End this deadline; the body is read without it."""
         for reader in self._readers:
             reader.lift()
 

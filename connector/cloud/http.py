@@ -31,13 +31,13 @@ BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """Choose the proxy of an address; where no setting names one, what the system has (Windows: its own settings)."""
+    """Choose the proxy of an address: the setting's, else the system's (Windows: its own settings)."""
 
     https_proxy: SecretStr | None = None
     no_proxy: str | None = None
 
     def proxy_for(self, url: str) -> str:
-        """Return the proxy's URL, empty where the way is direct; raises SettingsError for one that cannot be used.
+        """Return the proxy's URL, empty for a direct connection; raise SettingsError for one that cannot be used.
 
         Plain http is spoken only to the machine's own identity endpoint, which no proxy can reach.
         """
@@ -63,7 +63,7 @@ class Proxies:
 
 
 def _named_by(proxy: str) -> str:
-    """Return where a proxy that no setting of ours names comes from."""
+    """Return the origin of a proxy that is not in the settings."""
     is_variable = any(proxy == value for name, value in os.environ.items() if name.upper() == "ALL_PROXY")
     return "ALL_PROXY" if is_variable else "HTTPS_PROXY (not set; this system's own proxy settings are taken)"
 
@@ -96,14 +96,14 @@ CONNECT_SECONDS = 8.0
 READ_SECONDS = 60.0
 BODY_SECONDS = 120.0
 # A firewall that drops packets would otherwise cost the timeout of every address that a name resolves to.
-REACH_SECONDS = 10.0
+PROBE_SECONDS = 10.0
 PIECE = 1 << 16
 # A page of 999 accounts with their plans has some megabytes, an error some kilobytes.
 MOST_BYTES, MOST_ERROR_BYTES = 32 << 20, 1 << 20
 
 
 class TooLarge(Exception):
-    """Tell that an answer is larger than its kind may be."""
+    """Raised when an answer is larger than the limit for its kind."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -113,7 +113,7 @@ class TooLarge(Exception):
 class HttpClient:
     """Send requests and read answers whole; safe to share between threads.
 
-    Raises WireError when no answer came; never retries, never follows a redirect.
+    Raises NetworkError when no answer came; never retries, never follows a redirect.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class HttpClient:
         self._body_seconds = body_seconds
         self._lock = threading.Lock()
         self._pools: dict[str, urllib3.PoolManager] = {}
-        self._reached: set[str] = set()
+        self._probed: set[str] = set()
 
     def send(
         self,
@@ -147,7 +147,7 @@ class HttpClient:
     ) -> Response:
         """Send one request and return the answer, whatever its status.
 
-        The head comes within `read_seconds`, the body within the wire's own seconds and `most_bytes`.
+        The head must come within `read_seconds`, the body within `body_seconds` of the client and `most_bytes`.
         """
         pool = self._pool(url)
         try:
@@ -171,20 +171,20 @@ class HttpClient:
     def probe(self, url: str) -> None:
         """Open and close one connection to the host (or its proxy), with one deadline for all its addresses.
 
-        Once per host; raises WireError.
+        Once per host; raises NetworkError.
         """
         parts = urlsplit(self._proxies.proxy_for(url) or url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        if origin in self._reached:
+        if origin in self._probed:
             return
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            connect(host, port, seconds=REACH_SECONDS).close()
+            connect(host, port, seconds=PROBE_SECONDS).close()
         except TimeoutError as error:
             raise NetworkError(RequestFailure.CONNECT, f"{host} does not answer on port {port}") from error
         except OSError as error:
             raise translate(error, f"//{host}:{port}") from error
-        self._reached.add(origin)
+        self._probed.add(origin)
 
     def close(self) -> None:
         """Close every idle connection."""

@@ -1,4 +1,4 @@
-"""Why did no answer come? The wire's errors in words, each with its fix, in this one place."""
+"""Translate errors of urllib3, ssl and socket into a failure, a sentence and a fix."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from connector.errors import ConnectorError
 from connector.network import NetworkFailure, TlsFailure, causes_of, network_failure, tls_failure
 
 TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
-CHECK_WAY_OUT = "Check the network, the firewall (TCP 443 out) and, if this machine goes out by a proxy, HTTPS_PROXY."
+CHECK_NETWORK_FIX = (
+    "Check the network, the firewall (TCP 443 out) and, if this machine goes out by a proxy, HTTPS_PROXY."
+)
 
 
 class RequestFailure(StrEnum):
-    """Say at which step a request ended without an answer."""
+    """The step at which a request ended without an answer."""
 
     NAME = "name"
     CONNECT = "connect"
@@ -36,25 +38,25 @@ class RequestFailure(StrEnum):
     TOO_LARGE = "too-large"
 
 
-# After these the request may have been carried out, although nobody said so.
-MAYBE_DONE = frozenset({RequestFailure.TLS, RequestFailure.TIMEOUT, RequestFailure.DROPPED, RequestFailure.TOO_LARGE})
-# These do not mend themselves within a night.
-LASTING = frozenset({RequestFailure.CERTIFICATE, RequestFailure.PROXY})
+# After these the request may have been carried out, although no answer came.
+AMBIGUOUS = frozenset({RequestFailure.TLS, RequestFailure.TIMEOUT, RequestFailure.DROPPED, RequestFailure.TOO_LARGE})
+# These last longer than a run.
+PERMANENT = frozenset({RequestFailure.CERTIFICATE, RequestFailure.PROXY})
 
 
 class NetworkError(ConnectorError):
-    """Say that no answer came, at which step, and why."""
+    """Raised when no answer came; states the step and the cause."""
 
-    def __init__(self, fault: RequestFailure, message: str, fix: str = CHECK_WAY_OUT) -> None:
+    def __init__(self, fault: RequestFailure, message: str, fix: str = CHECK_NETWORK_FIX) -> None:
         super().__init__(message, fix)
         self.fault = fault
 
 
 def translate(error: BaseException, url: str, *, bundle: str = "") -> NetworkError:
-    """Put an error of urllib3, ssl or socket into words, by number; hosts are named, headers and bodies never.
+    """Return an error of urllib3, ssl or socket as NetworkError, by number; hosts are named, headers and bodies never.
 
     A `url` without a scheme says that nothing but a connection was asked for. `bundle` names the setting whose
-    authorities the certificate was held against.
+    authorities the certificate was checked against.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -62,7 +64,9 @@ def translate(error: BaseException, url: str, *, bundle: str = "") -> NetworkErr
     if any(isinstance(cause, ProxyError) for cause in causes):
         return _proxy(causes)
     if any(isinstance(cause, NameResolutionError | socket.gaierror) for cause in causes):
-        return NetworkError(RequestFailure.NAME, f"the name {host} cannot be resolved", f"Check DNS. {CHECK_WAY_OUT}")
+        return NetworkError(
+            RequestFailure.NAME, f"the name {host} cannot be resolved", f"Check DNS. {CHECK_NETWORK_FIX}"
+        )
     failure = tls_failure(causes)
     if failure is not None:
         return _tls(host, failure, bundle=bundle)
@@ -85,10 +89,10 @@ def _connect(host: str, causes: list[BaseException]) -> NetworkError:
 
 
 def _tls(host: str, failure: TlsFailure, *, bundle: str) -> NetworkError:
-    said = f"{failure.meaning} (TLS: {one_line(failure.told)})"
+    said = f"{failure.meaning} (TLS: {one_line(failure.text)})"
     if not failure.is_certificate:
         return NetworkError(
-            RequestFailure.TLS, f"no encrypted connection to {host}: {said}", f"{failure.fix} {CHECK_WAY_OUT}"
+            RequestFailure.TLS, f"no encrypted connection to {host}: {said}", f"{failure.fix} {CHECK_NETWORK_FIX}"
         )
     fix = failure.fix
     if failure.is_untrusted and bundle:
@@ -114,6 +118,6 @@ def _proxy(causes: list[BaseException]) -> NetworkError:
             "the proxy wants a login (407)",
             "Set HTTPS_PROXY to http://user:password@proxy:port, or exempt this host in NO_PROXY.",
         )
-    # A proxy that is down or overloaded may come back; one that says no will say it again.
+    # A proxy that is down or overloaded may come back; one that refuses will refuse again.
     fault = RequestFailure.PROXY if 400 <= status < 500 else RequestFailure.CONNECT
     return NetworkError(fault, f"the proxy did not let us through: {said}", "Check HTTPS_PROXY and NO_PROXY.")

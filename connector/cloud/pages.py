@@ -18,7 +18,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Carry the objects of one page, and the link to the next or for next time; both are empty where there is none."""
+    """The objects of one page, the link to the next page, and the delta link; empty where there is none."""
 
     items: tuple[Item, ...]
     next_link: str
@@ -26,7 +26,7 @@ class Page:
 
 
 class EndlessPages(ConnectorError):
-    """Say that the service gives the same next page again, or pages without end."""
+    """Raised when the service repeats a page's link, or gives pages without end."""
 
 
 def follow_pages(ask: Callable[[str], Response], url: str, *, system: str, most: int = MOST_PAGES) -> Iterator[Page]:

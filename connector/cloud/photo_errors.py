@@ -21,7 +21,7 @@ from connector.model import Account, Reason
 
 
 class PhotoOperation(Enum):
-    """Say what was asked of the photo."""
+    """What a request does with a photo; the value stands in messages."""
 
     READ = "read"
     WRITE = "written"
@@ -43,7 +43,7 @@ TOO_LARGE = frozenset({"requestentitytoolarge", "errormessagesizeexceeded", "max
 
 @dataclass(frozen=True, slots=True)
 class ErrorMapping:
-    """Hold what a code means for one person; `skip` says that no later night would mend it."""
+    """What a code means for one person; `skip`: no later run would succeed."""
 
     reason: Reason
     words: str
@@ -92,58 +92,59 @@ SUPPORT_FIX = "The next run tries again; show support the request-id."
 
 
 def photo_trouble(
-    answer: Response, account: Account, doing: PhotoOperation, *, others_pass: bool = False
+    answer: Response, account: Account, operation: PhotoOperation, *, others_pass: bool = False
 ) -> PersonError | None:
-    """Judge an answer that is no success; None means that there is no photo.
+    """Return the error of an unsuccessful answer; None means that there is no photo.
 
-    `others_pass` says that the same was done for somebody else in this run. Raises Unreachable for what would befall
-    everybody; what may befall everybody is a RefusedPerson, of which ten in a row end the run.
+    `others_pass`: the same operation succeeded for another person in this run. Raises Unreachable for what concerns
+    everybody; what may concern everybody is a RefusedPerson, of which ten in a row end the run.
     """
     refusal = read_refusal(answer)
     _stop_the_run(refusal)
-    trouble = _not_graphs(answer, account, doing)
+    trouble = _not_graphs(answer, account, operation)
     if trouble is not None:
         return trouble
-    if doing is not PhotoOperation.WRITE and says_no_photo(refusal):
+    if operation is not PhotoOperation.WRITE and says_no_photo(refusal):
         return None
-    meaning = _meaning(refusal, account, doing)
+    meaning = _meaning(refusal, account, operation)
     if meaning is not None:
-        words = f"{named(account)} {meaning.words}: {refusal}"
+        words = f"{account_name(account)} {meaning.words}: {refusal}"
         return PersonError(meaning.reason, words, fix=meaning.fix, skip=meaning.skip)
     if refusal.status in (401, 403):
-        return _denied(refusal, account, doing, others_pass=others_pass)
+        return _denied(refusal, account, operation, others_pass=others_pass)
     reason = Reason.THROTTLED if refusal.status == 429 else Reason.CLOUD_ERROR
-    message = f"The photo of {named(account)} could not be {doing.value}: {refusal}"
+    message = f"The photo of {account_name(account)} could not be {operation.value}: {refusal}"
     if is_retryable(answer):
         return PersonError(reason, message, fix="The next run tries again.")
-    cause = Cause(f"{refusal.status} {refusal.code}", f"photos could not be {doing.value}", SUPPORT_FIX)
+    cause = Cause(f"{refusal.status} {refusal.code}", f"photos could not be {operation.value}", SUPPORT_FIX)
     return RefusedPerson(reason, message, fix=SUPPORT_FIX, cause=cause, said=str(refusal))
 
 
-def named(account: Account) -> str:
-    """Return the name of an account as people know it."""
+def account_name(account: Account) -> str:
+    """Return the UPN of an account, or its id."""
     return account.upn or account.id
 
 
-def _not_graphs(answer: Response, account: Account, doing: PhotoOperation) -> PersonError | None:
-    """Return the failure of one person in whose answer's place a web page came, whatever its status."""
+def _not_graphs(answer: Response, account: Account, operation: PhotoOperation) -> PersonError | None:
+    """Return the error of a web page in place of an answer, whatever its status; None for a real answer."""
     if not answer.is_web_page or is_retryable(answer):
         return None
-    return page_came(account, describe_page(answer), doing)
+    return page_came(account, describe_page(answer), operation)
 
 
-def page_came(account: Account, page: str, doing: PhotoOperation) -> RefusedPerson:
-    """Return the failure of one person in whose photo's place a web page came."""
-    message = f"The photo of {named(account)} could not be {doing.value}: a web page came in Graph's place ({page})"
+def page_came(account: Account, page: str, operation: PhotoOperation) -> RefusedPerson:
+    """Return the error of a web page in place of one person's photo."""
+    name = account_name(account)
+    message = f"The photo of {name} could not be {operation.value}: a web page came in Graph's place ({page})"
     cause = Cause("page", "a web page came in place of Graph's answers about photos", WEB_PAGE_FIX)
     return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=WEB_PAGE_FIX, cause=cause, said=page)
 
 
-def _denied(refusal: ErrorDetails, account: Account, doing: PhotoOperation, *, others_pass: bool) -> PersonError:
-    """Return the failure of one person whose request was denied; where others pass, the account is protected."""
-    what = f"photos may not be {doing.value}"
-    message, fix = f"The photo of {named(account)} may not be {doing.value}: {refusal}", DENIED_FIX
-    cause = Cause("403", what, READ_FIX if doing is PhotoOperation.READ else POLICY_FIX)
+def _denied(refusal: ErrorDetails, account: Account, operation: PhotoOperation, *, others_pass: bool) -> PersonError:
+    """Return the error of a denied request; if others' requests succeed, the account is protected."""
+    what = f"photos may not be {operation.value}"
+    message, fix = f"The photo of {account_name(account)} may not be {operation.value}: {refusal}", DENIED_FIX
+    cause = Cause("403", what, READ_FIX if operation is PhotoOperation.READ else POLICY_FIX)
     if refusal.status == 401:
         fix = f"Others' answers came well with the same token. {SUPPORT_FIX}" if others_pass else CLOUD_FIX
         cause = Cause("401", f"our token was refused, also after it was renewed; {what}", CLOUD_FIX)
@@ -151,15 +152,15 @@ def _denied(refusal: ErrorDetails, account: Account, doing: PhotoOperation, *, o
         cause = Cause("403", f"the application lacks a permission; {what}", PERMISSION_FIX)
         fix = PROTECTED_FIX
         if others_pass:
-            message = f"{named(account)} is protected, since others' photos may be {doing.value}: {refusal}"
+            message = f"{account_name(account)} is protected, since others' photos may be {operation.value}: {refusal}"
         else:
-            fix = f"If others' photos may be {doing.value}, this account is protected. {fix} Else: {PERMISSION_FIX}"
+            fix = f"If others' photos may be {operation.value}, this account is protected. {fix} Else: {PERMISSION_FIX}"
     return RefusedPerson(Reason.ACCESS_DENIED, message, fix=fix, cause=cause, said=str(refusal))
 
 
 def unreadable(account: Account, what: str) -> PersonError:
-    """Return the failure of one person whose answer came well but makes no sense."""
-    message = f"The answer about {named(account)} cannot be read: {what}."
+    """Return the error of a successful answer that cannot be read."""
+    message = f"The answer about {account_name(account)} cannot be read: {what}."
     cause = Cause("unreadable", "answers about photos cannot be read", f"{WEB_PAGE_FIX} {SUPPORT_FIX}")
     return RefusedPerson(
         Reason.UNREADABLE_ANSWER, message, fix="The next run tries again.", cause=cause, said=f"no use: {what}"
@@ -167,7 +168,7 @@ def unreadable(account: Account, what: str) -> PersonError:
 
 
 def says_no_photo(refusal: ErrorDetails) -> bool:
-    """Tell "no photo" from the other things that are not found; unknown codes are errors, never "no photo".
+    """Return True if a refusal means "no photo"; unknown codes are errors, never "no photo".
 
     An unknown 404 taken for "no photo" could overwrite, without a backup, a photo that is there.
     """
@@ -191,12 +192,12 @@ def _stop_the_run(refusal: ErrorDetails) -> None:
         raise Unreachable("Graph", f"this tenant (B2C) has no photos: {refusal}", fix)
 
 
-def _meaning(refusal: ErrorDetails, account: Account, doing: PhotoOperation) -> ErrorMapping | None:
+def _meaning(refusal: ErrorDetails, account: Account, operation: PhotoOperation) -> ErrorMapping | None:
     code = refusal.code.lower()
     if _says_no_user(refusal):
         fix = "Nothing, if it was deleted; a new account has its place for a photo after some minutes."
         return ErrorMapping(Reason.ACCOUNT_GONE, "is not there (any more, or yet)", fix, skip=False)
-    if doing is PhotoOperation.WRITE and says_no_photo(refusal):
+    if operation is PhotoOperation.WRITE and says_no_photo(refusal):
         fix = "The next run tries again; after days, ask for a mailbox or licence."
         return ErrorMapping(Reason.ACCOUNT_PENDING, "has no place for a photo yet", fix, skip=False)
     if code in TOO_SMALL or code in TOO_LARGE or refusal.status == 413:
@@ -211,23 +212,23 @@ def _meaning(refusal: ErrorDetails, account: Account, doing: PhotoOperation) -> 
 
 @dataclass(frozen=True, slots=True)
 class PhotoPolicy:
-    """Hold where photos may be updated (`cloud`, `onpremises`, or empty for either) and by which role template ids."""
+    """Where photos may be updated (`cloud`, `onpremises`, or empty for either), and by which role template ids."""
 
     source: str
     allowed_roles: tuple[str, ...]
 
     @property
     def may_block(self) -> bool:
-        """Say whether the policy may be what refuses our writes."""
+        """Return True if the policy may be the cause of refused writes."""
         return self.source == "onpremises" or bool(self.allowed_roles)
 
 
 class PolicyUnread(ConnectorError):
-    """Say that the policy could not be read, which changes nothing but what the doctor can tell."""
+    """Raised when the policy cannot be read; only a check of `photo-connector check` depends on it."""
 
 
 def read_policy(transport: Transport) -> PhotoPolicy:
-    """Read the policy; raises PolicyUnread without `PeopleSettings.Read.All`, or where the tenant has none to show."""
+    """Read the policy; raise PolicyUnread without `PeopleSettings.Read.All`, or if the tenant shows none."""
     answer = transport.request("GET", transport.root + POLICY_PATH)
     if not answer.ok:
         fix = "Grant the application PeopleSettings.Read.All with admin consent, if it should be looked at."

@@ -17,7 +17,7 @@ NOBODY: Mapping[str, PersonError] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Describe what a refusal would mean if everybody met it; refusals of one `key` are of the same kind."""
+    """The meaning of a refusal if it concerns everybody; refusals with one `key` are of the same kind."""
 
     key: str
     what: str
@@ -25,7 +25,7 @@ class Cause:
 
 
 class RefusedPerson(PersonError):
-    """Fail one person by an answer that may concern everybody: `cause` and `said` tell what it would mean then."""
+    """Raised for an answer that may concern everybody: `cause` states its meaning then, `said` is its text."""
 
     def __init__(self, reason: Reason, message: str, *, fix: str = "", cause: Cause, said: str) -> None:
         super().__init__(reason, message, fix=fix)
@@ -34,7 +34,7 @@ class RefusedPerson(PersonError):
 
 
 class EverybodyRefused(Unreachable):
-    """End the run, since so many people in a row were refused; `refused` are those of the last look, by account id."""
+    """Raised when too many people in a row were refused; `refused` holds those of the last batch, by account id."""
 
     def __init__(self, system: str, error: RefusedPerson, refused: Mapping[str, PersonError]) -> None:
         met = f"{IN_A_ROW} people in a row were refused; the last answer was {error.said}."
@@ -42,11 +42,11 @@ class EverybodyRefused(Unreachable):
         self.refused = refused
 
 
-class InARow:
+class RefusalLimit:
     """Count refusals over all threads, for one kind of request to one system.
 
-    `failing` are accounts that failed in the run before. They are not counted again: the same ten would otherwise end
-    every run, and everybody behind them would wait night after night.
+    `failing` are accounts that failed in the run before. They are not counted: the same ten would otherwise end
+    every run, and the people after them would never be reached.
     """
 
     def __init__(self, system: str, *, failing: Collection[str] = ()) -> None:
@@ -61,24 +61,24 @@ class InARow:
         """Return True if anybody's request was carried out in this run."""
         return self._has_passed
 
-    def passed(self) -> None:
-        """Begin to count anew after a success."""
+    def report_success(self) -> None:
+        """Reset the counts after a success."""
         self._has_passed = True
         if self._counts:
             with self._lock:
                 self._counts.clear()
 
-    def looked(self, answers: Mapping[str, object]) -> None:
-        """Count what a look at several accounts gave: one that passed breaks the row, since all were asked at once."""
+    def count_batch(self, answers: Mapping[str, object]) -> None:
+        """Count the results of one batch: one success ends the row, since all were asked together."""
         errors = {account_id: error for account_id, error in answers.items() if isinstance(error, PersonError)}
         if len(errors) < len(answers):
-            self.passed()
+            self.report_success()
             return
         for account_id, error in errors.items():
-            self.met(error, account_id, refused=errors)
+            self.count(error, account_id, refused=errors)
 
-    def met(self, error: PersonError, account_id: str, *, refused: Mapping[str, PersonError] = NOBODY) -> None:
-        """Count what befell one account; raise EverybodyRefused when it is the tenth of its kind in a row."""
+    def count(self, error: PersonError, account_id: str, *, refused: Mapping[str, PersonError] = NOBODY) -> None:
+        """Count the error of one account; raise EverybodyRefused for the tenth of its kind in a row."""
         if not isinstance(error, RefusedPerson) or account_id in self._failing:
             return
         with self._lock:

@@ -33,7 +33,7 @@ def read_json(content: bytes | str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Hold an answer; status 0 means that none came, `note` says in words why, `sent` whether the request went out.
+    """An answer; status 0: none came, `note` is the cause in words, `sent` tells whether the request was sent.
 
     `headers` are by lower-case name. `body` is the raw bytes, or inside a batch the JSON value of the item.
     """
@@ -46,7 +46,7 @@ class Response:
 
     @property
     def ok(self) -> bool:
-        """Say whether the request was carried out."""
+        """Return True if the request succeeded."""
         return self.status in SUCCESS
 
     @property
@@ -79,7 +79,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetails:
-    """Hold what an error answer says of itself: Graph's code and message, and the id support asks for."""
+    """The code, message and request id of an error answer."""
 
     status: int
     code: str
@@ -87,7 +87,7 @@ class ErrorDetails:
     request_id: str
 
     def __str__(self) -> str:
-        """Say all of it in one line, fit for a report."""
+        """Return one line for reports and messages."""
         said = ": ".join(part for part in (self.code, self.message) if part)
         number = f"HTTP {self.status}" if self.status else "no answer"
         trail = f" (request-id {self.request_id})" if self.request_id else ""
@@ -115,7 +115,7 @@ def read_refusal(answer: Response) -> ErrorDetails:
 
 
 def one_line(text: str) -> str:
-    """Fold text of foreign origin into one short line of printable characters."""
+    """Return foreign text as one short line of printable characters."""
     return foreign(text)
 
 
@@ -145,12 +145,12 @@ LONGEST_TITLE = 80
 
 
 def web_page_came(answer: Response, system: str, *, place: str) -> Unreachable:
-    """Return the end of a run: a page came in place of `place`, such as "the list of users"."""
+    """Return the error that a page came in place of `place`, such as "the list of users"."""
     return Unreachable(system, f"a web page came in place of {place} ({describe_page(answer)})", WEB_PAGE_FIX)
 
 
 def describe_page(answer: Response) -> str:
-    """Return the status of a page and the host it leads to, or its title; never a whole address, which holds names."""
+    """Return the status of a page and its redirect host or title; never a whole address, which may hold names."""
     host = _host(answer.headers.get("location", "")) if 300 <= answer.status < 400 else ""
     if host:
         return f"HTTP {answer.status} to {host}"

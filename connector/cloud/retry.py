@@ -1,4 +1,4 @@
-"""Shall it be tried again, and when? A pure choice from the answer, the number of tries, and what may be repeated."""
+"""Decide whether and when a request is retried, from its answer and the number of tries; pure functions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NUMBER = re.compile(r"\s*\d+(\.\d+)?\s*", re.ASCII)
 
 
 class WaitScope(Enum):
-    """Say who has to wait: everybody (the service said so), or only the request that met trouble."""
+    """Who waits: all requests (the service asked for it), or only the one that failed."""
 
     ALL = "all"
     ONE = "one"
@@ -42,26 +42,26 @@ class WaitScope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Tell how long to wait before the next try, and who."""
+    """How long to wait before the next try, and who waits."""
 
     seconds: float
-    who: WaitScope
+    scope: WaitScope
 
 
 def is_retryable(answer: Response) -> bool:
-    """Say whether the answer tells of the service's state and not of this request."""
+    """Return True if the answer is about the service's state and not about this request."""
     if answer.status == 500 and read_refusal(answer).code.startswith(ABOUT_ONE_PROFILE):
         return False
     return answer.status in REFUSED_FOR_NOW or answer.status in BROKE_ON_THE_WAY
 
 
 def may_have_succeeded(answer: Response) -> bool:
-    """Say whether the request may have been carried out although no success was told."""
+    """Return True if the request may have been carried out although no success was reported."""
     return answer.sent and answer.status in BROKE_ON_THE_WAY
 
 
 def is_overload(answer: Response) -> bool:
-    """Say whether fewer requests at a time would help."""
+    """Return True if fewer concurrent requests would help."""
     return answer.status in LOAD
 
 
@@ -73,22 +73,22 @@ def tries_allowed(answer: Response) -> int:
 
 
 def wait_after(answer: Response, tries: int, *, now: datetime | None = None) -> Wait:
-    """Choose the wait after a trouble; `tries` counts those already made."""
-    told = retry_after(answer.headers, now=now)
+    """Return the wait after a failed try; `tries` counts the tries already made."""
+    requested = retry_after(answer.headers, now=now)
     own = backoff(tries)
-    if told is None:
+    if requested is None:
         return Wait(own, WaitScope.ALL if answer.status in REFUSED_FOR_NOW else WaitScope.ONE)
-    return Wait(max(told, own) if tries >= DISTRUST_FROM else told, WaitScope.ALL)
+    return Wait(max(requested, own) if tries >= DISTRUST_FROM else requested, WaitScope.ALL)
 
 
 def backoff(tries: int) -> float:
-    """Return seconds: doubled at each try, capped, and drawn from the upper half so that workers part."""
+    """Return seconds: doubled at each try, capped, and drawn from the upper half so that workers spread out."""
     longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (tries - 1))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311  # no secret depends on it
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
-    """Read Retry-After in seconds: whole, decimal, or an HTTP date; None where absent or nonsense.
+    """Return Retry-After in seconds (whole, decimal, or an HTTP date); None if absent or invalid.
 
     `headers` are by lower-case name. A date is measured from the answer's own Date, since clocks differ.
     Source: RFC 9110, section 10.2.3; decimals: Graph's own documentation.
@@ -105,7 +105,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime | None = None) -> f
 
 
 def http_date(text: str) -> datetime | None:
-    """Read an HTTP date, with its zone; None where it is none, or lies outside all calendars."""
+    """Return an HTTP date with its time zone; None if the text is no date, or one that datetime cannot represent."""
     try:
         value = parsedate_to_datetime(text)
     except (TypeError, ValueError, OverflowError):

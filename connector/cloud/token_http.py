@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from connector.cloud.http import HttpClient
-from connector.cloud.network_errors import LASTING, NetworkError, RequestFailure
+from connector.cloud.network_errors import PERMANENT, NetworkError, RequestFailure
 from connector.cloud.response import Response, one_line, read_json, web_page_came
 from connector.cloud.retry import backoff, is_retryable, retry_after
 from connector.errors import Unreachable
@@ -29,7 +29,7 @@ LONGEST_SEARCHED = 20_000
 
 
 class IssuerAway(Unreachable):
-    """Tell that the issuer gave no answer of use; it may a little later."""
+    """Raised when the issuer gave no usable answer; a later try may succeed."""
 
 
 REGISTRATION = "Entra admin center > App registrations > your app > Certificates & secrets"
@@ -169,23 +169,23 @@ DISCOVERY = "/.well-known/openid-configuration"
 
 @dataclass(frozen=True, slots=True)
 class TokenAnswer:
-    """Hold an answer in the shape that MSAL reads."""
+    """An answer with the attributes that MSAL reads."""
 
     status_code: int
     text: str = field(repr=False)
     headers: Mapping[str, str]
 
     def raise_for_status(self) -> None:
-        """Stop the run on an error that MSAL makes nothing of."""
+        """Raise Unreachable for an error that MSAL does not handle."""
         if self.status_code >= 400:
             raise _broken(Response(self.status_code, self.headers, self.text.encode()))
 
 
 class TokenHttp:
-    """Serve as MSAL's `http_client`; each request is safe to repeat, since a token asked for twice harms nobody."""
+    """Implement MSAL's `http_client`; each request may be repeated, since asking twice for a token does no harm."""
 
-    def __init__(self, wire: HttpClient, traffic: RequestCounters) -> None:
-        self._wire = wire
+    def __init__(self, http: HttpClient, traffic: RequestCounters) -> None:
+        self._http = http
         self._traffic = traffic
 
     def get(
@@ -208,7 +208,7 @@ class TokenHttp:
         return self._request_with_retries("POST", url, body, headers={**form, **(headers or {})})
 
     def close(self) -> None:
-        """Leave the wire open; it belongs to its maker."""
+        """Do nothing: the HTTP client is closed by its owner."""
 
     def _request_with_retries(
         self, method: str, url: str, body: bytes | None, *, headers: dict[str, str]
@@ -230,13 +230,13 @@ class TokenHttp:
 
     def _try(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str], tries: int) -> Response:
         try:
-            self._wire.probe(url)
+            self._http.probe(url)
             self._traffic.add("token_requests")
-            return self._wire.send(
+            return self._http.send(
                 method, url, headers=headers, body=body, read_seconds=READ_SECONDS, most_bytes=MOST_TOKEN_BYTES
             )
         except NetworkError as error:
-            if error.fault in LASTING or (tries >= TRIES_WHEN_SILENT and error.fault is not RequestFailure.DROPPED):
+            if error.fault in PERMANENT or (tries >= TRIES_WHEN_SILENT and error.fault is not RequestFailure.DROPPED):
                 raise _unreachable(error, url) from error
             return Response(0, note=error.message)
 

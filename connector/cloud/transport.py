@@ -1,4 +1,4 @@
-"""How is one request brought to its end? Signed, let through the gate, sent, and tried again where that is safe."""
+"""Send a request to one service until it is answered: sign it, respect the throttle, retry where that is safe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from connector import __version__
 from connector.cloud.auth import TokenSource
 from connector.cloud.http import MOST_BYTES, READ_SECONDS, HttpClient
-from connector.cloud.network_errors import CHECK_WAY_OUT, LASTING, MAYBE_DONE, NetworkError, RequestFailure
+from connector.cloud.network_errors import AMBIGUOUS, CHECK_NETWORK_FIX, PERMANENT, NetworkError, RequestFailure
 from connector.cloud.response import Response, one_line, read_refusal, web_page_came
 from connector.cloud.retry import (
     ALONE_FROM,
@@ -27,7 +27,7 @@ from connector.cloud.retry import (
     tries_allowed,
     wait_after,
 )
-from connector.cloud.throttle import PATIENCE_SECONDS, Throttle, WaitLimitExceeded
+from connector.cloud.throttle import WAIT_LIMIT_SECONDS, Throttle, WaitLimitExceeded
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 
@@ -42,7 +42,7 @@ HEADERS = {
     "Cache-Control": "no-cache",
     "x-ms-throttle-priority": "low",
 }
-# Before the first answer of all, a system that is silent is more likely unreachable than busy.
+# Before the first answer, a silent service is more likely unreachable than busy.
 FIRST_READ_SECONDS = 12.0
 TRIES_AT_FIRST = {
     RequestFailure.NAME: 2,
@@ -55,7 +55,7 @@ TRIES_AFTER_TIMEOUT = 4
 TRIES_AFTER_TOO_LARGE = 2
 # Twenty photos of some megabytes, in base64; an answer that everybody needs has a smaller limit.
 MOST_BATCH_BYTES = 64 << 20
-# How often a write may be sent again after an end that leaves open whether it was carried out.
+# How often a write may be sent again when it is not known whether it was carried out.
 REPEATS = 3
 FRUITLESS_IN_A_ROW = 10
 # RFC 3986: printable ASCII without space; the scheme is always https.
@@ -65,14 +65,14 @@ CLAIMS_FIX = (
     "Look at Entra's Conditional Access policies for workload identities (Entra admin center > Sign-in logs > Service "
     "principal sign-ins shows which one): exclude this application, or let it in from this machine's address."
 )
-COME_BACK = "Start again later; what was done is remembered."
+RETRY_LATER_FIX = "Start again later; what was done is remembered."
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Hold what is to be asked; `repeats` is None where asking again changes nothing.
+    """A request; `repeats` is None where sending it again changes nothing.
 
-    `one_person` says that a token refused after its renewal is this person's trouble: the answer is returned.
+    `one_person`: a token that is refused after its renewal concerns only this person, and the answer is returned.
     """
 
     method: str
@@ -85,7 +85,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Name a system: its address without a closing slash, the token's scope, what stands before relative paths."""
+    """The address of a service: root without a closing slash, the token's scope, and the prefix of relative paths."""
 
     root: str
     scope: str
@@ -104,26 +104,26 @@ def origin_of(url: str) -> str:
 
 
 class Transport:
-    """Bring requests to one system to their end; safe to share between threads."""
+    """Send requests to one service; safe to share between threads."""
 
     def __init__(
         self,
-        wire: HttpClient,
+        http: HttpClient,
         tokens: TokenSource,
         traffic: RequestCounters,
         *,
         endpoint: Endpoint,
         lanes: int,
         read_seconds: float = READ_SECONDS,
-        gate: Throttle | None = None,
+        throttle: Throttle | None = None,
     ) -> None:
-        """Take a gate of its own, unless it shares one with another system."""
+        """Create a throttle, unless one is shared with another service."""
         self.root = endpoint.root
         self.origin = origin_of(endpoint.root)
         self.system = endpoint.system
         self._below = endpoint.root + endpoint.version
-        self.gate = gate or Throttle(lanes)
-        self._wire = wire
+        self.throttle = throttle or Throttle(lanes)
+        self._http = http
         self._tokens = tokens
         self._traffic = traffic
         self._scope = endpoint.scope
@@ -146,7 +146,7 @@ class Transport:
         repeats: int | None = None,
         one_person: bool = False,
     ) -> Response:
-        """Ask, and return the last answer: any status, or 0 when none came after all tries.
+        """Send a request and return the last answer: any status, or 0 when none came after all tries.
 
         `url` begins with a slash (below the root) or is one that the same system gave us. `safe` says that asking
         twice changes nothing (GET by default). A request that may have been carried out is sent again at most `repeats`
@@ -173,29 +173,29 @@ class Transport:
         """Return True if a link that the service gave is a whole address below our own host, where the token may go."""
         return LINK.fullmatch(link) is not None and origin_of(link) == self.origin
 
-    def hold(self, seconds: float) -> None:
-        """Let no worker send for so long, because the service said so; raises Unreachable beyond all patience."""
+    def block_all(self, seconds: float) -> None:
+        """Start no request for so long, because the service asked for it; raise Unreachable beyond the limit."""
         self._traffic.add("waits")
         try:
-            self.gate.block_all(seconds)
+            self.throttle.block_all(seconds)
         except WaitLimitExceeded as error:
             message = f"we were told to wait {error.seconds:.0f} seconds more"
-            raise Unreachable(self.system, message, COME_BACK) from error
+            raise Unreachable(self.system, message, RETRY_LATER_FIX) from error
 
     def pace(self) -> dict[str, float]:
-        """Tell how the service let us go."""
-        return self.gate.pace()
+        """Return the throttle's figures of the run."""
+        return self.throttle.pace()
 
     def close(self) -> None:
-        """Turn away all who wait, and close idle connections."""
-        self.gate.close()
-        self._wire.close()
+        """Cancel all waiting requests and close idle connections."""
+        self.throttle.close()
+        self._http.close()
 
     def _request_with_retries(self, call: Call) -> Response:
         unsure = renewals = tries = passed_by = 0
         while True:
             tries += 1
-            before = self.gate.successes
+            before = self.throttle.successes
             answer, pause, token = self._try(call, tries=tries, is_alone=passed_by >= ALONE_FROM - 1)
             if answer.status == 401 and self._may_renew(call, answer, renewals=renewals):
                 renewals += 1
@@ -206,32 +206,32 @@ class Transport:
                 self._count_pages(call, answer)
                 return answer
             unsure += may_have_succeeded(answer)
-            passed_by += tries > 1 and self.gate.successes > before
+            passed_by += tries > 1 and self.throttle.successes > before
             if tries >= self._most_tries(answer) or (call.repeats is not None and unsure > call.repeats):
                 return self._give_up(answer)
-            self.gate.pause(pause)
+            self.throttle.pause(pause)
 
     def _try(self, call: Call, *, tries: int, is_alone: bool) -> tuple[Response, float, str]:
-        """Send once; return the answer, the seconds this request should rest, and the token it was sent with.
+        """Send once; return the answer, the seconds to wait before the next try, and the token it was sent with.
 
-        The gate is told how it went before the lane is free again, so that no worker slips through; not where the
-        request is alone with its trouble, since others pass.
+        The throttle learns the result before the lane is free, so that no request starts in between; not where only
+        this request fails and others succeed.
         """
-        self._tokens.token(self._scope)  # acquired, if need be, outside the lanes
-        with self.gate.lane() as ticket:
-            token = self._tokens.token(self._scope)  # again, since it may have been renewed while we waited
+        self._tokens.token(self._scope)  # acquired, if needed, outside the lanes
+        with self.throttle.lane() as permit:
+            token = self._tokens.token(self._scope)  # again, since it may have been renewed during the wait
             answer = self._send(call, token, again=tries > 1)
             if not is_retryable(answer):
-                self.gate.report_success(ticket)
+                self.throttle.report_success(permit)
                 return answer, 0.0, token
             wait = wait_after(answer, tries)
             if is_alone:
                 return answer, wait.seconds, token
             if is_overload(answer):
-                self.gate.reduce_concurrency(ticket)
-            if wait.who is WaitScope.ONE:
+                self.throttle.reduce_concurrency(permit)
+            if wait.scope is WaitScope.ONE:
                 return answer, wait.seconds, token
-            self.hold(wait.seconds)
+            self.block_all(wait.seconds)
             return answer, 0.0, token
 
     def _send(self, call: Call, token: str, *, again: bool) -> Response:
@@ -252,9 +252,9 @@ class Transport:
         seconds = self._read_seconds if self._answered else min(FIRST_READ_SECONDS, self._read_seconds)
         try:
             if not self._answered:
-                self._wire.probe(call.url)
+                self._http.probe(call.url)
             most = MOST_BATCH_BYTES if call.url.endswith("$batch") else MOST_BYTES
-            answer = self._wire.send(
+            answer = self._http.send(
                 call.method, call.url, headers=headers, body=call.body, read_seconds=seconds, most_bytes=most
             )
         except NetworkError as error:
@@ -263,10 +263,10 @@ class Transport:
         return answer
 
     def _as_response(self, error: NetworkError) -> Response:
-        if error.fault in LASTING:
+        if error.fault in PERMANENT:
             raise Unreachable(self.system, error.message, error.fix) from error
         headers = {"fault": error.fault.value}
-        return Response(0, headers, note=error.message, sent=error.fault in MAYBE_DONE)
+        return Response(0, headers, note=error.message, sent=error.fault in AMBIGUOUS)
 
     def _count(self, call: Call, answer: Response, *, again: bool) -> None:
         self._traffic.add("http")
@@ -294,7 +294,7 @@ class Transport:
         raise self.token_refused(answer)
 
     def token_refused(self, answer: Response) -> Unreachable:
-        """Return the end of a run whose token is refused, with the cause that the answer names."""
+        """Return the error for a refused token, with the cause that the answer names."""
         if answer.asks_for_claims:
             message = f"our token was refused by Conditional Access (a claims challenge): {read_refusal(answer)}"
             return Unreachable(self.system, message, CLAIMS_FIX)
@@ -302,21 +302,21 @@ class Transport:
         return Unreachable(self.system, message, self.refused_fix)
 
     def _give_up(self, answer: Response) -> Response:
-        """Return the last answer; raise instead when there is nothing to hope for in the next request either."""
+        """Return the last answer; raise Unreachable if later requests would fail, too."""
         if not answer.sent or not self._answered:
-            raise Unreachable(self.system, answer.note, CHECK_WAY_OUT)
+            raise Unreachable(self.system, answer.note, CHECK_NETWORK_FIX)
         with self._lock:
             self._fruitless += 1
             enough = self._fruitless >= FRUITLESS_IN_A_ROW
-        if enough or self.gate.seconds_in_trouble() > PATIENCE_SECONDS:
+        if enough or self.throttle.seconds_in_trouble() > WAIT_LIMIT_SECONDS:
             message = f"nothing but trouble for a while; the last was: {read_refusal(answer)}"
-            raise Unreachable(self.system, message, COME_BACK)
+            raise Unreachable(self.system, message, RETRY_LATER_FIX)
         return answer
 
     def _count_pages(self, call: Call, answer: Response) -> None:
-        """Raise Unreachable when nothing but web pages comes in place of one kind of request; one may be one person's.
+        """Raise Unreachable after ten web pages in a row for one method; a single page may concern one person.
 
-        Each method is counted for itself, since a filter may stop writes and let reads pass.
+        Each method is counted separately, since a filter may block writes and let reads pass.
         """
         with self._lock:
             self._pages_in_a_row[call.method] += 1
@@ -327,7 +327,7 @@ class Transport:
             raise web_page_came(answer, self.system, place=f"every answer to {call.method}")
 
     def _absolute(self, url: str) -> str:
-        """Return the full address; refuse another origin, where our token has no business."""
+        """Return the full address; raise Unreachable for another origin, which must not get the token."""
         if url.startswith("/"):
             return self._below + url
         if not self.may_ask(url):

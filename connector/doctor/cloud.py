@@ -42,7 +42,7 @@ def check_way_out(visit: CheckContext) -> Iterator[CheckResult]:
     for url in dict.fromkeys(wanted):
         host, way = urlsplit(url).hostname, _way(proxies.proxy_for(url))
         try:
-            visit.cloud.wire.probe(url)
+            visit.cloud.http.probe(url)
         except ConnectorError as error:
             yield fail(f"{host}, {way}: {error.message}", error.fix)
         else:
@@ -52,7 +52,7 @@ def check_way_out(visit: CheckContext) -> Iterator[CheckResult]:
 def check_graph(visit: CheckContext) -> Iterator[CheckResult]:
     """Ask Graph something without a token: it must refuse, over a connection whose certificate we accept."""
     url = f"{cloud_urls(visit.settings).graph_url}/v1.0/users?$top=1"
-    answer = visit.cloud.wire.send("GET", url, headers=HEADERS)
+    answer = visit.cloud.http.send("GET", url, headers=HEADERS)
     visit.cloud_date = answer.headers.get("date", "")
     if answer.status != 401:
         host = urlsplit(url).hostname

@@ -1,4 +1,4 @@
-"""Reach a server by TCP and TLS, and tell why it failed; both wires, LDAP and HTTPS, stand on it."""
+"""Connect to a server by TCP and classify network and TLS failures; used for LDAP and HTTPS."""
 
 from __future__ import annotations
 

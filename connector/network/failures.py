@@ -1,4 +1,4 @@
-"""Tell by number why a server could not be reached: errno, WinError and the like, in whatever language the text is."""
+"""Classify network errors by number (errno, WinError), independent of the language of the text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class NetworkFailure(StrEnum):
-    """Name why no connection came about, or why it ended."""
+    """Why a connection could not be made, or why it ended."""
 
     NAME = "name"
     REFUSED = "refused"
@@ -28,7 +28,7 @@ _NUMBERS = {
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and all that it wraps, the outermost first; urllib3 keeps the inner one as an argument."""
+    """Yield the error and all errors it wraps, the outermost first; urllib3 passes the inner one as an argument."""
     waiting: list[BaseException] = [error]
     seen: set[int] = set()
     while waiting:
@@ -41,7 +41,7 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def network_failure(causes: Iterable[BaseException]) -> NetworkFailure | None:
-    """Return why, by the first cause whose number is known; None where none is."""
+    """Return the failure of the first cause whose number is known; None if there is none."""
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             return NetworkFailure.NAME

@@ -1,6 +1,6 @@
 """Connect to a host by the first of its addresses that answers, tried side by side (RFC 8305).
 
-Blocking sockets in many threads want this; the libraries that offer it are made for asyncio.
+Written for blocking sockets in threads; the libraries that offer it are for asyncio.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 # RFC 8305, section 5: the next address begins so long after the one before, or at once when that one has failed.
 ATTEMPT_DELAY_SECONDS = 0.25
-# A name with hundreds of addresses is a mistake; nobody waits for the last of them.
+# A name with hundreds of addresses is a mistake; the rest is not tried.
 MOST_ADDRESSES = 32
 
 Address = tuple[int, int, int, str, Any]
@@ -70,7 +70,7 @@ def _look_up(host: str, port: int, found: queue.SimpleQueue[list[Address] | OSEr
 
 
 class _Race:
-    """Try addresses, each a little after the one before, until one is connected; the others are closed."""
+    """Try addresses, each ATTEMPT_DELAY_SECONDS after the previous one, until one is connected; close the others."""
 
     def __init__(self, addresses: list[Address], losers: contextlib.ExitStack) -> None:
         self._waiting = deque(addresses)

@@ -1,6 +1,6 @@
-"""Tell by number what TLS found wrong, with the words of OpenSSL, or of Windows, beside ours.
+"""Classify TLS failures by number, with the text of OpenSSL or of Windows.
 
-Where the number does not tell a cause, none is stated. Sources: openssl/x509_vfy.h and openssl-verification-options(1),
+Where a number has no known cause, none is stated. Sources: openssl/x509_vfy.h and openssl-verification-options(1),
 https://learn.microsoft.com/windows/win32/api/wincrypt/ns-wincrypt-cert_chain_policy_status
 """
 
@@ -28,7 +28,7 @@ _STRICT = frozenset(range(80, 95))
 
 @dataclass(frozen=True, slots=True)
 class TlsFailure:
-    """Hold what was found wrong, and what to do; `told` are the library's own words.
+    """A TLS failure and its fix; `text` is the library's own text.
 
     `meaning` is a clause about the server. `is_certificate`: it lasts until somebody changes a certificate.
     `is_untrusted`: another bundle of authorities may be the cure.
@@ -36,7 +36,7 @@ class TlsFailure:
 
     meaning: str
     fix: str
-    told: str
+    text: str
     is_certificate: bool = False
     is_untrusted: bool = False
 
@@ -107,7 +107,7 @@ _HANDSHAKE: tuple[tuple[str, str, str], ...] = (
 
 
 def tls_failure(causes: Iterable[BaseException]) -> TlsFailure | None:
-    """Return what TLS found wrong; None where it is no error of TLS, or the other side only hung up."""
+    """Return the TLS failure; None if there is no TLS error, or the other side only closed the connection."""
     found = [cause for cause in causes if isinstance(cause, ssl.SSLError)]
     refused = next((cause for cause in found if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if refused is not None:
@@ -120,17 +120,17 @@ def _of_certificate(error: ssl.SSLCertVerificationError) -> TlsFailure:
     given = getattr(error, "verify_code", 0)
     number = (given if isinstance(given, int) else 0) & 0xFFFFFFFF
     code = _WINDOWS.get(number, number)
-    told = str(getattr(error, "verify_message", "") or error)
+    text = str(getattr(error, "verify_message", "") or error)
     if code in _UNKNOWN_ISSUER:
-        return TlsFailure(*_UNTRUSTED, told, is_certificate=True, is_untrusted=True)
+        return TlsFailure(*_UNTRUSTED, text, is_certificate=True, is_untrusted=True)
     meaning, fix = _NOT_STRICT if code in _STRICT else _CERTIFICATE.get(code, _SOMETHING)
-    return TlsFailure(meaning, fix, told, is_certificate=True)
+    return TlsFailure(meaning, fix, text, is_certificate=True)
 
 
 def _of_handshake(error: ssl.SSLError) -> TlsFailure:
     reason = error.reason or ""
-    told = reason.replace("_", " ").lower() or str(error)
+    text = reason.replace("_", " ").lower() or str(error)
     for names, meaning, fix in _HANDSHAKE:
         if re.search(names, reason):
-            return TlsFailure(meaning, fix, told)
-    return TlsFailure("it ended the TLS handshake", "Look at the server's own log for the cause.", told)
+            return TlsFailure(meaning, fix, text)
+    return TlsFailure("it ended the TLS handshake", "Look at the server's own log for the cause.", text)

@@ -239,7 +239,7 @@ def _of_tls(server: str, operation: str, failure: TlsFailure, *, has_ca_file: bo
     elif "does not speak TLS" in failure.meaning:
         fix = _NO_TLS_THERE
     return ConnectionLost(
-        SYSTEM, f"{server}: {failure.meaning} (TLS: {foreign(failure.told)}), while {operation}.", fix
+        SYSTEM, f"{server}: {failure.meaning} (TLS: {foreign(failure.text)}), while {operation}.", fix
     )
 
 

@@ -124,7 +124,7 @@ def _run(context: RunContext, doors: Backends) -> None:
     begin_undo(context.db)
     try:
         with doors.cloud(context.settings, context.traffic) as cloud:
-            context.cancel_waiting = cloud.transport.gate.close
+            context.cancel_waiting = cloud.transport.throttle.close
             try:
                 _do(context, cloud, doors)
             finally:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from connector.cloud.batch import BATCH_SIZE, batch_get, decode_photo
 from connector.cloud.photo_errors import PhotoOperation, page_came, photo_trouble, unreadable
-from connector.cloud.refusal_limit import InARow
+from connector.cloud.refusal_limit import RefusalLimit
 from connector.cloud.response import Response, describe_page, read_refusal
 from connector.cloud.transport import Transport
 from connector.errors import PersonError
@@ -36,7 +36,7 @@ def open_target(context: TargetContext) -> Target:
 
 
 class GraphTarget:
-    """Read and write photos by Graph, as every target does; `shrink` makes a JPEG of at most so many bytes."""
+    """Read and write photos by Graph; `shrink` makes a JPEG of at most so many bytes."""
 
     name = "graph"
     batch_size = BATCH_SIZE
@@ -45,19 +45,19 @@ class GraphTarget:
     def __init__(
         self, transport: Transport, *, shrink: Shrink | None = None, failing: Collection[str] = frozenset()
     ) -> None:
-        """Take the accounts that failed in the run before (`failing`; see `InARow`)."""
+        """Take the accounts that failed in the run before (`failing`; see `RefusalLimit`)."""
         self._transport = transport
         self._shrink = shrink
-        self._reads = InARow(transport.system, failing=failing)
-        self._writes = InARow(transport.system, failing=failing)
+        self._reads = RefusalLimit(transport.system, failing=failing)
+        self._writes = RefusalLimit(transport.system, failing=failing)
 
     def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
-        """Look at up to 20 photos' tags in one request."""
+        """Return up to 20 photos' tags by one request."""
         answers = batch_get(self._transport, {account.id: _path(account) for account in accounts})
         return self._each(answers, accounts, _tag)
 
     def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:
-        """Fetch up to 20 photos in one request; without a tag, since the ETag header need not be the mediaEtag."""
+        """Return up to 20 photos by one request; without a tag, since the ETag header need not be the mediaEtag."""
         answers = batch_get(self._transport, {account.id: f"{_path(account)}/$value" for account in accounts})
         return self._each(answers, accounts, _photo)
 
@@ -66,7 +66,7 @@ class GraphTarget:
         return kept_bytes
 
     def put(self, account: Account, content_bytes: bytes) -> None:
-        """Write one photo; where a person without a mailbox is refused, once more with at most 100 KB."""
+        """Write one photo; if a person without a mailbox is refused, once more with at most 100 KB."""
         answer = self._put(account, content_bytes)
         if self._shrink is not None and _may_be_too_big(answer, account, content_bytes):
             log.info("the photo of %s is sent again, smaller", account.id)
@@ -74,7 +74,7 @@ class GraphTarget:
         self._check_written(answer, account, PhotoOperation.WRITE)
 
     def put_back(self, account: Account, kept_bytes: bytes) -> None:
-        """Write a photo that was kept; of a photo in Graph there is nothing else to keep."""
+        """Write the backup, which is the picture itself."""
         self.put(account, kept_bytes)
 
     def remove(self, account: Account) -> None:
@@ -86,19 +86,19 @@ class GraphTarget:
         url = f"{_path(account)}/$value"
         return self._transport.request("PUT", url, body=content_bytes, headers=JPEG, one_person=True)
 
-    def _check_written(self, answer: Response, account: Account, doing: PhotoOperation) -> None:
-        """Return for a yes, or for a photo that was already gone; raise what befell the person, or everybody."""
+    def _check_written(self, answer: Response, account: Account, operation: PhotoOperation) -> None:
+        """Return after a success, or if the photo was already gone; raise the person's error, or Unreachable."""
         if not answer.ok or answer.is_web_page:
-            trouble = photo_trouble(answer, account, doing, others_pass=self._writes.has_passed)
-            if trouble is None and doing is PhotoOperation.WRITE:
+            trouble = photo_trouble(answer, account, operation, others_pass=self._writes.has_passed)
+            if trouble is None and operation is PhotoOperation.WRITE:
                 trouble = unreadable(account, str(read_refusal(answer)))
             if trouble is not None:
-                self._writes.met(trouble, account.id)
+                self._writes.count(trouble, account.id)
                 raise trouble
-        self._writes.passed()
+        self._writes.report_success()
 
     def _read(self, answer: Response, account: Account, seen: Callable[[Response, Account], Seen]) -> Seen | None:
-        """Return what an answer shows, or None for "no photo"; raise what befell the person."""
+        """Return the parsed answer, or None for "no photo"; raise the person's error."""
         if answer.asks_for_claims:
             raise self._transport.token_refused(answer)
         if answer.ok and not answer.is_web_page:
@@ -120,7 +120,7 @@ class GraphTarget:
         self, answers: Mapping[str, Response], accounts: Sequence[Account], seen: Callable[[Response, Account], Seen]
     ) -> dict[str, Seen | PersonError | None]:
         looked = {account.id: self._read_one(answers[account.id], account, seen) for account in accounts}
-        self._reads.looked(looked)
+        self._reads.count_batch(looked)
         return looked
 
 

@@ -1,4 +1,4 @@
-"""How do we talk to SharePoint? By REST to two hosts: files on the My Site host, profiles on the admin host.
+"""Call SharePoint's REST API on two hosts: files on the My Site host, profiles on the admin host.
 
 Sources: https://learn.microsoft.com/sharepoint/dev/solution-guidance/security-apponly-azuread (needs a certificate);
 https://learn.microsoft.com/sharepoint/dev/solution-guidance/supporting-and-in-file-and-folder-with-the-resourcepath-api
@@ -30,7 +30,7 @@ ROLES_FIX = (
     "delegated) with admin consent, and check SHAREPOINT_MY_SITE_URL and SHAREPOINT_ADMIN_URL."
 )
 NOT_FOR_US = "unsupported app only token"
-# SharePoint's word where two writes to one list meet; the next try usually succeeds.
+# SharePoint's code for two concurrent writes to one list; the next try usually succeeds.
 SAVE_CONFLICT_CODE = "-2130575305"
 CONFLICT_TRIES = 4
 UNKNOWN = "user profile error 1000"
@@ -38,14 +38,14 @@ UNKNOWN = "user profile error 1000"
 
 @dataclass(frozen=True, slots=True)
 class SharePoint:
-    """Hold the two hosts."""
+    """The transports of the two hosts."""
 
     my_site: Transport
     admin: Transport
 
 
 def open_sharepoint(settings: Settings, traffic: RequestCounters, cloud: Cloud) -> SharePoint:
-    """Make ready both hosts, each with its own token; both go through the one gate of the cloud."""
+    """Make the transports of both hosts, each with its own token; they share the cloud's throttle."""
     return SharePoint(
         _transport(settings.sharepoint_my_site_url or "", traffic, cloud, lanes=settings.sync_concurrency),
         _transport(settings.sharepoint_admin_url or "", traffic, cloud, lanes=settings.sync_concurrency),
@@ -55,7 +55,9 @@ def open_sharepoint(settings: Settings, traffic: RequestCounters, cloud: Cloud) 
 def _transport(url: str, traffic: RequestCounters, cloud: Cloud, *, lanes: int) -> Transport:
     root = url.rstrip("/")
     endpoint = Endpoint(root=root, scope=f"{root}/.default", system=SYSTEM, refused_fix=REFUSED_FIX)
-    return Transport(cloud.wire, cloud.token_source, traffic, endpoint=endpoint, lanes=lanes, gate=cloud.transport.gate)
+    return Transport(
+        cloud.http, cloud.token_source, traffic, endpoint=endpoint, lanes=lanes, throttle=cloud.transport.throttle
+    )
 
 
 def literal(text: str) -> str:
@@ -64,7 +66,7 @@ def literal(text: str) -> str:
 
 
 def properties_of(sharepoint: SharePoint, name: str, account: Account) -> dict[str, str]:
-    """Read a person's profile properties; raises PersonError, with NO_PROFILE for somebody SharePoint does not know."""
+    """Return a person's profile properties; raise PersonError, with NO_PROFILE if SharePoint has no profile."""
     url = f"{PEOPLE}/GetPropertiesFor(accountName=@v)?@v={literal(name)}"
     answer = sharepoint.admin.request("GET", url, headers=JSON, one_person=True)
     if not answer.ok or answer.is_web_page:
@@ -77,7 +79,7 @@ def properties_of(sharepoint: SharePoint, name: str, account: Account) -> dict[s
 
 
 def set_property(sharepoint: SharePoint, name: str, account: Account, *, key: str, value: str) -> None:
-    """Set one profile property; asking twice changes nothing."""
+    """Set one profile property; sending it twice changes nothing."""
     body = {"accountName": name, "propertyName": key, "propertyValue": value}
     answer = sharepoint.admin.request(
         "POST", f"{PEOPLE}/SetSingleValueProfileProperty", json=body, headers=JSON, safe=True, one_person=True
@@ -87,7 +89,7 @@ def set_property(sharepoint: SharePoint, name: str, account: Account, *, key: st
 
 
 def upload(sharepoint: SharePoint, folder: str, name: str, content_bytes: bytes, *, account: Account) -> None:
-    """Write one file over what is there; a Save Conflict is tried again."""
+    """Write one file, replacing an existing one; retry a Save Conflict."""
     path = f"GetFolderByServerRelativePath(DecodedUrl={literal(folder)})"
     url = f"/_api/web/{path}/Files/AddUsingPath(DecodedUrl={literal(name)},Overwrite=true)"
     headers = {**JSON, "Content-Type": "application/octet-stream"}
@@ -98,7 +100,7 @@ def upload(sharepoint: SharePoint, folder: str, name: str, content_bytes: bytes,
             return
         if tries == CONFLICT_TRIES or not _is_save_conflict(answer):
             break
-        transport.gate.pause(backoff(tries))
+        transport.throttle.pause(backoff(tries))
     raise refused(answer, account, "written")
 
 
@@ -129,7 +131,7 @@ def _is_save_conflict(answer: Response) -> bool:
 
 
 def download(sharepoint: SharePoint, path: str, *, account: Account) -> bytes | None:
-    """Fetch a file by its path on the My Site host; None where it is not there."""
+    """Return a file by its path on the My Site host; None if it does not exist."""
     answer = sharepoint.my_site.request("GET", f"{_file(path)}/$value", headers={"Accept": "*/*"}, one_person=True)
     if answer.status == 404 and not answer.is_web_page:
         return None
@@ -152,38 +154,38 @@ def _file(path: str) -> str:
     return f"/_api/web/GetFileByServerRelativePath(DecodedUrl={literal(path)})"
 
 
-def refused(answer: Response, account: Account, doing: str) -> PersonError:
-    """Judge an answer that is no success: one person's failure, of which ten in a row end the run, or skip.
+def refused(answer: Response, account: Account, operation: str) -> PersonError:
+    """Return the error of an unsuccessful answer: one person's failure (ten in a row end the run), or a skip.
 
-    Raises Unreachable for a kind of token that SharePoint takes from nobody.
+    Raises Unreachable for a kind of token that SharePoint never accepts.
     """
     refusal = read_refusal(answer)
     who = account.upn or account.id
     if answer.is_web_page and not is_retryable(answer):
         page = describe_page(answer)
-        message = f"The SharePoint picture of {who} could not be {doing}: a web page came in its place ({page})"
+        message = f"The SharePoint picture of {who} could not be {operation}: a web page came in its place ({page})"
         cause = Cause("page", "a web page came in place of SharePoint's answers", WEB_PAGE_FIX)
         return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=WEB_PAGE_FIX, cause=cause, said=page)
     if answer.status == 401 and NOT_FOR_US in refusal.message.lower():
         raise Unreachable(SYSTEM, f"our token was refused, also after it was renewed: {refusal}", REFUSED_FIX)
     if answer.status in (401, 403):
-        message = f"The SharePoint picture of {who} may not be {doing}: {refusal}"
+        message = f"The SharePoint picture of {who} may not be {operation}: {refusal}"
         fix = REFUSED_FIX if answer.status == 401 else ROLES_FIX
-        cause = Cause(str(answer.status), f"pictures may not be {doing}", fix)
+        cause = Cause(str(answer.status), f"pictures may not be {operation}", fix)
         return RefusedPerson(Reason.ACCESS_DENIED, message, fix=fix, cause=cause, said=str(refusal))
     if UNKNOWN in refusal.message.lower() or (answer.status == 404 and refusal.code.startswith(ABOUT_ONE_PROFILE)):
         return no_profile(account, str(refusal))
     reason = Reason.THROTTLED if answer.status == 429 else Reason.CLOUD_ERROR
-    message = f"The SharePoint picture of {who} could not be {doing}: {refusal}"
+    message = f"The SharePoint picture of {who} could not be {operation}: {refusal}"
     if is_retryable(answer):
         return PersonError(reason, message, fix="The next run tries again.")
     fix = "The next run tries again; show support this answer."
-    cause = Cause(f"{answer.status} {refusal.code}", f"pictures could not be {doing}", fix)
+    cause = Cause(f"{answer.status} {refusal.code}", f"pictures could not be {operation}", fix)
     return RefusedPerson(reason, message, fix=fix, cause=cause, said=str(refusal))
 
 
 def no_profile(account: Account, said: str) -> PersonError:
-    """Return the skip of somebody whom SharePoint does not know."""
+    """Return the skip of a person without a SharePoint profile."""
     message = f"{account.upn or account.id} has no SharePoint profile: {said}"
     fix = "Give a licence with SharePoint; a new profile appears within a day, and is then found in turn or by --full."
     return PersonError(Reason.NO_PROFILE, message, fix=fix, skip=True)

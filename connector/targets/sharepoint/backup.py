@@ -1,6 +1,6 @@
-"""What is kept of a SharePoint picture that is replaced? Its files and properties, behind the picture in one file.
+"""Pack the backup of a replaced SharePoint picture: its files and properties, behind the picture in one file.
 
-The file is the picture itself with a ZIP archive after it, which readers of pictures do not see: it opens as a picture
+The file is the picture itself with a ZIP archive after it, which image readers ignore: it opens as a picture
 and as an archive (APPNOTE.TXT 4.1.9 lets an archive begin anywhere). The archive has each file under its path in the
 library, and `profile.json` with the properties as they were.
 """
@@ -18,7 +18,7 @@ PROFILE = "profile.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharePointBackup:
-    """Hold files by their path on the My Site host, properties by name, and which of the files was shown."""
+    """Files by their path on the My Site host, properties by name, and the path of the file that was shown."""
 
     files: Mapping[str, bytes] = field(repr=False)
     properties: Mapping[str, str]
@@ -31,7 +31,7 @@ class SharePointBackup:
 
 
 def pack(kept: SharePointBackup) -> bytes:
-    """Make one file of it; the same makes the same bytes."""
+    """Return the backup as one file; equal backups give equal bytes."""
     out = io.BytesIO()
     profile = json.dumps({"properties": dict(kept.properties), "shown": kept.shown}, ensure_ascii=False, indent=1)
     with ZipFile(out, "w") as archive:
@@ -41,7 +41,7 @@ def pack(kept: SharePointBackup) -> bytes:
 
 
 def unpack(kept_bytes: bytes) -> SharePointBackup | None:
-    """Read such a file; None for a picture and nothing else."""
+    """Read a packed backup; return None for a file that is only a picture."""
     try:
         with ZipFile(io.BytesIO(kept_bytes)) as archive:
             profile = json.loads(archive.read(PROFILE))

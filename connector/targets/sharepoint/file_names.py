@@ -1,7 +1,7 @@
-"""What are a person's thumbnails called in SharePoint? By the UPN, as SharePoint itself once named them.
+"""Name a person's thumbnails in SharePoint by the UPN, as SharePoint itself once did.
 
 Sources: PnP's profile picture uploader; https://support.microsoft.com/office/64883a5d-228e-48f5-b3d2-eb39e07630fa
-(names that SharePoint does not take).
+(names that SharePoint does not accept).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ SHARED_FIX = (
 
 
 def file_stem(upn: str) -> str:
-    """Return what a person's three file names begin with."""
+    """Return the common beginning of a person's three file names."""
     return upn.replace("@", "_").replace(".", "_")
 
 
 def file_key(upn: str) -> str:
-    """Return the stem as files are told apart: SharePoint knows no letter case."""
+    """Return the stem for comparison: SharePoint ignores letter case."""
     return file_stem(upn).lower()
 
 
 def checked_stem(account: Account, taken: frozenset[str]) -> str:
-    """Return the stem, or raise PersonError where the name is forbidden or shown as somebody else's picture."""
+    """Return the stem; raise PersonError if the name is forbidden or is used for another account's picture."""
     stem = file_stem(account.upn)
     if not stem or len(stem) > LONGEST_STEM or FORBIDDEN.search(stem):
         message = f"SharePoint takes no file name made from {account.upn or account.id}."

@@ -1,4 +1,4 @@
-"""How does a photo get into SharePoint? As three thumbnails in a library, and four properties of the profile.
+"""Read and write photos in SharePoint: three thumbnails in a library, and four properties of the profile.
 
 Legacy: since 2024 SharePoint shows the Microsoft 365 photo by itself (docs/sharepoint.md).
 """
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
-from connector.cloud.refusal_limit import InARow
+from connector.cloud.refusal_limit import RefusalLimit
 from connector.cloud.transport import origin_of
 from connector.errors import PersonError
 from connector.model import Account, Clock, CloudPhoto, CloudTag, Reason, utc_now
@@ -35,7 +35,7 @@ from connector.targets.sharepoint.file_names import (
 
 PICTURE, STAMP = "PictureURL", "SPS-PictureTimestamp"
 STATES = ("SPS-PicturePlaceholderState", "SPS-PictureExchangeSyncState")
-# so many profiles are kept between a look and the write; beyond that one is asked for again
+# So many profiles are stored between reading and writing; an older one is read again.
 KEPT_PROFILES = 5000
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -68,7 +68,7 @@ def names_of_others(context: TargetContext) -> frozenset[str]:
 
 
 class SharePointTarget:
-    """Read and write thumbnails, as every target does; `thumbnails` makes S, M and L, `taken` are names of others."""
+    """Read and write thumbnails; `thumbnails` makes S, M and L, `taken` holds file names of other accounts."""
 
     name = "sharepoint"
     batch_size = 1
@@ -96,19 +96,19 @@ class SharePointTarget:
         self._thumbnails = thumbnails
         self._taken = taken
         self._clock = clock
-        self._reads = InARow(rest.SYSTEM, failing=failing)
-        self._writes = InARow(rest.SYSTEM, failing=failing)
+        self._reads = RefusalLimit(rest.SYSTEM, failing=failing)
+        self._writes = RefusalLimit(rest.SYSTEM, failing=failing)
         self._folder_seen = False
         self._lock = threading.Lock()
         self._seen: OrderedDict[str, dict[str, str]] = OrderedDict()
         self._left: dict[str, CloudPhoto | None] = {}
 
     def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
-        """Look at the properties, one request each; who may have no file of that name is told so before any write."""
+        """Return the tags, one request each; a forbidden file name is the person's error before any write."""
         return self._looked({account.id: self._each(account, self._tag) for account in accounts})
 
     def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:
-        """Fetch the largest thumbnail that hangs there, with the others to be kept; no file at all is no photo."""
+        """Return the largest thumbnail, with all files for the backup; no file at all is no photo."""
         return self._looked({account.id: self._each(account, self._photo) for account in accounts})
 
     def photo_in_backup(self, kept_bytes: bytes) -> bytes:
@@ -117,12 +117,12 @@ class SharePointTarget:
         return kept_bytes if kept is None else kept.shown_bytes
 
     def put(self, account: Account, content_bytes: bytes) -> None:
-        """Write one picture, and count what befell the person."""
+        """Write one picture and count the result."""
         with self._counted(account):
             self._put(account, content_bytes)
 
     def _put(self, account: Account, content_bytes: bytes) -> None:
-        """Write the states, the three files, address and time: what stops half way is seen as not done, or as done."""
+        """Write states, three files, address and time; an interrupted write then shows as not done, or as done."""
         stem = checked_stem(account, self._taken)
         seen = self._forget(account)
         made = list(self._thumbnails(content_bytes))
@@ -132,15 +132,15 @@ class SharePointTarget:
         self._show(account, self._url(stem), seen=seen, shown_bytes=made[-1])
 
     def put_back(self, account: Account, kept_bytes: bytes) -> None:
-        """Write files and properties as they were kept, and count what befell the person."""
+        """Write the backup's files and properties and count the result."""
         with self._counted(account):
             self._put_back(account, kept_bytes)
 
     def _put_back(self, account: Account, kept_bytes: bytes) -> None:
-        """Write files and properties as they were kept; old files under other names must still lie there for that.
+        """Write the backup's files and properties, if the files under other names are still there, unchanged.
 
-        Where one does not, or is another picture by now, the old picture is put under the account's own name:
-        files of other names are never written. So is what was kept as a picture alone.
+        Otherwise, and for a backup that is only a picture, the old picture is written under the account's own name:
+        files of other names are never written.
         """
         kept = unpack(kept_bytes)
         own = self._own_paths(checked_stem(account, self._taken))
@@ -170,22 +170,22 @@ class SharePointTarget:
             self._left[account.id] = None
 
     def written_photo(self, account: Account) -> CloudPhoto | None:
-        """Return, once, what the last write left; SharePoint keeps files as they are sent, and properties as set."""
+        """Return, once, the photo after the last write; SharePoint stores files and properties as they are sent."""
         with self._lock:
             return self._left.pop(account.id)
 
     @contextmanager
     def _counted(self, account: Account) -> Iterator[None]:
-        """Count how a write ended; ten people refused in a row end the run."""
+        """Count the result of a write; ten people refused in a row end the run."""
         try:
             yield
         except PersonError as error:
-            self._writes.met(error, account.id)
+            self._writes.count(error, account.id)
             raise
-        self._writes.passed()
+        self._writes.report_success()
 
     def _looked(self, looked: dict[str, Seen | PersonError | None]) -> dict[str, Seen | PersonError | None]:
-        self._reads.looked(looked)
+        self._reads.count_batch(looked)
         return looked
 
     def _each(self, account: Account, look: Callable[[Account], Seen | None]) -> Seen | PersonError | None:
@@ -219,7 +219,7 @@ class SharePointTarget:
         return CloudPhoto(files[shown], tag_of(url, found.get(STAMP, "")), kept_bytes=pack(kept))
 
     def _paths(self, url: str, account: Account) -> list[str]:
-        """Return where the picture lies: L, where PictureURL points, the rest; all must be on the My Site host."""
+        """Return the picture's paths: L, where PictureURL points, the rest; all must be on the My Site host."""
         plain = urlsplit(quote(plain_url(url), safe=":/"))
         if origin_of(plain.geturl()) != plain_url(self._sharepoint.my_site.origin):
             message = (
@@ -235,7 +235,7 @@ class SharePointTarget:
         return list(dict.fromkeys([*sizes[:1], path, *(one for one in sizes if one.lower() != path.lower())]))
 
     def _look(self, account: Account) -> dict[str, str]:
-        """Ask for the profile, and keep what matters of it for the write."""
+        """Read the profile, and store the properties that the write needs."""
         self._forget(account)
         found = rest.properties_of(self._sharepoint, account_name(account), account)
         kept = {name: found.get(name, "") for name in (PICTURE, STAMP, *STATES)}
@@ -263,14 +263,14 @@ class SharePointTarget:
         self._folder_seen = True
 
     def _check_folder(self, folder: str) -> None:
-        """Ask once for the folder that an upload was refused in; one that was written to is there."""
+        """Ask once for the folder after a refused upload; a folder that was written to exists."""
         with self._lock:
             is_known, self._folder_seen = self._folder_seen, True
         if not is_known:
             rest.check_folder(self._sharepoint, folder)
 
     def _lie_there(self, kept: SharePointBackup, account: Account, *, but: Collection[str]) -> bool:
-        """Say whether the kept files of other names than the account's own still lie there, as they were."""
+        """Return True if the backup's files with other names than the account's own are still there, unchanged."""
         return all(
             rest.download(self._sharepoint, path, account=account) == content_bytes
             for path, content_bytes in kept.files.items()
@@ -278,11 +278,11 @@ class SharePointTarget:
         )
 
     def _set_states(self, account: Account, properties: Mapping[str, str], *, seen: Mapping[str, str]) -> None:
-        """Set the states that differ from those seen."""
+        """Set the states that differ from the profile's."""
         self._set(account, {name: properties[name] for name in STATES if properties[name] != seen.get(name)})
 
     def _show(self, account: Account, url: str, *, seen: Mapping[str, str], shown_bytes: bytes) -> None:
-        """Set address and time, and note what is left."""
+        """Set address and time, and store the written photo."""
         stamp = self._stamp(seen)
         self._set(account, {PICTURE: url, STAMP: stamp})
         with self._lock:
@@ -296,6 +296,6 @@ class SharePointTarget:
         return self._sharepoint.my_site.root + quote(f"{self._folder}/{thumb_name(stem, 'M')}")
 
     def _stamp(self, seen: Mapping[str, str]) -> str:
-        """Return the seconds since the year 1, other than the last ones, so that caches and tags see a new picture."""
+        """Return the seconds since the year 1, unlike the previous stamp, so that caches and tags see a new picture."""
         seconds = int((self._clock().astimezone(UTC) - BEGINNING).total_seconds())
         return str(seconds + 1 if seen.get(STAMP) == str(seconds) else seconds)
