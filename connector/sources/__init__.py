@@ -84,8 +84,8 @@ class Reading:
     """Describe one pass over one context; `pages` raises Unreachable when the reading was cut short.
 
     `notice` says why a full reading was needed where changes were hoped for, e.g. a refused cookie;
-    else empty. `server` is the DC that answered. `absent_is_cleared`: who is not met
-    by a complete full reading is still there and has no photo any more (a file that vanished from a folder).
+    else empty. `server` is the DC that answered. `absent_is_cleared`: a person that a
+    complete full reading does not contain is still there and has no photo any more (a file that vanished).
     """
 
     mode: Mode
@@ -149,12 +149,12 @@ class Source(Protocol):
     def roster(self, context: str) -> Iterator[str] | None:
         """Yield the person ids of the members of `LDAP_GROUP` in this context, read now; None where no group is set.
 
-        After a reading of changes the run compares them with the ledger: who is new is fetched by id,
-        who left is out of scope.
+        After a reading of changes the run compares them with the ledger: new members are fetched by id,
+        former members are out of scope.
         """
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
-        """Read these people again, directly, if they are in scope now; those who are not are left out."""
+        """Read these people again, directly, if they are in scope now; the others are left out."""
 
     def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
         """Yield which of these people are in scope in this context now, asked by id; no photos are moved."""
@@ -169,4 +169,4 @@ class Source(Protocol):
         """Find people in scope by UPN, mail, sAMAccountName or DN; none, one, or several."""
 
     def close(self) -> None:
-        """Drop every connection; a later call opens them again."""
+        """Close every connection; a later call opens them again."""

@@ -79,7 +79,7 @@ class FolderSource:
         return None
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
-        """Read these people's files again; whoever has none any more has none in a folder that was listed anew."""
+        """Read these people's files again; a person without a file has none in a folder that was listed anew."""
         keys = [person_id.removeprefix(f"{CONTEXT}:") for person_id in person_ids]
         listed = self._listing_for(keys)
         filed = {key: listed.names(key) for key in keys}
@@ -90,7 +90,7 @@ class FolderSource:
     def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
         """Yield which of these people have a file now."""
         listed = self._list()
-        yield from (one for one in person_ids if listed.names(one.removeprefix(f"{CONTEXT}:")))
+        yield from (person_id for person_id in person_ids if listed.names(person_id.removeprefix(f"{CONTEXT}:")))
 
     def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
         """Yield nobody: the reading itself shows what a whole folder does not hold."""
@@ -150,7 +150,7 @@ class FolderSource:
         yield Page([], complete=True)
 
     def _reads(self, listing: FolderIndex, people: Iterable[tuple[str, list[str]]]) -> Iterator[PersonRead]:
-        """Yield each of these people; whose file changed just now comes last, after a second look."""
+        """Yield each of these people; a file that changed just now comes last, after a second look."""
         for key, names in people:
             path = self._file(names)
             state = _state(path) if path else ""

@@ -64,7 +64,7 @@ class Query:
 def walk(session: Session, query: Query) -> Iterator[Sequence[RawEntry]]:
     """Yield page after page; raises Unreachable, naming page and cause, when the walk is cut short.
 
-    Some entries may be cut; whoever walks with a weight asks for those again.
+    Some entries may be cut; a caller with a weight asks for those again.
     """
     cookie, number = b"", 1
     while True:

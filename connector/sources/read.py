@@ -22,7 +22,7 @@ LOOKUP = 50
 # A page of so many entries whose ids cannot be read, all of them, is no longer some people's trouble.
 UNIDENTIFIED_PAGE = 10
 _LOOKING_UP = "looking people up by id"
-# Wide on purpose: who drops out of the real filter, or is deleted and keeps only his classes, must be reported, too.
+# Wide on purpose: people who drop out of the real filter, or are deleted and keep only their classes, count, too.
 _USERS = "(&(objectClass=user)(!(objectClass=computer)))"
 _UNITS = "(objectClass=organizationalUnit)(objectClass=container)"
 _CONTACTS = "(objectClass=contact)"
@@ -85,9 +85,9 @@ def dirsync_query(reading_context: ContextReader, settings: Settings) -> DirSync
 
 
 def read_all(reading_context: ContextReader, cookie: bytes | None) -> Iterator[Page]:
-    """Yield everybody in scope, then those who are disabled (by id alone); the last page carries the cookie.
+    """Yield everybody in scope, then the disabled (by id alone); the last page carries the cookie.
 
-    Who is modified during the walk comes again at its end, with the later values; nobody's id is kept to tell.
+    A person modified during the walk comes again at its end, with the later values; no ids are kept for it.
     """
     is_anybody, nameless = False, None
     reading_context.require_named()
@@ -168,7 +168,7 @@ def look_up(
 
 
 def _in_whole(reading_context: ContextReader, base: str) -> Iterator[Sequence[RawEntry]]:
-    """Walk everybody below a base; of whom the photos were too much for one answer is looked up by id."""
+    """Read everybody below a base; people whose photos were too much for one answer are looked up by id."""
     people = reading_context.members.narrowed(reading_context.scope.people)
     for entries in walk(
         reading_context.session, Query(base, people, reading_context.reader.attributes, reading_context.weight)
@@ -180,8 +180,8 @@ def _in_whole(reading_context: ContextReader, base: str) -> Iterator[Sequence[Ra
 def without(reading_context: ContextReader, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
     """Yield which of these people have no value in an attribute, as far as the server says so.
 
-    A filter on what may not be searched is Undefined, and so is its negation (RFC 4511, 4.5.1.7): who is found has no
-    value and we may know it. Active Directory has no such answer.
+    A filter on what may not be searched is Undefined, and so is its negation (RFC 4511, 4.5.1.7): a person who matches
+    has no value, and the account may know it. Active Directory has no such answer.
     """
     if reading_context.session.root.kind is Kind.ACTIVE_DIRECTORY:
         return
@@ -246,7 +246,7 @@ def _changed_people(reading_context: ContextReader, changes: dict[str, Change]) 
 
 
 def _in_scope(reading_context: ContextReader, missing: dict[str, Change]) -> Iterator[PersonRead]:
-    """Yield who is in scope, and leave in `missing` who is not."""
+    """Yield the people in scope; the others stay in `missing`."""
     for entries in look_up(reading_context, list(missing)):
         for entry in entries:
             change = missing.pop(person_id(entry), None)
@@ -255,7 +255,7 @@ def _in_scope(reading_context: ContextReader, missing: dict[str, Change]) -> Ite
 
 
 def _outside(reading_context: ContextReader, person_ids: Sequence[str]) -> dict[str, RawEntry]:
-    """Ask once more, wherever they are, about those who are out of scope by a change that does not say why."""
+    """Ask once more, wherever they are, about people out of scope by a change that does not show why."""
     if not person_ids:
         return {}
     wanted = ["objectGUID", "objectClass", "userAccountControl"]
@@ -274,7 +274,7 @@ def _departed(reading_context: ContextReader, change: Change, now: RawEntry | No
 
 
 def _below(reading_context: ContextReader, top: str) -> Iterator[Page]:
-    """Judge everybody below a renamed or moved unit by today's DN: AD reports such a unit, but not who is in it."""
+    """Yield everybody below a renamed or moved unit by the present DN: AD reports the unit, not the people in it."""
     for entries in _in_whole(reading_context, top):
         yield Page([_placed_event(reading_context, entry) for entry in entries])
 
