@@ -58,7 +58,7 @@ def test_an_issuers_text_of_blanks_is_read_in_no_time() -> None:
 
 def test_a_librarys_logger_does_not_reach_standard_error() -> None:
     code = (
-        "import logging; from connector.terminal import begin_logs; begin_logs(verbose=False, form='text');"
+        "import logging; from connector.cli.console import begin_logs; begin_logs(verbose=False, form='text');"
         "logging.getLogger('msal.oauth2cli').error('the token is eyJ0')"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -218,7 +218,7 @@ def test_a_cell_that_is_no_formula_stays_as_it_is() -> None:
 def test_a_log_that_cannot_be_moved_goes_on_in_the_same_file_and_moves_later(
     logs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connector.terminal.LOG_BYTES", 1_000)
+    monkeypatch.setattr("connector.cli.console.LOG_BYTES", 1_000)
     path = log_to_file(logs, form="text")
     log = logging.getLogger("connector.test")
     (logs / "photo-connector.log.1").write_text("of last week", encoding="utf-8")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from connector.network.failures import NetworkFailure, causes_of, network_failure
+from connector.network.failures import NetworkFailure, TlsFailure, causes_of, network_failure, tls_failure
 from connector.network.tcp import connect
-from connector.network.tls_failures import TlsFailure, tls_failure
 
 __all__ = ["NetworkFailure", "TlsFailure", "causes_of", "connect", "network_failure", "tls_failure"]
