@@ -219,7 +219,7 @@ def test_every_library_that_the_program_imports_is_declared(house: list[Module])
     assert libraries(house) <= declared("options", "install_requires") | optional
 
 
-@pytest.mark.parametrize("extra", ["program", "kerberos", "lab", "test"])
+@pytest.mark.parametrize("extra", ["program", "kerberos", "lab", "test", "docs"])
 def test_every_library_has_its_line_among_the_decisions(extra: str) -> None:
     page = (PACKAGE.parent / "docs" / "decisions.md").read_text(encoding="utf-8")
     told = {name.lower() for line in page.splitlines() for name in re.findall(r"[\w-]+", line.partition(" | ")[0])}

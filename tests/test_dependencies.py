@@ -37,7 +37,7 @@ TOOLS = {
         "ruff",
         "setuptools",
     ),
-    *("tree-sitter-powershell", "twine", "types-psutil", "types-requests", "uvicorn"),
+    *("tree-sitter-powershell", "twine", "types-psutil", "types-requests", "types-pyyaml", "uvicorn", "yamllint"),
 }
 
 
