@@ -178,14 +178,12 @@ def the_server_s_authority_is_unknown(ward: Ward) -> None:
     ward.settings["LDAP_CA_FILE"] = ward.cloud.ca_file
 
 
-@trouble(
-    "directory-tls", "fail", "its certificate has expired", "Renew the server's certificate. What it shows: openssl"
-)
+@trouble("directory-tls", "fail", "its certificate has expired", "an authority's above it. What it shows: openssl")
 def the_server_s_certificate_has_expired(ward: Ward) -> None:
     ward.stack.enter_context(ward.domain.presenting(ward.domain.authority.expired(ward.domain.host)))
 
 
-@trouble("directory-tls", "fail", "another host name", "Use the name in the certificate")
+@trouble("directory-tls", "fail", "another host name", "Use a name that stands in the certificate")
 def the_server_s_certificate_is_for_another_name(ward: Ward) -> None:
     ward.stack.enter_context(ward.domain.presenting(ward.domain.authority.wrong_name()))
 
@@ -405,7 +403,7 @@ def graph_hangs_up(ward: Ward) -> None:
     ward.cloud.fail_next(r"GET /v1.0/users", Fault(kind="drop"), times=-1)
 
 
-@trouble("graph", "fail", "the certificate of 127.0.0.1 was not accepted", "set HTTP_CA_FILE")
+@trouble("graph", "fail", "the certificate of 127.0.0.1 was not accepted", "HTTP_CA_FILE is set, but")
 def a_proxy_opens_tls(ward: Ward) -> None:
     ward.cloud.change_certificate()
 
@@ -625,6 +623,12 @@ def nobody_has_an_account(ward: Ward) -> None:
     for account_id in ward.cloud.tenant.account_ids():
         ward.cloud.tenant.remove_account(account_id, "deleted")
     ward.cloud.tenant.add_account("stranger@contoso.test")
+
+
+@trouble("match", "warn", "none of the accounts looked at is synced from a directory", "SYNC_CLOUD_MANAGED=follow")
+def no_account_is_synced_from_the_directory(ward: Ward) -> None:
+    for account_id in ward.cloud.tenant.account_ids():
+        ward.cloud.tenant.update_account(account_id, synced=False)
 
 
 @trouble("match", "warn", "(ambiguous-match)", "Graph Explorer")

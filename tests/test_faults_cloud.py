@@ -236,16 +236,24 @@ def test_a_slow_body_is_read_to_its_end(office: Office, route: str) -> None:
     put_right(office, team, created=0)
 
 
-@pytest.mark.parametrize("kind", ["wrong-content", "empty", "truncated"])
-def test_a_listing_with_wrong_content_ends_the_run_before_anything_is_written(office: Office, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("wrong-content", ["a web page came in place of the list of users", "Check HTTPS_PROXY and NO_PROXY"]),
+        ("empty", ["it did not answer as Graph does", "whether a proxy answers in Graph's place"]),
+        ("truncated", ["it did not answer as Graph does", "whether a proxy answers in Graph's place"]),
+    ],
+)
+def test_a_listing_with_wrong_content_ends_the_run_before_anything_is_written(
+    office: Office, kind: str, words: list[str]
+) -> None:
     team = office.team(6)
     office.cloud.fail_next(LISTING, Fault(kind=kind), times=1)
 
     told = office.sync()
 
     assert told.code == 5, told.err
-    assert "it did not answer as Graph does" in told.err
-    assert "whether a proxy answers in Graph's place" in told.err
+    assert [part for part in words if part not in told.err] == []
     assert office.cloud.tenant.writes() == []
     put_right(office, team, created=6)
 
