@@ -112,10 +112,10 @@ def _unusable(phrase: bytes | None) -> str:
 def _own_first(key: RSAPrivateKey, chain: list[x509.Certificate], *, path: Path | None) -> tuple[x509.Certificate, ...]:
     """Return the key's own certificate first: Entra looks up its thumbprint."""
     mine = _public(key.public_key())
-    own = [one for one in chain if _public(one.public_key()) == mine]
+    own = [certificate for certificate in chain if _public(certificate.public_key()) == mine]
     if not own:
         raise SettingsError([f"{CERTIFICATE_PATH}: {path} holds no certificate for its key; put both into the file"])
-    return (own[0], *(one for one in chain if one is not own[0]))
+    return (own[0], *(certificate for certificate in chain if certificate is not own[0]))
 
 
 def _public(key: Any) -> bytes:
@@ -124,7 +124,7 @@ def _public(key: Any) -> bytes:
 
 def _for_msal(certificate: Certificate) -> dict[str, str]:
     key = certificate.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    chain = b"".join(one.public_bytes(Encoding.PEM) for one in certificate.chain)
+    chain = b"".join(issued.public_bytes(Encoding.PEM) for issued in certificate.chain)
     return {"private_key": key.decode(), "public_certificate": chain.decode()}
 
 
@@ -172,21 +172,21 @@ class TokenSource:
     def token(self, scope: str | None = None) -> str:
         """Return a token that lasts for the next request; raises Unreachable with the issuer's words."""
         wanted = scope or self._scope
-        held = self._tokens.get(wanted)
-        if held is not None and time.monotonic() < held.renew_at:
-            return held.text
+        current = self._tokens.get(wanted)
+        if current is not None and time.monotonic() < current.renew_at:
+            return current.text
         with self._lock:
-            held = self._tokens.get(wanted)
-            if held is None or time.monotonic() >= held.renew_at:
-                held = self._tokens[wanted] = self._renewed(wanted, held)
-            return held.text
+            current = self._tokens.get(wanted)
+            if current is None or time.monotonic() >= current.renew_at:
+                current = self._tokens[wanted] = self._renewed(wanted, current)
+            return current.text
 
     def renew(self, refused: str, *, scope: str | None = None) -> str:
         """Return another token than the refused one; of several threads that ask, one acquires."""
         wanted = scope or self._scope
         with self._lock:
-            held = self._tokens.get(wanted)
-            if held is not None and held.text == refused:
+            current = self._tokens.get(wanted)
+            if current is not None and current.text == refused:
                 del self._tokens[wanted]
         return self.token(wanted)
 
@@ -206,15 +206,15 @@ class TokenSource:
             return {}
         return value if isinstance(value, dict) else {}
 
-    def _renewed(self, scope: str, held: Token | None) -> Token:
+    def _renewed(self, scope: str, current: Token | None) -> Token:
         """Return a new token; if the issuer is away and the current one is valid, return that one for a while."""
         try:
             return self._acquire(scope)
         except IssuerAway:
             now = time.monotonic()
-            if held is None or now >= held.ends_at:
+            if current is None or now >= current.ends_at:
                 raise
-            return replace(held, renew_at=min(held.ends_at, now + AWAY_RETRY_SECONDS))
+            return replace(current, renew_at=min(current.ends_at, now + AWAY_RETRY_SECONDS))
 
     def _acquire(self, scope: str) -> Token:
         began = time.monotonic()

@@ -90,8 +90,8 @@ class ErrorDetails:
         """Return one line for reports and messages."""
         said = ": ".join(part for part in (self.code, self.message) if part)
         number = f"HTTP {self.status}" if self.status else "no answer"
-        trail = f" (request-id {self.request_id})" if self.request_id else ""
-        return f"{number}{', ' + said if said else ''}{trail}"
+        suffix = f" (request-id {self.request_id})" if self.request_id else ""
+        return f"{number}{', ' + said if said else ''}{suffix}"
 
 
 def read_refusal(answer: Response) -> ErrorDetails:
@@ -103,8 +103,8 @@ def read_refusal(answer: Response) -> ErrorDetails:
     body = answer.json_object()
     error = body.get("error") or body.get("odata.error")
     error = error if isinstance(error, dict) else {}
-    told = error.get("message") or body.get("error_description")
-    code, message = _text(error.get("code")), _text(told.get("value") if isinstance(told, dict) else told)
+    text = error.get("message") or body.get("error_description")
+    code, message = _text(error.get("code")), _text(text.get("value") if isinstance(text, dict) else text)
     inner = error.get("innerError") or error.get("innererror")
     request_id = answer.headers.get("request-id") or _text(inner.get("request-id") if isinstance(inner, dict) else "")
     nested = _nested(message)

@@ -23,7 +23,7 @@ from connector.targets import Features, Target, TargetContext
 log = logging.getLogger("connector.targets")
 
 Shrink = Callable[[bytes, int], bytes]
-Seen = TypeVar("Seen")
+Value = TypeVar("Value")
 
 JPEG = {"Content-Type": "image/jpeg"}
 # Without a mailbox the photo is kept in the directory, which took no more than this (a rule seen in 2020).
@@ -97,29 +97,29 @@ class GraphTarget:
                 raise trouble
         self._writes.report_success()
 
-    def _read(self, answer: Response, account: Account, seen: Callable[[Response, Account], Seen]) -> Seen | None:
+    def _read(self, answer: Response, account: Account, parse: Callable[[Response, Account], Value]) -> Value | None:
         """Return the parsed answer, or None for "no photo"; raise the person's error."""
         if answer.asks_for_claims:
             raise self._transport.token_refused(answer)
         if answer.ok and not answer.is_web_page:
-            return seen(answer, account)
+            return parse(answer, account)
         trouble = photo_trouble(answer, account, PhotoOperation.READ, others_pass=self._reads.has_passed)
         if trouble is not None:
             raise trouble
         return None
 
     def _read_one(
-        self, answer: Response, account: Account, seen: Callable[[Response, Account], Seen]
-    ) -> Seen | PersonError | None:
+        self, answer: Response, account: Account, parse: Callable[[Response, Account], Value]
+    ) -> Value | PersonError | None:
         try:
-            return self._read(answer, account, seen)
+            return self._read(answer, account, parse)
         except PersonError as error:
             return error
 
     def _each(
-        self, answers: Mapping[str, Response], accounts: Sequence[Account], seen: Callable[[Response, Account], Seen]
-    ) -> dict[str, Seen | PersonError | None]:
-        looked = {account.id: self._read_one(answers[account.id], account, seen) for account in accounts}
+        self, answers: Mapping[str, Response], accounts: Sequence[Account], parse: Callable[[Response, Account], Value]
+    ) -> dict[str, Value | PersonError | None]:
+        looked = {account.id: self._read_one(answers[account.id], account, parse) for account in accounts}
         self._reads.count_batch(looked)
         return looked
 

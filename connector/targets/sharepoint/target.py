@@ -40,7 +40,7 @@ KEPT_PROFILES = 5000
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 Thumbnails = Callable[[bytes], Sequence[bytes]]
-Seen = TypeVar("Seen", CloudTag, CloudPhoto)
+Value = TypeVar("Value", CloudTag, CloudPhoto)
 
 
 def open_target(context: TargetContext) -> Target:
@@ -100,16 +100,16 @@ class SharePointTarget:
         self._writes = RefusalLimit(rest.SYSTEM, failing=failing)
         self._folder_seen = False
         self._lock = threading.Lock()
-        self._seen: OrderedDict[str, dict[str, str]] = OrderedDict()
-        self._left: dict[str, CloudPhoto | None] = {}
+        self._profiles: OrderedDict[str, dict[str, str]] = OrderedDict()
+        self._written: dict[str, CloudPhoto | None] = {}
 
     def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
         """Return the tags, one request each; a forbidden file name is the person's error before any write."""
-        return self._looked({account.id: self._each(account, self._tag) for account in accounts})
+        return self._counted_reads({account.id: self._each(account, self._tag) for account in accounts})
 
     def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:
         """Return the largest thumbnail, with all files for the backup; no file at all is no photo."""
-        return self._looked({account.id: self._each(account, self._photo) for account in accounts})
+        return self._counted_reads({account.id: self._each(account, self._photo) for account in accounts})
 
     def photo_in_backup(self, kept_bytes: bytes) -> bytes:
         """Return the picture that was shown; the backup stores files and properties behind it."""
@@ -145,7 +145,7 @@ class SharePointTarget:
         kept = unpack(kept_bytes)
         own = self._own_paths(checked_stem(account, self._taken))
         mine = {path.lower(): path for path in own}
-        if kept is None or not self._lie_there(kept, account, but=mine):
+        if kept is None or not self._are_unchanged(kept, account, ignore=mine):
             self._put(account, kept_bytes if kept is None else kept.shown_bytes)
             return
         seen = self._forget(account)
@@ -167,12 +167,12 @@ class SharePointTarget:
                 rest.delete(self._sharepoint, path, account=account)
             self._set(account, dict.fromkeys((*STATES, PICTURE, STAMP), ""))
         with self._lock:
-            self._left[account.id] = None
+            self._written[account.id] = None
 
     def written_photo(self, account: Account) -> CloudPhoto | None:
         """Return, once, the photo after the last write; SharePoint stores files and properties as they are sent."""
         with self._lock:
-            return self._left.pop(account.id)
+            return self._written.pop(account.id)
 
     @contextmanager
     def _counted(self, account: Account) -> Iterator[None]:
@@ -184,11 +184,11 @@ class SharePointTarget:
             raise
         self._writes.report_success()
 
-    def _looked(self, looked: dict[str, Seen | PersonError | None]) -> dict[str, Seen | PersonError | None]:
-        self._reads.count_batch(looked)
-        return looked
+    def _counted_reads(self, answers: dict[str, Value | PersonError | None]) -> dict[str, Value | PersonError | None]:
+        self._reads.count_batch(answers)
+        return answers
 
-    def _each(self, account: Account, look: Callable[[Account], Seen | None]) -> Seen | PersonError | None:
+    def _each(self, account: Account, look: Callable[[Account], Value | None]) -> Value | PersonError | None:
         try:
             return look(account)
         except PersonError as error:
@@ -198,15 +198,15 @@ class SharePointTarget:
 
     def _tag(self, account: Account) -> CloudTag | None:
         checked_stem(account, self._taken)
-        found = self._look(account)
-        url = found.get(PICTURE, "")
-        return CloudTag(tag_of(url, found.get(STAMP, ""))) if url else None
+        profile = self._look(account)
+        url = profile.get(PICTURE, "")
+        return CloudTag(tag_of(url, profile.get(STAMP, ""))) if url else None
 
     def _photo(self, account: Account) -> CloudPhoto | None:
         with self._lock:
-            found = self._seen.get(account.id)
-        found = self._look(account) if found is None else found
-        url = found.get(PICTURE, "")
+            profile = self._profiles.get(account.id)
+        profile = self._look(account) if profile is None else profile
+        url = profile.get(PICTURE, "")
         if not url:
             return None
         paths = self._paths(url, account)
@@ -215,8 +215,10 @@ class SharePointTarget:
         shown = next((path for path in paths[:2] if path in files), None)
         if shown is None:
             return None
-        kept = SharePointBackup(files=files, properties={name: found[name] for name in (PICTURE, *STATES)}, shown=shown)
-        return CloudPhoto(files[shown], tag_of(url, found.get(STAMP, "")), kept_bytes=pack(kept))
+        kept = SharePointBackup(
+            files=files, properties={name: profile[name] for name in (PICTURE, *STATES)}, shown=shown
+        )
+        return CloudPhoto(files[shown], tag_of(url, profile.get(STAMP, "")), kept_bytes=pack(kept))
 
     def _paths(self, url: str, account: Account) -> list[str]:
         """Return the picture's paths: L, where PictureURL points, the rest; all must be on the My Site host."""
@@ -232,22 +234,22 @@ class SharePointTarget:
         thumb = THUMB.fullmatch(name)
         stem = thumb.group(1) if thumb else ""
         sizes = [f"{folder}/{thumb_name(stem, size)}" for size in ("L", "S", "M")] if thumb else []
-        return list(dict.fromkeys([*sizes[:1], path, *(one for one in sizes if one.lower() != path.lower())]))
+        return list(dict.fromkeys([*sizes[:1], path, *(other for other in sizes if other.lower() != path.lower())]))
 
     def _look(self, account: Account) -> dict[str, str]:
         """Read the profile, and store the properties that the write needs."""
         self._forget(account)
-        found = rest.properties_of(self._sharepoint, account_name(account), account)
-        kept = {name: found.get(name, "") for name in (PICTURE, STAMP, *STATES)}
+        profile = rest.properties_of(self._sharepoint, account_name(account), account)
+        kept = {name: profile.get(name, "") for name in (PICTURE, STAMP, *STATES)}
         with self._lock:
-            self._seen[account.id] = kept
-            while len(self._seen) > KEPT_PROFILES:
-                self._seen.popitem(last=False)
+            self._profiles[account.id] = kept
+            while len(self._profiles) > KEPT_PROFILES:
+                self._profiles.popitem(last=False)
         return kept
 
     def _forget(self, account: Account) -> dict[str, str]:
         with self._lock:
-            return self._seen.pop(account.id, {})
+            return self._profiles.pop(account.id, {})
 
     def _own_paths(self, stem: str) -> list[str]:
         return [f"{self._folder}/{thumb_name(stem, size)}" for size in SIZES]
@@ -269,12 +271,12 @@ class SharePointTarget:
         if not is_known:
             rest.check_folder(self._sharepoint, folder)
 
-    def _lie_there(self, kept: SharePointBackup, account: Account, *, but: Collection[str]) -> bool:
+    def _are_unchanged(self, kept: SharePointBackup, account: Account, *, ignore: Collection[str]) -> bool:
         """Return True if the backup's files with other names than the account's own are still there, unchanged."""
         return all(
             rest.download(self._sharepoint, path, account=account) == content_bytes
             for path, content_bytes in kept.files.items()
-            if path.lower() not in but
+            if path.lower() not in ignore
         )
 
     def _set_states(self, account: Account, properties: Mapping[str, str], *, seen: Mapping[str, str]) -> None:
@@ -286,7 +288,7 @@ class SharePointTarget:
         stamp = self._stamp(seen)
         self._set(account, {PICTURE: url, STAMP: stamp})
         with self._lock:
-            self._left[account.id] = CloudPhoto(shown_bytes, tag_of(url, stamp))
+            self._written[account.id] = CloudPhoto(shown_bytes, tag_of(url, stamp))
 
     def _set(self, account: Account, values: Mapping[str, str]) -> None:
         for key, value in values.items():
