@@ -43,6 +43,10 @@ MAY_IMPORT["doctor"] = frozenset(WORKSHOP | {"sync"})
 MAY_IMPORT["cli"] = frozenset(WORKSHOP | {"sync", "doctor", "history", "forget", "run_list"})
 MAY_IMPORT["__main__"] = frozenset({"cli"})
 PURE = ("photo", "decide")
+# Inside sync: planning must not reach these modules, directly or through others.
+PLANNING = "sync/plan"
+READING = frozenset({"sync/read_accounts", "sync/read_people", "sync/read_chosen"})
+APPLYING = frozenset({"sync/prepare", "sync/apply", "sync/read_back", "sync/restore"})
 OUTSIDE = frozenset({"ldap3", "requests", "sqlite3", "msal", "urllib3", "http", "socket", "dotenv", "pydantic"})
 ENVIRONMENT = frozenset({"environ", "environb", "getenv", "putenv"})
 VAGUE = frozenset({"base", "common", "helpers", "manager", "misc", "util", "utils"})
@@ -99,6 +103,21 @@ def wrong_ways(modules: list[Module]) -> list[str]:
         for room in rooms_imported(module)
         if room != module.room and room not in MAY_IMPORT.get(module.room, frozenset())
     ]
+
+
+def reached(modules: list[Module], start: str) -> set[str]:
+    """Return the modules that one imports, directly or through others."""
+    by_name = {module.name: module for module in modules}
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        module = by_name.get(waiting.pop())
+        for name in imported(module) if module is not None else ():
+            path = name.removeprefix("connector.").replace(".", "/")
+            if path in by_name and path not in seen:
+                seen.add(path)
+                waiting.append(path)
+    return seen
 
 
 def impure(modules: list[Module]) -> list[str]:
@@ -178,6 +197,11 @@ def test_the_pure_rooms_know_no_wire_no_database_and_no_environment(house: list[
     assert impure(house) == []
 
 
+def test_planning_knows_neither_reading_nor_applying(house: list[Module]) -> None:
+    assert {PLANNING} | READING | APPLYING <= {module.name for module in house}
+    assert reached(house, PLANNING) & (READING | APPLYING) == set()
+
+
 def test_modules_are_short(house: list[Module]) -> None:
     assert [f"{module.name}: {module.lines}" for module in house if module.lines > MODULE_LINES] == []
 
@@ -240,6 +264,9 @@ class TestTheSurveyorHimself:
             "decide/table.py": "import os\nfrom sqlite3 import connect\nfrom connector import ledger\nos.getenv('X')\n",
             "photo/prepare.py": "def f():\n    from os import environ\n    print(environ)\n",
             "ledger/store.py": "class A: pass\nclass B(A): pass\nclass C(Exception): pass\nclass D(C): pass\n",
+            "sync/plan.py": "import connector.sync.pictures\n",
+            "sync/pictures.py": "from connector.sync.read_people import save\n",
+            "sync/read_people.py": "def save(): pass\n",
             "sync/context.py": "def long():\n" + "    pass\n" * FUNCTION_LINES,
             "cli/main.py": "from connector.sync.context import long\nprint(long)\n",
         }.items():
@@ -250,6 +277,9 @@ class TestTheSurveyorHimself:
 
     def test_it_sees_imports_that_go_the_wrong_way(self, crooked: list[Module]) -> None:
         assert wrong_ways(crooked) == ["decide/table imports ledger", "model imports cli"]
+
+    def test_it_sees_planning_that_reaches_reading_through_another_module(self, crooked: list[Module]) -> None:
+        assert reached(crooked, PLANNING) & (READING | APPLYING) == {"sync/read_people"}
 
     def test_it_sees_a_pure_room_that_looks_outside(self, crooked: list[Module]) -> None:
         assert impure(crooked) == [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connector.sources.pages import FIRST_PAGE
-from connector.sync.read_back import BEHIND
+from connector.sync.read_back import READ_BACK_BACKLOG
 from tests.lab.graph import Emulator, Fault
 from tests.lab.ldapserver_tree import Tree
 from tests.office import Office, crowd, populate
@@ -65,7 +65,7 @@ def test_batches_are_full_but_for_the_last_of_each_kind(neighbourhood: Neighbour
 
 
 def test_reading_back_begins_while_uploads_go_on(neighbourhood: Neighbourhood) -> None:
-    people = BEHIND + 60
+    people = READ_BACK_BACKLOG + 60
     office = neighbourhood.of(people, photos=False)
 
     told = office.sync()

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from connector.decide.compare import CloudObservation, CloudView, SourcePicture, is_smaller, view
-from connector.model import CloudTag, Intent, Memory, Presence, Reason
+from connector.model import Action, CloudTag, Fingerprint, Intent, Memory, Presence, Reason
 
 PATIENCE = timedelta(hours=24)
 # a standing memory that was made under this policy is not lifted by it (the table's "set to `source` since")
@@ -167,3 +167,36 @@ def _improved_at(intent: Intent, memory: Memory | None) -> datetime | None:
     if intent.reason == Reason.BETTER_QUALITY:
         return intent.started_at
     return memory.improved_at if memory is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenPhoto:
+    """Contain what a write left in the cloud: as sent, and as read back (empty if it was not read back).
+
+    `sent_sha256` is empty if the write removed the photo.
+    """
+
+    sent_sha256: str
+    sent_print: Fingerprint | None
+    tag: str = ""
+    read_sha256: str = ""
+
+    def is_decided_by_tag(self, tag: CloudTag | None) -> bool:
+        """Return True if the tag alone decides whether this photo is still there, so that no bytes are fetched."""
+        return tag is None or not self.sent_sha256 or (bool(self.tag) and tag.tag == self.tag)
+
+    def matches(self, look: CloudObservation) -> bool:
+        """Return True if the cloud still shows this photo: by tag, by bytes, or as a picture."""
+        if not self.sent_sha256 or not look.present:
+            return look.asked and look.present == bool(self.sent_sha256)
+        if look.tag and look.tag == self.tag:
+            return True
+        if look.read_sha256 and look.read_sha256 in (self.read_sha256, self.sent_sha256):
+            return True
+        known, shown = self.sent_print, look.read_print
+        return known is not None and shown is not None and shown.shows_same(known)
+
+
+def inverse_action(action: Action) -> Action:
+    """Return the action that takes a write back."""
+    return {Action.CREATE: Action.REMOVE, Action.REMOVE: Action.CREATE}.get(action, Action.REPLACE)

@@ -11,8 +11,8 @@ from itertools import product
 from typing import NamedTuple
 
 from connector.decide.case import Case, Policy, Source
-from connector.decide.guests import guest_decision, guest_policy
-from connector.decide.table import decide, needs_look
+from connector.decide.conclude import decide_for, policy_for
+from connector.decide.table import needs_look
 from connector.model import Action, Conflict, Memory, Presence, Reason
 
 # What `Memory.policy` may hold: nothing, the SYNC_CONFLICT of its first night, or the mark of older versions.
@@ -66,10 +66,8 @@ def _source(has_photo: bool) -> str:
 def _row(memory: Memory | None, policy: Policy, *, is_guest: bool, has_photo: bool) -> StandingRow:
     source = Source.photo(_source(has_photo)) if has_photo else Source.cleared()
     case = Case(person_id=_PERSON, source=source, memory=memory)
-    meant = guest_policy(policy) if is_guest else policy
-    decision = decide(case, meant, _ANY_TIME)
-    decision = guest_decision(decision) if is_guest else decision
-    is_looked_at = needs_look(case, meant)
+    decision = decide_for(case, policy, _ANY_TIME, is_guest=is_guest)
+    is_looked_at = needs_look(case, policy_for(policy, is_guest=is_guest))
     return StandingRow(
         is_guest=is_guest,
         has_photo=has_photo,

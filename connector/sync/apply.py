@@ -1,4 +1,4 @@
-"""How does the plan reach the cloud? Intent, backup, write, read-back: nothing is lost at whatever instant we stop."""
+"""Apply the plan: store the intent, write, record the outcome, read back; a stop at any moment loses nothing."""
 
 from __future__ import annotations
 
@@ -15,33 +15,29 @@ from connector.model import Action, Intent
 from connector.model.reasons import ADVICE
 from connector.sources import Source
 from connector.sync.context import RunContext
-from connector.sync.outcomes import record_error, record_outcome
+from connector.sync.outcomes import Verdict, record_error, record_outcome
 from connector.sync.prepare import PreparedStep, prepared
 from connector.sync.read_back import ReadBackQueue
+from connector.sync.summary import Summaries, Summary
 from connector.sync.worker_pool import Lanes
 from connector.targets import Target
 
-
-@dataclass(frozen=True, slots=True)
-class WriteResult:
-    """Hold the end of one write: None, or what befell the person."""
-
-    error: PersonError | None = None
+WriteLanes = Lanes[PreparedStep, PersonError | None]
 
 
 class StepSource(Protocol):
-    """Where a target's steps come from, and what makes them ready to be written."""
+    """Supply the steps of a target and prepare them."""
 
     def chunks(self, size: int) -> Iterator[list[Step]]:
         """Yield the steps in chunks, in their order."""
 
     def prepared(self, chunk: Sequence[Step]) -> Iterator[PreparedStep]:
-        """Yield those of a chunk that can be written; tell the others with their reason."""
+        """Yield the steps of a chunk that can be written; record the outcome of the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedSteps:
-    """Supply the night's plan with the pictures of the source."""
+    """Supply the steps of the plan with the pictures of the source."""
 
     context: RunContext
     target: Target
@@ -52,84 +48,94 @@ class PlannedSteps:
         return steps(self.context.db, self.target.name, chunk=size)
 
     def prepared(self, chunk: Sequence[Step]) -> Iterator[PreparedStep]:
-        """Load pictures, confirm removals, keep what is replaced."""
+        """Load pictures, confirm removals, back up what is replaced."""
         return prepared(self.context, chunk, target=self.target, source=self.source)
 
 
 class Applier:
-    """Carry out a target's plan: writes side by side, each after its intent; tags read back behind them."""
+    """Apply the steps of a target: several writes at a time, each after its intent, read back in batches.
 
-    def __init__(self, context: RunContext, target: Target, supply: StepSource) -> None:
+    `uploads_before` is the number of uploads that this run already made to other targets.
+    """
+
+    def __init__(self, context: RunContext, target: Target, step_source: StepSource, *, uploads_before: int) -> None:
         self._context = context
         self._target = target
-        self._supply = supply
-        self._back = ReadBackQueue(context, target)
-        self._begun = 0
-        self._on_the_wire: dict[str, Intent] = {}
+        self._step_source = step_source
+        self._read_back = ReadBackQueue(context, target)
+        self._uploads_before = uploads_before
+        self._uploads = 0
+        self._is_limited = False
+        self._pending: dict[str, Intent] = {}
+
+    @property
+    def summary(self) -> Summary:
+        """Return what was found so far; valid also after an exception of `run`."""
+        is_limited = self._is_limited or self._read_back.is_limited
+        return Summary(uploads=self._uploads, exit_codes=frozenset({ExitCode.LIMIT} if is_limited else ()))
 
     def run(self, total: int) -> None:
-        """Write what the plan says, until it is done, a limit is reached, or the service ends it for all."""
+        """Write until the plan is done, a limit is reached, or an exception ends the run."""
         context = self._context
         context.progress.phase("uploading", total)
-        lanes = Lanes[PreparedStep, WriteResult](context.settings.sync_concurrency, turn_away=context.cancel_waiting)
-        with lanes, self._back:
+        lanes = WriteLanes(context.settings.sync_concurrency, cancel_waiting=context.cancel_waiting)
+        with lanes, self._read_back:
             try:
                 self._write_all(lanes)
             except BaseException:
-                for ready, done in lanes.remaining():
-                    self._finished(ready, done)
+                for step, error in lanes.remaining():
+                    self._finish(step, error)
                 raise
-            self._back.finish()
+            self._read_back.finish()
 
-    def _write_all(self, lanes: Lanes[PreparedStep, WriteResult]) -> None:
+    def _write_all(self, lanes: WriteLanes) -> None:
         ahead = self._context.settings.sync_concurrency * 2
-        for chunk in self._supply.chunks(self._target.batch_size * 5):
+        for chunk in self._step_source.chunks(self._target.batch_size * 5):
             if self._is_over():
                 break
-            for ready in self._supply.prepared(self._allowed(chunk)):
+            for step in self._step_source.prepared(self._allowed(chunk)):
                 if self._is_over():
                     break
-                self._begin(ready)
-                lanes.send(ready, self._write, ready)
-                self._take(lanes, until=ahead)
-                self._back.poll()
-        self._take(lanes, until=0)
+                self._begin(step)
+                lanes.send(step, self._write, step)
+                self._take_results(lanes, until=ahead)
+                self._read_back.poll()
+        self._take_results(lanes, until=0)
 
     def _allowed(self, chunk: Sequence[Step]) -> list[Step]:
-        """Cut what SYNC_MAX_UPLOADS does not allow tonight; removals are no uploads."""
+        """Return the steps that SYNC_MAX_UPLOADS still allows in this run; removals are no uploads."""
         limit = self._context.settings.sync_max_uploads
         if not limit:
             return list(chunk)
-        room, allowed = limit - self._context.uploads, []
+        remaining, allowed = limit - self._uploads_before - self._uploads, []
         for step in chunk:
             is_upload = step.action is not Action.REMOVE
-            if is_upload and room <= 0:
-                self._context.codes.add(ExitCode.LIMIT)
+            if is_upload and remaining <= 0:
+                self._is_limited = True
                 continue
-            room -= is_upload
+            remaining -= is_upload
             allowed.append(step)
         return allowed
 
     def _is_over(self) -> bool:
         is_over = self._context.is_out_of_time
-        if is_over:
-            self._context.codes.add(ExitCode.LIMIT)
+        self._is_limited |= is_over
         return is_over
 
-    def _begin(self, ready: PreparedStep) -> None:
-        """Write down, before it happens, what is about to happen."""
-        context, item, step = self._context, ready.step.item, ready.step
+    def _begin(self, prepared_step: PreparedStep) -> None:
+        """Store the intent and the write before the request is sent."""
+        context, step, item = self._context, prepared_step.step, prepared_step.step.item
         now, restores = context.clock(), context.options.undo is not None
         intent = Intent(
             person_id=item.person.id,
             source_sha256=item.source_sha256,
-            sent_sha256=ready.sent_sha256,
-            sent_print=ready.sent_print,
+            sent_sha256=prepared_step.sent_sha256,
+            sent_print=prepared_step.sent_print,
             tag_before=step.tag_before,
             started_at=now,
             restores=restores,
             reason=step.reason,
-            recipe=context.recipe.key if ready.sent_bytes and not restores else "",
+            recipe=context.recipe.key if prepared_step.sent_bytes and not restores else "",
         )
         write = Write(
             run=context.run,
@@ -138,60 +144,66 @@ class Applier:
             person_id=item.person.id,
             action=step.action,
             written_at=now.isoformat(),
-            before_sha256=ready.backup_sha256,
+            before_sha256=prepared_step.backup_sha256,
             before_presence=item.memory.presence if item.memory else "",
-            sent_sha256=ready.sent_sha256,
-            sent_print=ready.sent_print,
+            sent_sha256=prepared_step.sent_sha256,
+            sent_print=prepared_step.sent_print,
         )
         with transaction(context.db):
             memory_rows.open_intent(context.db, self._target.name, item.account.id, intent=intent, run=context.run)
             save_write(context.db, write)
-        self._on_the_wire[item.account.id] = intent
-        context.uploads += step.action is not Action.REMOVE
+        self._pending[item.account.id] = intent
+        self._uploads += step.action is not Action.REMOVE
 
-    def _write(self, ready: PreparedStep) -> WriteResult:
-        """Do it, in a lane."""
+    def _write(self, prepared_step: PreparedStep) -> PersonError | None:
+        """Send the write, in a worker thread; return the error of this person."""
+        account = prepared_step.step.item.account
         try:
-            if ready.step.action is Action.REMOVE:
-                self._target.remove(ready.step.item.account)
+            if prepared_step.step.action is Action.REMOVE:
+                self._target.remove(account)
             elif self._context.options.undo is not None:
-                self._target.put_back(ready.step.item.account, ready.sent_bytes)
+                self._target.put_back(account, prepared_step.sent_bytes)
             else:
-                self._target.put(ready.step.item.account, ready.sent_bytes)
+                self._target.put(account, prepared_step.sent_bytes)
         except PersonError as error:
-            return WriteResult(error)
-        return WriteResult()
+            return error
+        return None
 
-    def _take(self, lanes: Lanes[PreparedStep, WriteResult], *, until: int) -> None:
-        for ready, done in lanes.completed(until=until):
-            self._finished(ready, done)
+    def _take_results(self, lanes: WriteLanes, *, until: int) -> None:
+        for step, error in lanes.completed(until=until):
+            self._finish(step, error)
 
-    def _finished(self, ready: PreparedStep, done: WriteResult) -> None:
-        context, step, item = self._context, ready.step, ready.step.item
-        intent = self._on_the_wire.pop(item.account.id)
+    def _finish(self, prepared_step: PreparedStep, error: PersonError | None) -> None:
+        context, step, item = self._context, prepared_step.step, prepared_step.step.item
+        intent = self._pending.pop(item.account.id)
         with transaction(context.db):
-            if done.error is not None:
-                self._failed(ready, done.error)
+            if error is not None:
+                self._fail(step, error)
             else:
                 memory_rows.accept_intent(context.db, self._target.name, item.account.id, now=context.clock())
                 memory_rows.drop_refusal(context.db, self._target.name, item.account.id)
                 accepted = f"{step.detail} {self._target.features.accepted_text}".lstrip()
                 detail = accepted if step.action is not Action.REMOVE else ""
-                record_outcome(
-                    context,
-                    self._target.name,
-                    item,
-                    action=step.action,
-                    reason=step.reason,
-                    detail=detail,
-                    conflict=step.conflict,
-                )
-                self._back.add(item, intent)
+                verdict = Verdict(step.action, step.reason, detail, step.conflict)
+                record_outcome(context, self._target.name, item, verdict)
+                self._read_back.add(item, intent)
         context.progress.step()
 
-    def _failed(self, ready: PreparedStep, error: PersonError) -> None:
-        context, item = self._context, ready.step.item
+    def _fail(self, step: Step, error: PersonError) -> None:
+        context, account_id = self._context, step.item.account.id
+        # After an ambiguous error the write may have happened: the intent stays open, and the next run finds out.
         if not ADVICE[error.reason].ambiguous_write:
-            memory_rows.close_intent(context.db, self._target.name, item.account.id)
-            drop_write(context.db, context.run, self._target.name, account_id=item.account.id)
-        record_error(context, self._target.name, item, error)
+            memory_rows.close_intent(context.db, self._target.name, account_id)
+            drop_write(context.db, context.run, self._target.name, account_id=account_id)
+        record_error(context, self._target.name, step.item, error)
+
+
+def apply_steps(
+    context: RunContext, target: Target, step_source: StepSource, *, total: int, uploads_before: int
+) -> Summaries[None]:
+    """Apply the steps of a target and yield the summary, also where an exception ends it."""
+    applier = Applier(context, target, step_source, uploads_before=uploads_before)
+    try:
+        applier.run(total)
+    finally:
+        yield applier.summary

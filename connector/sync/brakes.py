@@ -1,4 +1,4 @@
-"""May tonight's plan happen? Its numbers are counted in the ledger and shown to the brakes before the first write."""
+"""Check the plan against the brakes before its first write, with the numbers of the ledger."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ from connector.ledger.store import transaction
 from connector.ledger.unread_values import empty, missed_below
 from connector.sources import Mode
 from connector.sync.context import RunContext
+from connector.sync.summary import Summaries, Summary, notice
 
 
-def check_plan(context: RunContext) -> None:
-    """Let the plan pass, or raise BrakeError with every brake it trips; `--force` passes and says so."""
-    trips = check_brakes(_counts(context), limits_of(context))
+def check_plan(context: RunContext, read: Summary) -> Summaries[None]:
+    """Raise BrakeError with every brake that the plan trips; with `--force` yield notices instead."""
+    trips = check_brakes(_counts(context, read), limits_of(context))
     if trips and not context.options.force:
         reasons = " ".join(trip.message for trip in trips)
         fixes = " ".join(dict.fromkeys(trip.fix for trip in trips))
         raise BrakeError(f"A brake stopped the run before its first write: {reasons}", fixes)
     for trip in trips:
-        context.add_notice(f"Passed by --force: {trip.message}")
+        yield notice(f"Passed by --force: {trip.message}")
     if not context.options.only:
         with transaction(context.db):
-            settle_matches(context.db, unread=context.unread)
-            settle_vanished(context.db, unread=context.unread)
+            settle_matches(context.db, unread=read.unread_contexts)
+            settle_vanished(context.db, unread=read.unread_contexts)
 
 
-def believe_vanished(context: RunContext) -> None:
-    """Take as cleared what the brake on vanished attributes holds back, where --force says that it is meant.
+def believe_vanished(context: RunContext, read: Summary) -> None:
+    """With --force, treat as cleared the attributes that trip the brake on vanished attributes.
 
-    Those whom the brake does not speak of stay as they are.
+    People whose loss trips no brake stay as they are.
     """
     if not context.options.force or context.options.only:
         return
-    for name, counts in _vanished(context).items():
+    for name, counts in _vanished(context, read).items():
         if check_brakes(PlanCounts(attributes={name: counts}), limits_of(context)):
             attribute, _, unit = name.partition(" below ")
             for person_id in missed_below(context.db, attribute, unit):
                 empty(context.db, person_id, [attribute], run=context.run)
 
 
-def _counts(context: RunContext) -> PlanCounts:
+def _counts(context: RunContext, read: Summary) -> PlanCounts:
     plan = count_plan(context.db)
     known, _ = count_matched(context.db)
     only = bool(context.options.only)
@@ -52,21 +53,23 @@ def _counts(context: RunContext) -> PlanCounts:
         overwrites=plan.overwrites,
         removals=plan.removals,
         known=known,
-        rematches=count_rematched(context.db, unread=context.unread, chosen=context.chosen_ids if only else None),
-        matched_before=count_settled(context.db, unread=context.unread),
-        attributes={} if only else _vanished(context),
+        rematches=count_rematched(context.db, unread=read.unread_contexts, chosen=read.chosen_ids if only else None),
+        matched_before=count_settled(context.db, unread=read.unread_contexts),
+        attributes={} if only else _vanished(context, read),
     )
 
 
-def _vanished(context: RunContext) -> dict[str, AttributeLoss]:
-    """Count what vanished, for all and, where that is not everybody, for the units that lost it whole."""
+def _vanished(context: RunContext, read: Summary) -> dict[str, AttributeLoss]:
+    """Count lost attributes, for all people and for each organizational unit that lost one completely."""
     counts: dict[str, AttributeLoss] = {}
     for name, (had, gone) in vanished(context.db).items():
         counts[name] = AttributeLoss(had, gone)
         if VANISHED_FROM <= gone < had:
-            told = context.run if context.modes == {Mode.CHANGES} else 0
+            changes_run = context.run if read.read_modes == {Mode.CHANGES} else 0
             in_folders = context.source_traits.names_are_paths
-            units = vanished_units(context.db, name, at_least=VANISHED_FROM, changes_run=told, in_folders=in_folders)
+            units = vanished_units(
+                context.db, name, at_least=VANISHED_FROM, changes_run=changes_run, in_folders=in_folders
+            )
             counts |= {f"{name} below {unit}": AttributeLoss(count, count) for unit, count in units.items()}
     return counts
 

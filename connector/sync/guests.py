@@ -1,11 +1,9 @@
-"""What of guests whom nobody in the source has? Each gets GUEST_PHOTO where there is none; their own photo stays."""
+"""List guests that no person of the source is matched with, and prepare GUEST_PHOTO for them."""
 
 from __future__ import annotations
 
 import hashlib
 
-from connector.decide.case import Policy
-from connector.decide.guests import guest_policy
 from connector.errors import SettingsError
 from connector.ledger.guests import save_guests
 from connector.ledger.store import transaction
@@ -15,8 +13,8 @@ from connector.sync.context import RunContext
 from connector.sync.pictures import make, remember_picture
 
 
-def read_guest_photo(context: RunContext, *, in_hand: bool = False) -> str:
-    """Prepare GUEST_PHOTO before anybody is contacted and return its sha256; empty when none is set."""
+def read_guest_photo(context: RunContext, *, sent_next: bool = False) -> str:
+    """Prepare GUEST_PHOTO and return its sha256, empty if not set; raise SettingsError if it cannot be used."""
     path = context.settings.guest_photo
     if path is None:
         return ""
@@ -29,26 +27,21 @@ def read_guest_photo(context: RunContext, *, in_hand: bool = False) -> str:
         raise SettingsError([f"GUEST_PHOTO: {path} cannot be used: {made}"])
     source_sha256 = hashlib.sha256(content_bytes).hexdigest()
     with transaction(context.db):
-        remember_picture(context, source_sha256, made, in_hand=in_hand)
+        remember_picture(context, source_sha256, made, sent_next=sent_next)
     return source_sha256
 
 
 def prepare_guest_photo(context: RunContext) -> None:
-    """Prepare GUEST_PHOTO again, to be sent next: it found no room in the spool."""
-    read_guest_photo(context, in_hand=True)
+    """Prepare GUEST_PHOTO again, to be sent next: the spool had no space for it."""
+    read_guest_photo(context, sent_next=True)
 
 
 def list_guests(context: RunContext, source_sha256: str) -> None:
-    """Make the guests without a person take part, or leave them when there is no picture for them."""
+    """Store the guests without a person as people, or remove them if there is no picture for them."""
     with transaction(context.db):
         save_guests(context.db, source_sha256, run=context.run)
 
 
 def is_guest(item: WorkItem) -> bool:
-    """Say whether this is a guest without a person."""
+    """Return True if the item is a guest without a person."""
     return item.person.id.startswith("guest:")
-
-
-def policy_for(context: RunContext, item: WorkItem) -> Policy:
-    """Return the policy for somebody on the work list: a guest's own photo always wins."""
-    return guest_policy(context.policy) if is_guest(item) else context.policy

@@ -1,4 +1,4 @@
-"""What does the cloud show? Photos are decoded in the lane that fetched them, so that nobody waits for a picture."""
+"""Fetch cloud photos in batches and describe what they show; decoding runs in the worker thread that fetched them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from connector.targets import Target
 
 @dataclass(frozen=True, slots=True)
 class FetchedPhoto:
-    """Hold what the bytes of a cloud photo show, and the picture as it would be kept."""
+    """Contain what the bytes of a cloud photo show, and the picture as a backup would keep it."""
 
-    look: CloudObservation
+    observation: CloudObservation
     content_bytes: bytes = field(repr=False)
 
 
 def is_no_picture(content_bytes: bytes) -> bool:
-    """Return True if these bytes are no whole picture: a page, or a part of one, came in a photo's place."""
+    """Return True if these bytes are not a whole picture, for example an HTML page or a truncated file."""
     try:
         read_print(content_bytes)
     except PictureRefused as refused:
@@ -31,20 +31,20 @@ def is_no_picture(content_bytes: bytes) -> bool:
 
 
 def verified(answer: CloudPhoto | PersonError | None, account: Account) -> CloudPhoto | PersonError | None:
-    """Return a photo that is about to be lost, or the failure of its person where its bytes are no picture to keep."""
+    """Return the photo that a write will replace, or the person's error if its bytes are not a picture."""
     if isinstance(answer, CloudPhoto) and is_no_picture(answer.content_bytes):
         return no_picture(account)
     return answer
 
 
 def no_picture(account: Account) -> PersonError:
-    """Return the failure of one person in whose photo's place something else came."""
+    """Return the error of a person for whose photo the service returned something else."""
     message = f"What came as the photo of {account.upn or account.id} is no picture; nothing was written over it."
     return PersonError(Reason.UNREADABLE_ANSWER, message, fix="The next run tries again.")
 
 
-def look_at_photo(photo: CloudPhoto, tag: CloudTag | None) -> CloudObservation:
-    """Say what the bytes of a cloud photo show; bytes that are no picture show nothing."""
+def observe_photo(photo: CloudPhoto, tag: CloudTag | None) -> CloudObservation:
+    """Describe the bytes of a cloud photo; the fingerprint is None if they are not a picture."""
     try:
         shown = read_print(photo.content_bytes)
     except PictureRefused:
@@ -53,20 +53,20 @@ def look_at_photo(photo: CloudPhoto, tag: CloudTag | None) -> CloudObservation:
     return CloudObservation.at(tag or CloudTag(photo.tag)).with_bytes(read_sha256, shown)
 
 
-def fetch_shown(
+def fetch_observations(
     target: Target, accounts: Sequence[Account], tags: Mapping[str, CloudTag]
 ) -> Mapping[str, FetchedPhoto | PersonError | None]:
-    """Fetch a batch of photos and look at them, by account id; `tags` are those seen before. None: it went since."""
+    """Fetch and describe a batch of photos, by account id; None if a photo was removed since its tag was read."""
     answers = target.photos(accounts)
-    return {account.id: _shown(answers[account.id], account, tags.get(account.id)) for account in accounts}
+    return {account.id: _observe(answers[account.id], account, tags.get(account.id)) for account in accounts}
 
 
-def _shown(
+def _observe(
     answer: CloudPhoto | PersonError | None, account: Account, tag: CloudTag | None
 ) -> FetchedPhoto | PersonError | None:
     if not isinstance(answer, CloudPhoto):
         return answer
-    look = look_at_photo(answer, tag)
-    if look.read_print is None and is_no_picture(answer.content_bytes):
+    observation = observe_photo(answer, tag)
+    if observation.read_print is None and is_no_picture(answer.content_bytes):
         return no_picture(account)
-    return FetchedPhoto(look, answer.to_keep)
+    return FetchedPhoto(observation, answer.to_keep)

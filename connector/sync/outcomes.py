@@ -1,8 +1,9 @@
-"""How does a step tell what happened to one person? As an outcome of the run, kept at once."""
+"""Record what happened to one person as an outcome of the run."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from connector.decide.compare import CloudObservation, known_by
 from connector.errors import PersonError
@@ -21,8 +22,18 @@ log = logging.getLogger("connector.outcomes")
 POSTPONED, FAILED = 1, 2
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """State what was done about one person and why; `conflict` counts and lists it among the conflicts."""
+
+    action: Action
+    reason: Reason
+    detail: str = ""
+    conflict: bool = False
+
+
 def record_left_scope(context: RunContext, person_id: str, state: PersonState) -> None:
-    """Tell that somebody left the scope tonight; memory and cloud photo stay as they are."""
+    """Record that a person left the scope; memory and cloud photo stay as they are."""
     person = people_rows.find_person(context.db, person_id)
     if person is None:
         return
@@ -38,17 +49,9 @@ def record_left_scope(context: RunContext, person_id: str, state: PersonState) -
     save_outcome(context.db, context.run, outcome)
 
 
-def record_outcome(
-    context: RunContext,
-    target: str,
-    item: WorkItem,
-    *,
-    action: Action,
-    reason: Reason,
-    detail: str = "",
-    conflict: bool = False,
-) -> None:
-    """Tell what happened to somebody on the work list, and whether to look again next night."""
+def record_outcome(context: RunContext, target: str, item: WorkItem, verdict: Verdict) -> None:
+    """Record the verdict about an item of the work list, and whether the next run tries again."""
+    action, reason = verdict.action, verdict.reason
     retry = FAILED if action is Action.FAIL else POSTPONED if ADVICE[reason].retry else 0
     set_retry(context.db, target, item.person.id, retry=retry)
     done(context.db, target, item.person.id)
@@ -61,37 +64,37 @@ def record_outcome(
         account_id=item.account.id,
         action=action,
         reason=reason,
-        detail=detail,
+        detail=verdict.detail,
         source_sha256=item.source_sha256 or None,
         person_id=item.person.id,
         target=target,
     )
-    save_outcome(context.db, context.run, outcome, conflict=conflict)
+    save_outcome(context.db, context.run, outcome, conflict=verdict.conflict)
     known = {"run": context.run, "person": item.person.id, "account": item.account.id, "target": target}
     log.info("%s %s: %s", action, item.person.upn, reason, extra={**known, "action": action, "reason": reason})
 
 
-def conflict_detail(context: RunContext, item: WorkItem, look: CloudObservation) -> str:
-    """Tell the facts of both pictures of a conflict: the source's, and the cloud's as it was seen."""
+def conflict_detail(context: RunContext, item: WorkItem, observation: CloudObservation) -> str:
+    """Return the facts of both pictures of a conflict: the source's, and the cloud's as observed."""
     whole = item.picture.whole if item.picture is not None else None
     source = PhotoFacts(*((whole.width, whole.height) if whole else (0, 0)), item.source_sha256)
-    seen = pack_time(context.clock()) if look.asked else ""
-    return both_pictures(source, _in_cloud(look, item.memory)._replace(seen=seen))
+    seen = pack_time(context.clock()) if observation.asked else ""
+    return both_pictures(source, _in_cloud(observation, item.memory)._replace(seen=seen))
 
 
-def _in_cloud(look: CloudObservation, memory: Memory | None) -> PhotoFacts:
-    """Take what the look showed; where it fetched no bytes, or was none, what is remembered of that photo."""
-    known = memory if memory is not None and (not look.asked or known_by(look, memory)) else None
-    if not look.present and (look.asked or known is None or known.presence is Presence.CLEARED):
+def _in_cloud(observation: CloudObservation, memory: Memory | None) -> PhotoFacts:
+    """Return what was observed; what was not fetched is taken from memory if it is the same photo."""
+    known = memory if memory is not None and (not observation.asked or known_by(observation, memory)) else None
+    if not observation.present and (observation.asked or known is None or known.presence is Presence.CLEARED):
         return PhotoFacts(is_there=False)
-    shown = look.read_print or (known.read_print if known else None)
-    width, height = (shown.width, shown.height) if shown else (look.width, look.height)
+    shown = observation.read_print or (known.read_print if known else None)
+    width, height = (shown.width, shown.height) if shown else (observation.width, observation.height)
     sha256, tag = (known.read_sha256, known.tag) if known else ("", "")
-    return PhotoFacts(width, height, look.read_sha256 or sha256, look.tag or tag)
+    return PhotoFacts(width, height, observation.read_sha256 or sha256, observation.tag or tag)
 
 
 def record_error(context: RunContext, target: str, item: WorkItem, error: PersonError) -> None:
-    """Tell that the service failed for one person; what trying again does not mend is not tried every night."""
+    """Record that the service failed for one person; a permanent refusal is not tried again in every run."""
     if error.skip and context.options.undo is None:  # what a restore sends is not the source's picture
         save_refusal(
             context.db,
@@ -105,4 +108,4 @@ def record_error(context: RunContext, target: str, item: WorkItem, error: Person
     mark_checked(context.db, target, item.account.id, now=context.clock())
     is_failure = not error.skip and error.reason is not Reason.INTERRUPTED
     action = Action.FAIL if is_failure else Action.SKIP
-    record_outcome(context, target, item, action=action, reason=error.reason, detail=str(error))
+    record_outcome(context, target, item, Verdict(action, error.reason, str(error)))

@@ -1,11 +1,11 @@
-"""Which picture is whose, and is it ready? Values of the source become known pictures while the reading goes on."""
+"""Prepare the pictures of the source while reading goes on, choose the picture of each person, read pictures again."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from connector.ledger import people as ledger
 from connector.ledger.people import PictureRow
 from connector.model import Prepared, Reason
 from connector.photo import Candidate, PictureRefused, Recipe, best_refusal_reason, choose, prepare
-from connector.sources import Page, PersonRead
+from connector.sources import Page, PersonRead, Source
 from connector.sync.context import RunContext
 
-# So many pages wait for their pictures while the next one is read.
+# How many pages wait for their pictures while the next one is read.
 PAGES_AHEAD = 1
 
 PrepareResult = Prepared | PictureRefused
@@ -24,7 +24,7 @@ PrepareResult = Prepared | PictureRefused
 
 @dataclass(frozen=True, slots=True)
 class PreparedPage:
-    """Hold a page whose new pictures were looked at: by source sha256."""
+    """Contain a page, the (attribute, sha256) pairs of its events by index, and its new pictures by source sha256."""
 
     page: Page
     shas: dict[int, list[tuple[str, str]]]
@@ -32,7 +32,7 @@ class PreparedPage:
 
 
 def make(content_bytes: bytes, recipe: Recipe) -> PrepareResult:
-    """Prepare a picture, or say why not; in a thread of its own."""
+    """Prepare a picture, or return the refusal; runs in a worker thread."""
     try:
         return prepare(content_bytes, recipe)
     except PictureRefused as refused:
@@ -79,16 +79,16 @@ def _ready(waiting: tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Futu
     return PreparedPage(page, shas, {source_sha256: future.result() for source_sha256, future in begun.items()})
 
 
-def remember_picture(context: RunContext, source_sha256: str, made: PrepareResult, *, in_hand: bool = False) -> None:
-    """Keep what a picture shows in the ledger, and the picture itself in the spool while there is room.
+def remember_picture(context: RunContext, source_sha256: str, made: PrepareResult, *, sent_next: bool = False) -> None:
+    """Store what a picture shows in the ledger, and the picture itself in the spool if it has space.
 
-    `in_hand` says that it is sent next, so it is kept even where there is none.
+    `sent_next`: the picture is sent next, so without space it is kept in memory.
     """
     if isinstance(made, PictureRefused):
         row = PictureRow(refused=made.reason, detail=str(made), recipe=context.recipe.refusal_key)
     else:
         row = PictureRow("", "", context.recipe.key, made.sent_sha256, made.sent, made.whole)
-        if not context.spool.keep(source_sha256, made.sent_bytes) and in_hand:
+        if not context.spool.keep(source_sha256, made.sent_bytes) and sent_next:
             context.spool.cache_in_memory(source_sha256, made.sent_bytes)
     known = ledger.find_picture(context.db, source_sha256)
     if known is not None and known.refused != row.refused:
@@ -96,15 +96,30 @@ def remember_picture(context: RunContext, source_sha256: str, made: PrepareResul
     ledger.save_picture(context.db, source_sha256, row)
 
 
+def read_again(context: RunContext, missing: Mapping[str, str], source: Source) -> set[str]:
+    """Read by id the pictures that the spool does not have, given as sha256 by person id; return whose were found."""
+    found: set[str] = set()
+    if not missing:
+        return found
+    for event in source.fetch(list(missing)):
+        for photo in event.photos:
+            source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
+            if source_sha256 == missing[event.person.id]:
+                made = make(photo.content_bytes, context.recipe)
+                remember_picture(context, source_sha256, made, sent_next=True)
+                found.add(event.person.id)
+    return found
+
+
 def choose_pictures(context: RunContext) -> None:
-    """Choose the picture of everybody who changed tonight; a picture that many share is nobody's face."""
+    """Choose the picture of everybody who changed in this run; a picture that many people share is a placeholder."""
     ledger.find_placeholders(context.db, people=context.settings.placeholder_people, run=context.run)
-    trust = context.trust
+    order = context.attribute_order
     for chunk in ledger.photos_to_choose_from(context.db, run=context.run):
-        ledger.set_chosen(context.db, [_chosen(person_id, photos, trust) for person_id, photos in chunk])
+        ledger.set_chosen(context.db, [_chosen(person_id, photos, order) for person_id, photos in chunk])
 
 
-def _chosen(person_id: str, photos: list[ledger.PhotoRow], trust: tuple[str, ...]) -> tuple[str, str, str]:
+def _chosen(person_id: str, photos: list[ledger.PhotoRow], attribute_order: tuple[str, ...]) -> tuple[str, str, str]:
     candidates = [
         Candidate(
             photo.attribute,
@@ -115,7 +130,7 @@ def _chosen(person_id: str, photos: list[ledger.PhotoRow], trust: tuple[str, ...
         )
         for photo in photos
     ]
-    best = choose(candidates, trust)
+    best = choose(candidates, attribute_order)
     if best is not None:
         return best.source_sha256, "", person_id
-    return "", best_refusal_reason(candidates, trust), person_id
+    return "", best_refusal_reason(candidates, attribute_order), person_id

@@ -1,16 +1,14 @@
-"""What is to be done? The cloud is looked at in full batches; each look becomes a decision, or a step of the plan."""
+"""Plan what to write: ask the cloud in batches, decide, store the steps of the plan and the outcomes of the others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from connector.decide.case import UNSEEN, Case, Decision, Source
-from connector.decide.compare import CloudObservation, SourcePicture, shows_one_of
-from connector.decide.guests import guest_decision, guest_memory
-from connector.decide.intents import Assessment, IntentState, judge, needs_bytes
-from connector.decide.memory import memory_after
-from connector.decide.table import decide, needs_look
+from connector.decide.case import Decision
+from connector.decide.compare import CloudObservation, SourcePicture
+from connector.decide.conclude import KnownState, conclude, must_ask
+from connector.decide.intents import needs_bytes
 from connector.errors import PersonError
 from connector.ledger import memory as memory_rows
 from connector.ledger import worklist as work
@@ -18,15 +16,17 @@ from connector.ledger.people import other_pictures
 from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
-from connector.ledger.writes import save_written_photo
-from connector.model import CloudTag, Memory, Presence
+from connector.model import CloudTag, Fingerprint
 from connector.model.reasons import ADVICE
 from connector.photo import sent_size
-from connector.sync.conflict_photos import keep_conflict_photo
+from connector.report.from_ledger import ConflictPhotos
+from connector.sync.conflict_photos import MAX_CONFLICTS, keep_conflict_photo
 from connector.sync.context import RunContext
-from connector.sync.guests import is_guest, policy_for
-from connector.sync.observe import FetchedPhoto, fetch_shown
-from connector.sync.outcomes import conflict_detail, record_error, record_outcome
+from connector.sync.guests import is_guest
+from connector.sync.memory import close_assessed_intent, store_memory
+from connector.sync.observe import FetchedPhoto, fetch_observations
+from connector.sync.outcomes import Verdict, conflict_detail, record_error, record_outcome
+from connector.sync.summary import Summary
 from connector.sync.targets import at_target_size
 from connector.sync.worker_pool import Lanes
 from connector.targets import Target
@@ -36,22 +36,22 @@ Answers = Mapping[str, CloudTag | FetchedPhoto | PersonError | None]
 
 @dataclass(frozen=True, slots=True)
 class PendingRequest:
-    """Label a request on the wire: the people it is about, and the tags already seen when it asks for bytes."""
+    """Represent a request being sent: the people it is about, and the tags already seen if it asks for bytes."""
 
     items: Sequence[WorkItem]
     tags: Mapping[str, CloudTag]
 
 
-def list_work(context: RunContext, target: Target) -> None:
-    """List who is looked at tonight for this target."""
+def list_work(context: RunContext, target: Target, read: Summary) -> None:
+    """Fill the work list of this target: everybody who may need a write or whose check is due."""
     settings, options = context.settings, context.options
     only_without = target.features.completes_others and len(settings.targets) > 1
-    guests = not target.features.takes_guests
-    work.exclude(context.db, target.name, unread=context.unread, with_exchange=only_without, guests=guests)
+    guests, unread = not target.features.takes_guests, read.unread_contexts
+    work.exclude(context.db, target.name, unread=unread, with_exchange=only_without, guests=guests)
     if options.only:
-        work.list_chosen(context.db, target.name, context.chosen_ids)
+        work.list_chosen(context.db, target.name, read.chosen_ids)
         return
-    if options.resend:  # in its own order, before those whom the limit of the last one put off
+    if options.resend:  # in its own order, before those that the limit of the last run postponed
         work.list_everybody(context.db, target.name)
     removes = settings.sync_removed == "remove"
     work.list_different(context.db, target.name, source_wins=settings.sync_conflict == "source", removes=removes)
@@ -64,180 +64,159 @@ def list_work(context: RunContext, target: Target) -> None:
 
 
 class Planner:
-    """Turn the work list into decisions: those that write become the plan, the others are settled at once."""
+    """Turn the work list of a target into decisions: writes become steps of the plan, the others end at once."""
 
-    def __init__(self, context: RunContext, target: Target) -> None:
+    def __init__(self, context: RunContext, target: Target, read: Summary) -> None:
         self._context = context
         self._target = target
-        self._to_look: list[WorkItem] = []
-        self._to_fetch: list[tuple[WorkItem, CloudTag]] = []
+        self._read = read
+        self._need_tags: list[WorkItem] = []
+        self._need_bytes: list[tuple[WorkItem, CloudTag]] = []
+        self._conflict_photos: dict[tuple[str, str], ConflictPhotos] = {}
+
+    @property
+    def summary(self) -> Summary:
+        """Return what was found so far; valid also after an exception of `run`."""
+        return Summary(conflict_photos=self._conflict_photos)
 
     def run(self) -> None:
         """Ask about everybody on the list, `SYNC_CONCURRENCY` batches at a time."""
-        list_work(self._context, self._target)
-        self._context.progress.phase("asking", work.count_work(self._context.db, self._target.name))
         context = self._context
-        with Lanes[PendingRequest, Answers](
-            context.settings.sync_concurrency, turn_away=context.cancel_waiting
-        ) as lanes:
-            for items in work.work_items(self._context.db, self._target.name):
+        list_work(context, self._target, self._read)
+        context.progress.phase("asking", work.count_work(context.db, self._target.name))
+        concurrency = context.settings.sync_concurrency
+        with Lanes[PendingRequest, Answers](concurrency, cancel_waiting=context.cancel_waiting) as lanes:
+            for items in work.work_items(context.db, self._target.name):
                 context.stop_when_out_of_time()
-                self._take_in(items)
+                self._sort(items)
                 self._ask(lanes, at_least=self._target.batch_size)
-            while self._to_look or self._to_fetch or len(lanes):
+            while self._need_tags or self._need_bytes or len(lanes):
                 context.stop_when_out_of_time()
                 self._ask(lanes, at_least=1)
-                self._answered(lanes, until=max(0, len(lanes) - 1))
+                self._take_answers(lanes, until=max(0, len(lanes) - 1))
 
-    def _take_in(self, items: Sequence[WorkItem]) -> None:
+    def _sort(self, items: Sequence[WorkItem]) -> None:
+        """Decide at once where the cloud need not be asked; queue the others."""
         quiet = [item for item in items if not self._is_asked(item)]
-        self._to_look += [item for item in items if self._is_asked(item)]
+        self._need_tags += [item for item in items if self._is_asked(item)]
         with transaction(self._context.db):
             for item in quiet:
                 self._conclude(item, CloudObservation.not_asked())
 
     def _is_asked(self, item: WorkItem) -> bool:
-        """Ask where the decision needs it, where something is open or failed last time, and whose turn it is."""
+        """Return True if the decision needs the cloud, an intent is open, the last run failed, or a check is due."""
         options = self._context.options
         if item.intent is not None or item.is_again or not item.is_due or options.full or options.only:
             return True
-        return needs_look(self._case(item, Assessment(None, item.memory, UNSEEN)), policy_for(self._context, item))
+        return must_ask(self._known(item), self._context.policy)
 
     def _ask(self, lanes: Lanes[PendingRequest, Answers], *, at_least: int) -> None:
-        """Send full batches, bytes before tags; at the end of the list also those that are not full."""
+        """Send full batches, bytes before tags; at the end of the list also batches that are not full."""
         size, ahead = self._target.batch_size, self._context.settings.sync_concurrency * 2
-        while len(self._to_fetch) >= at_least and self._to_fetch and (at_least > 1 or self._no_more_tags(lanes)):
-            part, self._to_fetch = self._to_fetch[:size], self._to_fetch[size:]
-            asked = PendingRequest([item for item, _ in part], {item.account.id: tag for item, tag in part})
-            lanes.send(asked, fetch_shown, self._target, [item.account for item in asked.items], asked.tags)
-            self._answered(lanes, until=ahead)
-        while len(self._to_look) >= at_least and self._to_look:
-            items, self._to_look = self._to_look[:size], self._to_look[size:]
+        while len(self._need_bytes) >= at_least and self._need_bytes and (at_least > 1 or self._has_all_tags(lanes)):
+            part, self._need_bytes = self._need_bytes[:size], self._need_bytes[size:]
+            request = PendingRequest([item for item, _ in part], {item.account.id: tag for item, tag in part})
+            accounts = [item.account for item in request.items]
+            lanes.send(request, fetch_observations, self._target, accounts, request.tags)
+            self._take_answers(lanes, until=ahead)
+        while len(self._need_tags) >= at_least and self._need_tags:
+            items, self._need_tags = self._need_tags[:size], self._need_tags[size:]
             lanes.send(PendingRequest(items, {}), self._target.tags, [item.account for item in items])
-            self._answered(lanes, until=ahead)
+            self._take_answers(lanes, until=ahead)
 
-    def _no_more_tags(self, lanes: Lanes[PendingRequest, Answers]) -> bool:
-        """Say whether a batch of bytes that is not full would stay so."""
-        return not self._to_look and (len(lanes) == 0 or len(self._to_fetch) >= self._target.batch_size)
+    def _has_all_tags(self, lanes: Lanes[PendingRequest, Answers]) -> bool:
+        """Return True if a batch of bytes that is not full cannot become full any more."""
+        return not self._need_tags and (len(lanes) == 0 or len(self._need_bytes) >= self._target.batch_size)
 
-    def _answered(self, lanes: Lanes[PendingRequest, Answers], *, until: int) -> None:
-        for asked, answers in lanes.completed(until=until):
+    def _take_answers(self, lanes: Lanes[PendingRequest, Answers], *, until: int) -> None:
+        for request, answers in lanes.completed(until=until):
             with transaction(self._context.db):
-                for item in asked.items:
-                    self._seen(item, answers[item.account.id], asked.tags.get(item.account.id))
+                for item in request.items:
+                    self._take_answer(item, answers[item.account.id], request.tags.get(item.account.id))
 
-    def _seen(self, item: WorkItem, answer: CloudTag | FetchedPhoto | PersonError | None, tag: CloudTag | None) -> None:
+    def _take_answer(
+        self, item: WorkItem, answer: CloudTag | FetchedPhoto | PersonError | None, tag: CloudTag | None
+    ) -> None:
         if isinstance(answer, PersonError):
             record_error(self._context, self._target.name, item, answer)
             self._context.progress.step()
         elif isinstance(answer, FetchedPhoto):
-            self._conclude(item, answer.look, answer.content_bytes)
+            self._conclude(item, answer.observation, answer.content_bytes)
         elif tag is not None:
-            self._conclude(item, CloudObservation.at(None))  # it went between the two looks
+            self._conclude(item, CloudObservation.at(None))  # the photo was removed between tag and bytes
         elif needs_bytes(answer, memory=item.memory, intent=item.intent, now=self._context.clock()):
-            self._to_fetch.append((item, answer))  # type: ignore[arg-type]  # a tag, else no bytes are needed
+            self._need_bytes.append((item, answer))  # type: ignore[arg-type]  # a tag, else no bytes are needed
         else:
             self._conclude(item, CloudObservation.at(answer))
 
-    def _conclude(self, item: WorkItem, look: CloudObservation, content_bytes: bytes | None = None) -> None:
-        """Judge what was seen, decide, and either add a step or remember and tell."""
-        context = self._context
-        picture = source_picture(item, context, target=self._target)
-        judged = judge(look, source=picture, memory=item.memory, intent=item.intent, now=context.clock())
-        settle_intent(context, self._target.name, item, judged)
-        case = replace(self._case(item, judged), other_attribute_shown=self._is_other_attribute(item, look, judged))
-        policy = policy_for(context, item)
-        decision = decide(case, policy, context.clock())
-        decision = guest_decision(decision) if is_guest(item) else decision
+    def _conclude(self, item: WorkItem, observation: CloudObservation, content_bytes: bytes | None = None) -> None:
+        """Decide about one person, then store the step, or the memory and the outcome."""
+        context, target = self._context, self._target.name
+        known = self._known(item, observation)
+        conclusion = conclude(known, observation, policy=context.policy, now=context.clock())
+        decision = conclusion.decision
+        close_assessed_intent(context, target, item, conclusion.assessment)
         context.progress.step()
-        detail = (
-            conflict_detail(context, item, look) if decision.conflict or ADVICE[decision.reason].is_conflict else ""
-        )
+        is_conflict = decision.conflict or ADVICE[decision.reason].is_conflict
+        detail = conflict_detail(context, item, observation) if is_conflict else ""
         if decision.conflict and content_bytes is not None and (context.options.dry_run or not decision.writes):
-            keep_conflict_photo(context, self._target.name, item, look.read_sha256, content_bytes)
+            self._keep_conflict_photo(item, observation, content_bytes)
         if decision.writes:
-            self._add_step(item, decision, look, content_bytes=content_bytes, detail=detail)
+            self._add_step(item, decision, observation, content_bytes=content_bytes, detail=detail)
             return
-        after = memory_after(decision, case=case, look=look, picture=picture, policy=policy)
-        after = guest_memory(after) if is_guest(item) else after
-        remember(context, self._target.name, item, after=after, asked=look.asked)
-
+        store_memory(context, target, item, memory=conclusion.memory, asked=observation.asked)
         record_outcome(
-            context,
-            self._target.name,
-            item,
-            action=decision.action,
-            reason=decision.reason,
-            detail=detail,
-            conflict=decision.conflict,
+            context, target, item, Verdict(decision.action, decision.reason, detail, conflict=decision.conflict)
         )
+
+    def _keep_conflict_photo(self, item: WorkItem, observation: CloudObservation, content_bytes: bytes) -> None:
+        if len(self._read.conflict_photos) + len(self._conflict_photos) >= MAX_CONFLICTS:
+            return
+        photos = keep_conflict_photo(self._context, item, observation.read_sha256, content_bytes)
+        if photos is not None:
+            self._conflict_photos[self._target.name, item.account.id] = photos
 
     def _add_step(
-        self, item: WorkItem, decision: Decision, look: CloudObservation, *, content_bytes: bytes | None, detail: str
+        self,
+        item: WorkItem,
+        decision: Decision,
+        observation: CloudObservation,
+        *,
+        content_bytes: bytes | None,
+        detail: str,
     ) -> None:
-        """Plan a write; bytes that are at hand are kept now, so that they need not be fetched again."""
+        """Add a write to the plan; bytes that were fetched are backed up now, so that they are not fetched again."""
         backup = ""
         keeps = self._context.settings.backup_days > 0 and not self._context.options.dry_run
         if decision.needs_backup and content_bytes is not None and keeps:
             backup = self._context.backups.keep(content_bytes)
-        step = Step(item, decision.action, decision.reason, decision.conflict, look.tag, backup, detail)
+        step = Step(item, decision.action, decision.reason, decision.conflict, observation.tag, backup, detail)
         add_step(self._context.db, self._target.name, step, over_foreign=decision.over_foreign)
         work.mark_due(self._context.db, self._target.name, item.person.id)
 
-    def _case(self, item: WorkItem, judged: Assessment) -> Case:
+    def _known(self, item: WorkItem, observation: CloudObservation | None = None) -> KnownState:
         is_current = item.picture is not None and item.picture.recipe == self._context.recipe.key
-        return Case(
+        has_bytes = observation is not None and observation.read_print is not None
+        return KnownState(
             person_id=item.person.id,
-            source=Source.photo(item.source_sha256) if item.source_sha256 else Source.cleared(),
-            memory=judged.memory,
-            view=judged.view,
-            settled=judged.settled,
+            source_sha256=item.source_sha256,
+            memory=item.memory,
+            intent=item.intent,
+            picture=self._source_picture(item),
             sent_sha256=item.picture.sent_sha256 if item.picture and is_current else "",
+            other_prints=self._other_prints(item) if has_bytes else (),
+            is_guest=is_guest(item),
         )
 
-    def _is_other_attribute(self, item: WorkItem, look: CloudObservation, judged: Assessment) -> bool:
-        if judged.memory is None or judged.memory.presence is not Presence.OURS or look.read_print is None:
-            return False
-        others = other_pictures(self._context.db, item.person.id, than=item.source_sha256)
-        return shows_one_of(look, [shown for row in others for shown in (row.sent, row.whole) if shown is not None])
+    def _source_picture(self, item: WorkItem) -> SourcePicture | None:
+        """Describe the source's picture at the size in which the target would show it today."""
+        row = item.picture
+        if row is None or row.sent is None or row.whole is None:
+            return None
+        width, height = sent_size(row.whole.width, row.whole.height, self._context.recipe)
+        sent = at_target_size(self._target, replace(row.sent, width=width, height=height))
+        return SourcePicture(item.source_sha256, sent, row.whole)
 
-
-def source_picture(item: WorkItem, context: RunContext, *, target: Target) -> SourcePicture | None:
-    """Describe the source's picture at the size in which the target would show it today."""
-    row = item.picture
-    if row is None or row.sent is None or row.whole is None:
-        return None
-    width, height = sent_size(row.whole.width, row.whole.height, context.recipe)
-    sent = at_target_size(target, replace(row.sent, width=width, height=height))
-    return SourcePicture(item.source_sha256, sent, row.whole)
-
-
-def settle_intent(context: RunContext, target: str, item: WorkItem, judged: Assessment) -> None:
-    """End an open intent as it was judged; a settled write leaves its memory, and its tag for an undo."""
-    if item.intent is None or judged.settled is None or judged.settled.stays_open:
-        return
-    memory_rows.close_intent(context.db, target, item.account.id)
-    if judged.settled is not IntentState.OURS:
-        return
-    after = judged.memory
-    save_or_drop(context, target, item.account.id, after)
-    left = (after.tag, after.read_sha256) if after is not None else ("", "")
-    started = item.intent.started_at
-    save_written_photo(context.db, target, item.account.id, written_at=started, tag=left[0], read_sha256=left[1])
-
-
-def remember(context: RunContext, target: str, item: WorkItem, *, after: Memory | None, asked: bool) -> None:
-    """Store the memory that a decision without a write leaves."""
-    memory = after
-    if memory != item.memory:
-        save_or_drop(context, target, item.account.id, memory)
-    elif asked:
-        memory_rows.mark_checked(context.db, target, item.account.id, now=context.clock())
-
-
-def save_or_drop(context: RunContext, target: str, account_id: str, memory: Memory | None) -> None:
-    """Store a memory, or forget it where there is none."""
-    if memory is not None:
-        memory_rows.save_memory(context.db, target, account_id, memory=memory, run=context.run, now=context.clock())
-    else:
-        memory_rows.drop_memory(context.db, target, account_id)
+    def _other_prints(self, item: WorkItem) -> tuple[Fingerprint, ...]:
+        rows = other_pictures(self._context.db, item.person.id, than=item.source_sha256)
+        return tuple(shown for row in rows for shown in (row.sent, row.whole) if shown is not None)

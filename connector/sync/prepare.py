@@ -1,22 +1,22 @@
-"""Is a step ready to be written? Its picture is at hand, a removal is confirmed, and what it replaces is kept."""
+"""Prepare the steps of the plan: load the picture, confirm a removal, back up what is replaced."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from connector.errors import PersonError
 from connector.ledger.people import find_picture
 from connector.ledger.plan import Step
 from connector.ledger.store import transaction
-from connector.model import Action, CloudPhoto, Fingerprint, Reason
+from connector.model import Action, Fingerprint, Reason
 from connector.sources import PersonRead, Source
 from connector.sync.context import RunContext
 from connector.sync.guests import is_guest, prepare_guest_photo
 from connector.sync.observe import verified
-from connector.sync.outcomes import record_error, record_outcome
-from connector.sync.pictures import choose_pictures, make, remember_picture
+from connector.sync.outcomes import Verdict, record_error, record_outcome
+from connector.sync.pictures import choose_pictures, read_again
 from connector.sync.read_people import save_events
 from connector.sync.targets import at_target_size
 from connector.targets import Target
@@ -24,7 +24,7 @@ from connector.targets import Target
 
 @dataclass(frozen=True, slots=True)
 class PreparedStep:
-    """Hold a step with the bytes to send (none for a removal) and the backup of what it takes the place of."""
+    """Contain a step with the bytes to send (none for a removal) and the backup of what it replaces."""
 
     step: Step
     sent_bytes: bytes = field(default=b"", repr=False)
@@ -34,7 +34,7 @@ class PreparedStep:
 
 
 def prepared(context: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> Iterator[PreparedStep]:
-    """Yield the steps of a chunk that can be written; the others are told with their reason."""
+    """Yield the steps of a chunk that can be written; record the outcome of the others."""
     removals = [step for step in chunk if step.action is Action.REMOVE]
     uploads = [step for step in chunk if step.action is not Action.REMOVE]
     able = _with_pictures(context, uploads, target=target, source=source)
@@ -46,36 +46,22 @@ def prepared(context: RunContext, chunk: Sequence[Step], *, target: Target, sour
 
 
 def _with_pictures(context: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
-    """Have everybody's picture at hand; who cannot be read again as planned is told and left."""
+    """Make sure that the picture of each step is stored; skip those whose source photo is not as planned."""
     context.spool.clear_memory_cache()
     without = [step for step in chunk if not context.spool.has(step.item.source_sha256)]
     if any(is_guest(step.item) for step in without):
         prepare_guest_photo(context)
     missing = {step.item.person.id: step.item.source_sha256 for step in without if not is_guest(step.item)}
-    left = missing.keys() - read_again(context, missing, source)
+    changed = missing.keys() - read_again(context, missing, source)
     for step in chunk:
-        if step.item.person.id in left:
+        if step.item.person.id in changed:
             detail = "The source photo changed, or could not be read, since the plan was made."
-            _leave(context, target, step, Reason.SOURCE_CHANGED_MEANWHILE, detail)
-    return [step for step in chunk if step.item.person.id not in left]
-
-
-def read_again(context: RunContext, missing: Mapping[str, str], source: Source) -> set[str]:
-    """Read, by id, whose picture is not in the spool: from an earlier night, or there was no room; returns who is."""
-    found: set[str] = set()
-    if not missing:
-        return found
-    for event in source.fetch(list(missing)):
-        for photo in event.photos:
-            source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
-            if source_sha256 == missing[event.person.id]:
-                remember_picture(context, source_sha256, make(photo.content_bytes, context.recipe), in_hand=True)
-                found.add(event.person.id)
-    return found
+            _skip(context, target, step, Reason.SOURCE_CHANGED_MEANWHILE, detail)
+    return [step for step in chunk if step.item.person.id not in changed]
 
 
 def _confirmed(context: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
-    """Read directly, just before, who is to lose a photo: only who is there and has none now is confirmed."""
+    """Read the people of removals again; confirm those who are there and have no photo now."""
     if not chunk or context.options.clear:
         return list(chunk)
     events = {event.person.id: event for event in source.fetch([step.item.person.id for step in chunk])}
@@ -88,7 +74,7 @@ def _confirmed(context: RunContext, chunk: Sequence[Step], *, target: Target, so
     for step in chunk:
         if step not in confirmed:
             detail = "A direct read just before the removal did not show that the source photo is gone."
-            _leave(context, target, step, Reason.REMOVAL_NOT_CONFIRMED, detail)
+            _skip(context, target, step, Reason.REMOVAL_NOT_CONFIRMED, detail)
     return confirmed
 
 
@@ -97,7 +83,7 @@ def _is_empty(event: PersonRead | None) -> bool:
 
 
 def _backed_up(context: RunContext, chunk: Sequence[Step], target: Target) -> Iterator[tuple[Step, str]]:
-    """Keep the cloud photos that are about to be lost; who has none to keep is yielded all the same."""
+    """Yield each step with the backup of the cloud photo that it replaces or removes; empty if there is none."""
     needs = [
         step
         for step in chunk
@@ -113,11 +99,7 @@ def _backed_up(context: RunContext, chunk: Sequence[Step], target: Target) -> It
             if isinstance(answer, PersonError):
                 record_error(context, target.name, step.item, answer)
             else:
-                yield step, _kept(context, answer)
-
-
-def _kept(context: RunContext, photo: CloudPhoto | None) -> str:
-    return context.backups.keep(photo.to_keep) if photo is not None else ""
+                yield step, context.backups.keep(answer.to_keep) if answer is not None else ""
 
 
 def _loaded(context: RunContext, step: Step, backup: str, *, target: Target) -> PreparedStep | None:
@@ -127,11 +109,11 @@ def _loaded(context: RunContext, step: Step, backup: str, *, target: Target) -> 
     try:
         sent_bytes = context.spool.load(step.item.source_sha256)
     except FileNotFoundError:
-        _leave(context, target, step, Reason.POSTPONED, "The prepared picture found no room on the disk.")
+        _skip(context, target, step, Reason.POSTPONED, "The prepared picture found no room on the disk.")
         return None
     sent_print = at_target_size(target, picture.sent) if picture is not None and picture.sent else None
     return PreparedStep(step, sent_bytes, hashlib.sha256(sent_bytes).hexdigest(), sent_print, backup)
 
 
-def _leave(context: RunContext, target: Target, step: Step, reason: Reason, detail: str) -> None:
-    record_outcome(context, target.name, step.item, action=Action.SKIP, reason=reason, detail=detail)
+def _skip(context: RunContext, target: Target, step: Step, reason: Reason, detail: str) -> None:
+    record_outcome(context, target.name, step.item, Verdict(Action.SKIP, reason, detail))

@@ -36,62 +36,62 @@ from connector.ledger.cursors import (
 from connector.ledger.store import transaction
 from connector.model import Account
 from connector.sync.context import RunContext
+from connector.sync.summary import Summaries, notice
 
 log = logging.getLogger("connector.sync")
 
 ACCOUNTS = "accounts"
-# So many lost accounts are asked for one by one: by id and by anchor, fifty batches.
-MOST_LOST = 500
+# How many lost accounts are asked for by id and by anchor (fifty batches); more are listed anew.
+MAX_LOST = 500
 
 
-def read_accounts(context: RunContext, transport: Transport) -> bool:
-    """Refresh the accounts: what changed since the last link, or the whole listing; returns True if all were listed."""
-    plans, shape = _reads_plans(context), _shape_of(context)
+def read_accounts(context: RunContext, transport: Transport) -> Summaries[bool]:
+    """Refresh the accounts by the last delta link, or list all; return True if all were listed."""
+    plans, fingerprint = _reads_plans(context), _settings_fingerprint(context)
     lists_all = _lists_all(context)
-    place = None if lists_all else load_place(context.db, ACCOUNTS, shape=shape)
+    place = None if lists_all else load_place(context.db, ACCOUNTS, shape=fingerprint)
     if place is None and not lists_all and has_place(context.db, ACCOUNTS):
-        context.add_notice(
-            "The settings that shape the list of accounts are others than last time; all were listed again."
-        )
+        yield notice("The settings that shape the list of accounts are others than last time; all were listed again.")
     context.progress.phase("accounts")
     if place is not None:
         try:
             link = place.content_bytes.decode("ascii", "replace")
-            _follow_accounts(context, transport, link, shape=shape, plans=plans)
+            _follow_accounts(context, transport, link, fingerprint=fingerprint, plans=plans)
             return False
         except LinkExpired as expired:
-            context.add_notice(f"{expired} All accounts were listed again.")
-    _list_accounts(context, transport, shape=shape, plans=plans)
+            yield notice(f"{expired} All accounts were listed again.")
+    yield from _list_accounts(context, transport, fingerprint=fingerprint, plans=plans)
     return True
 
 
-def find_lost_accounts(context: RunContext, transport: Transport) -> bool:
-    """Ask at once for the accounts that people lost tonight, since delta may not tell; returns True if one is there.
+def find_lost_accounts(context: RunContext, transport: Transport) -> Summaries[bool]:
+    """Ask for the accounts that people lost in this run, since delta may be late; return True if one is there.
 
-    Where they are very many, all accounts are listed instead.
+    More than MAX_LOST are not asked for; all accounts are listed instead.
     """
-    lost = account_rows.lost_accounts(context.db, most=MOST_LOST + 1)
-    if len(lost) > MOST_LOST:
-        _list_accounts(context, transport, shape=_shape_of(context), plans=_reads_plans(context))
+    lost = account_rows.lost_accounts(context.db, most=MAX_LOST + 1)
+    if len(lost) > MAX_LOST:
+        fingerprint = _settings_fingerprint(context)
+        yield from _list_accounts(context, transport, fingerprint=fingerprint, plans=_reads_plans(context))
         return True
     return bool(lost) and _ask_for(context, transport, lost)
 
 
 def drop_gone_accounts(context: RunContext, transport: Transport) -> None:
-    """Ask again for the accounts that answered as not there; the next night matches those people anew.
+    """Ask for the accounts whose photo requests said that they do not exist; drop those that the tenant does not know.
 
-    Only an account that the directory of the tenant does not know either is dropped.
+    The next run matches these people anew.
     """
-    gone = account_rows.gone_accounts(context.db, context.run, most=MOST_LOST)
+    gone = account_rows.gone_accounts(context.db, context.run, most=MAX_LOST)
     if gone and not context.is_out_of_time:
         _ask_for(context, transport, gone)
 
 
 def _ask_for(context: RunContext, transport: Transport, wanted: Sequence[AskedFor]) -> bool:
-    """Read accounts by id and by immutable ID, and store what is there and what is not; returns True if one is."""
+    """Read accounts by id and by immutable ID, store what is there, drop what is not; return True if one is there."""
     plans = _reads_plans(context)
-    found = look_up(transport, [one.account_id for one in wanted], plans=plans)
-    anchors = [one.anchor for one in wanted if one.anchor and one.account_id not in found.accounts]
+    found = look_up(transport, [account.account_id for account in wanted], plans=plans)
+    anchors = [account.anchor for account in wanted if account.anchor and account.account_id not in found.accounts]
     by_anchor = find_by_anchor(transport, list(dict.fromkeys(anchors)), plans=plans)
     partial = (*found.partial.values(), *by_anchor)
     with transaction(context.db):
@@ -105,37 +105,37 @@ def _lists_all(context: RunContext) -> bool:
     return context.options.full or is_full_reading_due(context.db, ACCOUNTS, days=days, now=context.clock())
 
 
-def _follow_accounts(context: RunContext, transport: Transport, link: str, *, shape: str, plans: bool) -> None:
+def _follow_accounts(context: RunContext, transport: Transport, link: str, *, fingerprint: str, plans: bool) -> None:
     with transaction(context.db):
         for page in changes(transport, link, plans=plans):
             context.stop_when_out_of_time()
             _save_page(context, page)
             if page.next_delta_link:
                 place = SyncCursor(page.next_delta_link.encode(), "")
-                save_place(context.db, ACCOUNTS, place, shape=shape, run=context.run)
+                save_place(context.db, ACCOUNTS, place, shape=fingerprint, run=context.run)
 
 
-def _list_accounts(context: RunContext, transport: Transport, *, shape: str, plans: bool) -> None:
-    """List everybody; the link is asked for first, so that nothing falls between it and the listing."""
-    link = _latest_link(context, transport, plans=plans)
+def _list_accounts(context: RunContext, transport: Transport, *, fingerprint: str, plans: bool) -> Summaries[None]:
+    """List all accounts; the delta link is asked for first, so that no change is lost between it and the listing."""
+    link = yield from _latest_link(transport, plans=plans)
     with transaction(context.db):
         for page in list_pages(transport, plans=plans):
             context.stop_when_out_of_time()
             _save_page(context, page)
         account_rows.drop_unseen(context.db, run=context.run)
         if link:
-            save_place(context.db, ACCOUNTS, SyncCursor(link.encode(), ""), shape=shape, run=context.run)
+            save_place(context.db, ACCOUNTS, SyncCursor(link.encode(), ""), shape=fingerprint, run=context.run)
         else:
             drop_place(context.db, ACCOUNTS)
         save_full_reading(context.db, ACCOUNTS, now=context.clock())
 
 
-def _latest_link(context: RunContext, transport: Transport, *, plans: bool) -> str:
-    """Return a delta link, or none where there is none to be had: then all are listed each night."""
+def _latest_link(transport: Transport, *, plans: bool) -> Summaries[str]:
+    """Return a delta link, empty if the service gives none; then all accounts are listed in each run."""
     try:
         return latest_link(transport, plans=plans)
     except NoDelta as missing:
-        context.add_notice(f"{missing} All accounts are listed each night until it gives one.")
+        yield notice(f"{missing} All accounts are listed each night until it gives one.")
         return ""
 
 
@@ -147,15 +147,15 @@ def _save_page(context: RunContext, page: AccountPage) -> None:
 
 
 def save_partial_accounts(context: RunContext, parts: Iterable[PartialAccount]) -> None:
-    """Store accounts with what is known of them where Graph left a property out."""
+    """Store accounts, with known values for the properties that Graph left out."""
     account_rows.save_accounts(context.db, [_with_known_values(context, part) for part in parts], run=context.run)
 
 
 def _with_known_values(context: RunContext, part: PartialAccount) -> Account:
-    """Fill in what is known of an account, where Graph left a property out.
+    """Return an account with known values for the properties that Graph left out.
 
-    Without a row a property stays empty; plans that are not known count as Exchange Online, so that SharePoint's
-    legacy photo is not written for somebody who has a mailbox.
+    Without a row a property stays empty; unknown plans count as Exchange Online, so that SharePoint's legacy photo
+    is not written for a mailbox.
     """
     known = account_rows.find_account(context.db, part.account.id)
     if known is None:
@@ -167,10 +167,8 @@ def _reads_plans(context: RunContext) -> bool:
     return len(context.settings.targets) > 1
 
 
-def _shape_of(context: RunContext) -> str:
+def _settings_fingerprint(context: RunContext) -> str:
+    """Return a hash of the settings that decide which accounts and properties are listed."""
     settings = context.settings
-    return _shape(settings.azure_tenant_id, cloud_urls(settings).graph_url, _reads_plans(context), *FIELDS)
-
-
-def _shape(*values: object) -> str:
+    values = (settings.azure_tenant_id, cloud_urls(settings).graph_url, _reads_plans(context), *FIELDS)
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Did the cloud take what it accepted? Tags and bytes are read back in batches behind the writes."""
+"""Read back accepted writes in batches, behind the writes, and close their intents."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from types import TracebackType
 
 from connector.decide.compare import CloudObservation
 from connector.decide.intents import IntentState, memory_of_write, settle
-from connector.errors import ExitCode, PersonError
-from connector.ledger import memory as memory_rows
+from connector.errors import PersonError
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
-from connector.ledger.writes import save_written_photo
 from connector.model import CloudTag, Intent
 from connector.sync.context import RunContext
-from connector.sync.observe import FetchedPhoto, fetch_shown, look_at_photo
-from connector.sync.plan import save_or_drop
+from connector.sync.memory import confirm_write
+from connector.sync.observe import FetchedPhoto, fetch_observations, observe_photo
 from connector.sync.worker_pool import Lanes
 from connector.targets import ReportsWrittenPhoto, Target
 
-# Writes go first; reading back begins behind so many of them, which also gives the service time to show them.
-BEHIND = 400
+# Reading back starts when this many writes wait for it, which also gives the service time to show them.
+READ_BACK_BACKLOG = 400
 
 Answers = Mapping[str, CloudTag | FetchedPhoto | PersonError | None]
 
 
 @dataclass(frozen=True, slots=True)
 class PendingReadBack:
-    """Hold an accepted write and, once seen, the tag that the cloud shows now."""
+    """Represent an accepted write and, once it was read, the tag that the cloud shows now."""
 
     item: WorkItem
     intent: Intent
@@ -37,15 +35,16 @@ class PendingReadBack:
 
 
 class ReadBackQueue:
-    """Settle accepted writes; what the cloud does not show yet stays an open intent for the next night."""
+    """Confirm accepted writes; what the cloud does not show yet stays an open intent for the next run."""
 
     def __init__(self, context: RunContext, target: Target) -> None:
         self._context = context
         self._target = target
+        self.is_limited = False
         self._written: deque[PendingReadBack] = deque()
         self._tagged: deque[PendingReadBack] = deque()
         self._lanes: Lanes[Sequence[PendingReadBack], Answers] = Lanes(
-            context.settings.sync_concurrency, turn_away=context.cancel_waiting
+            context.settings.sync_concurrency, cancel_waiting=context.cancel_waiting
         )
 
     def __enter__(self) -> ReadBackQueue:
@@ -55,27 +54,27 @@ class ReadBackQueue:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for what is on the wire."""
+        """Wait for the running requests."""
         self._lanes.__exit__(kind, error, trace)
 
     def add(self, item: WorkItem, intent: Intent) -> None:
-        """Note an accepted write; settle it at once where the target knows from its answers what it left."""
+        """Queue an accepted write; confirm it at once if the target reports the stored photo."""
         if not isinstance(self._target, ReportsWrittenPhoto):
             self._written.append(PendingReadBack(item, intent))
             return
-        left = self._target.written_photo(item.account)
-        look = CloudObservation.at(None) if left is None else look_at_photo(left, CloudTag(left.tag))
-        self._settle(PendingReadBack(item, intent), look)
+        photo = self._target.written_photo(item.account)
+        observation = CloudObservation.at(None) if photo is None else observe_photo(photo, CloudTag(photo.tag))
+        self._confirm(PendingReadBack(item, intent), observation)
 
     def poll(self) -> None:
-        """Read back a full batch where enough has gathered, one at a time: a write comes before a look."""
+        """Read back one batch at a time once enough writes wait; writes come first."""
         if len(self._lanes):
-            self._take(until=0 if len(self._written) > 2 * BEHIND else len(self._lanes))
-        elif len(self._written) >= BEHIND:
+            self._take_answers(until=0 if len(self._written) > 2 * READ_BACK_BACKLOG else len(self._lanes))
+        elif len(self._written) >= READ_BACK_BACKLOG:
             self._send()
 
     def finish(self) -> None:
-        """Read back all the rest, on every lane."""
+        """Read back all remaining writes, `SYNC_CONCURRENCY` batches at a time."""
         self._context.progress.phase("reading back", len(self._written))
         while self._written or self._tagged or len(self._lanes):
             if self._is_over():
@@ -83,36 +82,36 @@ class ReadBackQueue:
             while (self._written or self._tagged) and len(self._lanes) < self._context.settings.sync_concurrency:
                 if not self._send(is_last=not self._written and not len(self._lanes)):
                     break
-            self._take(until=max(0, len(self._lanes) - 1))
+            self._take_answers(until=max(0, len(self._lanes) - 1))
 
     def _is_over(self) -> bool:
-        """Leave what was not read back to the next night, once SYNC_MAX_MINUTES are over: its intents stay open."""
+        """Return True if SYNC_MAX_MINUTES are over; the intents that were not read back stay open for the next run."""
         is_over = self._context.is_out_of_time
         if is_over:
-            self._context.codes.add(ExitCode.LIMIT)
-            self._take(until=0)
+            self.is_limited = True
+            self._take_answers(until=0)
         return is_over
 
     def _send(self, *, is_last: bool = False) -> bool:
         size = self._target.batch_size
         if len(self._tagged) >= size or (is_last and self._tagged):
             part = [self._tagged.popleft() for _ in range(min(size, len(self._tagged)))]
-            tags = {one.item.account.id: one.tag for one in part if one.tag is not None}
-            self._lanes.send(part, fetch_shown, self._target, [one.item.account for one in part], tags)
+            tags = {write.item.account.id: write.tag for write in part if write.tag is not None}
+            self._lanes.send(part, fetch_observations, self._target, [write.item.account for write in part], tags)
             return True
         if self._written:
             part = [self._written.popleft() for _ in range(min(size, len(self._written)))]
-            self._lanes.send(part, self._target.tags, [one.item.account for one in part])
+            self._lanes.send(part, self._target.tags, [write.item.account for write in part])
             return True
         return False
 
-    def _take(self, *, until: int) -> None:
+    def _take_answers(self, *, until: int) -> None:
         for part, answers in self._lanes.completed(until=until):
             with transaction(self._context.db):
                 for written in part:
-                    self._seen(written, answers[written.item.account.id])
+                    self._take_answer(written, answers[written.item.account.id])
 
-    def _seen(self, written: PendingReadBack, answer: CloudTag | FetchedPhoto | PersonError | None) -> None:
+    def _take_answer(self, written: PendingReadBack, answer: CloudTag | FetchedPhoto | PersonError | None) -> None:
         if isinstance(answer, CloudTag) and answer.tag != written.intent.tag_before and written.intent.sent_sha256:
             self._tagged.append(PendingReadBack(written.item, written.intent, answer))
             return
@@ -120,17 +119,20 @@ class ReadBackQueue:
         if isinstance(answer, PersonError):
             return
         if isinstance(answer, FetchedPhoto):
-            self._settle(written, answer.look)
+            self._confirm(written, answer.observation)
         else:
-            self._settle(written, CloudObservation.at(answer))
+            self._confirm(written, CloudObservation.at(answer))
 
-    def _settle(self, written: PendingReadBack, look: CloudObservation) -> None:
-        context, account_id = self._context, written.item.account.id
-        if settle(written.intent, look, context.clock()) is not IntentState.OURS:
+    def _confirm(self, written: PendingReadBack, observation: CloudObservation) -> None:
+        context, intent = self._context, written.intent
+        if settle(intent, observation, context.clock()) is not IntentState.OURS:
             return
-        memory = memory_of_write(written.intent, look=look, memory=written.item.memory)
-        memory_rows.close_intent(context.db, self._target.name, account_id)
-        save_or_drop(context, self._target.name, account_id, memory)
-        started = written.intent.started_at
-        left = {"tag": look.tag, "read_sha256": look.read_sha256}
-        save_written_photo(context.db, self._target.name, account_id, written_at=started, **left)
+        memory = memory_of_write(intent, look=observation, memory=written.item.memory)
+        confirm_write(
+            context,
+            self._target.name,
+            written.item.account.id,
+            intent=intent,
+            memory=memory,
+            observation=observation,
+        )

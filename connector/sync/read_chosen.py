@@ -1,4 +1,4 @@
-"""Read the people of `--only` and their accounts, by the properties that a night matches by."""
+"""Read the people of `--only` and their accounts, by the properties that accounts are matched by."""
 
 from __future__ import annotations
 
@@ -18,51 +18,58 @@ from connector.sync.context import RunContext
 from connector.sync.pictures import choose_pictures
 from connector.sync.read_accounts import save_partial_accounts
 from connector.sync.read_people import save_events
-from connector.sync.unread_values import believe_emptied, tell_unread
+from connector.sync.summary import Summaries, Summary, notice
+from connector.sync.unread_values import believe_emptied, notice_unread
 
 
-def read_chosen(context: RunContext, source: Source, transport: Transport) -> None:
-    """Read the people of `--only` by search and their accounts; no cookie and no link moves."""
+def read_chosen(context: RunContext, source: Source, transport: Transport) -> Summaries[None]:
+    """Search the people of `--only` and read their accounts; cookies and delta links stay as they are.
+
+    Raises UsageError if a name fits nobody or several people.
+    """
+    chosen_ids: list[str] = []
     contexts = source.contexts()
     for name in context.options.only:
-        found = source.find(name)
-        if len(found) != 1:
-            raise _not_one(name, [event.person.name for event in found])
-        person = found[0].person
+        matches = source.find(name)
+        if len(matches) != 1:
+            raise _not_one(name, [event.person.name for event in matches])
+        person = matches[0].person
         naming_context = context_above(person.name, contexts) or contexts[0]
         with transaction(context.db):
-            save_events(context, found, naming_context=naming_context)
+            save_events(context, matches, naming_context=naming_context)
             believe_emptied(context, source, naming_context)
-            # with the values that stand where the entry does not show them
-            _read_accounts_of(context, transport, people_rows.find_person(context.db, person.id) or person)
+            # with the known values that the entry does not show
+            yield from _read_accounts_of(context, transport, people_rows.find_person(context.db, person.id) or person)
             choose_pictures(context)
-        context.chosen_ids = (*context.chosen_ids, person.id)
-    tell_unread(context)
-    context.modes.add(Mode.CHANGES)
+        chosen_ids.append(person.id)
+        yield Summary(chosen_ids=(person.id,))
+    yield from notice_unread(context, tuple(chosen_ids))
+    yield Summary(read_modes=frozenset({Mode.CHANGES}))
 
 
-def _read_accounts_of(context: RunContext, transport: Transport, person: Person) -> None:
-    """Store the accounts that may be this person's: by id and names, by the anchor, by what else a night looks at."""
+def _read_accounts_of(context: RunContext, transport: Transport, person: Person) -> Summaries[None]:
+    """Store the accounts that may match this person: by id, by names, by the anchor, by the rules after it."""
     plans = len(context.settings.targets) > 1
     known = people_rows.account_of(context.db, person.id)
-    found = look_up(transport, [one for one in dict.fromkeys((known, person.upn, person.mail)) if one], plans=plans)
+    keys = [key for key in dict.fromkeys((known, person.upn, person.mail)) if key]
+    found = look_up(transport, keys, plans=plans)
     account_rows.save_accounts(context.db, found.accounts.values(), run=context.run)
     account_rows.drop_accounts(context.db, found.absent)
-    for name, said in found.refused.items():
-        context.add_notice(f"Graph did not tell whether there is an account {one_line(name)}: {said}.")
+    for name, text in found.refused.items():
+        yield notice(f"Graph did not tell whether there is an account {one_line(name)}: {text}.")
     parts = list(found.partial.values())
     if person.anchor:
         parts += find_by_anchor(transport, [person.anchor], plans=plans)
-    is_found = person.anchor in [part.account.immutable_id for part in parts if part.account.immutable_id]
-    for what, value in () if is_found else _properties(context, person):
-        parts += _asked(context, transport, what, value, plans=plans)
+    is_matched = person.anchor in [part.account.immutable_id for part in parts if part.account.immutable_id]
+    for what, value in () if is_matched else _properties(context, person):
+        parts += yield from _search(transport, what, value, plans=plans)
     save_partial_accounts(context, parts)
 
 
 def _properties(context: RunContext, person: Person) -> Iterator[tuple[str, str]]:
-    """Yield what to search accounts by, for the rules that come after the anchor.
+    """Yield the property and value to search accounts by, for the rules that come after the anchor.
 
-    Whether accounts can be searched by SID is not documented; those of the same sAMAccountName bring theirs.
+    Searching accounts by SID is not documented; accounts with the same sAMAccountName are read with their SID.
     """
     rules = context.source_traits.match_rules
     if person.sam_account_name and (MatchRule.SID in rules or MatchRule.SAM_ACCOUNT_NAME in rules):
@@ -73,16 +80,14 @@ def _properties(context: RunContext, person: Person) -> Iterator[tuple[str, str]
         yield "employeeId", person.employee_id
 
 
-def _asked(context: RunContext, transport: Transport, what: str, value: str, *, plans: bool) -> list[PartialAccount]:
+def _search(transport: Transport, what: str, value: str, *, plans: bool) -> Summaries[list[PartialAccount]]:
     is_advanced = what == "onPremisesSamAccountName"
     try:
         return find_by_filter(transport, f"{what} eq {quoted(value)}", plans=plans, advanced=is_advanced)
     except Unreachable:
         raise
     except ConnectorError as refused:
-        context.add_notice(
-            f"Accounts could not be searched by {what} ({refused}); a night without --only lists them all."
-        )
+        yield notice(f"Accounts could not be searched by {what} ({refused}); a night without --only lists them all.")
         return []
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from connector.errors import ExitCode, Unreachable
+from connector.errors import Unreachable
 from connector.ledger import group_members as roster
 from connector.ledger import people as people_rows
 from connector.ledger.cursors import (
@@ -33,7 +33,8 @@ from connector.sync.context import RunContext
 from connector.sync.outcomes import record_left_scope
 from connector.sync.pictures import PreparedPage, choose_pictures, ready_pages, remember_picture
 from connector.sync.read_accounts import ACCOUNTS
-from connector.sync.unread_values import as_known, believe_emptied, tell_unidentified, tell_unread
+from connector.sync.summary import Summaries, Summary, notice
+from connector.sync.unread_values import as_known, believe_emptied, notice_unidentified, notice_unread
 
 log = logging.getLogger("connector.sync")
 
@@ -44,46 +45,54 @@ NONE_SYNCED = (
 FETCHED_PAGE, FETCHED_BYTES = 50, 8 * 1024 * 1024
 
 
-def read_people(context: RunContext, source: Source) -> None:
-    """Refresh the people, context by context; one that cannot be read leaves its people untouched."""
-    contexts = source.contexts()
-    failures = [
-        failure for naming_context in contexts if (failure := _read_one(context, source, naming_context)) is not None
-    ]
-    if failures and len(failures) == len(contexts):
-        raise failures[0]
-    with transaction(context.db):
-        _leave_dropped(context, contexts, shape=source.shape())
-        drop_left_outcomes(context.db, context.run)
-        believe_vanished(context)
-        choose_pictures(context)
-    tell_unread(context)
+def read_people(context: RunContext, source: Source) -> Summaries[None]:
+    """Read the people, one naming context after another; the people of a context that fails stay as they are.
 
-
-def _leave_dropped(context: RunContext, contexts: Sequence[str], *, shape: str) -> None:
-    """Let the people of contexts that no setting names any more leave, and read everybody if one comes back."""
-    for naming_context in dropped_contexts(context.db, (*contexts, ACCOUNTS, GUESTS), shape=shape):
-        context.add_notice(f"{naming_context} is no longer among what is read; its people left the scope.")
-        _leave_unseen(context, naming_context, are_cleared=False)
-        drop_place(context.db, naming_context)
-
-
-def drop_departed(context: RunContext, source: Source) -> None:
-    """Put out of scope who lost the account, or got another, and is not there any more.
-
-    DirSync tells of a deletion only to who may see tombstones. Whoever is still there counts for the match brake.
+    Raises Unreachable if no context could be read.
     """
-    left = sum(
-        _leave_absent(context, source, naming_context)
-        for naming_context in source.contexts()
-        if naming_context not in context.unread
-    )
+    naming_contexts = source.contexts()
+    failures = []
+    for naming_context in naming_contexts:
+        failure = yield from _read_one(context, source, naming_context)
+        failures += [failure] if failure is not None else []
+    if failures and len(failures) == len(naming_contexts):
+        raise failures[0]
+
+
+def finish_reading(context: RunContext, source: Source, read: Summary) -> Summaries[None]:
+    """Update what depends on all naming contexts: people of dropped ones, lost attributes, chosen pictures."""
+    with transaction(context.db):
+        yield from _drop_contexts(context, source.contexts(), fingerprint=source.shape())
+        drop_left_outcomes(context.db, context.run)
+        believe_vanished(context, read)
+        choose_pictures(context)
+    yield from notice_unread(context)
+
+
+def _drop_contexts(context: RunContext, naming_contexts: Sequence[str], *, fingerprint: str) -> Summaries[None]:
+    """Drop the cookies of contexts that no setting names any more, and mark their people out of scope."""
+    for dropped in dropped_contexts(context.db, (*naming_contexts, ACCOUNTS, GUESTS), shape=fingerprint):
+        yield notice(f"{dropped} is no longer among what is read; its people left the scope.")
+        _mark_unseen(context, dropped, are_cleared=False)
+        drop_place(context.db, dropped)
+
+
+def drop_departed(context: RunContext, source: Source, read: Summary) -> Summaries[None]:
+    """Mark people out of scope whose account vanished or changed and whom the directory no longer has.
+
+    DirSync reports deletions only to accounts that may see tombstones. People who are still there count for the
+    brake on matches.
+    """
+    left = 0
+    for naming_context in source.contexts():
+        if naming_context not in read.unread_contexts:
+            left += yield from _mark_absent(context, source, naming_context)
     if left:
         match(context)
 
 
-def _leave_absent(context: RunContext, source: Source, naming_context: str) -> int:
-    """Look up those of one context, in few searches; returns how many left."""
+def _mark_absent(context: RunContext, source: Source, naming_context: str) -> Summaries[int]:
+    """Search the people of one context by id, mark the absent ones out of scope, and return their number."""
     left = 0
     try:
         with transaction(context.db):
@@ -93,61 +102,63 @@ def _leave_absent(context: RunContext, source: Source, naming_context: str) -> i
                 for person_id in sorted(absent):
                     _save_gone(context, PersonGone(person_id, PersonState.OUT_OF_SCOPE), naming_context=naming_context)
     except Unreachable as failure:
-        _skip_context(context, naming_context, failure)
+        yield _skipped(naming_context, failure)
         return 0
     return left
 
 
-def _read_one(context: RunContext, source: Source, naming_context: str) -> Unreachable | None:
+def _read_one(context: RunContext, source: Source, naming_context: str) -> Summaries[Unreachable | None]:
+    """Read one naming context; return the error if it cannot be read. Raises SignInRefused."""
     try:
         context.stop_when_out_of_time()
-        # with the cookie, so that a stop right after it leaves nobody without a choice
+        # pictures are chosen in the transaction of the cookie, so that a stop after it loses no choice
         with transaction(context.db):
-            _read_context(context, source, naming_context)
+            yield from _read_context(context, source, naming_context)
             choose_pictures(context)
     except Unreachable as failure:
         if isinstance(failure, SignInRefused):
             raise
-        _skip_context(context, naming_context, failure)
+        yield _skipped(naming_context, failure)
         return failure
     return None
 
 
-def _skip_context(context: RunContext, naming_context: str, failure: Unreachable) -> None:
-    """Leave a context's people as they were, and let the others go on."""
+def _skipped(naming_context: str, failure: Unreachable) -> Summary:
+    """Return the summary of a context that could not be read; its people stay as they are."""
     log.warning("context %s was not read: %s", naming_context, failure)
-    context.unread.add(naming_context)
-    context.codes.add(failure.exit_code)
-    context.add_notice(f"The people of {naming_context} are left as they were: {failure}")
+    return Summary(
+        notices=(f"The people of {naming_context} are left as they were: {failure}",),
+        exit_codes=frozenset({failure.exit_code}),
+        unread_contexts=frozenset({naming_context}),
+    )
 
 
-def _read_context(context: RunContext, source: Source, naming_context: str) -> None:
-    shape = source.shape()
+def _read_context(context: RunContext, source: Source, naming_context: str) -> Summaries[None]:
+    fingerprint = source.shape()
     reads_all = _reads_all(context, naming_context)
-    place, its_shape = load_any_place(context.db, naming_context) or (None, "")
-    if place is not None and its_shape != shape and not reads_all:
-        context.add_notice(
+    place, stored_fingerprint = load_any_place(context.db, naming_context) or (None, "")
+    if place is not None and stored_fingerprint != fingerprint and not reads_all:
+        yield notice(
             f"The settings that shape the reading of {naming_context} are others than last time; everybody was read."
         )
-    in_full = reads_all or its_shape != shape
+    in_full = reads_all or stored_fingerprint != fingerprint
     context.progress.phase("people")
     cookie = Cookie(place.content_bytes, place.server) if place else None
     reading = source.read(naming_context, cookie, in_full=in_full)
-    context.add_notice(reading.notice)
-    context.modes.add(reading.mode)
-    _save_pages(context, reading, naming_context=naming_context, shape=shape)
+    yield Summary(notices=(reading.notice,), read_modes=frozenset({reading.mode}))
+    yield from _save_pages(context, reading, naming_context=naming_context, fingerprint=fingerprint)
     if reading.mode is Mode.CHANGES:
         _compare_roster(context, source, naming_context)
         _read_unread(context, source, naming_context)
     believe_emptied(context, source, naming_context)
     if in_full:
-        _drop_unasked(context, naming_context)
+        yield from _drop_unasked(context, naming_context)
         people_rows.mark_context_changed(context.db, naming_context, run=context.run)
     note_anchor_setting(context.db, naming_context, context.settings.ldap_anchor)
 
 
-def _save_pages(context: RunContext, reading: Reading, *, naming_context: str, shape: str) -> None:
-    """Store a reading page by page; the last one has the cookie, and tells who was not met."""
+def _save_pages(context: RunContext, reading: Reading, *, naming_context: str, fingerprint: str) -> Summaries[None]:
+    """Store a reading page by page; the last page has the cookie, and after it the people not seen are marked."""
     nameless: list[str] = []
     for ready in ready_pages(context, reading.pages):
         context.stop_when_out_of_time()
@@ -155,17 +166,16 @@ def _save_pages(context: RunContext, reading: Reading, *, naming_context: str, s
         nameless += [event.name for event in ready.page.events if isinstance(event, Unidentified)]
         if ready.page.cookie is not None:
             end = SyncCursor(ready.page.cookie, reading.server)
-            save_place(context.db, naming_context, end, shape=shape, run=context.run)
+            save_place(context.db, naming_context, end, shape=fingerprint, run=context.run)
         if ready.page.complete and reading.mode is Mode.FULL:
-            _leave_unseen(context, naming_context, are_cleared=reading.absent_is_cleared)
+            _mark_unseen(context, naming_context, are_cleared=reading.absent_is_cleared)
             save_full_reading(context.db, naming_context, now=context.clock())
     if nameless:
-        context.codes.add(ExitCode.SOME_FAILED)
-        tell_unidentified(context, nameless)
+        yield from notice_unidentified(nameless)
 
 
 def _read_unread(context: RunContext, source: Source, naming_context: str) -> None:
-    """Look again at those of whom something could not be read: a right that is given back is no change of theirs."""
+    """Read people with unread values again: a permission that is granted again is no change of the person."""
     for person_ids in unread_in(context.db, naming_context, unmet_in=context.run):
         save_events(context, source.fetch(person_ids), naming_context=naming_context)
 
@@ -176,13 +186,13 @@ def _reads_all(context: RunContext, naming_context: str) -> bool:
     return context.options.full or is_full_reading_due(context.db, naming_context, days=days, now=context.clock())
 
 
-def _drop_unasked(context: RunContext, naming_context: str) -> None:
-    """Forget attributes that LDAP_PHOTO_ATTRIBUTES no longer names; nobody loses a cloud photo by that."""
-    left = forget_dropped_attributes(context.db, naming_context, attributes=context.trust)
-    people_rows.drop_other_attributes(context.db, naming_context, attributes=context.trust)
-    drop_unread(context.db, naming_context, attributes=context.trust)
+def _drop_unasked(context: RunContext, naming_context: str) -> Summaries[None]:
+    """Forget attributes that LDAP_PHOTO_ATTRIBUTES no longer names; the cloud photos stay."""
+    left = forget_dropped_attributes(context.db, naming_context, attributes=context.attribute_order)
+    people_rows.drop_other_attributes(context.db, naming_context, attributes=context.attribute_order)
+    drop_unread(context.db, naming_context, attributes=context.attribute_order)
     if left:
-        context.add_notice(
+        yield notice(
             f"{left} people of {naming_context} have a photo only where nobody looks now; their cloud photos stay."
         )
 
@@ -198,18 +208,18 @@ def save_page(context: RunContext, ready: PreparedPage, *, naming_context: str, 
         elif isinstance(event, Unidentified):
             note_unidentified(context.db, naming_context, event.name, run=context.run)
         elif people_rows.context_of(context.db, event.person_id) == naming_context:
-            _save_told(context, event)
+            _save_event(context, event)
     context.progress.step(len(ready.page.events))
 
 
 def _save_gone(context: RunContext, event: PersonGone, *, naming_context: str) -> None:
-    """Note that somebody left a context, unless another one has them by now: they moved to another domain."""
+    """Mark a person as gone, unless the person has moved to another naming context."""
     if people_rows.context_of(context.db, event.person_id) == naming_context:
-        _save_told(context, event)
+        _save_event(context, event)
 
 
-def _save_told(context: RunContext, event: PersonGone | Emptied) -> None:
-    """Note what was told of somebody of whom no entry was read: that they left, and what was emptied."""
+def _save_event(context: RunContext, event: PersonGone | Emptied) -> None:
+    """Store an event without an entry: that a person left, or which attributes were cleared."""
     if isinstance(event, Emptied):
         empty(context.db, event.person_id, event.attributes, run=context.run)
         return
@@ -220,19 +230,19 @@ def _save_told(context: RunContext, event: PersonGone | Emptied) -> None:
 
 
 def _save_read(
-    context: RunContext, event: PersonRead, found: Sequence[tuple[str, str]], *, naming_context: str, mode: Mode
+    context: RunContext, event: PersonRead, photos: Sequence[tuple[str, str]], *, naming_context: str, mode: Mode
 ) -> None:
-    """Store one person; what is missing without having been cleared is merely unread, and its last value stands."""
-    seen = {attribute for attribute, _ in found}
+    """Store one person; a value that is missing without being cleared is unread, and its last value stays."""
+    seen = {attribute for attribute, _ in photos}
     person, missing = as_known(context, event, naming_context=naming_context, seen=seen)
     people_rows.save_person(context.db, person, context=naming_context, run=context.run)
-    people_rows.save_photos(context.db, person.id, found, keep=missing, run=context.run)
+    people_rows.save_photos(context.db, person.id, photos, keep=missing, run=context.run)
     is_counted = mode is Mode.FULL and not context.source_traits.absence_is_known
     note_unread(context.db, person.id, missing, run=context.run, is_counted=is_counted, reason=event.unread_reason)
 
 
-def _leave_unseen(context: RunContext, naming_context: str, *, are_cleared: bool) -> None:
-    """Put out of scope whom a complete reading did not show; or clear the photo, where that is what it means."""
+def _mark_unseen(context: RunContext, naming_context: str, *, are_cleared: bool) -> None:
+    """Mark people out of scope whom a complete reading did not show; with `are_cleared` clear their photos instead."""
     for person_id in people_rows.unseen(context.db, naming_context, run=context.run):
         if are_cleared and people_rows.clear_photos(context.db, person_id, run=context.run):
             continue
@@ -240,7 +250,7 @@ def _leave_unseen(context: RunContext, naming_context: str, *, are_cleared: bool
 
 
 def _compare_roster(context: RunContext, source: Source, naming_context: str) -> None:
-    """Fetch who is new in the group, and put out of scope who left it: a membership is no change of the person."""
+    """Read new members of the group and mark former ones out of scope; DirSync does not report memberships."""
     members = source.roster(naming_context)
     if members is None:
         return
@@ -252,13 +262,13 @@ def _compare_roster(context: RunContext, source: Source, naming_context: str) ->
 
 
 def save_events(context: RunContext, events: Iterable[PersonRead], *, naming_context: str = "") -> None:
-    """Store people who were read by name or by id, each in this context, or in the one that is known of them."""
+    """Store people who were read by name or by id, in the given naming context or else in their known one."""
     for ready in ready_pages(context, _paged(events)):
         save_page(context, ready, naming_context=naming_context, mode=Mode.CHANGES)
 
 
 def _paged(events: Iterable[PersonRead]) -> Iterator[Page]:
-    """Cut into pages of so many people, or fewer with large photos."""
+    """Divide events into pages of at most FETCHED_PAGE people or about FETCHED_BYTES of photos."""
     page: list[PersonRead] = []
     page_bytes = 0
     for event in events:
@@ -272,7 +282,7 @@ def _paged(events: Iterable[PersonRead]) -> Iterator[Page]:
 
 
 def match(context: RunContext) -> None:
-    """Find everybody's account, by the rules of the settings."""
+    """Match people with accounts by the rules of the settings."""
     traits = context.source_traits
     with transaction(context.db):
         match_people(
@@ -284,8 +294,8 @@ def match(context: RunContext) -> None:
         )
 
 
-def tell_none_synced(context: RunContext) -> None:
-    """Name the setting where everybody found is left alone because no account of the tenant is synced."""
+def notice_none_synced(context: RunContext) -> Summaries[None]:
+    """Yield a notice that names the setting if no account is synced and all matched people are therefore left alone."""
     count, _, is_any_synced = left_managed(context.db)
     if count and not is_any_synced and not context.options.only:
-        context.add_notice(NONE_SYNCED.format(count=count))
+        yield notice(NONE_SYNCED.format(count=count))

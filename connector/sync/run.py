@@ -1,16 +1,16 @@
-"""What is a night, top to bottom? Accounts, people, match, plan, brakes, writes; then it is told."""
+"""Run a sync or a restore: read accounts and people, match, plan, check the brakes, write, and yield the report."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connector.cloud import Cloud, open_cloud
 from connector.cloud.refusal_limit import EverybodyRefused
 from connector.config import Settings
-from connector.errors import ExitCode, StopRun
+from connector.errors import ExitCode, PersonError, StopRun
 from connector.ledger import worklist as work
 from connector.ledger.matching import unmatched_accounts
 from connector.ledger.memory import count_intents
@@ -35,17 +35,18 @@ from connector.model.reasons import COMPETING_NOTICE, MANY_COMPETING
 from connector.report.from_ledger import load_report
 from connector.sources import Source
 from connector.sources.open import open_source
-from connector.sync.apply import Applier, PlannedSteps
+from connector.sync.apply import PlannedSteps, apply_steps
 from connector.sync.brakes import check_plan
 from connector.sync.conflict_photos import load_conflict_source_photos
 from connector.sync.context import Options, RunContext
 from connector.sync.guests import list_guests, read_guest_photo
-from connector.sync.outcomes import record_error, record_outcome
+from connector.sync.outcomes import Verdict, record_error, record_outcome
 from connector.sync.plan import Planner
 from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts, read_accounts
 from connector.sync.read_chosen import read_chosen
-from connector.sync.read_people import drop_departed, match, read_people, tell_none_synced
+from connector.sync.read_people import drop_departed, finish_reading, match, notice_none_synced, read_people
 from connector.sync.restore import postpone_remaining, undo
+from connector.sync.summary import RunTotals, Summaries, Summary, notice
 from connector.sync.targets import open_targets
 from connector.targets import Target
 
@@ -59,7 +60,7 @@ PRECEDENCE = (
 NO_BACKUPS = "BACKUP_DAYS is 0: no replaced or removed photo is kept, so nothing of this run can be undone."
 
 
-RESEND_RESTS = (
+RESEND_AGAIN = (
     "Not everybody was sent to again, and no later run does it by itself: type `photo-connector sync --resend` once "
     "more; it begins with those who were sent to longest ago."
 )
@@ -67,13 +68,13 @@ RESEND_RESTS = (
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """Say how both sides of a night are opened; whoever brings others needs no network."""
+    """Contain the functions that open cloud and source; tests pass their own."""
 
     cloud: Callable[[Settings, RequestCounters], Cloud] = open_cloud
     source: Callable[[Settings, RequestCounters], Source] = open_source
 
 
-USUAL = Backends()
+DEFAULT_BACKENDS = Backends()
 
 
 @contextmanager
@@ -84,9 +85,9 @@ def run_night(
     *,
     progress: Progress,
     clock: Clock = utc_now,
-    doors: Backends = USUAL,
+    doors: Backends = DEFAULT_BACKENDS,
 ) -> Iterator[RunReport]:
-    """Do a night and give its report, which can be told while the block lasts. Faults of our own are raised."""
+    """Run and yield the report, which can be read while the block lasts. Bugs of the program itself are raised."""
     with transaction(state.db):
         run = begin_run(state.db, kind=options.kind, now=clock(), dry_run=options.dry_run, chosen=options.is_chosen)
     with dry_run_copy(state) if options.dry_run else nullcontext(state.db) as db:
@@ -103,139 +104,153 @@ def run_night(
             spool=state.spool,
             backups=state.backups,
         )
-        context.add_notice(state.notice)
-        if settings.backup_days == 0:
-            context.add_notice(NO_BACKUPS)
-        _run(context, doors)
+        totals = RunTotals()
+        totals.add(notice(state.notice) + notice("" if settings.backup_days else NO_BACKUPS))
+        _run(context, doors, totals)
         if options.dry_run:
             with transaction(state.db):
                 copy_run(db, state.db, run)
         row = find_run(db, run)
         if row is None:
             raise LookupError(f"run {run} is not in the ledger")
-        yield load_report(db, row, backups=state.backups, spool=state.spool, conflicts=context.conflicts)
+        photos = totals.summary.conflict_photos
+        yield load_report(db, row, backups=state.backups, spool=state.spool, conflicts=photos)
 
 
-def _run(context: RunContext, doors: Backends) -> None:
-    """Do the night and finish it, however it ends."""
+def _run(context: RunContext, backends: Backends, totals: RunTotals) -> None:
+    """Run all steps and store how the run ended, whatever ends it."""
     message, pace = "", {}
+    refused: Mapping[str, PersonError] = {}
     work.begin_work(context.db)
     begin_plan(context.db)
     begin_undo(context.db)
     try:
-        with doors.cloud(context.settings, context.traffic) as cloud:
-            context.cancel_waiting = cloud.transport.throttle.close
+        with backends.cloud(context.settings, context.traffic) as cloud:
+            context = replace(context, cancel_waiting=cloud.transport.throttle.close)
             try:
-                _do(context, cloud, doors)
+                _sync_or_restore(context, cloud, backends, totals)
             finally:
                 pace = cloud.transport.pace()
     except StopRun as stop:
-        context.codes.add(stop.exit_code)
-        context.refused = stop.refused if isinstance(stop, EverybodyRefused) else {}
+        totals.add(Summary(exit_codes=frozenset({stop.exit_code})))
+        refused = stop.refused if isinstance(stop, EverybodyRefused) else {}
         message = str(stop)
     except KeyboardInterrupt:
-        context.codes.add(ExitCode.INTERRUPTED)
+        totals.add(Summary(exit_codes=frozenset({ExitCode.INTERRUPTED})))
         goes_on = "" if context.options.resend else ", the next run goes on"
         message = f"The run was interrupted; what was done is remembered{goes_on}."
     except BaseException as fault:
-        context.codes.add(ExitCode.FAULT)
-        _finish(context, f"A fault of the program itself: {type(fault).__name__}.", pace)
+        totals.add(Summary(exit_codes=frozenset({ExitCode.FAULT})))
+        message = f"A fault of the program itself: {type(fault).__name__}."
+        _finish(context, totals.summary, message=message, pace=pace, refused={})
         raise
-    _finish(context, message, pace)
+    _finish(context, totals.summary, message=message, pace=pace, refused=refused)
 
 
-def _do(context: RunContext, cloud: Cloud, doors: Backends) -> None:
-    """Take an earlier run back, or sync."""
+def _sync_or_restore(context: RunContext, cloud: Cloud, backends: Backends, totals: RunTotals) -> None:
     if context.options.undo is not None:
-        undo(context, cloud)
+        totals.collect(undo(context, cloud))
         return
-    source = doors.source(context.settings, context.traffic)
+    source = backends.source(context.settings, context.traffic)
     try:
-        _steps(context, cloud, source)
+        _sync(context, cloud, source, totals)
     finally:
         source.close()
 
 
-def _steps(context: RunContext, cloud: Cloud, source: Source) -> None:
+def _sync(context: RunContext, cloud: Cloud, source: Source, totals: RunTotals) -> None:
     """Read both sides, plan, check the brakes, write."""
     guest_sha256 = read_guest_photo(context)
     if context.options.only:
-        read_chosen(context, source, cloud.transport)
+        totals.collect(read_chosen(context, source, cloud.transport))
         match(context)
     else:
-        all_listed = read_accounts(context, cloud.transport)
-        read_people(context, source)
-        match(context)
-        if not all_listed and find_lost_accounts(context, cloud.transport):
-            match(context)
-        drop_departed(context, source)
+        _read_all(context, cloud, source, totals)
         list_guests(context, guest_sha256)
-    tell_none_synced(context)
+    totals.collect(notice_none_synced(context))
     source.close()
     targets = open_targets(context, cloud)
     for target in targets:
-        _plan(context, target)
+        totals.collect(_plan(context, target, totals.summary))
     if context.options.dry_run:
         for target in targets:
-            _tell_plan(context, target)
-    check_plan(context)
+            _record_plan(context, target)
+    totals.collect(check_plan(context, totals.summary))
     if not context.options.dry_run:
         for target in targets:
-            Applier(context, target, PlannedSteps(context, target, source)).run(sum(count_plan(context.db)[:3]))
+            step_source, count = PlannedSteps(context, target, source), sum(count_plan(context.db)[:3])
+            uploads = totals.summary.uploads
+            totals.collect(apply_steps(context, target, step_source, total=count, uploads_before=uploads))
     drop_gone_accounts(context, cloud.transport)
-    load_conflict_source_photos(context, source)
+    load_conflict_source_photos(context, source, totals.summary.conflict_photos.values())
 
 
-def _plan(context: RunContext, target: Target) -> None:
-    """Plan a target; what was decided stands, also where the service ends it before its end."""
-    Planner(context, target).run()
+def _read_all(context: RunContext, cloud: Cloud, source: Source, totals: RunTotals) -> None:
+    """Read all accounts and people and match them."""
+    all_listed = totals.collect(read_accounts(context, cloud.transport))
+    totals.collect(read_people(context, source))
+    totals.collect(finish_reading(context, source, totals.summary))
+    match(context)
+    if not all_listed and totals.collect(find_lost_accounts(context, cloud.transport)):
+        match(context)
+    totals.collect(drop_departed(context, source, totals.summary))
+
+
+def _plan(context: RunContext, target: Target, read: Summary) -> Summaries[None]:
+    """Plan a target; decisions that were made stay, also if an exception ends the planning."""
+    planner = Planner(context, target, read)
+    try:
+        planner.run()
+    finally:
+        yield planner.summary
     with transaction(context.db):
         reports, removes = context.settings.sync_conflict == "report", context.settings.sync_removed == "remove"
         save_standing(context.db, context.run, target.name, report_conflicts=reports, removes=removes)
         if context.options.only:
-            copy_standing_to_outcomes(context.db, context.run, person_ids=context.chosen_ids)
+            copy_standing_to_outcomes(context.db, context.run, person_ids=read.chosen_ids)
 
 
-def _tell_plan(context: RunContext, target: Target) -> None:
-    """Tell what would be done, also where a brake would stop it: that is what somebody looks at the plan for."""
+def _record_plan(context: RunContext, target: Target) -> None:
+    """Record the steps of a dry run as outcomes, before the brakes: the plan is what the administrator wants to see."""
     for chunk in steps(context.db, target.name, chunk=200):
         with transaction(context.db):
             for step in chunk:
-                record_outcome(
-                    context,
-                    target.name,
-                    step.item,
-                    action=step.action,
-                    reason=step.reason,
-                    detail=step.detail,
-                    conflict=step.conflict,
-                )
+                verdict = Verdict(step.action, step.reason, step.detail, step.conflict)
+                record_outcome(context, target.name, step.item, verdict)
 
 
-def _postpone(context: RunContext) -> None:
-    """Leave for the next run whoever is due and was not done."""
-    is_limit = ExitCode.LIMIT in context.codes
+def _postpone(context: RunContext, summary: Summary, refused: Mapping[str, PersonError]) -> Summary:
+    """Record as postponed everybody who was due and not done.
+
+    `refused` are the errors, by account id, of those whose refusals ended the run; the next run asks them last.
+    """
+    is_limit = ExitCode.LIMIT in summary.exit_codes
     detail = "The run reached its limit." if is_limit else "The run was stopped before this person's turn."
     postpone_remaining(context, detail)
-    if context.options.resend and any(
-        items for target in context.settings.targets for items in work.undone(context.db, target)
-    ):
-        context.add_notice(RESEND_RESTS)
+    postponed = 0
     for target in context.settings.targets:
         for items in work.undone(context.db, target):
+            postponed += len(items)
             with transaction(context.db):
                 for item in items:
-                    refused = context.refused.get(item.account.id)
-                    if refused is not None:
-                        record_error(context, target, item, refused)
-                        continue
-                    record_outcome(context, target, item, action=Action.SKIP, reason=Reason.POSTPONED, detail=detail)
+                    if item.account.id in refused:
+                        record_error(context, target, item, refused[item.account.id])
+                    else:
+                        record_outcome(context, target, item, Verdict(Action.SKIP, Reason.POSTPONED, detail))
+    return notice(RESEND_AGAIN if context.options.resend and postponed else "")
 
 
-def _finish(context: RunContext, message: str, pace: dict[str, float]) -> None:
-    """Store how the night ended, and forget what is old."""
+def _finish(
+    context: RunContext,
+    summary: Summary,
+    *,
+    message: str,
+    pace: dict[str, float],
+    refused: Mapping[str, PersonError],
+) -> None:
+    """Store how the run ended, and delete what is older than LEDGER_DAYS and BACKUP_DAYS."""
     chosen = context.options.is_chosen
-    _postpone(context)
+    summary += _postpone(context, summary, refused)
     totals = count_totals(context.db, context.run, context.settings.targets, chosen=chosen)
     totals["conflicts"] = count_conflicts(context.db, context.run)
     totals["unmatched_accounts"] = unmatched_accounts(context.db)
@@ -243,19 +258,16 @@ def _finish(context: RunContext, message: str, pace: dict[str, float]) -> None:
     totals["postponed"] = count_reason(context.db, context.run, Reason.POSTPONED)
     competing = count_reason(context.db, context.run, Reason.COMPETING_WRITER)
     if competing > MANY_COMPETING:
-        context.add_notice(COMPETING_NOTICE.format(count=competing))
-    if totals["failed"]:
-        context.codes.add(ExitCode.SOME_FAILED)
-    code = next((code for code in PRECEDENCE if code in context.codes), ExitCode.OK)
-    mode = "full" if "full" in context.modes else "changes"
+        summary += notice(COMPETING_NOTICE.format(count=competing))
+    exit_codes = summary.exit_codes | ({ExitCode.SOME_FAILED} if totals["failed"] else set())
     values = {
-        "mode": mode,
-        "exit_code": int(code),
+        "mode": "full" if "full" in summary.read_modes else "changes",
+        "exit_code": int(next((code for code in PRECEDENCE if code in exit_codes), ExitCode.OK)),
         "message": message,
         "totals": totals,
         "requests": context.traffic.counts(),
         "pace": pace,
-        "notices": context.notices,
+        "notices": list(summary.notices),
     }
     with transaction(context.db):
         if context.options.dry_run and not chosen:

@@ -14,13 +14,13 @@ from connector.sync.outcomes import FAILED
 from connector.targets import Target, TargetContext, open_target
 from connector.targets.dry_run import DryRun
 
-# Where more people than these failed in the run before, they are no exceptions any more: ten of them end the run.
-MOST_FAILING = 500
+# If more people failed in the last run, each counts as a new failure, and ten in a row end the run.
+MAX_FAILING = 500
 
 
 def open_targets(context: RunContext, cloud: Cloud) -> list[Target]:
-    """Return the targets in the order of the settings; after the accounts were read, since names depend on them."""
-    targets = [open_target(name, _context(name, context, cloud)) for name in context.settings.targets]
+    """Return the targets in the order of the settings; file names depend on the accounts, which must have been read."""
+    targets = [open_target(name, _target_context(name, context, cloud)) for name in context.settings.targets]
     return [DryRun(target) for target in targets] if context.options.dry_run else targets
 
 
@@ -32,13 +32,13 @@ def at_target_size(target: Target, sent: Fingerprint) -> Fingerprint:
     return replace(sent, width=width, height=max(1, round(sent.height * width / sent.width)))
 
 
-def _context(name: str, context: RunContext, cloud: Cloud) -> TargetContext:
+def _target_context(name: str, context: RunContext, cloud: Cloud) -> TargetContext:
     return TargetContext(
         settings=context.settings,
         cloud=cloud,
         traffic=context.traffic,
         clock=context.clock,
-        failing=failing_accounts(context.db, name, failed=FAILED, most=MOST_FAILING),
+        failing=failing_accounts(context.db, name, failed=FAILED, most=MAX_FAILING),
         shrink=shrink,
         thumbnails=thumbnails,
         shared_names=lambda name_of: shared_names(context.db, name_of),

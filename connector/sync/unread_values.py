@@ -1,18 +1,20 @@
-"""Let known values stand where a reading does not show them, until the source says that they were emptied."""
+"""Keep known values that a reading does not show, until the source reports that they were cleared."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
+from connector.errors import ExitCode
 from connector.ledger import people as people_rows
 from connector.ledger import unread_values as unread
 from connector.model import Person
 from connector.sources import DECIDING, PersonRead, Source
 from connector.sync.context import RunContext
+from connector.sync.summary import Summaries, Summary, notice
 
-# So many entries without a readable id are named in the report.
-MOST_NAMED = 10
+# How many entries without a readable id the report names.
+MAX_NAMED = 10
 UNREAD = (
     "{count} people show no value where one was known, and the directory did not say that it was cleared ({what}): "
     "perhaps the reading account may not read it. They stay as they were (source-unread)."
@@ -21,20 +23,20 @@ UNIDENTIFIED = "{count} entries were left out, because their objectGUID (entryUU
 
 
 def as_known(context: RunContext, event: PersonRead, *, naming_context: str, seen: set[str]) -> tuple[Person, set[str]]:
-    """Return the person with what is known of them, and what the reading did not show of it.
+    """Return the person completed with known values, and the names of the values that the reading did not show.
 
-    In a folder a reading is the whole truth, but for what it names as unread itself.
+    A folder shows everything, except what the reading names as unread.
     """
     if context.source_traits.absence_is_known:
         return event.person, set(event.unread)
-    known_photos = people_rows.known_attributes(context.db, event.person.id) & set(context.trust)
+    known_photos = people_rows.known_attributes(context.db, event.person.id) & set(context.attribute_order)
     missing = (known_photos - seen - event.cleared) | event.unread
     lost = _lost(context, event, naming_context=naming_context)
     return replace(event.person, **lost), missing | lost.keys()
 
 
 def _lost(context: RunContext, event: PersonRead, *, naming_context: str) -> dict[str, Any]:
-    """Return what decides about the person beside photos, was known, and is not shown: objectGUID is no anchor then."""
+    """Return the known identifiers that the reading does not show; an objectGUID that stands in is no anchor then."""
     shown = {name: getattr(event.person, name) for name in DECIDING}
     absent = [name for name in DECIDING if not shown[name] or (name == "anchor" and event.stands_in)]
     silent = [name for name in absent if name not in event.cleared]
@@ -47,7 +49,7 @@ def _lost(context: RunContext, event: PersonRead, *, naming_context: str) -> dic
 
 
 def believe_emptied(context: RunContext, source: Source, naming_context: str) -> None:
-    """Ask the source which values that were not shown are certainly empty; one that cannot tell says none."""
+    """Clear the values of which the source confirms that they are empty."""
     for attribute in unread.unread_attributes(context.db, naming_context):
         if attribute == unread.IDENTITY:
             continue
@@ -56,19 +58,20 @@ def believe_emptied(context: RunContext, source: Source, naming_context: str) ->
                 unread.empty(context.db, person_id, [attribute], run=context.run)
 
 
-def tell_unread(context: RunContext) -> None:
-    """Count those who stay as they were, by what could not be read of them."""
+def notice_unread(context: RunContext, chosen_ids: tuple[str, ...] | None = None) -> Summaries[None]:
+    """Yield a notice that counts the people who keep known values, of all or of those chosen."""
     if context.source_traits.absence_is_known:
         return
-    count, counts = unread.count_unread(context.db, chosen=context.chosen_ids if context.options.only else None)
+    count, counts = unread.count_unread(context.db, chosen=chosen_ids)
     if count:
         what = ", ".join(f"{context.source_traits.attribute_name(name)}: {number}" for name, number in counts.items())
-        context.add_notice(UNREAD.format(count=count, what=what))
+        yield notice(UNREAD.format(count=count, what=what))
 
 
-def tell_unidentified(context: RunContext, names: list[str]) -> None:
-    """Name the entries that were left out."""
+def notice_unidentified(names: list[str]) -> Summaries[None]:
+    """Yield a notice that names the entries without a readable id, and the exit code for failed people."""
     if names:
-        shown = "; ".join(names[:MOST_NAMED])
-        more = f"; and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        context.add_notice(UNIDENTIFIED.format(count=len(names), names=shown + more))
+        shown = "; ".join(names[:MAX_NAMED])
+        more = f"; and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        text = UNIDENTIFIED.format(count=len(names), names=shown + more)
+        yield Summary(notices=(text,), exit_codes=frozenset({ExitCode.SOME_FAILED}))

@@ -1,4 +1,4 @@
-"""How do several requests run side by side without the work list growing in memory? Through a few bounded lanes."""
+"""Run several requests at a time on a bounded number of threads; the work list stays small in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Generic, TypeVar
 
-# On Windows a wait for a lock is not interrupted by Ctrl+C: every wait of the main thread is made of slices this long.
+# On Windows Ctrl+C does not interrupt a wait for a lock, so every wait of the main thread is divided into slices.
 WAIT_SLICE_SECONDS = 0.5
 
 Label = TypeVar("Label")
@@ -15,15 +15,15 @@ Result = TypeVar("Result")
 
 
 class Lanes(Generic[Label, Result]):
-    """Run calls on a few threads and hand back what each gave, with its label; one thread feeds and empties it.
+    """Run calls on a few threads and return each result with its label; one thread sends and takes.
 
-    An exception of a call is raised where its result is taken, and no other call begins after it. Leaving the block
-    by an exception drops what has not begun, and waits for what is on the wire; `turn_away` is called first, so that
-    nobody sits out a long wait.
+    An exception of a call is raised where its result is taken, and no other call begins after it. If an exception
+    leaves the block, calls that have not begun are cancelled and running ones are awaited; `cancel_waiting` is called
+    first, so that no call stays in a long wait.
     """
 
-    def __init__(self, lanes: int, *, turn_away: Callable[[], None] = lambda: None) -> None:
-        self._turn_away = turn_away
+    def __init__(self, lanes: int, *, cancel_waiting: Callable[[], None] = lambda: None) -> None:
+        self._cancel_waiting = cancel_waiting
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
         self._open: dict[Future[Result], Label] = {}
         self._failure: BaseException | None = None
@@ -35,21 +35,21 @@ class Lanes(Generic[Label, Result]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for what is on the wire; after an exception, what only waits for its turn there is turned away."""
+        """Wait for the running calls; after an exception, cancel those that only wait."""
         if kind is not None:
-            self._turn_away()
+            self._cancel_waiting()
         self._pool.shutdown(wait=True, cancel_futures=kind is not None)
 
     def __len__(self) -> int:
-        """Count the calls whose results were not taken."""
+        """Return the number of calls whose results were not taken."""
         return len(self._open)
 
     def send(self, label: Label, call: Callable[..., Result], *values: object) -> None:
-        """Begin a call as soon as a lane is free."""
-        self._open[self._pool.submit(self._carry_out, call, *values)] = label
+        """Begin a call as soon as a thread is free."""
+        self._open[self._pool.submit(self._call, call, *values)] = label
 
-    def _carry_out(self, call: Callable[..., Result], *values: object) -> Result:
-        """Call, unless another call ended it for all and nobody has taken that result yet."""
+    def _call(self, call: Callable[..., Result], *values: object) -> Result:
+        """Call, unless another call has failed and its exception has not been raised yet."""
         if self._failure is not None:
             raise self._failure
         try:
@@ -66,8 +66,8 @@ class Lanes(Generic[Label, Result]):
                 yield self._open.pop(future), future.result()
 
     def remaining(self) -> Iterator[tuple[Label, Result]]:
-        """Yield, after a failure elsewhere, what other calls still gave; their own failures are passed over."""
-        self._turn_away()
+        """Yield the results of the other calls after a failure; their own failures are ignored."""
+        self._cancel_waiting()
         for future in self._open:
             future.cancel()
         while wait(self._open, timeout=WAIT_SLICE_SECONDS).not_done:
