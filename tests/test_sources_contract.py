@@ -35,6 +35,7 @@ class OwnWorld:
     def __init__(self, house: House, *, follows_changes: bool) -> None:
         self.house, self.follows_changes = house, follows_changes
         house.knobs.offers_dirsync = follows_changes
+        house.tree.add(PEOPLE, objectClass=["organizationalUnit"], sAMAccountType=[], userAccountControl=[])
         self._guids: dict[str, bytes] = {}
 
     def source(self) -> Source:
