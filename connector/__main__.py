@@ -1,4 +1,4 @@
-"""How does `python -m connector` start? As the console script does."""
+"""Run the command line with `python -m connector`."""
 
 from connector.cli.main import main
 

@@ -1,4 +1,4 @@
-"""How is one person forgotten? In the ledger, the backups, the kept reports and the logs; the rest is named."""
+"""Erase one person from the ledger, the backups, the kept reports and the logs, and list what remains elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHORTEST = 3
 
 @dataclass(frozen=True, slots=True)
 class ForgetResult:
-    """Count what was deleted, and say what could not be reached."""
+    """Count what was deleted, and list what could not be reached."""
 
     rows: int
     backups: int
@@ -41,7 +41,7 @@ class ForgetResult:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """Hold a person with all that they are found by: accounts, names, runs whose reports tell of them, backups."""
+    """Represent a person with accounts, names, backups, and the runs whose reports mention the person."""
 
     person: Person
     account_ids: tuple[str, ...]
@@ -56,20 +56,22 @@ def is_held(state: State, name: str) -> bool:
 
 
 def forget_person(state: State, settings: Settings, name: str) -> ForgetResult:
-    """Delete all that the state folder holds about a person; UsageError where the name fits nobody, or several."""
+    """Delete everything in the state folder about a person; UsageError if the name is unknown or ambiguous."""
     db, subject = state.db, _subject(state.db, name)
     sam = subject.person.sam_account_name
     db.execute("PRAGMA secure_delete = ON")
-    with transaction(db):  # the rows last: who is still in the ledger can be named by the next try
+    with transaction(db):  # committed last: the next attempt can still find the person by name
         count = _drop_rows(db, subject)
         kept, stay = _drop_backups(state, subject.backups)
-        reports = _retold(state, settings, set(subject.runs), list(subject.names), stay=stay)
+        reports = _rewrite_reports(state, settings, set(subject.runs), list(subject.names), stay=stay)
         logged = pattern_of(subject.names, sam, where=r"\b{}\b")
         lines = sum(_without(path, logged, stay) for path in log_files(state.folder))
         if stay:
-            fix = f"Close or mend what holds them, then type `forget` again: {'; '.join(stay)}."
-            person = subject.person
-            raise StateError(f"{len(stay)} files are out of reach, so {person.upn or person.name} is still known.", fix)
+            files, person = "; ".join(stay), subject.person
+            fix = f"Close the programs that use them, or correct their permissions, then run `forget` again: {files}."
+            raise StateError(
+                f"{len(stay)} files could not be changed, so {person.upn or person.name} was not erased.", fix
+            )
     rows.vacuum(db)
     return ForgetResult(count, kept, reports, lines, tuple(_beyond(state.folder, settings)))
 
@@ -82,9 +84,9 @@ def preview(state: State, settings: Settings, name: str) -> ForgetResult:
         count = _drop_rows(db, subject)
     finally:
         db.execute("ROLLBACK")
-    kept = sum(state.backups.has(one) for one in subject.backups)
+    kept = sum(state.backups.has(sha256) for sha256 in subject.backups)
     mentioned = pattern_of(subject.names)
-    reports = sum(_is_told_in(path, subject.runs, mentioned) for path in (state.folder / "reports").iterdir())
+    reports = sum(_is_mentioned_in(path, subject.runs, mentioned) for path in (state.folder / "reports").iterdir())
     logged = pattern_of(subject.names, subject.person.sam_account_name, where=r"\b{}\b")
     lines = sum(len(lines_with(path, logged)) for path in log_files(state.folder))
     return ForgetResult(count, kept, reports, lines, tuple(_beyond(state.folder, settings)))
@@ -115,15 +117,15 @@ def lines_with(path: Path, names: re.Pattern[str]) -> list[str]:
     return [line for line in lines if names.search(line)]
 
 
-def _is_told_in(path: Path, runs: Iterable[int], mentioned: re.Pattern[str]) -> bool:
+def _is_mentioned_in(path: Path, runs: Iterable[int], mentioned: re.Pattern[str]) -> bool:
     """Return True if a kept report is of one of the runs, or names the person."""
-    found = _REPORT.fullmatch(path.name)
-    is_one = found is not None and int(found[1]) in runs
-    return is_one or (path.is_file() and mentioned.search(path.read_text("utf-8", "replace")) is not None)
+    match = _REPORT.fullmatch(path.name)
+    is_of_run = match is not None and int(match[1]) in runs
+    return is_of_run or (path.is_file() and mentioned.search(path.read_text("utf-8", "replace")) is not None)
 
 
 def _drop_backups(state: State, backups: Iterable[str]) -> tuple[int, list[str]]:
-    """Drop a person's backups, and those that nobody's write names; returns how many, and what stays and why."""
+    """Delete a person's backups, and those without a write; returns their number, and what stays and why."""
     dropped, stay = 0, []
     for backup in backups:
         try:
@@ -131,22 +133,22 @@ def _drop_backups(state: State, backups: Iterable[str]) -> tuple[int, list[str]]
             dropped += 1
         except OSError as error:
             stay.append(f"{error.filename or backup}: {reason(error)}")
-    # what a stopped run kept is nobody's any more, so it may have been theirs; a moment ahead for coarse clocks
+    # a backup of a stopped run has no owner, so it may be the person's; a minute ahead for coarse clocks
     later = utc_now() + timedelta(minutes=1)
-    unnamed, held = state.backups.sweep(is_wanted=lambda one: is_backup_wanted(state.db, one), before=later)
+    unnamed, held = state.backups.sweep(is_wanted=lambda sha256: is_backup_wanted(state.db, sha256), before=later)
     return dropped + unnamed, [*stay, *held]
 
 
 def _names(person: Person, others: Iterable[str], account_ids: Iterable[str]) -> list[str]:
-    """Return every text that names a person and nobody else, the longest first."""
+    """Return every text that names only this person, the longest first."""
     known = {person.id, person.name, person.upn, person.mail, person.sid, person.anchor, *others, *account_ids}
-    return sorted((one for one in known if len(one) >= _SHORTEST), key=len, reverse=True)
+    return sorted((name for name in known if len(name) >= _SHORTEST), key=len, reverse=True)
 
 
 def pattern_of(names: Iterable[str], short_name: str = "", *, where: str = "{}") -> re.Pattern[str]:
-    """Return what finds the names as they are told in words, JSON and HTML, in any case of their letters.
+    """Return a pattern that finds the names as text, in JSON and in HTML, ignoring case.
 
-    A short name may be a word of the language, so that it counts only `where` a pattern says.
+    A short name may be an ordinary word, so it counts only in the places of the pattern `where`.
     """
     spelled = {spelling for name in names for spelling in _spellings(name)}
     parts = [re.escape(spelling) for spelling in sorted(spelled, key=len, reverse=True)]
@@ -156,12 +158,12 @@ def pattern_of(names: Iterable[str], short_name: str = "", *, where: str = "{}")
 
 def _spellings(name: str) -> set[str]:
     quoted = json.dumps(name)[1:-1]
-    in_page = "".join(f"\\u{ord(sign):04x}" if sign in "<>&" else sign for sign in quoted)
+    in_page = "".join(f"\\u{ord(character):04x}" if character in "<>&" else character for character in quoted)
     return {name, quoted, in_page, json.dumps(name, ensure_ascii=False)[1:-1], html.escape(name)}
 
 
-def _retold(state: State, settings: Settings, runs: set[int], names: list[str], *, stay: list[str]) -> int:
-    """Write the kept reports anew in which the person was; one whose run is no longer known is deleted.
+def _rewrite_reports(state: State, settings: Settings, runs: set[int], names: list[str], *, stay: list[str]) -> int:
+    """Rewrite the kept reports that mention the person; delete one whose run is no longer known.
 
     `stay` gets the path, and why, of each that could not be changed.
     """
@@ -170,13 +172,13 @@ def _retold(state: State, settings: Settings, runs: set[int], names: list[str], 
         found = _REPORT.fullmatch(path.name)
         run = int(found[1]) if found else 0
         try:
-            if not _is_told_in(path, runs, mentioned):
+            if not _is_mentioned_in(path, runs, mentioned):
                 continue
             row = find_run(state.db, run) if run else None
             delete(path)
             if row is not None:
-                told = load_report(state.db, row, backups=state.backups, spool=state.spool)
-                save_report(told, path, pictures=settings.report_pictures)
+                report = load_report(state.db, row, backups=state.backups, spool=state.spool)
+                save_report(report, path, pictures=settings.report_pictures)
         except OSError as error:
             stay.append(f"{path}: {reason(error)}")
         else:
@@ -185,7 +187,7 @@ def _retold(state: State, settings: Settings, runs: set[int], names: list[str], 
 
 
 def _without(path: Path, names: re.Pattern[str], stay: list[str]) -> int:
-    """Take the lines that name the person out of a log; returns how many. `stay` gets a log that was out of reach."""
+    """Remove the lines that name the person from a log; returns their number. `stay` gets an unchangeable log."""
     try:
         named = lines_with(path, names)
         if named:
@@ -198,7 +200,7 @@ def _without(path: Path, names: re.Pattern[str], stay: list[str]) -> int:
 
 
 def _beyond(folder: Path, settings: Settings) -> Iterator[str]:
-    """Name what is not in our hands."""
+    """Yield a sentence for each place that this command cannot change."""
     yield (
         "The photo in the cloud stays: remove it with Remove-MgUserPhotoContent -UserId ID (Microsoft Graph "
         "PowerShell), or clear it in the source."
@@ -207,19 +209,19 @@ def _beyond(folder: Path, settings: Settings) -> Iterator[str]:
     if settings.report_mail_to:
         yield f"Mailed reports went to {', '.join(settings.report_mail_to)}."
     for damaged in sorted(folder.glob("ledger-damaged-*")):
-        yield f"{damaged} is a damaged ledger that may hold the person's rows: delete the file."
-    yield "Logs of the system, and copies or backups of the state folder, are not touched."
+        yield f"{damaged} is a damaged database that may contain the person's rows: delete the file."
+    yield "System logs, and copies or backups of the state folder, are not changed."
     yield (
-        "The next night reads everybody. Who is then still in the source and in scope is met as somebody new: "
-        "leave the person out first, by LDAP_FILTER, LDAP_GROUP or LDAP_EXCLUDE_DN, if they are to stay forgotten."
+        "The next run is a full read. A user who is still in the source and in scope is then added as a new one: "
+        "to prevent that, exclude the user first by LDAP_FILTER, LDAP_GROUP or LDAP_EXCLUDE_DN."
     )
 
 
-def as_lines(forgotten: ForgetResult, *, opening: str = "Forgotten") -> Iterator[str]:
-    """Yield what was forgotten, or would be, and what is out of reach, as plain lines."""
+def as_lines(result: ForgetResult, *, opening: str = "Erased") -> Iterator[str]:
+    """Yield what was erased, or would be, and what is not changed, as plain lines."""
     yield (
-        f"{opening}: {forgotten.rows} rows of the ledger, {forgotten.backups} kept photos, {forgotten.reports} kept "
-        f"reports (written anew without the person), {forgotten.log_lines} lines of the logs."
+        f"{opening}: {result.rows} rows of the database, {result.backups} kept photos, {result.reports} kept "
+        f"reports (rewritten without the user), {result.log_lines} lines of the logs."
     )
-    yield "Out of reach:"
-    yield from (f"  - {line}" for line in forgotten.beyond)
+    yield "Not changed:"
+    yield from (f"  - {line}" for line in result.beyond)

@@ -1,4 +1,4 @@
-"""What was done for one person, when and why? Told from the ledger alone, with the commands that would change it."""
+"""Collect a person's photo history from the ledger, with the available actions; contacts no system."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from connector.report.summary import format_utc, iso_utc, one_line_safe, short_n
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Hold all that is told of one person: who, how it stands now, what happened, and what would change it.
+    """Represent the history of one person: current state, events and available actions.
 
-    `now` are sentences. `commands` are (command, what it does). `kept` are the backups that are still there.
+    `now` are sentences. `commands` are (command, effect). `kept` are the sha256 of the backups that still exist.
     """
 
     person: Person
@@ -33,76 +33,76 @@ class History:
 
 
 def history_of(state: State, name: str) -> History:
-    """Gather what the ledger knows of a person; contacts nobody."""
+    """Return the history of the person with this name; UsageError if the name is unknown or ambiguous."""
     db = state.db
     person = one_person(db, name)
-    known, events = person_status(db, person.id), tuple(person_events(db, person.id))
+    status, events = person_status(db, person.id), tuple(person_events(db, person.id))
     kept = frozenset(event.before_sha256 for event in events if _is_kept(state.backups, event))
-    now = tuple(_now(db, known))
-    return History(person, now, events, tuple(_commands(state, person, known)), kept)
+    now = tuple(_now(db, status))
+    return History(person, now, events, tuple(_commands(state, person, status)), kept)
 
 
 def _is_kept(backups: Backups, event: Event) -> bool:
     return backups.has(event.before_sha256)
 
 
-def _now(db: sqlite3.Connection, known: PersonStatus | None) -> Iterator[str]:
-    if known is None:
-        yield "No longer known in the source; only what was done is remembered."
+def _now(db: sqlite3.Connection, status: PersonStatus | None) -> Iterator[str]:
+    if status is None:
+        yield "No longer in the source; only past actions are stored."
         return
-    yield f"In the source: {_in_source(known)}."
-    if not known.account_id:
-        yield f"Account: none ({known.match_problem or 'not looked for yet'})."
+    yield f"In the source: {_in_source(status)}."
+    if not status.account_id:
+        yield f"Account: none ({status.match_problem or 'not searched yet'})."
         return
-    yield f"Account: {known.account_upn or known.account_id}, found by {known.match_rule or 'an earlier run'}."
-    for target in targets_of(db, known.account_id):
-        yield f"In the cloud ({target}): {_in_cloud(db, target, known)}."
+    yield f"Account: {status.account_upn or status.account_id}, matched by {status.match_rule or 'an earlier run'}."
+    for target in targets_of(db, status.account_id):
+        yield f"In the cloud ({target}): {_in_cloud(db, target, status)}."
 
 
-def _in_source(known: PersonStatus) -> str:
-    if known.state != "in-scope":
-        return known.state
-    if known.source_sha256:
-        return f"a photo (sha256 {known.source_sha256[:12]}…)"
-    return known.source_reason or "not looked at yet"
+def _in_source(status: PersonStatus) -> str:
+    if status.state != "in-scope":
+        return status.state
+    if status.source_sha256:
+        return f"a photo (sha256 {status.source_sha256[:12]}…)"
+    return status.source_reason or "not checked yet"
 
 
-def _in_cloud(db: sqlite3.Connection, target: str, known: PersonStatus) -> str:
-    intent = find_intent(db, target, known.account_id)
+def _in_cloud(db: sqlite3.Connection, target: str, status: PersonStatus) -> str:
+    intent = find_intent(db, target, status.account_id)
     if intent is not None:
-        heard = "accepted" if intent.accepted_at else "of which no answer was heard"
-        return f"a write of {format_utc(intent.started_at)}, {heard}, that the cloud has not shown yet"
-    memory = find_memory(db, target, known.account_id)
+        answer = "accepted" if intent.accepted_at else "without an answer"
+        return f"a write of {format_utc(intent.started_at)}, {answer}, not confirmed yet"
+    memory = find_memory(db, target, status.account_id)
     if memory is None:
-        return "nothing remembered"
+        return "nothing stored"
     if memory.presence is Presence.OURS:
-        is_current = memory.source_sha256 == known.source_sha256
-        return "the source's photo" if is_current else "a photo that this tool sent, before the source changed"
+        is_current = memory.source_sha256 == status.source_sha256
+        return "the source's photo" if is_current else "a photo that this tool uploaded before the source changed"
     gone = memory.presence is Presence.CLEARED
     photo = "no photo" if gone else "a photo that is not the source's"
-    why = "as put back by restore" if memory.restored else "as somebody else left it"
-    return f"{photo}, {why}; left alone until the source changes"
+    why = "restored" if memory.restored else "changed outside photo-connector"
+    return f"{photo}, {why}; not touched until the source changes"
 
 
-def _commands(state: State, person: Person, known: PersonStatus | None) -> Iterator[tuple[str, str]]:
-    """Name the commands that would change the present state."""
+def _commands(state: State, person: Person, status: PersonStatus | None) -> Iterator[tuple[str, str]]:
+    """Yield the commands that would change the current state, with their effects."""
     names = (person.upn, person.sam_account_name, person.name)
-    anyone, who = word_for(names, person.id), word_for(names, person.name)
+    any_name, name = word_for(names, person.id), word_for(names, person.name)
     for write in last_writes_of(state.db, person.id):
         is_possible = write.action == "create" or state.backups.has(write.before_sha256)
         if is_possible:
             yield (
-                f"photo-connector restore --person {anyone}",
-                f"takes back the last write, a {write.action} by run {write.run}",
+                f"photo-connector restore --person {any_name}",
+                f"undoes the last write, a {write.action} by run {write.run}",
             )
             break
-    if known is None or known.state != "in-scope" or not known.account_id:
+    if status is None or status.state != "in-scope" or not status.account_id:
         return
-    memories = [find_memory(state.db, target, known.account_id) for target in targets_of(state.db, known.account_id)]
-    if known.source_sha256 and not any(memory.restored for memory in memories if memory is not None):
-        yield f"photo-connector sync --only {who} --overwrite", "sends the source's photo, whatever the cloud shows"
+    memories = [find_memory(state.db, target, status.account_id) for target in targets_of(state.db, status.account_id)]
+    if status.source_sha256 and not any(memory.restored for memory in memories if memory is not None):
+        yield f"photo-connector sync --only {name} --overwrite", "uploads the source's photo in any case"
     if any(memory.presence is Presence.OURS for memory in memories if memory is not None):
-        yield f"photo-connector sync --only {who} --clear", "removes the cloud photo, if it is ours"
+        yield f"photo-connector sync --only {name} --clear", "removes the cloud photo, if this tool uploaded it"
 
 
 def rows(history: History) -> Iterator[tuple[str, str, str, str]]:
@@ -121,12 +121,12 @@ def rows(history: History) -> Iterator[tuple[str, str, str, str]]:
             why += f". {one_line_safe(event.detail)}"
         if event.before_sha256:
             kept = "is kept" if event.before_sha256 in history.kept else "is no longer kept"
-            why += f" (the photo before it {kept})"
+            why += f" (the previous photo {kept})"
         yield when, f"{event.kind} {event.run}, {event.target}", what, why
 
 
 def heading(history: History) -> tuple[str, ...]:
-    """Return who it is and how it stands now, line by line."""
+    """Return the lines with the person and the current state."""
     person = history.person
     name = one_line_safe(short_name(person.name))
     who = f"{name} <{one_line_safe(person.upn)}>" if person.upn and person.upn != name else name
@@ -134,7 +134,7 @@ def heading(history: History) -> tuple[str, ...]:
 
 
 def endings(history: History) -> tuple[str, ...]:
-    """Return the commands that would change it, line by line."""
+    """Return the lines with the available actions."""
     return tuple(f"  {one_line_safe(command)}   ({what})" for command, what in history.commands)
 
 
@@ -142,9 +142,9 @@ def as_lines(history: History) -> Iterator[str]:
     """Yield the history as plain lines."""
     yield from heading(history)
     yield ""
-    yield from ("  ".join(row) for row in rows(history)) if history.events else ("Nothing was done so far.",)
+    yield from ("  ".join(row) for row in rows(history)) if history.events else ("No actions so far.",)
     if history.commands:
-        yield from ("", "What would change it", *endings(history))
+        yield from ("", "Available actions", *endings(history))
 
 
 def as_json(history: History) -> dict[str, object]:

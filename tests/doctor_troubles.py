@@ -329,7 +329,7 @@ _row(
     "nobody_is_in_scope",
     _setting(LDAP_FILTER="(title=Nobody has this one)"),
     of="people fail",
-    says="nobody is in scope",
+    says="no person is in scope",
     fix="Get-ADUser -LDAPFilter '(&",
 )
 
@@ -354,7 +354,7 @@ _row(
     "nobody_has_the_anchor",
     _setting(LDAP_ANCHOR="employeeID"),
     of="anchor fail",
-    says="nobody can be matched by the anchor",
+    says="no person can be matched by the anchor",
     fix="Set LDAP_ANCHOR to the source anchor that Entra Connect shows",
 )
 
@@ -365,7 +365,7 @@ def _from_folder(ward: Ward) -> None:
     ward.settings |= {"SOURCE": "folder", "FOLDER_PATH": str(ward.folder / "pictures"), "FOLDER_KEY": "upn"}
 
 
-_row("the_folder_is_empty", _from_folder, of="people fail", says="holds no picture", fix="Correct FOLDER_PATH")
+_row("the_folder_is_empty", _from_folder, of="people fail", says="contains no picture", fix="Correct FOLDER_PATH")
 
 
 # The cloud: way, certificate, clock, token, roles
@@ -465,7 +465,7 @@ _row(
     "we_sign_in_with_a_secret",
     _with_secret,
     of="credential warn",
-    says="when it expires cannot be seen from here",
+    says="its expiry date cannot be read from here",
     fix="Look at 'Expires' in Entra admin center",
 )
 _row(

@@ -40,19 +40,19 @@ def loaded(content: str) -> Settings:
 @pytest.mark.parametrize(
     ("line", "name", "words"),
     [
-        ('STATE_DIR="C:\\new\\tenant"', "STATE_DIR", "made a control character of the letter behind it"),
+        ('STATE_DIR="C:\\new\\tenant"', "STATE_DIR", "a backslash and the next letter became a control character"),
         ('LDAP_USER="CONTOSO\\reader"', "LDAP_USER", "in single quotes"),
         ('LDAP_PASSWORD="S3cret\\top"', "LDAP_PASSWORD", "in single quotes"),
-        ('FOLDER_PATH="\\\\filer\\photos"', "FOLDER_PATH", "of two backslashes within double quotes one is left"),
-        ("STATE_DIR=%ProgramData%\\photo-connector", "STATE_DIR", "holds %ProgramData%"),
-        ("STATE_DIR=%ProgramFiles(x86)%\\photos", "STATE_DIR", "holds %ProgramFiles(x86)%"),
-        ("METRICS_FILE=$env:ProgramData\\photo.prom", "METRICS_FILE", "holds $env:ProgramData"),
-        ("STATE_DIR=$HOME/state", "STATE_DIR", "holds $HOME"),
-        ("LDAP_PASSWORD_FILE=%ProgramData%\\password", "LDAP_PASSWORD_FILE", "holds %ProgramData%"),
-        ("STATE_DIR=~nobody-at-all/state", "STATE_DIR", "no such home folder"),
+        ('FOLDER_PATH="\\\\filer\\photos"', "FOLDER_PATH", "in double quotes two backslashes become one"),
+        ("STATE_DIR=%ProgramData%\\photo-connector", "STATE_DIR", "contains %ProgramData%"),
+        ("STATE_DIR=%ProgramFiles(x86)%\\photos", "STATE_DIR", "contains %ProgramFiles(x86)%"),
+        ("METRICS_FILE=$env:ProgramData\\photo.prom", "METRICS_FILE", "contains $env:ProgramData"),
+        ("STATE_DIR=$HOME/state", "STATE_DIR", "contains $HOME"),
+        ("LDAP_PASSWORD_FILE=%ProgramData%\\password", "LDAP_PASSWORD_FILE", "contains %ProgramData%"),
+        ("STATE_DIR=~nobody-at-all/state", "STATE_DIR", "no such home directory"),
         ("LDAP_PASSWORD_FILE=~nobody-at-all/x", "LDAP_PASSWORD_FILE", "cannot be read"),
-        ("STATE_DIR=state", "STATE_DIR", "depends on the folder that a run is started in"),
-        ("STATE_DIR=./state", "STATE_DIR", "write the whole path"),
+        ("STATE_DIR=state", "STATE_DIR", "depends on the current directory of a run"),
+        ("STATE_DIR=./state", "STATE_DIR", "write the absolute path"),
         ("$env:PHOTO_SIZE = '240'", "line 1", "is a command of a shell; write NAME=value"),
         ("set PHOTO_SIZE=240", "line 1", "is a command of a shell; write NAME=value"),
     ],
@@ -86,7 +86,7 @@ def test_a_file_to_whose_name_notepad_added_txt_is_named() -> None:
 def test_a_named_file_to_whose_name_notepad_added_txt_is_named(tmp_path: Path) -> None:
     (tmp_path / "contoso.env.txt").write_text("PHOTO_SIZE=240", encoding="utf-8")
 
-    with pytest.raises(SettingsError, match=r"contoso\.env\.txt is there, rename it"):
+    with pytest.raises(SettingsError, match=r"contoso\.env\.txt exists, rename it"):
         load_settings(tmp_path / "contoso.env", GOOD)
 
 
@@ -113,6 +113,6 @@ def test_an_administrator_sees_them_all_at_once_and_nobody_is_contacted(office: 
     told = office.nights.type("sync", "--env-file", str(path))
 
     assert told.code == 2
-    assert "METRICS_FILE: holds %ProgramData%" in told.err
+    assert "METRICS_FILE: contains %ProgramData%" in told.err
     assert "is a command of a shell" in told.err
     assert list(office.cloud.requests) == []

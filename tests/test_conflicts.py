@@ -277,7 +277,7 @@ def test_clear_leaves_a_photo_that_is_not_ours(office: Office) -> None:
 
     assert told.of(ada.upn) == ("keep", "cloud-differs")
     assert len(quiet_nights(office)) == 3
-    assert shows(office, ada, "own ada"), "and it is left alone until the source changes"
+    assert shows(office, ada, "own ada"), "and it is not touched until the source changes"
 
 
 @pytest.mark.parametrize("option", ["--overwrite", "--clear"])

@@ -141,7 +141,7 @@ def test_every_brake_that_holds_is_told_with_its_numbers_and_its_way_past() -> N
         (Brake.REMOVALS, Limits(removals=5), {"removals": 6, "known": 900}, "raise SYNC_MAX_REMOVALS"),
         (Brake.REMOVALS, Limits(), {"removals": 6, "known": 9}, "SYNC_REMOVED=keep"),
         (Brake.REMATCHES, Limits(), {"rematches": 21}, "raise SYNC_MAX_REMATCHES"),
-        (Brake.VANISHED_ATTRIBUTE, Limits(), {"attributes": {"photo": AttributeLoss(3, 3)}}, "no setting passes"),
+        (Brake.VANISHED_ATTRIBUTE, Limits(), {"attributes": {"photo": AttributeLoss(3, 3)}}, "no setting overrides"),
     ],
 )
 def test_the_way_past_is_one_that_passes(brake: Brake, limits: Limits, counts: dict[str, object], way: str) -> None:

@@ -70,9 +70,9 @@ def test_where_everything_is_used_all_of_it_is_tried(ward: Ward, cloud: Emulator
     assert (checked.code, checked.wrong()) == (0, {})
     assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == ["sharepoint"]
     assert checked.of("people")[0]["detail"].startswith("2 people in scope")
-    assert checked.of("competing-writer")[0]["detail"] == "in run 1 another writer was met for 20 people"
+    assert checked.of("competing-writer")[0]["detail"] == "20 people in the last run (1)"
     assert "cloud" in checked.of("photo-policy")[0]["detail"]
-    assert checked.of("mail")[0]["detail"] == "the server takes reports for admin@contoso.test (always)"
+    assert checked.of("mail")[0]["detail"] == "the server accepts reports for admin@contoso.test (always)"
     assert porter.mails == 0, "the doctor sends no mail"
 
 
@@ -166,7 +166,7 @@ def test_what_rests_on_a_failure_is_not_tried_and_says_why(ward: Ward, cloud: Em
     checked = ward.check()
 
     assert checked.wrong() == {"directory-sign-in": "fail"}
-    why = "not tried because of: Sign-in to the directory (directory-sign-in)"
+    why = "skipped (depends on Sign-in to the directory)"
     for check in ("directory-clock", "directory-base", "people", "photos", "anchor", "match"):
         assert [(one["status"], one["detail"]) for one in checked.of(check)] == [("skipped", why)]
     assert checked.statuses("graph-photo") == {"ok"}
@@ -222,7 +222,7 @@ def test_a_big_tenant_is_asked_for_the_sample_s_accounts_only(ward: Ward, cloud:
     checked = ward.check()
 
     (found,) = checked.of("match")
-    assert found["detail"].startswith("3 of 4 people have an account (accounts asked for by anchor and UPN")
+    assert found["detail"].startswith("3 of 4 people have an account (accounts requested by anchor and UPN")
     assert "dave-" in found["detail"]
 
 
@@ -263,13 +263,13 @@ def test_the_lines_carry_marks_and_fixes(ward: Ward) -> None:
 
     assert told.code == 5
     lines = told.out.splitlines()
-    assert lines[0] == "✓ Settings: complete, and they fit together"
+    assert lines[0] == "✓ Settings: complete and consistent"
     at = next(number for number, line in enumerate(lines) if line.startswith("! Backups: BACKUP_DAYS=0"))
     assert lines[at + 1] == "    → Set BACKUP_DAYS=30, or another number of days."
     assert any(line.startswith("✗ Sign-in to the directory: ") for line in lines)
-    assert any(line.startswith("– People in scope: not tried because of: Sign-in") for line in lines)
+    assert any(line.startswith("– People in scope: skipped (depends on Sign-in") for line in lines)
     again = f"`photo-connector check --env-file {ward.nights.env_file()}`"
-    assert lines[-1] == f"1 wrong, 1 doubtful. Mend what is wrong, from the top, and run {again} again."
+    assert lines[-1] == f"1 failed, 1 warning. Fix the failures from the top, then run {again} again."
 
 
 def test_the_last_line_says_whether_a_night_can_run(ward: Ward) -> None:
@@ -277,8 +277,8 @@ def test_the_last_line_says_whether_a_night_can_run(ward: Ward) -> None:
     ward.settings["BACKUP_DAYS"] = "0"
     doubtful = ward.nights.type("check", "--env-file", str(ward.nights.env_file()))
 
-    assert told.out.splitlines()[-1].startswith("All is well. Look at what a night would do: `photo-connector sync ")
-    assert doubtful.out.splitlines()[-1].startswith("Nothing is wrong, 1 doubtful. A night can run")
+    assert told.out.splitlines()[-1].startswith("All checks passed. Preview with `photo-connector sync ")
+    assert doubtful.out.splitlines()[-1].startswith("No failures, 1 warning. Ready to sync")
 
 
 def test_a_pipe_gets_utf_8_whatever_the_code_page_as_from_every_command(ward: Ward) -> None:
@@ -295,7 +295,7 @@ def test_a_pipe_gets_utf_8_whatever_the_code_page_as_from_every_command(ward: Wa
     assert "! Backups: " in text
     assert "    → Set BACKUP_DAYS=30" in text
     assert "✗ Names of the domain controllers: " in text
-    assert "– People in scope: not tried because of" in text
+    assert "– People in scope: skipped (depends on" in text
 
 
 def test_json_is_a_list_of_findings_with_five_fields(ward: Ward) -> None:

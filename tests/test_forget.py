@@ -234,7 +234,7 @@ def test_it_waits_for_no_other_run(office: Office, zenobia: Colleague) -> None:
 def test_a_name_that_fits_nobody_forgets_nobody(office: Office, zenobia: Colleague) -> None:
     told = forget(office, "zen")
 
-    assert (told.code, "nothing is held" in told.out) == (0, True)
+    assert (told.code, "nothing is stored" in told.out) == (0, True)
     assert rows(office, "SELECT COUNT(*) FROM people") == [(2,)]
 
 

@@ -38,7 +38,7 @@ def test_a_dry_run_says_exactly_what_would_go_and_deletes_nothing(office: Office
     assert sorted(found(office, [zoe.upn, zoe.account_id])) == before
     assert len(rows(office, "SELECT id FROM people")) == 2
     done = forget(office, "zoe")
-    assert done.out.startswith("Forgotten: ")
+    assert done.out.startswith("Erased: ")
     assert counts(done) == counts(planned)
 
 
@@ -49,7 +49,7 @@ def test_where_nothing_is_held_nothing_is_left_to_do(office: Office) -> None:
     told = forget(office, "nobody@contoso.test")
 
     assert told.code == 0
-    assert told.out == "nobody@contoso.test: nothing is held about a user or an account of this name.\n"
+    assert told.out == "nobody@contoso.test: nothing is stored about a user or an account of this name.\n"
     assert forget(office, "ada").code == 0
     assert forget(office, "ada").code == 0, "a second time there is nothing left"
 

@@ -98,7 +98,7 @@ def test_the_present_state_is_told_after_a_restore(office: Office) -> None:
 
     told = history(office, "ada").out
 
-    assert "no photo, as put back by restore; left alone until the source changes" in told
+    assert "no photo, restored; not touched until the source changes" in told
     assert "Put back by `restore` [restored]" in told
 
 

@@ -57,7 +57,9 @@ def test_whoever_means_it_passes_by_force_and_the_next_night_is_quiet(office: Of
     forced = office.sync("--force", days=1)
 
     assert (forced.code, forced.totals["replaced"]) == (0, 3), forced.err
-    assert any("Passed by --force" in notice and "jpegPhoto" in notice for notice in forced.report["notices"])
+    assert any(
+        "Safety limit overridden by --force" in notice and "jpegPhoto" in notice for notice in forced.report["notices"]
+    )
     assert not any(shows_good(office, one) for one in team)
     quiet = office.sync(days=1)
     assert (quiet.code, quiet.requests["http"], quiet.totals["unchanged"]) == (0, 1, 3)

@@ -51,7 +51,7 @@ def test_a_brake_stops_before_the_first_write_and_the_next_night_goes_on(office:
 
     assert forced.code == 0
     assert (forced.totals["created"], forced.totals["replaced"]) == (2, 4)
-    assert any("Passed by --force" in notice for notice in forced.report["notices"])
+    assert any("Safety limit overridden by --force" in notice for notice in forced.report["notices"])
     assert office.sync(days=1).requests["http"] == 1
 
 

@@ -100,7 +100,7 @@ def evening(directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> I
 def test_the_first_evening_goes_as_it_is_written(evening: Evening, cloud: Emulator) -> None:
     ward = evening.ward
     group = ward.directory.add_group(ward.ou, "Photo pilot", ward.dns[:2])
-    steps = [block for block in blocks("README.md", "The first evening") if block[0] != "powershell"]
+    steps = [block for block in blocks("README.md", "Quick start") if block[0] != "powershell"]
     assert [language for language, _ in steps] == ["sh", "ini", "sh", "sh", "sh"]
     (_, install), (_, lines), (_, check), (_, look), (_, run) = steps
 
@@ -122,7 +122,7 @@ def test_the_first_evening_goes_as_it_is_written(evening: Evening, cloud: Emulat
 
     done = evening.paste(run, again)
     assert done.returncode == 0, done.stderr
-    assert (evening.folder / "night.html").exists()
+    assert (evening.folder / "run.html").exists()
     assert len({write.account_id for write in cloud.tenant.writes()}) == 2, "the pilot group, and nobody else"
     assert cloud.violations() == []
 

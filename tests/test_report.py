@@ -78,37 +78,40 @@ def test_a_failure_with_a_conflicts_reason_is_told_as_a_failure_only():
             {},
             (
                 "The run finished, but 2 people failed: 3 photos created, 1 replaced and 1 removed; "
-                "1,980 already right, 12 skipped and 3 in conflict."
+                "1,980 unchanged, 12 skipped and 3 in conflict."
             ),
         ),
         (
             {"exit_code": 0, "dry_run": True, "totals": {"people": 1, "created": 1}},
-            "The dry run finished: 1 photo would be created (nothing was written); 0 already right and 0 skipped.",
+            "The dry run finished: 1 photo would be created (nothing was written); 0 unchanged and 0 skipped.",
         ),
         (
             {"exit_code": 0, "totals": {"people": 9, "unchanged": 9}},
-            "The run finished: no photo had to be changed; 9 already right and 0 skipped.",
+            "The run finished: no photo had to be changed; 9 unchanged and 0 skipped.",
         ),
         (
             {"exit_code": 0, "dry_run": True, "kind": "restore", "totals": {"people": 9, "unchanged": 9}},
-            "The dry run of a restore finished: no photo would be changed; 9 already right and 0 skipped.",
+            "The dry run of a restore finished: no photo would be changed; 9 unchanged and 0 skipped.",
         ),
         (
             {"exit_code": 4, "totals": {"people": 900, "replaced": 800}},
             (
-                "The run was stopped by a brake before its first write: "
-                "800 photos would be replaced (nothing was written); 0 already right and 0 skipped."
+                "The run was stopped by a safety limit: "
+                "800 photos would be replaced (nothing was written); 0 unchanged and 0 skipped."
             ),
         ),
         (
             {"exit_code": 5, "totals": {"people": 0}},
-            "The run is incomplete, because a system could not be reached or refused us. Nothing was written.",
+            (
+                "The run is incomplete, because Active Directory or Microsoft 365 was unreachable or denied access."
+                " Nothing was written."
+            ),
         ),
         (
             {"exit_code": 5, "totals": {"people": 2, "created": 1, "failed": 1}},
             (
-                "The run is incomplete, because a system could not be reached or refused us: "
-                "1 photo created; 0 already right, 0 skipped and 1 failed."
+                "The run is incomplete, because Active Directory or Microsoft 365 was unreachable or denied access: "
+                "1 photo created; 0 unchanged, 0 skipped and 1 failed."
             ),
         ),
         ({"exit_code": None, "finished": None, "totals": {}}, "The run has not finished. Nothing was written."),
@@ -144,7 +147,7 @@ def test_text_for_a_terminal_carries_no_escape_sequence_and_no_line_break():
 
 def test_text_tells_failures_then_conflicts_then_the_rest():
     text = told(a_run(), "text")
-    order = ["but 2 people failed", "People", "Notices", "Failed:", "Conflict:", "Everybody else"]
+    order = ["but 2 people failed", "People", "Notices", "Failed:", "Conflict:", "Other users"]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
 
@@ -177,7 +180,10 @@ def test_text_with_a_limit_says_how_many_it_left_out():
 def test_text_of_a_run_that_stopped_early_is_short():
     report = a_run([], exit_code=5, totals={}, notices=(), message="Graph: could not be reached. Open port 443.")
     assert told(report, "text").splitlines() == [
-        "The run is incomplete, because a system could not be reached or refused us. Nothing was written.",
+        (
+            "The run is incomplete, because Active Directory or Microsoft 365 was unreachable or denied access."
+            " Nothing was written."
+        ),
         "Graph: could not be reached. Open port 443.",
         "",
         "Run 12 (sync, full), started 2026-11-24 02:00 UTC, took 4 min 12 s.",

@@ -101,4 +101,4 @@ def test_a_source_photo_that_cannot_be_read_again_is_not_called_missing(office: 
 
     assert (told.code, told.of(anna.upn)) == (0, ("keep", "cloud-changed"))
     _, after, *labels = shown(office.nights.state / "reports" / "run-000002.html", "anna")
-    assert (after, labels) == ("not at hand", ["Cloud", "Source"])
+    assert (after, labels) == ("not available", ["Cloud", "Source"])

@@ -173,7 +173,7 @@ def test_a_wrong_password_is_named_but_not_shown(serve, mailbox, trusted):
     warning = mail_report(a_run(), settings_for(f"smtp://someone:hunter2@localhost:{port}"))
     assert warning == (
         "The report could not be mailed through localhost: the user or password of SMTP_URL was refused. "
-        "Correct them; some servers want an app password."
+        "Correct them; some servers require an app password."
     )
     assert mailbox.mails == []
 
@@ -203,14 +203,14 @@ def test_a_server_that_speaks_something_else_is_one_line():
 def test_an_address_that_the_server_refuses_is_named_and_the_others_get_it(serve, mailbox):
     mailbox.refused = ("help@contoso.com",)
     warning = mail_report(a_run(), settings_for(f"smtp://localhost:{serve(starttls=False)}"))
-    assert warning == "localhost did not take the report for help@contoso.com."
+    assert warning == "localhost did not accept the report for help@contoso.com."
     assert mailbox.recipients == ["ops@contoso.com"]
 
 
 def test_when_every_address_is_refused_it_says_so(serve, mailbox):
     mailbox.refused = TO
     warning = mail_report(a_run(), settings_for(f"smtp://localhost:{serve(starttls=False)}"))
-    assert "it took none of the addresses of REPORT_MAIL_TO (help@contoso.com, ops@contoso.com)" in warning
+    assert "it accepted none of the addresses of REPORT_MAIL_TO (help@contoso.com, ops@contoso.com)" in warning
 
 
 def test_a_line_break_in_an_address_is_no_header():
@@ -240,12 +240,12 @@ def test_the_mail_says_at_once_how_it_went(mail):
     assert message["Message-ID"].endswith("@contoso.com>")
     text = message.get_body(("plain",)).get_content()
     assert text.startswith("The run finished, but 2 people failed:")
-    assert "Everybody is in the attached photo-connector-run-12.csv." in text
+    assert "All users are in the attached photo-connector-run-12.csv." in text
 
 
 def test_a_dry_run_says_so_in_the_subject():
     subject = compose(a_run(dry_run=True, exit_code=0), to=TO, sender=SENDER)["Subject"]
-    assert subject == "photo-connector: All well (sync 12, dry run)"
+    assert subject == "photo-connector: Finished (sync 12, dry run)"
 
 
 def test_the_html_tells_it_with_advice_and_escaped(mail):

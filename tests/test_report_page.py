@@ -110,13 +110,13 @@ def test_a_dry_run_says_what_would_be_done():
 
 def test_a_brake_says_why_it_stopped():
     text = html(a_run([], exit_code=4, message="800 of 900 would be replaced; `sync --force` passes."))
-    assert "Stopped by a brake" in text
+    assert "Stopped by a safety limit" in text
     assert "800 of 900 would be replaced; <code>sync --force</code> passes." in text
 
 
 def test_a_run_without_totals_has_no_numbers_and_no_bar():
     text = html(a_run([], totals={}, requests={}, pace={}, notices=()))
-    assert "In numbers" not in text
+    assert "Summary" not in text
     assert "<rect" not in text
 
 
@@ -126,7 +126,7 @@ def test_accounts_that_are_nobodys_are_listed_as_far_as_a_page_should():
     text = html(report)
     assert text.count("@contoso.com&lt;b&gt;</li>") == 500
     assert "And 100 more;" in text
-    assert "Accounts without a person in scope" not in html(a_run())
+    assert "Cloud accounts without an in-scope user" not in html(a_run())
 
 
 def test_more_rows_than_a_browser_likes_are_left_out_and_counted():
@@ -264,7 +264,7 @@ def test_the_list_is_narrowed_by_action_and_reason_and_widened_again(show):
     _expect(tab, "2 people (of 12).")
     page.get_by_label("Find").fill("line")
     _expect(tab, "1 person (of 12).")
-    page.get_by_role("button", name="Show everybody").click()
+    page.get_by_role("button", name="Show all").click()
     _expect(tab, "12 people.")
 
 
@@ -333,7 +333,7 @@ def test_20000_people_load_and_filter(show):
     _expect(tab, "2,000 people (of 20,000), the first 200 shown.")
     tab.page.get_by_role("button", name="Show 200 more").click()
     _expect(tab, "2,000 people (of 20,000), the first 400 shown.")
-    tab.page.get_by_role("button", name="Show everybody").click()
+    tab.page.get_by_role("button", name="Show all").click()
     tab.page.get_by_label("Find").fill("person19999@")
     _expect(tab, "1 person (of 20,000).")
     assert tab.page.locator(".roster tbody th strong").all_text_contents() == ["Person 19999"]

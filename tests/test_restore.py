@@ -498,7 +498,7 @@ def test_the_changes_brake_holds_a_restore_too(office: Office) -> None:
     assert all(_stored(office)[one] != own[one] for one in own)
     told = restore(office.nights, "--run", "1", "--force", days=1)
     assert (told.code, _stored(office)) == (0, own)
-    assert any("Passed by --force" in notice for notice in told.report["notices"])
+    assert any("Safety limit overridden by --force" in notice for notice in told.report["notices"])
 
 
 def test_without_backups_a_creation_can_still_be_taken_back(office: Office) -> None:

@@ -56,7 +56,7 @@ def test_without_a_journal_nothing_is_said(tmp_path: Path) -> None:
 def test_a_journal_that_does_not_listen_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("no socket")
 
-    assert "could not be told" in write_system_log(0, "It ended.", journal=tmp_path / "journal")
+    assert "could not be written to the system log" in write_system_log(0, "It ended.", journal=tmp_path / "journal")
 
 
 def test_every_exit_code_stands_in_the_table() -> None:

@@ -75,7 +75,7 @@ def test_a_night_shows_its_phases_and_then_a_table_that_stays(office: Office) ->
         assert phase in told
     assert re.search(r"3 of 3 +[\d,.]+/s", CONTROL.sub("", told)), "a phase tells its count and its rate"
     left_standing = told.rpartition("\x1b[2K")[2]
-    assert "All well" in left_standing, "the bars are gone before the report is written"
+    assert "Finished" in left_standing, "the bars are gone before the report is written"
     assert re.search(r"People +Created +Replaced +Removed +Unchanged", CONTROL.sub("", left_standing))
     assert "first-upload" in left_standing
     assert f"photo-connector report --env-file {office.nights.env_file()} 1," in left_standing
@@ -88,7 +88,7 @@ def test_no_color_is_respected(office: Office) -> None:
     code, told = at_terminal(command(office, "sync"), NO_COLOR="1")
 
     assert code == 0
-    assert "All well" in told
+    assert "Finished" in told
     assert COLOUR.search(told) is None
 
 
@@ -134,7 +134,7 @@ def test_the_screen_tells_who_needs_attention_what_to_do_and_how_many_more() -> 
     write_screen(a_run([*failures, strange]), Console(file=out, width=100), limit=20)
 
     told = out.getvalue()
-    assert "Failed: Throttled until the tries were used up, 30 people" in told
+    assert "Failed: Throttled; retries exhausted, 30 people" in told
     assert "What to do: Nothing to do; the next run tries again." in told
     assert told.count("<person") == 20
     assert "… and 10 more" in told
@@ -152,7 +152,7 @@ def test_a_screen_tells_a_brake_and_a_run_that_never_began() -> None:
         limit=20,
     )
 
-    assert out.getvalue().startswith("Stopped by a brake\n")
+    assert out.getvalue().startswith("Stopped by a safety limit\n")
     assert "800 of 900 would be replaced." in out.getvalue()
 
 

@@ -24,13 +24,15 @@ from connector.sync.run import run_night
 
 @click.command()
 @common
-@click.option("-n", "--dry-run", is_flag=True, help="Do everything up to and including the brakes; write nothing.")
-@click.option("--full", is_flag=True, help="Read everybody and ask the cloud about everybody.")
-@click.option("--resend", is_flag=True, help="Treat every picture as changed; the brakes apply.")
-@click.option("--only", multiple=True, metavar="PERSON", help="Just this person (UPN, mail, sAMAccountName or DN).")
-@click.option("--overwrite", is_flag=True, help="With --only: the source wins over what the cloud shows.")
-@click.option("--clear", is_flag=True, help="With --only: remove the cloud photo, if it is ours.")
-@click.option("--force", is_flag=True, help="Pass the brakes for this run.")
+@click.option("-n", "--dry-run", is_flag=True, help="Preview: plan and check the safety limits; write nothing.")
+@click.option("--full", is_flag=True, help="Full synchronization; re-reads both sides, re-uploads nothing unchanged.")
+@click.option("--resend", is_flag=True, help="Treat every photo as changed; the safety limits apply.")
+@click.option(
+    "--only", multiple=True, metavar="PERSON", help="Only this user (UPN, mail, sAMAccountName or DN); repeatable."
+)
+@click.option("--overwrite", is_flag=True, help="With --only: replace the cloud photo in any case.")
+@click.option("--clear", is_flag=True, help="With --only: remove the cloud photo, if photo-connector uploaded it.")
+@click.option("--force", is_flag=True, help="Override the safety limits for this run.")
 @click.option("--report", "reports", multiple=True, type=click.Path(path_type=Path), help="Write .html/.csv/.json/.txt")
 def sync(
     *,
@@ -41,7 +43,7 @@ def sync(
     reports: tuple[Path, ...],
     **flags: bool,
 ) -> None:
-    """Bring changed photos to Microsoft 365: the nightly run."""
+    """Synchronize changed photos (scheduled run)."""
     _check_usage(only, reports, **flags)
     settings = start_command(env_file, verbose=verbose, log_format=log_format)
     options = Options(only=only, undo=None, **flags)
@@ -56,7 +58,7 @@ def sync(
 def _check_usage(only: tuple[str, ...], reports: tuple[Path, ...], **flags: bool) -> None:
     for name in ("overwrite", "clear"):
         if flags[name] and not only:
-            raise UsageError(f"--{name} goes with --only PERSON.", "Name the people it is for.")
+            raise UsageError(f"--{name} requires --only PERSON.", "Name the users.")
     if flags["overwrite"] and flags["clear"]:
         raise UsageError("--overwrite and --clear exclude each other.", "Use one of them.")
     for path in reports:
@@ -65,9 +67,9 @@ def _check_usage(only: tuple[str, ...], reports: tuple[Path, ...], **flags: bool
 
 @click.command()
 @common
-@click.option("--json", "as_json", is_flag=True, help="Write the findings as a list of objects.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: bool) -> None:
-    """Try every prerequisite for real, and tell what mends it; writes to no directory and no cloud."""
+    """Test all prerequisites and show how to fix problems (read-only)."""
     begin_logs(verbose=verbose, form=log_format)
     use_env_file(env_file)
     findings = []
@@ -96,14 +98,14 @@ def report(
     form: str | None,
     output: Path | None,
 ) -> None:
-    """Tell a finished run again (the newest, when no RUN is named)."""
+    """Show the report of a run (default: latest)."""
     if output is not None and form is None:
         form = format_of(output)
     settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
     with view_state(settings.state_dir) as state:
         row = find_run(state.db, run)
         if row is None:
-            raise UsageError("There is no such run in the ledger.", "`photo-connector report` tells the newest one.")
+            raise UsageError("There is no such run in the database.", "`photo-connector report` shows the latest one.")
         loaded = load_report(state.db, row, backups=state.backups, spool=state.spool)
         if output is not None:
             save_report(loaded, output, form=form or "text", pictures=settings.report_pictures)

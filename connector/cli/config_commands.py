@@ -27,7 +27,7 @@ from connector.windows_acl import icacls
 # What each command prints: the file among the package's resources, and the sentence of its help.
 RESOURCES = {
     "service": ("photo-connector@.service", "Print the systemd service."),
-    "timer": ("photo-connector@.timer", "Print the systemd timer that starts the service every night."),
+    "timer": ("photo-connector@.timer", "Print the systemd timer that starts the service daily."),
     "task": ("register-task.ps1", "Print the PowerShell script that registers the scheduled task (Windows)."),
     "app": ("register-app.ps1", "Print the PowerShell script that registers the application in Entra."),
     "grant-read": ("grant-read.ps1", "Print the PowerShell script that lets the service user read photos."),

@@ -1,4 +1,4 @@
-"""What does the person at the terminal see meanwhile? Bars on a terminal, nothing in a pipe, logs where asked for."""
+"""Show progress bars and tables on a terminal, and write logs to standard error and to files."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from connector.model import Progress as Shown
 
 LOG_BYTES = 5_000_000
 LOG_FILES = 5
-# What a record may tell beside its text, for a log that is read by machines.
+# Optional fields of a record in the JSON log.
 FIELDS = ("run", "person", "account", "target", "action", "reason")
 
 
 class RateColumn(ProgressColumn):
-    """Tell how far a phase is, how fast it goes, and how long it will still take where its end is known."""
+    """Show the count of a phase, its rate, and the time left if the total is known."""
 
     def render(self, task: Task) -> Text:
-        """Return the words, such as "1,200 of 20,000  85/s  about 4 min left"."""
+        """Return the text, such as "1,200 of 20,000  85/s  about 4 min left"."""
         done = int(task.completed)
         words = [f"{done:,} of {int(task.total):,}" if task.total is not None else f"{done:,}"]
         speed = task.finished_speed or task.speed or (done / task.elapsed if done and task.elapsed else 0)
@@ -55,7 +55,7 @@ class RateColumn(ProgressColumn):
 
 
 def left(seconds: float) -> str:
-    """Return a time to wait as people say it: "40 s", "4 min", "2 h 5 min"."""
+    """Return a duration in words: "40 s", "4 min", "2 h 5 min"."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
@@ -70,7 +70,7 @@ class ProgressBars:
         self._task: TaskID | None = None
 
     def phase(self, name: str, total: int | None = None) -> None:
-        """Begin a line; the one before is done, and keeps its count and rate."""
+        """Start a line; the line before is finished, and keeps its count and rate."""
         if self._task is not None:
             done = self._bars.tasks[self._bars.task_ids.index(self._task)].completed
             self._bars.update(self._task, total=done, completed=done)
@@ -83,12 +83,12 @@ class ProgressBars:
             self._bars.advance(self._task, amount)
 
     def end(self) -> None:
-        """Take the lines away, before the report is written where they stand."""
+        """Remove the lines, before the report is written in their place."""
         self._bars.stop()
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return True if people read this stream as it is written; Windows calls NUL a terminal, too, but it is none."""
+    """Return True if the stream is an interactive terminal; isatty is also true for NUL on Windows, which is not."""
     try:
         if not stream.isatty():
             return False
@@ -131,15 +131,15 @@ def show_table(heading: Iterable[str], rows: Iterable[Sequence[str]], endings: S
     for line in heading:
         console.print(Text(line))
     console.print(table)
-    for line in ("What would change it", *endings) if endings else ():
+    for line in ("Available actions", *endings) if endings else ():
         console.print(Text(line), soft_wrap=True)  # a command must stay in one piece
 
 
 class SafeLines(logging.Formatter):
-    """Write each record as one line that no name and no server can break or forge; a traceback is set in below it."""
+    """Write each record as one line without control characters; a traceback is indented below it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the lines, with the traceback made anew: another handler may have left its own on the record."""
+        """Return the lines; the traceback is formatted again, since another handler may have cached its own."""
         own = copy(record)
         own.exc_text = None
         return super().format(own)
@@ -149,12 +149,12 @@ class SafeLines(logging.Formatter):
         return safe(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the library's name
-        """Return the traceback, each line set in, so that none passes for a record."""
+        """Return the traceback with each line indented, so that none looks like a record."""
         return "\n".join(f"    {safe(line)}" for line in super().formatException(ei).splitlines())
 
 
 class JsonLines(logging.Formatter):
-    """Write each record as one JSON object; no record of ours holds a body, a token or a picture."""
+    """Write each record as one JSON object; our records never contain a body, a token or a picture."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -164,28 +164,28 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": safe(record.getMessage()),
         }
-        told = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
-        line |= {name: safe(value) if isinstance(value, str) else value for name, value in told.items()}
+        extra = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+        line |= {name: safe(value) if isinstance(value, str) else value for name, value in extra.items()}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
 
 
 class PrivateLog(RotatingFileHandler):
-    """Write a log that is its owner's only, each file after a rotation too.
+    """Write a rotated log that only its owner can read.
 
-    A log that another program has open cannot be moved on Windows: what follows goes on in the same file, and the
-    next try is a tenth of its size later.
+    Windows cannot move a log that another program has open: writing continues in the same file, and the next attempt
+    to rotate is a tenth of its size later.
     """
 
     _not_before = 0
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - the library's name
-        """Return True if the file is full, and was not found open elsewhere a moment ago."""
+        """Return True if the file is full and the size for the next attempt is reached."""
         return self._size() >= self._not_before and bool(super().shouldRollover(record))
 
     def doRollover(self) -> None:  # noqa: N802 - the library's name
-        """Begin a new file, or go on in this one; the old ones move only once this one could."""
+        """Start a new file, or continue in this one if it cannot be moved; older files move only after this one."""
         if self.stream:
             self.stream.close()
         aside = Path(f"{self.baseFilename}.0")
@@ -209,13 +209,13 @@ class PrivateLog(RotatingFileHandler):
         return super()._open()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
-        """Let a log that finds no room end nothing, and fill no console with its own troubles."""
+        """Ignore errors of the log itself, such as a full disk."""
 
 
 def begin_logs(*, verbose: bool, form: str) -> None:
-    """Send our own log to standard error: warnings, or everything with `--verbose`; other libraries' never."""
+    """Write our own log to standard error: warnings, or everything with `--verbose`; never that of other libraries."""
     root = logging.getLogger()
-    if not root.handlers:  # else what libraries warn of falls through to standard error, MSAL's with a token in it
+    if not root.handlers:  # else warnings of libraries reach standard error, MSAL's with a token in them
         root.addHandler(logging.NullHandler())
     ours = logging.getLogger("connector")
     for handler in list(ours.handlers):

@@ -26,14 +26,14 @@ from connector.notify.systemlog import write_system_log
 
 log = logging.getLogger("connector.cli")
 
-EPILOG = """Exit codes: 0 done; 1 a fault of the program; 2 usage or settings; 3 some people failed; 4 a brake stopped
-the run; 5 a system could not be reached; 6 another run holds the lock; 7 finished at its limit; 130 interrupted."""
+EPILOG = """Exit codes: 0 done; 1 internal error; 2 usage or settings; 3 some users failed; 4 stopped by a safety limit;
+5 a system was unreachable or denied access; 6 another run is in progress; 7 finished at its limit; 130 interrupted."""
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="photo-connector")
 def commands() -> None:
-    """Keep the photo in Active Directory the photo in Microsoft 365."""
+    """Synchronize user photos from Active Directory to Microsoft 365."""
 
 
 for _command in (sync, check, report, restore, history, forget, runs, config):
@@ -42,7 +42,7 @@ for _command in (sync, check, report, restore, history, forget, runs, config):
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let the scheduler's stop signal end a run as Ctrl+C does: what was done is remembered."""
+    """Raise KeyboardInterrupt at the scheduler's stop signal, as at Ctrl+C: what was done is remembered."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
@@ -57,7 +57,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the program and exit with the contract's code; what could not be printed changes none but 0."""
+    """Run the program and exit with the contract's code; output that cannot be written changes only code 0."""
     ignore_broken_pipes()
     code = run(arguments)
     try:
@@ -69,8 +69,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the program and return its exit code; every error becomes a sentence, a fault also a log file."""
-    return copy_context().run(_run, arguments)  # what a command set for its own words ends with it
+    """Run the program and return its exit code; every error becomes a sentence, an internal error also a log entry."""
+    return copy_context().run(_run, arguments)  # variables that a command sets end with it
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -80,7 +80,7 @@ def _run(arguments: list[str] | None) -> int:
                 args=_readable(sys.argv[1:] if arguments is None else arguments),
                 prog_name="photo-connector",
                 standalone_mode=False,
-                windows_expand_args=False,  # a * or a %NAME% may be meant
+                windows_expand_args=False,  # a * or a %NAME% may be intended
             )
     except SystemExit as end:
         return int(end.code or 0)
@@ -93,43 +93,43 @@ def _run(arguments: list[str] | None) -> int:
     except StopRun as stop:
         for line in str(stop).split("\n") if isinstance(stop, SettingsError) else [str(stop)]:
             echo_error(line)
-        _tell_system(arguments, stop.exit_code, str(stop))
+        _log_to_system(arguments, stop.exit_code, str(stop))
         return stop.exit_code
     except ConnectorError as error:
         echo_error(str(error))
         return ExitCode.FAULT
-    except Exception as fault:  # noqa: BLE001 - the one place that catches everything
-        _tell_system(arguments, ExitCode.FAULT, f"A fault of the program itself: {type(fault).__name__}.")
-        return _fault(fault)
+    except Exception as error:  # noqa: BLE001 - the only place that catches everything
+        _log_to_system(arguments, ExitCode.FAULT, f"Internal error: {type(error).__name__}.")
+        return _internal_error(error)
     return ExitCode.OK
 
 
 def _readable(arguments: list[str]) -> list[str]:
-    """Return the arguments; UsageError where one is no text, since no name in a directory looks like it."""
+    """Return the arguments; UsageError if one is not UTF-8 text."""
     for argument in arguments:
-        if not argument.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in argument):
-            raise UsageError(f"The argument {argument} is not UTF-8 text.", "Type it anew, or name a file in UTF-8.")
+        if not argument.isprintable() and any("\ud800" <= character <= "\udfff" for character in argument):
+            raise UsageError(f"The argument {argument} is not UTF-8 text.", "Write it in UTF-8.")
     return arguments
 
 
 def _show_usage(error: click.ClickException) -> None:
-    """Show how the command is used, and what was wrong with its options."""
+    """Show the usage of the command, and the error in its options."""
     context = getattr(error, "ctx", None)
     if context is not None:
         click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)
     echo_error(f"Error: {error.format_message()}")
 
 
-def _tell_system(arguments: list[str] | None, code: ExitCode, text: str) -> None:
-    """Tell the system's log of a run that ended before it had a report: settings, lock, state folder, fault."""
+def _log_to_system(arguments: list[str] | None, code: ExitCode, text: str) -> None:
+    """Write an event for a run that ended before it had a report: settings, lock, state folder, internal error."""
     command = (sys.argv[1:] if arguments is None else arguments)[:1]
     if command in (["sync"], ["restore"]) and (warning := write_system_log(code, pasteable(text))):
         echo_error(f"Warning: {warning}")
 
 
-def _fault(fault: Exception) -> int:
-    log.error("a fault of the program itself", exc_info=fault)
+def _internal_error(error: Exception) -> int:
+    log.error("internal error", exc_info=error)
     files = [handler for handler in logging.getLogger("connector").handlers if hasattr(handler, "baseFilename")]
     where = f" The log is {files[0].baseFilename}." if files else ""
-    echo_error(f"A fault of the program itself: {type(fault).__name__}: {fault}.{where} Please report it.")
+    echo_error(f"Internal error: {type(error).__name__}: {error}.{where} Please report it.")
     return ExitCode.FAULT

@@ -1,4 +1,4 @@
-"""How does every command begin, and how is its run told? Options, settings, words to both outputs."""
+"""Share what all commands need: options, loading of settings, output of a run."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def common(command: Command) -> Command:
-    """Give a command the options of every command."""
+    """Add the options that every command has."""
     options = (
         click.option(
-            "-c", "--env-file", type=click.Path(path_type=Path), help="Settings file (default: .env here, if any)."
+            "-c",
+            "--env-file",
+            type=click.Path(path_type=Path),
+            help="Settings file (default: .env in the current directory).",
         ),
         click.option("-v", "--verbose", is_flag=True, help="Log each step to standard error."),
         quiet_option,
-        click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines look."),
+        click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Format of log lines."),
         click.version_option(__version__, prog_name="photo-connector"),
     )
     for option in reversed(options):
@@ -42,9 +45,9 @@ def common(command: Command) -> Command:
 
 
 def start_command(env_file: Path | None, *, verbose: bool, log_format: str, database_only: bool = False) -> Settings:
-    """Read the settings and begin to log; advice goes to standard error.
+    """Load the settings and start the log; warnings go to standard error.
 
-    With `database_only`, STATE_DIR alone is needed, and neither a password nor a certificate is looked for.
+    With `database_only`, only STATE_DIR is needed, and neither a password nor a certificate is read.
     """
     begin_logs(verbose=verbose, form=log_format)
     use_env_file(env_file)
@@ -55,9 +58,9 @@ def start_command(env_file: Path | None, *, verbose: bool, log_format: str, data
 
 
 def show_and_deliver(report: RunReport, settings: Settings, reports: tuple[Path, ...], *, folder: Path) -> int:
-    """Show the run, write the reports that were asked for and what is left for the morning; returns the exit code.
+    """Show the run, write the requested reports and deliver the report; returns the exit code.
 
-    A report that cannot be written hides no other.
+    A report that cannot be written does not prevent the others.
     """
     try:
         if not is_quiet():
@@ -69,7 +72,7 @@ def show_and_deliver(report: RunReport, settings: Settings, reports: tuple[Path,
             save_report(report, path, pictures=settings.report_pictures)
         except ConnectorError as error:
             echo_error(f"Warning: {error}")
-    if report.message and not is_terminal(utf8_stdout()):  # at a terminal it stands above, in the same window
+    if report.message and not is_terminal(utf8_stdout()):  # a terminal shows it already
         echo_error(report.message)
     for warning in deliver_report(report, settings, folder):
         if warning:
@@ -78,9 +81,9 @@ def show_and_deliver(report: RunReport, settings: Settings, reports: tuple[Path,
 
 
 def show_report(report: RunReport, *, limit: int | None = None) -> None:
-    """Show a run on standard output: with tables and colours to people at a terminal, else in plain lines.
+    """Show a run on standard output: with tables and colours on a terminal, else in plain lines.
 
-    `limit` caps each list of people. Raises ConnectorError where the output cannot be written.
+    `limit` caps each list of people. Raises ConnectorError if the output cannot be written.
     """
     out = utf8_stdout()
     if is_terminal(out):
@@ -98,5 +101,5 @@ def utf8_stdout() -> TextIO:
 
 
 def echo_error(text: str) -> None:
-    """Write a line to standard error; no name and no server can break it, or command the terminal."""
+    """Write one line to standard error, without control characters."""
     click.echo(pasteable(safe(text)), err=True)

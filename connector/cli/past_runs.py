@@ -1,4 +1,4 @@
-"""How is looked back, taken back and forgotten? The commands restore, history and forget."""
+"""Define the commands restore, history and forget."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from connector import forget as forgetting
-from connector import history as telling
+from connector import history as histories
 from connector.cli.console import is_terminal, log_to_file, progress, show_table
 from connector.cli.options import common, show_and_deliver, start_command, utf8_stdout
 from connector.ledger.state import open_state, view_state
@@ -22,11 +22,11 @@ from connector.sync.run import run_night
 
 @click.command()
 @common
-@click.option("--run", type=int, metavar="N", help="Take back what this run wrote.")
-@click.option("--last", is_flag=True, help="Take back what the newest run that wrote did.")
-@click.option("--person", metavar="PERSON", help="Take back the newest write for this person.")
-@click.option("-n", "--dry-run", is_flag=True, help="Do everything up to and including the brakes; write nothing.")
-@click.option("--force", is_flag=True, help="Pass the brakes for this run.")
+@click.option("--run", type=int, metavar="N", help="Undo what this run wrote.")
+@click.option("--last", is_flag=True, help="Undo the latest run that wrote something.")
+@click.option("--person", metavar="PERSON", help="Undo the last write for this user.")
+@click.option("-n", "--dry-run", is_flag=True, help="Preview: plan and check the safety limits; write nothing.")
+@click.option("--force", is_flag=True, help="Override the safety limits for this run.")
 @click.option("--report", "reports", multiple=True, type=click.Path(path_type=Path), help="Write .html/.csv/.json/.txt")
 def restore(
     *,
@@ -39,7 +39,7 @@ def restore(
     reports: tuple[Path, ...],
     **flags: bool,
 ) -> None:
-    """Undo a run: put back what it replaced or removed, remove what it created."""
+    """Undo a run: restore what it replaced or removed, remove what it created."""
     for path in reports:
         format_of(path)
     settings = start_command(env_file, verbose=verbose, log_format=log_format)
@@ -55,41 +55,41 @@ def restore(
 @click.command()
 @common
 @click.argument("person")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How it is told.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Output format.")
 def history(*, env_file: Path | None, verbose: bool, log_format: str, person: str, form: str) -> None:
-    """Tell what was done for one person, when and why, and what would change it."""
+    """Show a user's photo history and available actions."""
     settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
     with view_state(settings.state_dir) as state:
-        told = telling.history_of(state, person)
+        found = histories.history_of(state, person)
     if form == "json":
-        utf8_stdout().write(json.dumps(telling.as_json(told), indent=1) + "\n")
-    elif told.events and is_terminal(sys.stdout):
-        show_table(telling.heading(told), telling.rows(told), telling.endings(told))
+        utf8_stdout().write(json.dumps(histories.as_json(found), indent=1) + "\n")
+    elif found.events and is_terminal(sys.stdout):
+        show_table(histories.heading(found), histories.rows(found), histories.endings(found))
     else:
-        utf8_stdout().writelines(f"{line}\n" for line in telling.as_lines(told))
+        utf8_stdout().writelines(f"{line}\n" for line in histories.as_lines(found))
 
 
 @click.command()
 @common
 @click.argument("person")
-@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("-n", "--dry-run", is_flag=True, help="Preview: show what would be deleted; delete nothing.")
 def forget(*, env_file: Path | None, verbose: bool, log_format: str, person: str, yes: bool, dry_run: bool) -> None:
-    """Delete all that ledger, backups, kept reports and logs hold about one person."""
+    """Erase all local data about a user."""
     settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
     out = utf8_stdout()
     asks = not yes and not dry_run and is_terminal(sys.stdin) and is_terminal(out)
     with open_state(settings.state_dir) as state:
         if not forgetting.is_held(state, person):
-            out.write(f"{safe(person)}: nothing is held about a user or an account of this name.\n")
+            out.write(f"{safe(person)}: nothing is stored about a user or an account of this name.\n")
             return
         if dry_run or asks:
             counted = forgetting.preview(state, settings, person)
             out.writelines(f"{line}\n" for line in forgetting.as_lines(counted, opening="To be deleted"))
     if dry_run:
         return
-    if asks:  # outside the lock: a scheduled run need not wait for the answer
+    if asks:  # without the lock, so that a scheduled run does not wait for the answer
         click.confirm("Delete all this for good?", abort=True)
     with open_state(settings.state_dir) as state:
-        forgotten = forgetting.forget_person(state, settings, person)
-    out.writelines(f"{line}\n" for line in forgetting.as_lines(forgotten))
+        result = forgetting.forget_person(state, settings, person)
+    out.writelines(f"{line}\n" for line in forgetting.as_lines(result))

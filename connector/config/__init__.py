@@ -1,4 +1,4 @@
-"""What did the administrator decide? Typed settings, every problem at once, and secrets that never print."""
+"""Load, check and document the settings; secrets are never printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How is `.env.example` made again? `python -m connector.config > .env.example`."""
+"""Render `.env.example`: `python -m connector.config > .env.example`."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from connector.config.env_file import variable_in
-from connector.config.settings import PATHS, TWINS
+from connector.config.settings import PATHS, SECRET_FILE_SETTINGS
 
 # A relative STATE_DIR is refused: what a run remembers must not depend on where a file lies.
-FILES = tuple(name for name in (*PATHS, *TWINS) if name != "STATE_DIR")
+FILES = tuple(name for name in (*PATHS, *SECRET_FILE_SETTINGS) if name != "STATE_DIR")
 
 
 def beside_env_file(values: Mapping[str, str], env_file: Path | None) -> tuple[dict[str, str], tuple[str, ...]]:

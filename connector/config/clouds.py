@@ -1,4 +1,8 @@
-"""Where is Microsoft? The addresses of its clouds, with the administrator's own in their place."""
+"""Provide the addresses of Microsoft's clouds, and check addresses that may hold a user and a password.
+
+A check repeats no part of an address such as http://user:password@proxy:3128. A character that ends the login for a
+URL parser, `#` for example, would make a part of the password the host or the port, which every error names.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from connector.config.values import Cloud
 
 @dataclass(frozen=True, slots=True)
 class CloudUrls:
-    """Hold the token issuer's base, Graph's root (both without a closing slash) and the token's scope."""
+    """Represent the token issuer's base, Graph's root (both without a trailing slash) and the token's scope."""
 
     authority_host: str
     graph_url: str
@@ -30,16 +34,16 @@ HOSTS = {
 
 
 def cloud_urls(settings: Settings) -> CloudUrls:
-    """Return the addresses to talk to: the cloud's, or `AZURE_AUTHORITY_HOST` and `GRAPH_URL` where set."""
+    """Return the addresses of the cloud, or `AZURE_AUTHORITY_HOST` and `GRAPH_URL` if set."""
     authority, graph = HOSTS[settings.graph_cloud]
     graph_url = settings.graph_url or graph
     return CloudUrls(settings.azure_authority_host or authority, graph_url, f"{graph_url}/.default")
 
 
-# What must be percent-encoded in a login (RFC 3986, section 3.2.1); `@` and `:` can be told by their place.
+# Must be percent-encoded in a login (RFC 3986, section 3.2.1); `@` and `:` are clear from their position.
 _RESERVED = re.compile(r"[#\[\]/?\\\s\x00-\x1f\x7f]")
 _ADDRESS = re.compile(r"(\[[0-9a-f:.]+(%25[^\]\s]+)?\]|[^\s:/?#\[\]@\\]+)(:(?P<port>\d{1,5}))?/?", re.IGNORECASE)
-ENCODE = "percent-encode such signs in user and password (# is %23, / is %2F, ? is %3F, [ is %5B)"
+ENCODE = "percent-encode special characters in user and password (# is %23, / is %2F, ? is %3F, [ is %5B)"
 
 
 def url_problem(url: str, *, schemes: tuple[str, ...], example: str) -> str:
@@ -47,17 +51,17 @@ def url_problem(url: str, *, schemes: tuple[str, ...], example: str) -> str:
     scheme, _, rest = url.partition("://")
     if scheme.lower() not in schemes:
         if scheme.lower().startswith("socks"):
-            return f"names a SOCKS proxy, which is not spoken here; name an HTTP proxy, like {example}"
+            return f"names a SOCKS proxy, which is not supported; name an HTTP proxy, like {example}"
         return f"is not such an address; write it like {example}"
     login, _, address = rest.rpartition("@")
     if _RESERVED.search(login):
-        return f"holds a sign in its login that ends it there; {ENCODE}"
-    found = _ADDRESS.fullmatch(address)
-    if found is None:
+        return f"contains a reserved character in its login; {ENCODE}"
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
         hint = "" if login else f", and {ENCODE}"
-        return f"has no host, or a port that is none, or more than both; write it like {example}{hint}"
-    if found["port"] is not None and not 0 < int(found["port"]) < 65536:
-        return f"has a port that is none; write it like {example}"
+        return f"has no host, an invalid port, or more than host and port; write it like {example}{hint}"
+    if match["port"] is not None and not 0 < int(match["port"]) < 65536:
+        return f"has an invalid port; write it like {example}"
     return ""
 
 
@@ -67,7 +71,7 @@ def proxy_problem(url: str) -> str:
 
 
 def with_scheme(url: str) -> str:
-    """Return a proxy's address with its scheme, which is http where none is written."""
+    """Return a proxy's address with its scheme, http by default."""
     return url if "://" in url.partition("@")[0] else f"http://{url}"
 
 

@@ -1,6 +1,6 @@
 """Parse distinguished names (RFC 4514, section 3) and write them in one spelling.
 
-Also read: what RFC 4514, section 2.4 and RFC 2253, section 4 ask readers to accept, i.e. quotes, semicolons, spaces
+Also accepted: what RFC 4514, section 2.4 and RFC 2253, section 4 ask readers to accept, i.e. quotes, semicolons, spaces
 around separators, `OID.` before numbers, and values in hexadecimal.
 """
 
@@ -13,7 +13,7 @@ Attribute = tuple[str, str]
 Rdn = tuple[Attribute, ...]
 
 _ATTRIBUTE = re.compile(r"\s*(?:oid\.)?([A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)*)\s*= *", re.IGNORECASE)
-# A plus sign without an attribute behind it belongs to the value: servers are read as they are.
+# A plus sign without an attribute behind it belongs to the value: servers send such values.
 _VALUE = re.compile(r"((?:\\[0-9a-fA-F]{2}|\\.|[^\\,;+]|\+(?!\s*[A-Za-z0-9.-]+\s*=))*)", re.DOTALL)
 _QUOTED = re.compile(r'"((?:\\.|[^\\"])*)" *', re.DOTALL)
 _ESCAPE = re.compile(r"((?:\\[0-9a-fA-F]{2})+)|\\(.)", re.DOTALL)
@@ -30,7 +30,7 @@ _SHORT = {
 
 
 def parse_dn(dn: str) -> tuple[Rdn, ...]:
-    """Return the parts of a DN, leaf first, with unescaped values; raises ValueError for what is no DN."""
+    """Return the parts of a DN, leaf first, with unescaped values; ValueError if it is not a DN."""
     found: list[Rdn] = []
     current: list[Attribute] = []
     position = 0
@@ -55,7 +55,7 @@ def spell_dn(parts: tuple[Rdn, ...]) -> str:
 
 
 def escaped(value: str) -> str:
-    """Return a value as it stands in a DN."""
+    """Return a value with the escapes of a DN."""
     return _SPECIAL.sub(lambda match: f"\\{match.group()}", value).replace("\0", "\\00")
 
 
@@ -75,7 +75,7 @@ def _attribute(dn: str, position: int) -> tuple[Attribute, int]:
 
 
 def _without_spaces(raw: str) -> str:
-    """Take away the spaces behind a value, but for one that is escaped."""
+    """Remove the spaces after a value, except an escaped one."""
     bare = raw.rstrip(" ")
     slashes = len(bare) - len(bare.rstrip("\\"))
     return raw[: len(bare) + 1] if slashes % 2 and len(bare) < len(raw) else bare

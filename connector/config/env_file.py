@@ -1,4 +1,4 @@
-"""Read the lines of the env file, and name what Windows habits make of them: encodings, quotes, PowerShell."""
+"""Read the env file, and report typical mistakes: wrong encodings, quotes, shell commands."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
-from connector.config.settings import NAMES, PATHS, TWINS
+from connector.config.settings import NAMES, PATHS, SECRET_FILE_SETTINGS
 
 DEFAULT_FILE = Path(".env")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DOUBLE_QUOTED = re.compile(r'=\s*"((?:\\.|[^"\\])*)"', re.DOTALL)
 _VARIABLE = re.compile(r"%[A-Za-z_][\w()]*%|\$env:\w*|\$\{?[A-Za-z_]\w*\}?", re.IGNORECASE)
-_SINGLE = "in single quotes a path stands as it is: NAME='C:\\new'"
+_SINGLE = "write a path in single quotes, unchanged: NAME='C:\\new'"
 
 
 def variable_in(path: Path | str) -> str:
-    """Return what looks like a variable in a path; none is replaced in settings."""
-    found = _VARIABLE.search(str(path))
-    return found[0] if found else ""
+    """Return what looks like a variable in a path; settings do not replace variables."""
+    match = _VARIABLE.search(str(path))
+    return match[0] if match else ""
 
 
 def find(env_file: Path | None) -> tuple[Path | None, list[str]]:
-    """Return the env file to read (`.env` here where None, if there is one), and what looks like one but is not."""
+    """Return the env file to read (for None `.env` in the current directory, if any), and problems with its name."""
     if env_file is not None or DEFAULT_FILE.is_file():
         return env_file or DEFAULT_FILE, []
     hidden = DEFAULT_FILE.with_name(".env.txt")
     if hidden.is_file():
-        return None, [f"--env-file: {hidden} is not read; Notepad put .txt behind its name, rename it to .env"]
+        return None, [f"--env-file: {hidden} is not read; Notepad added .txt to its name, rename it to .env"]
     return None, []
 
 
@@ -41,8 +41,8 @@ def read_lines(path: Path, problems: list[str]) -> dict[str, str]:
         text = decoded(path.read_bytes())
     except FileNotFoundError:
         longer = path.with_name(f"{path.name}.txt")
-        cure = f"{longer} is there, rename it" if longer.is_file() else "name the right file"
-        problems.append(f"--env-file: {path} does not exist; {cure}")
+        fix = f"{longer} exists, rename it" if longer.is_file() else "name the correct file"
+        problems.append(f"--env-file: {path} does not exist; {fix}")
         return {}
     except OSError as error:
         problems.append(f"--env-file: {path} cannot be read: {error.strerror}")
@@ -59,10 +59,10 @@ def read_lines(path: Path, problems: list[str]) -> dict[str, str]:
 
 
 def decoded(content_bytes: bytes) -> str:
-    """Return the text of a settings file; ValueError says which encoding it seems to be in, and what to do."""
+    """Return the text of a settings file; ValueError names the probable encoding and what to do."""
     if content_bytes.startswith(_UTF_16) or b"\0" in content_bytes:
         raise ValueError(
-            "it is UTF-16, not UTF-8, as PowerShell 5.1 writes by >; save it as UTF-8 (Set-Content -Encoding)"
+            "it is UTF-16, not UTF-8, as written by > in PowerShell 5.1; save it as UTF-8 (Set-Content -Encoding)"
         )
     try:
         return content_bytes.decode("utf-8-sig")
@@ -71,22 +71,22 @@ def decoded(content_bytes: bytes) -> str:
 
 
 def _slips(binding: Binding) -> Iterator[str]:
-    """Yield what is wrong with a line; it may hold a secret, so only names and numbers are told."""
+    """Yield what is wrong with a line; it may contain a secret, so only names and numbers are shown."""
     name = binding.key or ""
     if re.match(r"\s*(\$env:|set\s|setx\s)", binding.original.string, re.IGNORECASE):
         yield "is a command of a shell; write NAME=value"
         return
     if binding.error or (name and binding.value is None):
-        yield "is not NAME=value; mend or remove it"
+        yield "is not NAME=value; correct or remove it"
         return
-    if name not in NAMES and name not in TWINS:
+    if name not in NAMES and name not in SECRET_FILE_SETTINGS:
         return
     if re.search(r"[\x07-\x0d]", binding.value or "") and _DOUBLE_QUOTED.search(binding.original.string):
-        yield f"{name}: a backslash within double quotes made a control character of the letter behind it; {_SINGLE}"
-    elif (name in PATHS or name in TWINS) and _is_halved_share(binding.original.string):
-        yield f"{name}: of two backslashes within double quotes one is left; {_SINGLE}"
+        yield f"{name}: in double quotes a backslash and the next letter became a control character; {_SINGLE}"
+    elif (name in PATHS or name in SECRET_FILE_SETTINGS) and _is_halved_share(binding.original.string):
+        yield f"{name}: in double quotes two backslashes become one; {_SINGLE}"
 
 
 def _is_halved_share(line: str) -> bool:
-    found = _DOUBLE_QUOTED.search(line)
-    return found is not None and re.match(r"\\\\(?!\\)", found[1]) is not None
+    match = _DOUBLE_QUOTED.search(line)
+    return match is not None and re.match(r"\\\\(?!\\)", match[1]) is not None

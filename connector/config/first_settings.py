@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connector.config.load import value_problem
-from connector.config.settings import TWINS
+from connector.config.settings import SECRET_FILE_SETTINGS
 
 HEADING = "# Settings of photo-connector. `photo-connector config example` prints all of them, with their defaults.\n"
 
@@ -47,7 +47,7 @@ def first_problem(setting: FirstSetting, text: str) -> str:
         return "" if setting.is_optional else f"is needed, e.g. {setting.example}"
     if "\n" in text or "\r" in text:
         return "must be one line"
-    return "" if setting.name in TWINS else value_problem(setting.name, text.strip())
+    return "" if setting.name in SECRET_FILE_SETTINGS else value_problem(setting.name, text.strip())
 
 
 def env_text(answers: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Are the settings right? All of them are read and checked at once, before anything is contacted."""
+"""Load all settings from the env file and the environment, check them at once, and return warnings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from connector.addresses import page
 from connector.config.beside import beside_env_file
 from connector.config.env_file import decoded, find, read_lines, variable_in
 from connector.config.rules import broken_rules
-from connector.config.settings import NAMES, SECRETS, TWINS, Settings
+from connector.config.settings import NAMES, SECRET_FILE_SETTINGS, SECRETS, Settings
 from connector.config.values import expanded
 from connector.errors import SettingsError
 from connector.windows_acl import account_name, icacls, is_stranger, rights_of
@@ -27,21 +27,21 @@ DATABASE_SETTINGS = ("STATE_DIR", "REPORT_PICTURES", "REPORT_MAIL_TO")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Hold the settings, and warnings that do not stop a run (each begins with a setting's name or a file)."""
+    """Represent the settings with warnings that do not stop a run (each begins with a setting's name or a file)."""
 
     settings: Settings
     warnings: tuple[str, ...]
 
 
 def load_settings(env_file: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
-    """Read the env file and the environment (`os.environ` where None), which wins.
+    """Read the env file and the environment (`os.environ` for None), which wins.
 
     Raises SettingsError with every problem, each beginning with its setting's name.
     """
-    surroundings = os.environ if environ is None else environ
-    given = read_raw(env_file, surroundings)
+    variables = os.environ if environ is None else environ
+    given = read_raw(env_file, variables)
     settings, problems = _check(given)
-    unknown = unknown_names(given, surroundings)
+    unknown = unknown_names(given, variables)
     if problems:
         # a misspelt name is often why another one is missing
         raise SettingsError([*problems, *given.warnings, *unknown])
@@ -49,7 +49,7 @@ def load_settings(env_file: Path | None, environ: Mapping[str, str] | None = Non
 
 
 def value_problem(name: str, text: str) -> str:
-    """Return what is wrong with the value of one setting, looked at alone; an empty text where nothing is."""
+    """Return what is wrong with the value of one setting, checked alone; empty text if nothing is."""
     try:
         Settings.model_validate({name.lower(): text})
     except ValidationError as error:
@@ -59,24 +59,24 @@ def value_problem(name: str, text: str) -> str:
 
 
 def load_database_settings(env_file: Path | None, environ: Mapping[str, str] | None = None) -> Loaded:
-    """Read the settings of the commands that read the database alone; all others may be missing or wrong.
+    """Load the settings for commands that read only the database; all others may be missing or wrong.
 
     Raises SettingsError with every problem of these few, and of the env file itself.
     """
-    surroundings = os.environ if environ is None else environ
-    given = read_raw(env_file, surroundings, only=DATABASE_SETTINGS)
+    variables = os.environ if environ is None else environ
+    given = read_raw(env_file, variables, only=DATABASE_SETTINGS)
     settings, problems = _check(given)
-    problems = [one for one in problems if one in given.problems or _blamed(one) in DATABASE_SETTINGS]
-    unknown = unknown_names(given, surroundings)
+    problems = [text for text in problems if text in given.problems or _blamed(text) in DATABASE_SETTINGS]
+    unknown = unknown_names(given, variables)
     if problems:
         raise SettingsError([*problems, *unknown])
     return Loaded(settings, tuple(unknown))
 
 
 def _check(given: RawSettings) -> tuple[Settings, list[str]]:
-    """Check each value alone, then what hangs together, without blaming a setting twice."""
+    """Check each value, then the rules between settings; a setting is reported only once."""
     problems = list(given.problems)
-    # spaces at the ends are slips of the pen, but in a secret they may be meant
+    # spaces at the ends are typing errors, but in a secret they may be intended
     raw = {name.lower(): value if name in SECRETS else value.strip() for name, value in given.values.items()}
     try:
         settings = Settings.model_validate(raw)
@@ -94,11 +94,11 @@ def _check(given: RawSettings) -> tuple[Settings, list[str]]:
 
 def _blamed(problem: str) -> str:
     name = problem.partition(":")[0]
-    return TWINS.get(name, name)
+    return SECRET_FILE_SETTINGS.get(name, name)
 
 
 def _sentence(kind: str, message: str, *, context: Mapping[str, Any]) -> str:
-    """Say in our words what pydantic found; the value itself is not repeated, it may be a secret."""
+    """Return our sentence for an error of pydantic; the value is not repeated, as it may be a secret."""
     if kind == "value_error":
         return str(context["error"])
     if kind == "enum":
@@ -116,9 +116,9 @@ def _sentence(kind: str, message: str, *, context: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RawSettings:
-    """Hold the values by name, the names that stood in the env file, and what was wrong on the way.
+    """Represent the values by name, the names in the env file, and the problems found while reading.
 
-    `secret_files` are those that the `*_FILE` settings name.
+    `secret_files` are the files that the `*_FILE` settings name.
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -130,9 +130,9 @@ class RawSettings:
 
 
 def read_raw(env_file: Path | None, environ: Mapping[str, str], *, only: Collection[str] | None = None) -> RawSettings:
-    """Merge the env file (`.env` where None and there is one) with the environment, which wins.
+    """Merge the env file (for None `.env`, if it exists) with the environment, which wins.
 
-    With `only`, all other settings are left out, and no secret is read.
+    With `only`, all other settings are ignored, and no secret is read.
     """
     path, problems = find(env_file)
     lines = read_lines(path, problems) if path is not None else {}
@@ -140,18 +140,18 @@ def read_raw(env_file: Path | None, environ: Mapping[str, str], *, only: Collect
     found, warnings = beside_env_file(_known(lines, only), path)
     lower = {name: value for name, value in found.items() if not _overruled(name, upper)}
     values = {**lower, **upper}
-    files = tuple(_path(values[twin]) for twin in TWINS if twin in values)
-    return RawSettings(_resolve_twins(values, problems), tuple(lines), path, tuple(problems), files, warnings)
+    files = tuple(_path(values[twin]) for twin in SECRET_FILE_SETTINGS if twin in values)
+    return RawSettings(_read_secret_files(values, problems), tuple(lines), path, tuple(problems), files, warnings)
 
 
 def _known(values: Mapping[str, str], only: Collection[str] | None) -> dict[str, str]:
-    """Keep what is ours and set: an empty value is as good as none."""
-    ours = (*NAMES, *TWINS) if only is None else only
+    """Return our settings that are not empty."""
+    ours = (*NAMES, *SECRET_FILE_SETTINGS) if only is None else only
     return {name: value for name, value in values.items() if name in ours and value.strip()}
 
 
 def _with_lower_case_proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Take https_proxy for HTTPS_PROXY; where both are set the lower-case one wins, as in urllib."""
+    """Use https_proxy as HTTPS_PROXY; if both are set, the lower-case name wins, as in urllib."""
     both = dict(environ)
     for name in ("HTTPS_PROXY", "NO_PROXY"):
         if environ.get(name.lower()):
@@ -160,13 +160,13 @@ def _with_lower_case_proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _overruled(name: str, upper: Mapping[str, str]) -> bool:
-    """Say whether the environment gives this secret in either form."""
-    secret = TWINS.get(name, name)
+    """Return True if the environment sets this secret, as a value or as a file."""
+    secret = SECRET_FILE_SETTINGS.get(name, name)
     return secret in SECRETS and (secret in upper or f"{secret}_FILE" in upper)
 
 
-def _resolve_twins(values: dict[str, str], problems: list[str]) -> dict[str, str]:
-    for twin, secret in TWINS.items():
+def _read_secret_files(values: dict[str, str], problems: list[str]) -> dict[str, str]:
+    for twin, secret in SECRET_FILE_SETTINGS.items():
         path = values.pop(twin, None)
         if path is None:
             continue
@@ -183,13 +183,15 @@ def _path(text: str) -> Path:
     try:
         return expanded(Path(text.strip()))
     except ValueError:
-        return Path(text.strip())  # which is then not there
+        return Path(text.strip())  # reported later as missing
 
 
 def _read_secret(twin: str, path: Path, *, problems: list[str]) -> str:
-    """Return the file's text without one closing line end."""
+    """Return the file's text without one line end at its end."""
     if variable := variable_in(path):
-        problems.append(f"{twin}: holds {variable}, and no variable is replaced in settings; write the path out")
+        problems.append(
+            f"{twin}: contains {variable}, and variables are not replaced in settings; write the complete path"
+        )
         return ""
     try:
         text = decoded(path.read_bytes())
@@ -208,20 +210,20 @@ OURS_IN_FILE = (
     *("AZURE_", "HTTP_", "HTTPS_", "NO_", "GUEST_", "STATE_", "LEDGER_", "BACKUP_", "METRICS_", "SMTP_"),
 )
 NOT_OURS = ("PHOTO_CONNECTOR_",)
-# Names of other tools that are near enough to ours to look like a slip of the pen.
+# Names of other tools that are similar to ours.
 OTHER_TOOLS = frozenset({"HTTP_PROXY", "ALL_PROXY", "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN"})
-KNOWN = (*NAMES, *TWINS)
+KNOWN = (*NAMES, *SECRET_FILE_SETTINGS)
 NEAR = 0.9
-NEAR_IN_FILE = 0.8  # the file is ours, so a guess may be bolder
+NEAR_IN_FILE = 0.8  # the file is ours, so less similar names are suggested, too
 
 
 def unknown_names(given: RawSettings, environ: Mapping[str, str]) -> list[str]:
-    """List names that look like ours and are not, each with the name that was probably meant."""
+    """Return unknown names that look like settings, each with the name that was probably intended."""
     return [*_unknown_in_file(given.in_file), *_unknown_in_environment(environ)]
 
 
 def advice(settings: Settings, given: RawSettings) -> list[str]:
-    """List choices that are allowed but weak, one sentence each."""
+    """Return warnings about weak choices, one sentence each."""
     return [*_weak_choices(settings), *_open_files(settings, given)]
 
 
@@ -232,7 +234,7 @@ def _unknown_in_file(names: tuple[str, ...]) -> Iterator[str]:
 
 
 def _unknown_in_environment(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield unknown names; AZURE_ and HTTP_ belong to other tools too, so of those only near misses."""
+    """Yield unknown names; of AZURE_ and HTTP_, which other tools use, only similar names."""
     for name in environ:
         if name in KNOWN or name in OTHER_TOOLS or name.startswith(NOT_OURS):
             continue
@@ -252,15 +254,16 @@ def _near(name: str, cutoff: float) -> str:
 def _weak_choices(settings: Settings) -> Iterator[str]:
     if settings.azure_client_secret is not None:
         how = page("permissions", "a-certificate")
-        yield f"AZURE_CLIENT_SECRET: a certificate is safer, since its key never travels; steps: {how}"
+        yield f"AZURE_CLIENT_SECRET: use a certificate: the private key never leaves this server; steps: {how}"
     if settings.backup_days == 0:
-        yield "BACKUP_DAYS: 0 keeps no replaced photo, so no run can be undone; set some days"
+        yield "BACKUP_DAYS: 0 keeps no replaced photo, so no run can be undone; set a number of days"
 
 
 def _open_files(settings: Settings, given: RawSettings) -> Iterator[str]:
-    """Name each file with a secret that others can read, and an env file that they can write: it says who is trusted.
+    """Yield each file with a secret that others can read, and an env file that they can write.
 
-    On POSIX others are everybody on this machine; a group may be meant to read. On Windows they are broad groups.
+    On POSIX, others are all accounts of this machine; a group may be intended to read.
+    On Windows they are broad groups.
     """
     holds = given.path is not None and any(name in SECRETS for name in given.in_file)
     certificate = settings.azure_client_certificate_path
@@ -273,19 +276,19 @@ def _open_files(settings: Settings, given: RawSettings) -> Iterator[str]:
 
 def _readable(path: Path) -> Iterator[str]:
     if os.name == "posix" and path.stat().st_mode & stat.S_IROTH:
-        yield f"{path}: holds a secret and others can read it; run: chmod 600 {path}"
+        yield f"{path}: contains a secret and others can read it; run: chmod 600 {path}"
     if readers := rights_of(path).readers:
-        yield f"{path}: holds a secret and {' and '.join(readers)} can read it; run: {icacls(path, is_folder=False)}"
+        yield f"{path}: contains a secret and {' and '.join(readers)} can read it; run: {icacls(path, is_folder=False)}"
 
 
 def _writable(path: Path) -> Iterator[str]:
-    chooses = "and so choose whom this tool trusts"
-    found = path.stat()
-    if is_stranger(found.st_uid):
-        yield f"{path}: belongs to {account_name(found.st_uid)}, who can write it {chooses}; give it to your account"
-    if os.name == "posix" and found.st_mode & stat.S_IWOTH:
+    chooses = "and so choose which servers this tool trusts"
+    status = path.stat()
+    if is_stranger(status.st_uid):
+        yield f"{path}: belongs to {account_name(status.st_uid)}, who can write it {chooses}; give it to your account"
+    if os.name == "posix" and status.st_mode & stat.S_IWOTH:
         yield f"{path}: others can write it, {chooses}; run: chmod 600 {path}"
-    elif os.name == "posix" and found.st_mode & stat.S_IWGRP:
+    elif os.name == "posix" and status.st_mode & stat.S_IWGRP:
         yield f"{path}: its group can write it, {chooses}; run: chmod g-w {path}"
     if writers := rights_of(path).writers:
         yield f"{path}: {' and '.join(writers)} can write it, {chooses}; run: {icacls(path, is_folder=False)}"

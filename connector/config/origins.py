@@ -9,7 +9,7 @@ from pathlib import Path
 
 from connector.config.load import RawSettings, read_raw
 from connector.config.render import default_text
-from connector.config.settings import NAMES, SECRETS, TWINS, Settings, default_state_dir
+from connector.config.settings import NAMES, SECRET_FILE_SETTINGS, SECRETS, Settings, default_state_dir
 
 MASK = "********"
 
@@ -32,7 +32,7 @@ def settings_in_force(env_file: Path | None, environ: Mapping[str, str] | None =
 
 def _in_force(name: str, given: RawSettings, environ: Mapping[str, str]) -> InForce:
     value = given.values.get(name)
-    if value is None and f"{name}_FILE" in TWINS and _is_given(f"{name}_FILE", given, environ):
+    if value is None and f"{name}_FILE" in SECRET_FILE_SETTINGS and _is_given(f"{name}_FILE", given, environ):
         return InForce(name, "", f"{_origin(name, given, environ)}, which cannot be read")
     if value is None:
         text = str(default_state_dir()) if name == "STATE_DIR" else default_text(Settings.model_fields[name.lower()])

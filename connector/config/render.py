@@ -1,4 +1,4 @@
-"""How are the settings told? `.env.example` and docs/configuration.md are written from the class itself."""
+"""Render `.env.example` and docs/configuration.md from the settings class."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from pydantic.fields import FieldInfo
 
 from connector.config.settings import SECRETS, Settings
 
-# Each heading stands before this setting.
+# Each heading is written before this setting.
 HEADINGS = {
-    "source": "Where the pictures come from",
+    "source": "Photo source",
     "ldap_uri": "The directory",
-    "folder_path": "A folder instead of the directory",
-    "match_check_sid": "Who is who",
-    "azure_tenant_id": "Signing in to Microsoft 365",
-    "graph_cloud": "The way to Microsoft 365",
-    "targets": "Where the pictures go",
-    "sync_conflict": "What a night may do",
-    "photo_size": "The picture",
-    "state_dir": "What is kept",
-    "report_pictures": "The report",
+    "folder_path": "A folder as the source",
+    "match_check_sid": "Matching",
+    "azure_tenant_id": "Sign-in to Microsoft 365",
+    "graph_cloud": "Connection to Microsoft 365",
+    "targets": "Targets",
+    "sync_conflict": "Synchronization",
+    "photo_size": "Photo",
+    "state_dir": "State and retention",
+    "report_pictures": "Report",
 }
 PREAMBLE = """\
-# Settings of photo-connector. Copy this file to .env (chmod 600 .env), take the # from the lines you need,
-# and fill them in. Variables of the real environment win over this file.
-# A value with spaces before a #, with quotes, or with backslashes stands in 'single quotes'; ${...} is not replaced.
-# Secrets can also stand in files of their own: NAME_FILE=/path instead of NAME=secret.
+# Settings of photo-connector. Copy this file to .env (chmod 600 .env), remove the # from the lines you need,
+# and fill them in. Environment variables win over this file.
+# Put a value with spaces before a #, with quotes, or with backslashes in 'single quotes'; ${...} is not replaced.
+# Secrets can also be in files of their own: NAME_FILE=/path instead of NAME=secret.
 """
 INTRODUCTION = """\
 # Settings
 
 <!-- Written by `python -m connector.config --markdown`; a test compares. -->
 
-Environment variables, or the same names in the env file (`--env-file`, by default `.env` in the current folder, when
-there is one). The real environment wins over the file. An empty value counts as unset. Booleans are `true` or `false`
-(also `yes`, `no`, `1`, `0`). Every problem is told at once, with its setting's name, before anything is contacted
-(exit code 2); an unknown name with one of these prefixes is reported with the name that was probably meant.
+Environment variables, or the same names in the env file (`--env-file`, by default `.env` in the current directory, if
+it exists). Environment variables win over the file. An empty value counts as unset. Booleans are `true` or `false`
+(also `yes`, `no`, `1`, `0`). All problems are reported at once, with the setting's name, before anything is contacted
+(exit code 2); an unknown name with one of these prefixes is reported with the name that was probably intended.
 
-In the env file a value that holds ` #`, quotes or backslashes stands in single quotes, and `${...}` is not replaced.
-The file is UTF-8. Paths are written out: no `%NAME%`, `$env:NAME` or `$NAME` is replaced; `STATE_DIR` is a whole path.
+In the env file, put a value that contains ` #`, quotes or backslashes in single quotes; `${...}` is not replaced.
+The file is UTF-8. Paths are complete: `%NAME%`, `$env:NAME` and `$NAME` are not replaced; `STATE_DIR` is absolute.
 """
 
 
@@ -55,7 +55,7 @@ def render_env_example() -> str:
 
 
 def render_configuration_md() -> str:
-    """Return the text of `docs/configuration.md`: a table for each group, and the twins of the secrets."""
+    """Return the text of `docs/configuration.md`: a table for each group, and the file settings of the secrets."""
     return "".join(_markdown())
 
 
@@ -66,8 +66,8 @@ def _markdown() -> Iterator[str]:
             yield f"\n## {HEADINGS[name]}\n\n| setting | default | meaning |\n|---|---|---|\n"
         default = f"`{default_text(field)}`" if default_text(field) else ""
         yield f"| `{name.upper()}` | {default} | {field.description} |\n"
-    yield "\n## Secrets from files\n\nInstead of a secret itself, a file that holds it may be named (one closing line "
-    yield "end is left away):\n\n"
+    yield "\n## Secrets from files\n\nInstead of a secret, name a file that contains it (one line end at its end is "
+    yield "ignored):\n\n"
     yield from (f"- `{name}_FILE` for `{name}`\n" for name in SECRETS)
 
 
@@ -76,7 +76,7 @@ def _plain(field: FieldInfo) -> str:
 
 
 def default_text(field: FieldInfo) -> str:
-    """Write a default as it would stand in the file; nothing where there is none."""
+    """Return a default as written in the file; empty if there is none."""
     value = field.default if field.default_factory is None else None
     if value is None:
         return ""

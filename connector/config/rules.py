@@ -1,4 +1,4 @@
-"""What must hold between settings? Each rule yields problems that begin with a setting's name."""
+"""Check rules between settings; each rule yields problems with the setting's name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Problems = Iterator[tuple[str, str]]
 
 
 def broken_rules(settings: Settings) -> Problems:
-    """Yield (setting's name, what is wrong and what to do) for all that does not fit together."""
+    """Yield (setting's name, what is wrong and what to do) for every broken rule."""
     for rule in RULES:
         yield from rule(settings)
 
@@ -97,7 +97,7 @@ def _sharepoint(settings: Settings) -> Problems:
     if settings.azure_client_secret is not None:
         yield (
             "AZURE_CLIENT_SECRET",
-            "does not work with SharePoint, which wants a certificate for app-only access; use one instead",
+            "does not work with SharePoint, which requires a certificate for app-only access; use one instead",
         )
 
 
@@ -109,27 +109,27 @@ def _files(settings: Settings) -> Problems:
         "AZURE_FEDERATED_TOKEN_FILE": settings.azure_federated_token_file,
         "GUEST_PHOTO": settings.guest_photo,
     }.items():
-        if path is not None and not _is_seen(path.is_file):
-            yield name, f"names {path}, which is not a file that this account can see"
-    if settings.metrics_file is not None and not _is_seen(settings.metrics_file.parent.is_dir):
-        yield "METRICS_FILE", f"lies in {settings.metrics_file.parent}, which is not a folder; create it"
+        if path is not None and not _is_found(path.is_file):
+            yield name, f"{path} was not found or is not readable by this account"
+    if settings.metrics_file is not None and not _is_found(settings.metrics_file.parent.is_dir):
+        yield "METRICS_FILE", f"is in {settings.metrics_file.parent}, which is not a directory; create it"
 
 
 def _paths(settings: Settings) -> Problems:
-    """Name paths that mean something else than they say: no variable is replaced in a setting."""
+    """Report variables in paths, which are not replaced, and a relative state folder."""
     for name in PATHS:
         variable = variable_in(getattr(settings, name.lower()) or "")
         if variable:
-            yield name, f"holds {variable}, and no variable is replaced in settings; write the path out"
+            yield name, f"contains {variable}, and variables are not replaced in settings; write the complete path"
     if not settings.state_dir.is_absolute() and not variable_in(settings.state_dir):
-        text = f"is {settings.state_dir}, which depends on the folder that a run is started in"
-        yield "STATE_DIR", f"{text}; write the whole path, with its drive on Windows"
+        text = f"is {settings.state_dir}, which depends on the current directory of a run"
+        yield "STATE_DIR", f"{text}; write the absolute path, on Windows with its drive"
 
 
-def _is_seen(look: Callable[[], bool]) -> bool:
-    """Return what a look at a path says; where a folder above it cannot be entered, nothing is seen."""
+def _is_found(test: Callable[[], bool]) -> bool:
+    """Return the result of a test of a path; False if a parent directory cannot be entered."""
     try:
-        return look()
+        return test()
     except OSError:
         return False
 

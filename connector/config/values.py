@@ -17,21 +17,21 @@ from connector.model import MatchRule
 
 
 class SourceKind(StrEnum):
-    """Name the kinds of source."""
+    """List the kinds of source."""
 
     LDAP = "ldap"
     FOLDER = "folder"
 
 
 class LdapAuth(StrEnum):
-    """Name the ways to sign in to the directory."""
+    """List the ways to sign in to the directory."""
 
     SIMPLE = "simple"
     KERBEROS = "kerberos"
 
 
 class Cloud(StrEnum):
-    """Name Microsoft's clouds."""
+    """List Microsoft's clouds."""
 
     GLOBAL = "global"
     USGOV = "usgov"
@@ -40,14 +40,14 @@ class Cloud(StrEnum):
 
 
 class Crop(StrEnum):
-    """Say how a picture is cropped before it is sent."""
+    """List the ways to crop a picture."""
 
     SQUARE = "square"
     NONE = "none"
 
 
 class Pictures(StrEnum):
-    """Say which thumbnails the HTML report may show."""
+    """List which thumbnails the HTML report may show."""
 
     NONE = "none"
     CONFLICTS = "conflicts"
@@ -55,7 +55,7 @@ class Pictures(StrEnum):
 
 
 class MailWhen(StrEnum):
-    """Say after which runs the report is mailed."""
+    """List after which runs the report is mailed."""
 
     ALWAYS = "always"
     CHANGES = "changes"
@@ -68,7 +68,7 @@ TARGETS = ("graph", "sharepoint")
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 DNS_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+", re.IGNORECASE)
 _BAD_ESCAPE = re.compile(r"\\(?![0-9a-fA-F]{2})")
-_BAD_TERM = r"is not an RFC 4515 filter; a term begins with an attribute, and \ stands before two hexadecimal digits"
+_BAD_TERM = r"is not an RFC 4515 filter; a term begins with an attribute, and \ is followed by two hexadecimal digits"
 _NAMELESS = re.compile(r"\(\s*[~<>:]?=")
 ATTRIBUTE = re.compile(r"[a-z][a-z0-9-]*", re.IGNORECASE)
 
@@ -84,7 +84,7 @@ def _split_commas(value: Any) -> Any:
 
 
 def _split_dns(value: Any) -> Any:
-    """Split at `;`, but not at an escaped one, which belongs to a DN (RFC 4514, section 2.4)."""
+    """Split at `;`, but not at an escaped one, which is part of a DN (RFC 4514, section 2.4)."""
     if not isinstance(value, str):
         return value
     return tuple(part.lstrip() for part in re.findall(r"(?:\\.|[^;\\])+", value) if part.strip())
@@ -115,7 +115,7 @@ def _distinguished_names(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _distinguished_name(value: str) -> str:
-    """Return a DN in one spelling, without the spaces that people put behind its commas."""
+    """Return a DN in one spelling, without spaces after its commas."""
     try:
         parts = parse_dn(value)
     except ValueError:
@@ -126,7 +126,7 @@ def _distinguished_name(value: str) -> str:
 
 
 def _group(value: str) -> str:
-    """Return a group's DN in one spelling, or its sAMAccountName, which holds no `=`."""
+    """Return a group's DN in one spelling, or its sAMAccountName, which contains no `=`."""
     return _distinguished_name(value) if "=" in value else value
 
 
@@ -168,7 +168,7 @@ def _directory_uris(values: tuple[str, ...]) -> tuple[str, ...]:
         if parts.scheme.lower() not in ("ldap", "ldaps") or not parts.hostname:
             raise ValueError(f"{value!r} is not a directory's address; write it like ldaps://dc1.contoso.com")
         if "@" in parts.netloc or parts.path.strip("/") or parts.query:
-            raise ValueError("holds more than scheme, host and port; user and base DN have settings of their own")
+            raise ValueError("contains more than scheme, host and port; user and base DN have their own settings")
     return values
 
 
@@ -177,27 +177,27 @@ def _https_url(value: str) -> str:
     if parts.scheme.lower() != "https" or not parts.hostname:
         raise ValueError(f"{value!r} is not an https address; write it like https://host.contoso.com")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("may hold host, port and path only")
+        raise ValueError("may contain host, port and path only")
     return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")  # a token's audience has no capitals
 
 
 def _without_version(value: str) -> str:
     if value.endswith(("/v1.0", "/beta")):
-        raise ValueError("stands without the version; leave out /v1.0 or /beta")
+        raise ValueError("must not contain the version; remove /v1.0 or /beta")
     return value
 
 
 def _parts(value: str) -> SplitResult:
     try:
         parts = urlsplit(value)
-        _ = parts.port  # raises when it is no port
+        _ = parts.port  # raises ValueError for an invalid port
     except ValueError:
         raise ValueError("is not an address, or its port is not between 0 and 65535") from None
     return parts
 
 
 def _balanced(value: str) -> str:
-    """Check a filter's brackets; within a value they are written as hex escapes (RFC 4515, section 3)."""
+    """Check a filter's parentheses; inside a value they are hex escapes (RFC 4515, section 3)."""
     depth = 0
     for place, character in enumerate(value):
         depth += {"(": 1, ")": -1}.get(character, 0)
@@ -206,11 +206,11 @@ def _balanced(value: str) -> str:
     else:
         if depth == 0 and value.endswith(")") and "=" in value:
             return value
-    raise ValueError("is not an RFC 4515 filter; it stands in one pair of brackets, e.g. (department=Sales)")
+    raise ValueError("is not an RFC 4515 filter; enclose the filter in parentheses, e.g. (department=Sales)")
 
 
 def _parsed(value: str) -> str:
-    """Check that a filter can be sent: what the LDAP library does not parse would end every night."""
+    """Check that a filter can be sent: one that the LDAP library cannot parse would stop every run."""
     if _BAD_ESCAPE.search(value) or _NAMELESS.search(value):
         raise ValueError(_BAD_TERM)
     try:
@@ -257,15 +257,15 @@ def _people(value: int) -> int:
 
 
 def expanded(path: Path) -> Path:
-    """Return a path with a home folder in the place of ~ or ~name."""
+    """Return a path with ~ or ~name replaced by the home directory."""
     try:
         return path.expanduser()
     except RuntimeError:
-        raise ValueError("begins with ~, and there is no such home folder; write the path out") from None
+        raise ValueError("begins with ~, and there is no such home directory; write the complete path") from None
 
 
 def union_members(annotation: object) -> tuple[object, ...]:
-    """Name the kinds of value that an annotation allows: the members of a union, else itself."""
+    """Return the types that an annotation allows: the members of a union, else the annotation."""
     return get_args(annotation) or (annotation,)
 
 

@@ -108,7 +108,7 @@ def _overwrites(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
         Brake.OVERWRITES,
         plan.overwrites,
         limits.overwrites,
-        f"{plan.overwrites} cloud photos that this tool did not make would be replaced or made again; "
+        f"{plan.overwrites} cloud photos that this tool did not upload would be replaced or uploaded again; "
         f"SYNC_MAX_OVERWRITES allows {limits.overwrites}.",
         _way_past("raise SYNC_MAX_OVERWRITES, or set SYNC_CONFLICT=cloud to leave them"),
     )
@@ -142,10 +142,10 @@ def _rematches(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
         Brake.REMATCHES,
         plan.rematches,
         max(limits.rematches, plan.matched_before * REMATCHES_PERCENT // 100),
-        f"{plan.rematches} people changed or lost their account since last night, "
+        f"{plan.rematches} people changed or lost their account since the last run, "
         f"{_percent(plan.rematches, plan.matched_before)} of the {plan.matched_before} who had one; "
         f"SYNC_MAX_REMATCHES allows {limits.rematches}, or {REMATCHES_PERCENT} %.",
-        _way_past("raise SYNC_MAX_REMATCHES; look first at LDAP_ANCHOR and MATCH_FALLBACK"),
+        _way_past("raise SYNC_MAX_REMATCHES; first check LDAP_ANCHOR and MATCH_FALLBACK"),
     )
 
 
@@ -160,9 +160,9 @@ def _vanished(name: str, counts: AttributeLoss, limits: Limits) -> BrakeTrip | N
         counts.vanished,
         min(counts.had - 1, max(VANISHED_MORE_THAN, counts.had * VANISHED_PERCENT // 100)),
         f"{name} vanished for {counts.vanished} of the {counts.had} people who had it: "
-        "perhaps it can no longer be read.",
-        f"Check that the reading account may read {name}; no setting passes this brake. "
-        "Look at the plan with `photo-connector sync --dry-run`; if it is meant, run once with --force.",
+        "perhaps it is no longer readable.",
+        f"Check that the reading account may read {name}; no setting overrides this limit. "
+        "Preview with `photo-connector sync --dry-run`; if this is intended, run once with --force.",
     )
 
 
@@ -171,6 +171,4 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _way_past(setting: str) -> str:
-    return (
-        f"Look at the plan with `photo-connector sync --dry-run`; if it is meant, run once with --force, or {setting}."
-    )
+    return f"Preview with `photo-connector sync --dry-run`; if this is intended, run once with --force, or {setting}."

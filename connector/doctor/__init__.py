@@ -1,4 +1,4 @@
-"""Is everything ready for a night? Every prerequisite is tried for real, in order, each with what mends it."""
+"""Run the preflight check: test every prerequisite in order and return each result with its fix."""
 
 from __future__ import annotations
 
@@ -39,33 +39,33 @@ __all__ = [
 
 
 def examine(env_file: Path | None, *, checks: Sequence[Check] = CHECKS, clock: Clock = utc_now) -> Iterator[Finding]:
-    """Yield findings as they are made; nothing is written to directory, cloud or ledger."""
-    visit = CheckContext(env_file=env_file, clock=clock)
+    """Yield findings as they are made; nothing is written to the directory, the cloud or the database."""
+    context = CheckContext(env_file=env_file, clock=clock)
     whats = {check.id: check.what for check in checks}
     broken: dict[str, str] = {}
     try:
         for check in checks:
-            obstacle = next((broken[need] for need in check.needs if need in broken), "")
-            if obstacle:
-                found = [skipped(f"not tried because of: {whats[obstacle]} ({obstacle})")]
+            failed_check = next((broken[need] for need in check.needs if need in broken), "")
+            if failed_check:
+                results = [skipped(f"skipped (depends on {whats[failed_check]})")]
             else:
-                found = _looked(check, visit)
-            if obstacle or all(one.status is Status.FAIL for one in found):
-                broken[check.id] = obstacle or check.id
-            for one in found:
-                yield Finding(id=check.id, status=one.status, what=check.what, detail=one.detail, fix=one.fix)
+                results = _results(check, context)
+            if failed_check or all(result.status is Status.FAIL for result in results):
+                broken[check.id] = failed_check or check.id
+            for result in results:
+                yield Finding(id=check.id, status=result.status, what=check.what, detail=result.detail, fix=result.fix)
     finally:
-        visit.end()
+        context.close()
 
 
-def _looked(check: Check, visit: CheckContext) -> list[CheckResult]:
-    """Return all that a look found; what it raised comes last, as a failure."""
-    if check.ldap_only and not source_traits(visit.settings).is_ldap:
-        return [skipped(f"SOURCE={visit.settings.source}: no directory is read")]
-    found: list[CheckResult] = []
+def _results(check: Check, context: CheckContext) -> list[CheckResult]:
+    """Return the results of a check; an error that it raised is the last one, as a failure."""
+    if check.ldap_only and not source_traits(context.settings).is_ldap:
+        return [skipped(f"SOURCE={context.settings.source}: no directory is read")]
+    results: list[CheckResult] = []
     try:
-        for one in check.look(visit):
-            found.append(one)  # noqa: PERF402 - what was found before an error counts
+        for result in check.look(context):
+            results.append(result)  # noqa: PERF402 - results before an error count
     except ConnectorError as error:
-        found.append(CheckResult(Status.FAIL, error.message, error.fix))
-    return found
+        results.append(CheckResult(Status.FAIL, error.message, error.fix))
+    return results

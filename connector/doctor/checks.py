@@ -1,4 +1,4 @@
-"""Which prerequisites are there, in which order, and which rests on which? The table of checks."""
+"""List the checks in their order, with what each depends on."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from connector.doctor import cloud, directory, local, people
 from connector.doctor.findings import Check
 
 _S = ("settings",)
-_PASSES = ("directory-group",)
+_READERS = ("directory-group",)
 
 CHECKS: tuple[Check, ...] = (
     Check(
         id="settings",
         what="Settings",
-        about="✗ for each setting that is missing or wrong (exit code 2; nothing else is tried), a bundle or"
+        about="✗ for each setting that is missing or wrong (exit code 2; nothing else is tested), a bundle or"
         " certificate file that cannot be used, or Kerberos without its library; ! for unknown names and weak choices",
         look=local.check_settings,
     ),
     Check(
         id="state-folder",
         what="State folder",
-        about="✗ when it cannot be written, is on a network share, belongs to somebody else, holds links, or can be"
-        " written by others; ! when others on the machine may look into it",
+        about="✗ when it cannot be written, is on a network share, belongs to another account, contains links, or can"
+        " be written by others; ! when others on the machine can read it",
         look=local.check_state_folder,
         needs=_S,
     ),
     Check(
         id="ledger",
-        what="Ledger",
-        about="✗ when a newer version made it; ! when it is damaged; not tried before the first night",
+        what="Database",
+        about="✗ when a newer version made it; ! when it is damaged; skipped before the first sync",
         look=local.check_ledger,
         needs=("state-folder",),
     ),
@@ -61,7 +61,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="directory-base",
         what="Base DNs",
-        about="✗ for a base DN or an excluded subtree or person that is not there or may not be seen",
+        about="✗ for a base DN or an excluded subtree or person that does not exist or cannot be read",
         look=directory.check_bases,
         needs=("directory-sign-in",),
         ldap_only=True,
@@ -69,7 +69,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="directory-group",
         what="Group",
-        about="✗ when there is no such group; not tried when `LDAP_GROUP` is not set",
+        about="✗ when there is no such group; skipped when `LDAP_GROUP` is not set",
         look=directory.check_group,
         needs=("directory-base",),
         ldap_only=True,
@@ -79,7 +79,7 @@ CHECKS: tuple[Check, ...] = (
         what="Filter",
         about="✗ when the directory refuses `LDAP_FILTER`; ! when its changes cannot be followed",
         look=directory.check_filter,
-        needs=_PASSES,
+        needs=_READERS,
         ldap_only=True,
     ),
     Check(
@@ -92,7 +92,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="photos",
         what="Readable photos",
-        about="✗ when no photo attribute has a readable value for anybody; ! for one of several attributes without",
+        about="✗ when no photo attribute has a readable value for any person; ! for one of several attributes without",
         look=people.check_photos,
         needs=("people",),
         ldap_only=True,
@@ -100,7 +100,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="anchor",
         what="Readable anchor",
-        about="! when mS-DS-ConsistencyGuid is empty or unreadable for everybody; ✗ when another `LDAP_ANCHOR` is",
+        about="! when mS-DS-ConsistencyGuid is empty or unreadable for all people; ✗ when another `LDAP_ANCHOR` is",
         look=people.check_anchor,
         needs=("people",),
         ldap_only=True,
@@ -108,9 +108,9 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="directory-dirsync",
         what="DirSync",
-        about="! when the domain controller refuses the control: nights work, but read everybody",
+        about="! when the domain controller refuses the control: runs work, but each is a full read",
         look=directory.check_dirsync,
-        needs=_PASSES,
+        needs=_READERS,
         ldap_only=True,
     ),
     Check(
@@ -123,7 +123,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="cloud-way",
-        what="Way to the cloud",
+        what="Network connectivity",
         about="✗ when token issuer or Graph (or the proxy to them) cannot be reached: DNS, firewall, proxy",
         look=cloud.check_way_out,
         needs=_S,
@@ -138,7 +138,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="roles",
         what="Application permissions",
-        about="✗ for each that the token lacks, ! for those it has beyond need",
+        about="✗ for each that the token lacks, ! for those that are not needed",
         look=cloud.check_roles,
         needs=("token",),
     ),
@@ -159,7 +159,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="graph-users",
         what="Listing users",
-        about="✗ when a page of users cannot be had, or the tenant has none",
+        about="✗ when no page of users can be read, or the tenant has none",
         look=cloud.check_users,
         needs=("token", "graph"),
     ),
@@ -173,7 +173,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="photo-policy",
         what="Photo policy (photoUpdateSettings)",
-        about="! when it says onPremises, names roles, or cannot be read although the role was granted; not tried"
+        about="! when it says onPremises, names roles, or cannot be read although the role was granted; skipped"
         " without `PeopleSettings.Read.All`",
         look=cloud.check_policy,
         needs=("token", "graph"),
@@ -181,30 +181,30 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="match",
         what="People and their accounts",
-        about="✗ when nobody of the sample (the first 500) has an account, ! when under 90 % have; names five without",
+        about="✗ when no person of the sample (the first 500) has an account, ! when under 90 % have; five without are"
+        " named",
         look=people.check_match,
         needs=("people", "graph-users"),
     ),
     Check(
         id="credential",
         what="Certificate or secret",
-        about="✗ when the certificate has expired; ! within 30 days of that, and for a secret, whose end cannot be"
-        " seen",
+        about="✗ when the certificate has expired; ! within 30 days of that, and for a secret, whose expiry cannot be"
+        " read",
         look=cloud.check_credential,
         needs=_S,
     ),
     Check(
         id="sharepoint",
         what="SharePoint",
-        about="✗ when no token for it can be had, or it lacks a role; not tried unless `TARGETS` names it",
+        about="✗ when no token for it is issued, or it lacks a role; skipped unless `TARGETS` names it",
         look=cloud.check_sharepoint,
         needs=("cloud-way",),
     ),
     Check(
         id="competing-writer",
-        what="Another writer",
-        about="! when in the last night the cloud showed a smaller copy for more than 20 people, as Entra"
-        " Connect writes",
+        what="Competing writers",
+        about="! when in the last run the cloud showed a smaller copy for more than 20 people, as Entra Connect writes",
         look=local.check_for_competitors,
         needs=("ledger",),
     ),

@@ -1,4 +1,4 @@
-"""Does the cloud let us in, with the rights a night needs and no more? Way out, clock, credential, token, roles."""
+"""Check Microsoft 365: network, clock, credential, token, roles, users, photos, photo policy and SharePoint."""
 
 from __future__ import annotations
 
@@ -24,117 +24,120 @@ from connector.targets.graph import GraphTarget
 
 LEAST = ("User.Read.All", "ProfilePhoto.ReadWrite.All")
 OPTIONAL = "PeopleSettings.Read.All"
-# What else carries the right to list people, and to write photos.
+# Roles that include the right to list users or to write photos.
 _INSTEAD = {
     "User.Read.All": {"User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"},
     "ProfilePhoto.ReadWrite.All": {"User.ReadWrite.All"},
 }
-_DOUBTFUL_SECONDS, _WRONG_SECONDS = 60, 300
+_WARN_SECONDS, _FAIL_SECONDS = 60, 300
 _SET_CLOCK = "Set this machine's clock; Linux: timedatectl set-ntp true, Windows: w32tm /resync."
 
 
-def check_way_out(visit: CheckContext) -> Iterator[CheckResult]:
-    """Open a connection to the token issuer and to Graph, directly or to the proxy that leads there."""
-    settings = visit.settings
+def check_way_out(context: CheckContext) -> Iterator[CheckResult]:
+    """Connect to the token issuer and to Graph, directly or through the proxy."""
+    settings = context.settings
     urls = cloud_urls(settings)
     proxies = Proxies(settings.https_proxy, settings.no_proxy)
     wanted = [urls.graph_url] if settings.azure_managed_identity else [urls.authority_host, urls.graph_url]
     for url in dict.fromkeys(wanted):
-        host, way = urlsplit(url).hostname, _way(proxies.proxy_for(url))
+        host, route = urlsplit(url).hostname, _route(proxies.proxy_for(url))
         try:
-            visit.cloud.http.probe(url)
+            context.cloud.http.probe(url)
         except ConnectorError as error:
-            yield fail(f"{host}, {way}: {error.message}", error.fix)
+            yield fail(f"{host}, {route}: {error.message}", error.fix)
         else:
-            yield ok(f"{host} can be reached, {way}")
+            yield ok(f"{host} can be reached, {route}")
 
 
-def check_graph(visit: CheckContext) -> Iterator[CheckResult]:
-    """Ask Graph something without a token: it must refuse, over a connection whose certificate we accept."""
-    url = f"{cloud_urls(visit.settings).graph_url}/v1.0/users?$top=1"
-    answer = visit.cloud.http.send("GET", url, headers=HEADERS)
-    visit.cloud_date = answer.headers.get("date", "")
+def check_graph(context: CheckContext) -> Iterator[CheckResult]:
+    """Send Graph a request without a token: it must answer 401, with a certificate that is trusted."""
+    url = f"{cloud_urls(context.settings).graph_url}/v1.0/users?$top=1"
+    answer = context.cloud.http.send("GET", url, headers=HEADERS)
+    context.cloud_date = answer.headers.get("date", "")
     if answer.status != 401:
         host = urlsplit(url).hostname
         yield warn(
-            f"{host} answered HTTP {answer.status} where Graph asks for a token: something may answer in its place",
-            "Check GRAPH_URL, HTTPS_PROXY, and whether a proxy wants a login or shows a page of its own.",
+            f"{host} answered HTTP {answer.status} where Graph requires a token: another server may answer",
+            "Check GRAPH_URL, HTTPS_PROXY, and whether a proxy requires a login or answers with its own page.",
         )
         return
-    yield ok("answers, and its certificate is accepted")
+    yield ok("answers, and its certificate is trusted")
 
 
-def check_cloud_clock(visit: CheckContext) -> Iterator[CheckResult]:
-    """Compare this machine's clock with the Date that Graph sends."""
-    theirs = http_date(visit.cloud_date)
+def check_cloud_clock(context: CheckContext) -> Iterator[CheckResult]:
+    """Compare this machine's clock with the Date header of Graph."""
+    theirs = http_date(context.cloud_date)
     if theirs is None:
         yield skipped("Graph sent no date")
         return
-    seconds = abs((visit.clock() - theirs).total_seconds())
-    if seconds < _DOUBTFUL_SECONDS:
+    seconds = abs((context.clock() - theirs).total_seconds())
+    if seconds < _WARN_SECONDS:
         yield ok("Graph and this machine agree within a minute")
         return
-    sign = fail if seconds >= _WRONG_SECONDS else warn
+    sign = fail if seconds >= _FAIL_SECONDS else warn
     yield sign(f"Graph and this machine differ by {format_difference(seconds)}, so tokens may be refused", _SET_CLOCK)
 
 
-def check_credential(visit: CheckContext) -> Iterator[CheckResult]:
-    """Say until when we can sign in; only a certificate tells."""
-    settings = visit.settings
+def check_credential(context: CheckContext) -> Iterator[CheckResult]:
+    """Report when the credential expires; only a certificate can be read."""
+    settings = context.settings
     portal = f"{_app(settings)} > Certificates & secrets"
     if settings.azure_client_certificate_path is not None:
-        yield _certificate(visit, portal)
+        yield _certificate(context, portal)
     elif settings.azure_client_secret is not None:
         yield warn(
-            "a client secret: when it expires cannot be seen from here, and it lasts two years at most",
-            f"Look at 'Expires' in {portal}; or use a certificate (AZURE_CLIENT_CERTIFICATE_PATH), which is checked.",
+            "a client secret: its expiry date cannot be read from here; it lasts two years at most",
+            f"See 'Expires' in {portal}; or use a certificate (AZURE_CLIENT_CERTIFICATE_PATH), which is checked.",
         )
     elif settings.azure_federated_token_file is not None:
-        yield ok(f"the token in {settings.azure_federated_token_file}, which the platform renews")
+        yield ok(f"the token in {settings.azure_federated_token_file}, renewed by the platform")
     else:
-        yield ok("the machine's managed identity, which Azure renews")
+        yield ok("the machine's managed identity, renewed by Azure")
 
 
-def check_token(visit: CheckContext) -> Iterator[CheckResult]:
-    """Get a token for Graph."""
-    claims = visit.cloud.token_source.claims()
-    tenant, app = claims.get("tid", visit.settings.azure_tenant_id), claims.get("appid", visit.settings.azure_client_id)
+def check_token(context: CheckContext) -> Iterator[CheckResult]:
+    """Request a token for Graph."""
+    claims = context.cloud.token_source.claims()
+    tenant, app = (
+        claims.get("tid", context.settings.azure_tenant_id),
+        claims.get("appid", context.settings.azure_client_id),
+    )
     yield ok(f"issued to application {app} in tenant {tenant}")
 
 
-def check_roles(visit: CheckContext) -> Iterator[CheckResult]:
-    """Compare the app roles in the token with the two that are needed and the one that helps."""
-    roles = visit.cloud.token_source.roles()
+def check_roles(context: CheckContext) -> Iterator[CheckResult]:
+    """Compare the app roles in the token with the two required ones and the optional one."""
+    roles = context.cloud.token_source.roles()
     missing = [role for role in LEAST if role not in roles and not _INSTEAD[role] & roles]
     extra = sorted(roles - {*LEAST, OPTIONAL})
-    portal = f"{_app(visit.settings)} > API permissions"
+    portal = f"{_app(context.settings)} > API permissions"
     for role in missing:
         yield fail(
             f"the token lacks {role}",
             f"{portal} > Add a permission > Microsoft Graph > Application permissions > {role}, then Grant admin"
-            f" consent. {_identity(visit.settings)}A new token carries it within some minutes.",
+            f" consent. {_identity(context.settings)}A new token carries it within some minutes.",
         )
     if extra:
         swap = [role for role in LEAST if role not in roles and role not in missing]
         first = f"First add {' and '.join(swap)} there and grant consent; then remove" if swap else "Remove"
         yield warn(
-            f"more than needed: {', '.join(extra)}. Needed are {' and '.join(LEAST)}, and {OPTIONAL} if you like",
+            f"more than needed: {', '.join(extra)}. Required are {' and '.join(LEAST)}; {OPTIONAL} is optional",
             f"{portal}: {first} {', '.join(extra)} (Remove permission, and Revoke admin consent).",
         )
     if not missing and not extra:
         yield ok(", ".join(sorted(roles)))
 
 
-def _certificate(visit: CheckContext, portal: str) -> CheckResult:
-    certificate = load_certificate(visit.settings)
+def _certificate(context: CheckContext, portal: str) -> CheckResult:
+    certificate = load_certificate(context.settings)
     thumbprint = certificate.chain[0].fingerprint(SHA1()).hex().upper()  # noqa: S303 - as the portal shows it
-    told = f"certificate {thumbprint}, valid until {certificate.expires:%Y-%m-%d}"
+    text = f"certificate {thumbprint}, valid until {certificate.expires:%Y-%m-%d}"
     how = addresses.page("permissions", "a-certificate")
     fix = f"Make a new one ({how}), upload its public part at {portal}, then change the file."
-    left = certificate.expires - visit.clock()
+    left = certificate.expires - context.clock()
     if left.total_seconds() <= 0:
-        return fail(f"{told}: it has expired", fix)
-    return warn(f"{told}: {left.days} days are left", fix) if left < SOON else ok(told)
+        return fail(f"{text}: it has expired", fix)
+    return warn(f"{text}: {left.days} days are left", fix) if left < SOON else ok(text)
 
 
 def _app(settings: Settings) -> str:
@@ -150,36 +153,36 @@ def _identity(settings: Settings) -> str:
     return ""
 
 
-def _way(proxy: str) -> str:
-    """Name the proxy without its login."""
+def _route(proxy: str) -> str:
+    """Return the proxy without its login, in words."""
     parts = urlsplit(proxy)
-    return f"by the proxy {parts.hostname}:{parts.port or 80}" if proxy else "without a proxy"
+    return f"through the proxy {parts.hostname}:{parts.port or 80}" if proxy else "without a proxy"
 
 
 _POLICY_FIX = (
     f"As People Administrator in Graph Explorer: PATCH {POLICY_URL}"
-    ' with {"source":"cloud","allowedRoles":[]}; it acts within 24 hours.'
+    ' with {"source":"cloud","allowedRoles":[]}; it takes effect within 24 hours.'
 )
 # https://learn.microsoft.com/sharepoint/dev/solution-guidance/security-apponly-azuread
 SHAREPOINT_ROLES = ("Sites.FullControl.All", "User.ReadWrite.All")
 
 
-def check_users(visit: CheckContext) -> Iterator[CheckResult]:
+def check_users(context: CheckContext) -> Iterator[CheckResult]:
     """List one page of users."""
-    visit.pages = list_accounts(visit.cloud.transport)
-    for page in visit.pages:
-        visit.first_page = page
+    context.pages = list_accounts(context.cloud.transport)
+    for page in context.pages:
+        context.first_page = page
         if page:
             synced = sum(account.is_synced for account in page)
             yield ok(f"the first page lists {len(page)} accounts, {synced} of them synchronised from a directory")
             return
-    yield fail("the tenant lists no account", "Check AZURE_TENANT_ID: is it the tenant of these people?")
+    yield fail("the tenant lists no account", "Check AZURE_TENANT_ID: it must be the tenant of these users.")
 
 
-def check_photo(visit: CheckContext) -> Iterator[CheckResult]:
-    """Ask for the photos of one batch of accounts, and fetch one."""
-    target = GraphTarget(visit.cloud.transport)
-    asked = sorted(visit.first_page, key=lambda account: (account.is_guest, not account.has_exchange))
+def check_photo(context: CheckContext) -> Iterator[CheckResult]:
+    """Request the photo tags of one batch of accounts, and fetch one photo."""
+    target = GraphTarget(context.cloud.transport)
+    asked = sorted(context.first_page, key=lambda account: (account.is_guest, not account.has_exchange))
     asked = asked[: target.batch_size]
     tags = target.tags(asked)
     refused = [tag for tag in tags.values() if isinstance(tag, PersonError)]
@@ -187,39 +190,42 @@ def check_photo(visit: CheckContext) -> Iterator[CheckResult]:
     if shown is not None:
         yield _fetched(target, shown)
     elif len(refused) == len(asked):
-        yield fail(refused[0].message, refused[0].fix or "Run again; if it lasts, look at the roles in the token.")
+        yield fail(
+            refused[0].message,
+            refused[0].fix or "Run the check again; if it still fails, check the roles in the token.",
+        )
     else:
-        yield ok(f"asked for {len(asked)}: photos may be read, none of these has one")
+        yield ok(f"tested {len(asked)} accounts: photos can be read, none of these has one")
 
 
-def check_policy(visit: CheckContext) -> Iterator[CheckResult]:
+def check_policy(context: CheckContext) -> Iterator[CheckResult]:
     """Read photoUpdateSettings, which may forbid writes in the cloud."""
     try:
-        policy = read_policy(visit.cloud.transport)
+        policy = read_policy(context.cloud.transport)
     except PolicyUnread as error:
-        if OPTIONAL in visit.cloud.token_source.roles():
+        if OPTIONAL in context.cloud.token_source.roles():
             yield warn(error.message, error.fix)
         else:
-            yield skipped(f"{OPTIONAL} is not granted, and not needed for a night", error.fix)
+            yield skipped(f"{OPTIONAL} is not granted; it is optional", error.fix)
         return
     if policy.source == "onpremises":
         yield warn("photos may be updated on-premises only, so the cloud may refuse every write", _POLICY_FIX)
     if policy.allowed_roles:
         roles = ", ".join(policy.allowed_roles)
-        yield warn(f"only these roles may update photos ({roles}), so the cloud may refuse our writes", _POLICY_FIX)
+        yield warn(f"only these roles may update photos ({roles}), so the cloud may refuse every write", _POLICY_FIX)
     if not policy.may_block:
         yield ok(f"photos may be updated in the cloud (source: {policy.source or 'not set, either side'})")
 
 
-def check_sharepoint(visit: CheckContext) -> Iterator[CheckResult]:
-    """Get a token for SharePoint and look at the roles in it, where SharePoint is a target."""
-    settings = visit.settings
+def check_sharepoint(context: CheckContext) -> Iterator[CheckResult]:
+    """Request a token for SharePoint and check its roles, if SharePoint is a target."""
+    settings = context.settings
     if "sharepoint" not in settings.targets:
         yield skipped("TARGETS does not name sharepoint")
         return
     for url in (settings.sharepoint_admin_url, settings.sharepoint_my_site_url):
         host = urlsplit(url or "").hostname
-        missing = set(SHAREPOINT_ROLES) - visit.cloud.token_source.roles(f"https://{host}/.default")
+        missing = set(SHAREPOINT_ROLES) - context.cloud.token_source.roles(f"https://{host}/.default")
         if missing:
             yield fail(
                 f"the token for {host} lacks {', '.join(sorted(missing))}",
@@ -233,6 +239,6 @@ def check_sharepoint(visit: CheckContext) -> Iterator[CheckResult]:
 def _fetched(target: GraphTarget, account: Account) -> CheckResult:
     photo = target.photos([account])[account.id]
     if isinstance(photo, PersonError):
-        return fail(photo.message, photo.fix or "Run again; it may have been a moment.")
+        return fail(photo.message, photo.fix or "Run the check again.")
     size = len(photo.content_bytes) if photo is not None else 0
-    return ok(f"that of {account.upn} was read ({size:,} bytes)")
+    return ok(f"the photo of {account.upn} was read ({size:,} bytes)")

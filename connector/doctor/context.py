@@ -1,4 +1,4 @@
-"""What does one look leave for the next? Settings, open sessions, a sample of people and of accounts."""
+"""Keep what later checks need from earlier ones: settings, sessions, a sample of people and of accounts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from connector.sources.session import Session
 
 @dataclass(slots=True, kw_only=True)
 class CheckContext:
-    """Hold what the looks of one visit share; nothing of it is written anywhere.
+    """Carry the state that the checks of one run share; none of it is stored.
 
-    Directory sessions and passes are by naming context; `account` is who we are there. `scope_count` is how many
-    people are in scope, as far as they were counted; `sample` the first of them, without photos.
+    Directory sessions and readers are by naming context; `account` is the account that signed in there. `scope_count`
+    is the number of people in scope, as far as they were counted; `sample` holds the first of them, without photos.
     """
 
     env_file: Path | None
@@ -27,10 +27,10 @@ class CheckContext:
     traffic: RequestCounters = field(default_factory=RequestCounters)
     loaded: Loaded | None = None
     sessions: dict[str, Session] = field(default_factory=dict)
-    passes: dict[str, ContextReader] = field(default_factory=dict)
+    readers: dict[str, ContextReader] = field(default_factory=dict)
     account: str = ""
     scope_count: int = 0
-    scope_cut: bool = False
+    scope_truncated: bool = False
     sample: list[Person] = field(default_factory=list)
     pages: Iterator[list[Account]] = field(default_factory=lambda: iter(()))
     first_page: list[Account] = field(default_factory=list)
@@ -41,19 +41,19 @@ class CheckContext:
 
     @property
     def settings(self) -> Settings:
-        """Return the settings; only what needs them may ask."""
+        """Return the settings; RuntimeError before they are loaded."""
         if self.loaded is None:
-            raise RuntimeError("a look at what needs the settings came before them")
+            raise RuntimeError("a check that needs the settings ran before they were loaded")
         return self.loaded.settings
 
     @property
     def cloud(self) -> Cloud:
-        """Return what talks to Microsoft, made when first asked for."""
+        """Return the client of Microsoft 365; it is opened at the first use."""
         if self._cloud is None:
             self._cloud = open_cloud(self.settings, self.traffic)
         return self._cloud
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Close every connection."""
         for session in self.sessions.values():
             session.close()
@@ -61,6 +61,6 @@ class CheckContext:
             self._cloud.close()
 
 
-def counted(number: int, *, cut: bool) -> str:
-    """Write a count with its thousands, and whether it was cut off there."""
-    return f"{number:,} or more" if cut else f"{number:,}"
+def counted(number: int, *, truncated: bool) -> str:
+    """Return a count with thousands separators, and "or more" if counting stopped there."""
+    return f"{number:,} or more" if truncated else f"{number:,}"

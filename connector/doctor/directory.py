@@ -1,4 +1,4 @@
-"""Does the directory let us in, and show us what a night needs? DNS, TLS, sign-in, scope, DirSync, clock."""
+"""Check the directory: DNS, TLS, sign-in, clock, base DNs, group, DirSync and filter."""
 
 from __future__ import annotations
 
@@ -27,91 +27,89 @@ from connector.sources.tls import ServerCertificate, read_certificate
 
 MOST_SERVERS = 20
 SOON = timedelta(days=30)
-_DOUBTFUL_SECONDS = 60
+_WARN_SECONDS = 60
 _SET_CLOCK = "Linux: timedatectl set-ntp true; Windows: w32tm /resync. Then check that the domain controllers agree."
 
 
-def check_dns(visit: CheckContext) -> Iterator[CheckResult]:
+def check_dns(context: CheckContext) -> Iterator[CheckResult]:
     """Find the servers: SRV records for LDAP_DOMAIN, addresses for the names of LDAP_URI."""
-    settings = visit.settings
-    found = servers(settings)
-    unknown = [server for server in found if not _resolves(server)]
-    sign = warn if len(unknown) < len(found) else fail
+    settings = context.settings
+    known_servers = servers(settings)
+    unknown = [server for server in known_servers if not _resolves(server)]
+    sign = warn if len(unknown) < len(known_servers) else fail
     fix = "Correct the spelling in LDAP_URI, or let this machine use the domain's DNS servers; try: nslookup {}"
     yield from (sign(f"{server.host} is not known to DNS", fix.format(server.host)) for server in unknown)
-    if len(unknown) < len(found):
+    if len(unknown) < len(known_servers):
         how = f"SRV of {settings.ldap_domain}" if settings.ldap_domain else "LDAP_URI"
-        yield ok(f"{how}: {_listed([server.name for server in found if server not in unknown])}")
+        yield ok(f"{how}: {_listed([server.name for server in known_servers if server not in unknown])}")
 
 
-def check_tls(visit: CheckContext) -> Iterator[CheckResult]:
-    """Shake hands with every server: chain, name, expiry, protocol."""
-    settings = visit.settings
-    found = servers(settings)[:MOST_SERVERS]
-    tried = [(server, _presented(settings, server)) for server in found]
-    failed = [one for _, one in tried if isinstance(one, ConnectorError)]
-    for server, one in tried:
-        if isinstance(one, ServerCertificate):
-            yield _shown(server, one, visit.clock())
+def check_tls(context: CheckContext) -> Iterator[CheckResult]:
+    """Make a TLS handshake with every server and check chain, name, expiry and protocol."""
+    settings = context.settings
+    tried = [(server, _presented(settings, server)) for server in servers(settings)[:MOST_SERVERS]]
+    failed = [shown for _, shown in tried if isinstance(shown, ConnectorError)]
+    for server, shown in tried:
+        if isinstance(shown, ServerCertificate):
+            yield _certificate(server, shown, context.clock())
             continue
-        show = f" What it shows: openssl s_client -connect {server.host}:{server.port} -showcerts"
+        command = f" To see its certificate: openssl s_client -connect {server.host}:{server.port} -showcerts"
         sign = fail if len(failed) == len(tried) else warn
-        yield sign(one.message, one.fix + (show if "certificate" in one.message else ""))
+        yield sign(shown.message, shown.fix + (command if "certificate" in shown.message else ""))
 
 
-def check_sign_in(visit: CheckContext) -> Iterator[CheckResult]:
-    """Sign in once for each domain, as a night does, and ask who we are."""
-    settings = visit.settings
-    for context in wanted_contexts(settings):
+def check_sign_in(context: CheckContext) -> Iterator[CheckResult]:
+    """Sign in once for each domain, as a run does, and read the account's name."""
+    settings = context.settings
+    for naming_context in wanted_contexts(settings):
         try:
-            session = open_session(settings, visit.traffic, ServerRequirements(context, bases_in(settings, context)))
+            session = open_session(
+                settings, context.traffic, ServerRequirements(naming_context, bases_in(settings, naming_context))
+            )
         except Unreachable as error:
             yield fail(error.message, error.fix)
             if isinstance(error, SignInRefused):
-                return  # each try may count towards a lockout
+                return  # each attempt may count towards a lockout
             continue
-        visit.sessions[context or context_of(session.root.default_context)] = session
-        visit.account = session.who_am_i().removeprefix("u:") or settings.ldap_user or "the account this runs as"
-        yield ok(f"{session.server}: signed in as {visit.account}")
+        context.sessions[naming_context or context_of(session.root.default_context)] = session
+        context.account = session.who_am_i().removeprefix("u:") or settings.ldap_user or "the account this runs as"
+        yield ok(f"{session.server}: signed in as {context.account}")
 
 
-def check_clock(visit: CheckContext) -> Iterator[CheckResult]:
+def check_clock(context: CheckContext) -> Iterator[CheckResult]:
     """Compare this machine's clock with each domain controller's."""
-    for session in visit.sessions.values():
-        told = session.root_values("currentTime").get("currenttime", (b"",))[0].decode("ascii", "replace")
+    for session in context.sessions.values():
+        text = session.root_values("currentTime").get("currenttime", (b"",))[0].decode("ascii", "replace")
         try:
-            theirs = datetime.strptime(told[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+            theirs = datetime.strptime(text[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
         except ValueError:
-            yield skipped(f"{session.server} does not tell its time")
+            yield skipped(f"{session.server} does not return its time")
             continue
-        seconds = abs((visit.clock() - theirs).total_seconds())
-        if seconds < _DOUBTFUL_SECONDS:
+        seconds = abs((context.clock() - theirs).total_seconds())
+        if seconds < _WARN_SECONDS:
             yield ok(f"{session.server} and this machine agree within a minute")
             continue
-        told = (
-            f"{session.server} and this machine differ by {format_difference(seconds)}; "
-            "Kerberos bears five minutes at most"
-        )
-        yield warn(told, _SET_CLOCK)
+        difference = f"{session.server} and this machine differ by {format_difference(seconds)}"
+        yield warn(f"{difference}; Kerberos allows five minutes at most", _SET_CLOCK)
 
 
-def check_bases(visit: CheckContext) -> Iterator[CheckResult]:
-    """Look for every base DN and every excluded subtree."""
-    settings = visit.settings
-    for context, session in visit.sessions.items():
-        for base in bases_in(settings, context):
-            found = _entry(session, base)
-            if found:
-                yield fail(f"LDAP_BASE_DN {base}: {found}", _dn_fix("LDAP_BASE_DN", session))
+def check_bases(context: CheckContext) -> Iterator[CheckResult]:
+    """Read every base DN and every excluded subtree."""
+    settings = context.settings
+    for naming_context, session in context.sessions.items():
+        for base in bases_in(settings, naming_context):
+            problem = _entry_problem(session, base)
+            if problem:
+                yield fail(f"LDAP_BASE_DN {base}: {problem}", _dn_fix("LDAP_BASE_DN", session))
             else:
                 yield ok(f"{base} on {session.server}")
-        yield from _excluded(visit, context, session)
+        yield from _excluded(context, naming_context, session)
 
 
-def _excluded(visit: CheckContext, context: str, session: Session) -> Iterator[CheckResult]:
-    """Look for the exclusions of a context as a night does, which reads nobody where one is not there."""
-    forest = Forest(visit.settings, visit.traffic)
-    for named in named_in(visit.settings, context, _contexts(visit)):
+def _excluded(context: CheckContext, naming_context: str, session: Session) -> Iterator[CheckResult]:
+    """Read the exclusions of a naming context, as a run does; a run reads no person where one does not exist."""
+    forest = Forest(context.settings, context.traffic)
+    for named in named_in(context.settings, naming_context, _contexts(context)):
         if named.setting != "LDAP_EXCLUDE_DN":
             continue
         try:
@@ -120,55 +118,57 @@ def _excluded(visit: CheckContext, context: str, session: Session) -> Iterator[C
             yield fail(error.message, f"{error.fix} {_dn_fix(named.setting, session)}")
 
 
-def check_group(visit: CheckContext) -> Iterator[CheckResult]:
-    """Look for LDAP_GROUP, and make ready to read its members, or everybody."""
-    settings = visit.settings
+def check_group(context: CheckContext) -> Iterator[CheckResult]:
+    """Find LDAP_GROUP, and prepare to read its members, or all people."""
+    settings = context.settings
     reader = Reader((), settings.ldap_anchor, settings.ldap_include_contacts)
-    forest = Forest(settings, visit.traffic)
-    for context, session in visit.sessions.items():
+    forest = Forest(settings, context.traffic)
+    for naming_context, session in context.sessions.items():
         weight = Weight(reader.photos)
-        contexts = _contexts(visit)
-        visit.passes[context] = ContextReader.of(
-            session, context, reader=reader, weight=weight, forest=forest, contexts=contexts
+        contexts = _contexts(context)
+        context.readers[naming_context] = ContextReader.of(
+            session, naming_context, reader=reader, weight=weight, forest=forest, contexts=contexts
         )
         if settings.ldap_group:
-            yield ok(f"{settings.ldap_group} is there; nested members count, and it is asked anew each night")
+            yield ok(f"{settings.ldap_group} exists; nested members count, and each run reads it again")
     if not settings.ldap_group:
-        yield skipped("LDAP_GROUP is not set: everybody below the base DNs")
+        yield skipped("LDAP_GROUP is not set: all people below the base DNs")
 
 
-def check_dirsync(visit: CheckContext) -> Iterator[CheckResult]:
-    """Ask for a DirSync cookie, and say what of the scope changes can be followed."""
-    for on in visit.passes.values():
-        server = on.session.server
-        if on.session.root.kind is Kind.OTHER:
-            yield ok(f"{server} is no Active Directory: every night reads everybody")
+def check_dirsync(context: CheckContext) -> Iterator[CheckResult]:
+    """Request a DirSync cookie, and report whether changes can be followed."""
+    for context_reader in context.readers.values():
+        server = context_reader.session.server
+        if context_reader.session.root.kind is Kind.OTHER:
+            yield ok(f"{server} is not Active Directory: every run is a full read")
         elif (
-            not dirsync.is_offered(on.session)
-            or dirsync.fresh_cookie(on.session, dirsync_query(on, visit.settings)) is None
+            not dirsync.is_offered(context_reader.session)
+            or dirsync.fresh_cookie(context_reader.session, dirsync_query(context_reader, context.settings)) is None
         ):
             yield warn(
-                f"{server} refuses DirSync, so every night reads everybody",
-                "Name a writable domain controller of the domain in LDAP_URI, no proxy and no Global Catalog.",
+                f"{server} refuses DirSync, so every run is a full read",
+                "Name a writable domain controller of the domain in LDAP_URI, not a proxy and not a Global Catalog.",
             )
         else:
-            yield ok(f"{server} tells what changed; no special right is needed")
+            yield ok(f"{server} returns what changed; no special right is needed")
 
 
-def check_filter(visit: CheckContext) -> Iterator[CheckResult]:
-    """Try LDAP_FILTER, and say whether its changes can be followed."""
-    text = visit.settings.ldap_filter
+def check_filter(context: CheckContext) -> Iterator[CheckResult]:
+    """Test LDAP_FILTER, and report whether its changes can be followed."""
+    text = context.settings.ldap_filter
     if not text:
         yield skipped("LDAP_FILTER is not set: all enabled users")
         return
-    for on in visit.passes.values():
-        answer = on.session.page(on.scope.bases[0], on.scope.people, attributes=["objectGUID"], size=1, cookie=b"")
+    for context_reader in context.readers.values():
+        answer = context_reader.session.page(
+            context_reader.scope.bases[0], context_reader.scope.people, attributes=["objectGUID"], size=1, cookie=b""
+        )
         if answer.code != 0:
-            raise on.session.trouble(answer, "trying LDAP_FILTER")
+            raise context_reader.session.trouble(answer, "trying LDAP_FILTER")
     reason = filter_can_be_followed(text)
     if reason:
         yield warn(
-            f"LDAP_FILTER: {reason}, so every night reads everybody",
+            f"LDAP_FILTER: {reason}, so every run is a full read",
             "Use attributes of the person itself in LDAP_FILTER, and LDAP_GROUP for a group.",
         )
         return
@@ -176,25 +176,27 @@ def check_filter(visit: CheckContext) -> Iterator[CheckResult]:
 
 
 def servers(settings: Settings) -> list[Endpoint]:
-    """List the servers of every domain that is read, each once."""
-    found = [server for context in wanted_contexts(settings) for server in endpoints(settings, context)]
+    """Return the servers of every domain that is read, each once."""
+    found = [server for naming_context in wanted_contexts(settings) for server in endpoints(settings, naming_context)]
     return list(dict.fromkeys(found))
 
 
 def wanted_contexts(settings: Settings) -> list[str]:
-    """Name the naming contexts that a night reads; one empty text where the server that answers decides."""
+    """Return the naming contexts that a run reads; one empty text if the server that answers decides."""
     if settings.ldap_base_dn:
         return list(dict.fromkeys(context_of(base) for base in settings.ldap_base_dn))
     return [root_of_domain(settings.ldap_domain) if settings.ldap_domain else ""]
 
 
-def _contexts(visit: CheckContext) -> list[str]:
-    """Name the contexts that a night reads, also those that could not be signed in to."""
-    return [context for context in wanted_contexts(visit.settings) if context] or list(visit.sessions)
+def _contexts(context: CheckContext) -> list[str]:
+    """Return the naming contexts that a run reads, also those without a session."""
+    return [naming_context for naming_context in wanted_contexts(context.settings) if naming_context] or list(
+        context.sessions
+    )
 
 
 def format_difference(seconds: float) -> str:
-    """Write how far two clocks are apart."""
+    """Return the difference between two clocks in words."""
     return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
@@ -213,24 +215,25 @@ def _presented(settings: Settings, server: Endpoint) -> ServerCertificate | Conn
         return error
 
 
-def _shown(server: Endpoint, one: ServerCertificate, now: datetime) -> CheckResult:
-    if one.expires is None:
-        return ok(f"{server.name}: reached; Kerberos encrypts the line, there is no TLS")
-    until = f"valid until {one.expires:%Y-%m-%d}"
-    told = f"{server.name}: {one.protocol}, certificate for {_listed(one.names)} by {one.issuer}, {until}"
-    if one.expires - now < SOON:
-        return warn(told, f"Renew the certificate of {server.host} before that day; nights fail from then on.")
-    return ok(told)
+def _certificate(server: Endpoint, certificate: ServerCertificate, now: datetime) -> CheckResult:
+    if certificate.expires is None:
+        return ok(f"{server.name}: reached; Kerberos encrypts the connection, without TLS")
+    until = f"valid until {certificate.expires:%Y-%m-%d}"
+    names = f"certificate for {_listed(certificate.names)} by {certificate.issuer}"
+    text = f"{server.name}: {certificate.protocol}, {names}, {until}"
+    if certificate.expires - now < SOON:
+        return warn(text, f"Renew the certificate of {server.host} before that day; runs fail from then on.")
+    return ok(text)
 
 
-def _entry(session: Session, dn: str) -> str:
-    """Return why an entry cannot be seen, or empty text."""
+def _entry_problem(session: Session, dn: str) -> str:
+    """Return why an entry cannot be read, or empty text."""
     answer = session.search(
         dn, "(objectClass=*)", attributes=["objectClass"], operation="looking for it", scope=ldap3.BASE
     )
     if answer.code != 0:
         return session.trouble(answer, "looking for it").message.partition(": ")[2]
-    return "" if answer.entries else "it is not there, or the service account may not see it"
+    return "" if answer.entries else "it does not exist, or the service account cannot read it"
 
 
 def _dn_fix(name: str, session: Session) -> str:

@@ -1,4 +1,4 @@
-"""What does the doctor say? One finding a line: well, doubtful, wrong, or not tried; and what mends it."""
+"""Represent the findings of the preflight check and write them: a line each, JSON, and the documentation's table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from connector.model import safe
 
 
 class Status(StrEnum):
-    """Say how one thing was found."""
+    """List the outcomes of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Hold what a look found: `detail` says it in a sentence, `fix` what to do, with the command or the place."""
+    """Represent one result of a check: `detail` is a sentence, `fix` what to do, with the command or the place."""
 
     status: Status
     detail: str
@@ -35,7 +35,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Hold a line of the doctor's: the check's stable `id`, `what` was tried, and what was seen."""
+    """Represent one line of the preflight check: the check's stable `id`, `what` was tested, and the result."""
 
     id: str
     status: Status
@@ -48,9 +48,9 @@ class Finding:
 class Check:
     """Describe one prerequisite.
 
-    `look` tries it and yields one or several findings; it may raise ConnectorError, which is a failure. It is not
-    tried when one of `needs` found nothing that works, nor, if
-    `ldap_only`, with SOURCE=folder. `about` says in the documentation when it is not well.
+    `look` tests it and yields one or several results; a ConnectorError that it raises is a failure. It is skipped
+    if one of `needs` failed altogether, and, if `ldap_only`, with SOURCE=folder. `about` is for the documentation:
+    when it fails or warns.
     """
 
     id: str
@@ -62,22 +62,22 @@ class Check:
 
 
 def ok(detail: str) -> CheckResult:
-    """Say that all is well."""
+    """Return a result without a problem."""
     return CheckResult(Status.OK, detail)
 
 
 def warn(detail: str, fix: str) -> CheckResult:
-    """Say that it works, or may work, but should be looked at."""
+    """Return a warning: it works, or may work, but needs attention."""
     return CheckResult(Status.WARN, detail, fix)
 
 
 def fail(detail: str, fix: str) -> CheckResult:
-    """Say that a night cannot work like this."""
+    """Return a failure: a run cannot work like this."""
     return CheckResult(Status.FAIL, detail, fix)
 
 
 def skipped(detail: str, fix: str = "") -> CheckResult:
-    """Say that there was nothing to try."""
+    """Return a result for a check that was not made."""
     return CheckResult(Status.SKIPPED, detail, fix)
 
 
@@ -85,7 +85,7 @@ _MARKS = {Status.OK: "✓", Status.WARN: "!", Status.FAIL: "✗", Status.SKIPPED
 
 
 def write_line(finding: Finding, out: TextIO) -> None:
-    """Write a finding: mark, what, detail, and below it the fix where there is one."""
+    """Write a finding: mark, title, detail, and below it the fix if there is one."""
     out.write(f"{_MARKS[finding.status]} {safe(finding.what)}: {pasteable(safe(finding.detail))}\n")
     if finding.fix:
         out.write(f"    → {pasteable(safe(finding.fix))}\n")
@@ -93,42 +93,46 @@ def write_line(finding: Finding, out: TextIO) -> None:
 
 
 def write_verdict(findings: Sequence[Finding], out: TextIO) -> None:
-    """Write the last line: how many findings are wrong and doubtful, and what that means for a night."""
+    """Write the last line: the number of failures and warnings, and the next step."""
     failed = sum(finding.status is Status.FAIL for finding in findings)
-    doubtful = sum(finding.status is Status.WARN for finding in findings)
+    warnings = sum(finding.status is Status.WARN for finding in findings)
     if failed:
-        counts = f"{failed} wrong, {doubtful} doubtful."
-        told = f"{counts} Mend what is wrong, from the top, and run `photo-connector check` again."
-    elif doubtful:
-        plan = "look at `photo-connector sync --dry-run` first"
-        told = f"Nothing is wrong, {doubtful} doubtful. A night can run; {plan}."
+        counts = f"{failed} failed, {_counted(warnings)}."
+        text = f"{counts} Fix the failures from the top, then run `photo-connector check` again."
+    elif warnings:
+        preview = "Preview with `photo-connector sync --dry-run`"
+        text = f"No failures, {_counted(warnings)}. Ready to sync. {preview}."
     else:
-        told = "All is well. Look at what a night would do: `photo-connector sync --dry-run --report plan.html`."
-    out.write(f"\n{pasteable(told)}\n")
+        text = "All checks passed. Preview with `photo-connector sync --dry-run --report plan.html`."
+    out.write(f"\n{pasteable(text)}\n")
     out.flush()
 
 
+def _counted(warnings: int) -> str:
+    return "1 warning" if warnings == 1 else f"{warnings} warnings"
+
+
 def write_json(findings: Iterable[Finding], out: TextIO) -> None:
-    """Write the list of findings; in ASCII, so that every console and pipe carries it."""
+    """Write the list of findings, in ASCII for every console and pipe."""
     json.dump([dataclasses.asdict(finding) for finding in findings], out, indent=2)
     out.write("\n")
 
 
 def exit_code(findings: Iterable[Finding]) -> ExitCode:
-    """Return the contract's code: 2 for settings, 5 for another failure, 3 for warnings, 0 when all is well."""
-    found = list(findings)
-    failed = {finding.id for finding in found if finding.status is Status.FAIL}
+    """Return the contract's code: 2 for settings, 5 for another failure, 3 for warnings, else 0."""
+    rows = list(findings)
+    failed = {finding.id for finding in rows if finding.status is Status.FAIL}
     if "settings" in failed:
         return ExitCode.SETTINGS
     if failed:
         return ExitCode.UNREACHABLE
-    warned = any(finding.status is Status.WARN for finding in found)
+    warned = any(finding.status is Status.WARN for finding in rows)
     return ExitCode.SOME_FAILED if warned else ExitCode.OK
 
 
 def render_checks_md(checks: Sequence[Check]) -> str:
     """Return the table of checks in Markdown, as docs/checks.md shows it."""
-    rows = ["| id | what is tried | when it is not well | rests on |", "|---|---|---|---|"]
+    rows = ["| id | what is tested | when it fails (✗) or warns (!) | depends on |", "|---|---|---|---|"]
     for check in checks:
         needs = ", ".join(f"`{need}`" for need in check.needs) or "nothing"
         rows.append(f"| `{check.id}` | {check.what} | {check.about} | {needs} |")

@@ -1,4 +1,4 @@
-"""Is this machine ready? The settings and what they name, the state folder, the ledger, the backups."""
+"""Check this machine: settings and the files they name, state folder, database, backups, and the mail server."""
 
 from __future__ import annotations
 
@@ -25,91 +25,91 @@ from connector.model.reasons import MANY_COMPETING, people
 from connector.sources.open import local_problems
 from connector.windows_acl import icacls, rights_of
 
-# These have lines of their own.
-_TOLD_ELSEWHERE = ("BACKUP_DAYS:", "AZURE_CLIENT_SECRET: a certificate")
+# Other checks report these.
+_REPORTED_ELSEWHERE = ("BACKUP_DAYS:", "AZURE_CLIENT_SECRET: use a certificate")
 CONNECT_FIX = (
-    "End the race: take thumbnailPhoto out of Entra Connect (its wizard: Customize synchronization options > Azure AD "
-    "app and attribute filtering > Attributes; whether that clears cloud photos is not documented: try it first), "
-    "or let the cloud alone own photos, as People Administrator in Graph "
+    "Stop the other writer: take thumbnailPhoto out of Entra Connect (its wizard: Customize synchronization options > "
+    "Azure AD app and attribute filtering > Attributes; whether that clears cloud photos is not "
+    "documented: try it first), or let the cloud alone own photos, as People Administrator in Graph "
     f'Explorer: PATCH {POLICY_URL} with {{"source":"cloud"}}.'
 )
 
 
-def check_settings(visit: CheckContext) -> Iterator[CheckResult]:
-    """Load the settings and try what they name on this machine; nothing is contacted."""
+def check_settings(context: CheckContext) -> Iterator[CheckResult]:
+    """Load the settings and test the files that they name; nothing is contacted."""
     try:
-        loaded = load_settings(visit.env_file)
+        loaded = load_settings(context.env_file)
         problems = list(_offline_problems(loaded.settings))
     except SettingsError as error:
         problems = error.problems
     if problems:
         yield from (fail(*_split(problem)) for problem in problems)
         return
-    visit.loaded = loaded
-    advice = [warning for warning in loaded.warnings if not warning.startswith(_TOLD_ELSEWHERE)]
+    context.loaded = loaded
+    advice = [warning for warning in loaded.warnings if not warning.startswith(_REPORTED_ELSEWHERE)]
     yield from (warn(*_split(warning)) for warning in advice)
     if not advice:
-        yield ok("complete, and they fit together")
+        yield ok("complete and consistent")
 
 
-def check_state_folder(visit: CheckContext) -> Iterator[CheckResult]:
-    """Make the state folder and write into it, as a night does."""
-    folder = visit.settings.state_dir
+def check_state_folder(context: CheckContext) -> Iterator[CheckResult]:
+    """Create the state folder and write into it, as a run does."""
+    folder = context.settings.state_dir
     try:
         make_state_folder(folder)
     except StateError as error:
         yield fail(error.message, error.fix)
         return
-    others, fix = _lookers(folder)
+    others, fix = _readers(folder)
     if others:
-        yield warn(f"{folder}: {others} may look into it", fix)
+        yield warn(f"{folder}: {others} can read it", fix)
         return
     yield ok(f"{folder} can be written, and is on a local disk")
 
 
-def _lookers(folder: Path) -> tuple[str, str]:
-    """Return who beside the account may look into the folder, and the command that ends it; empty where nobody may."""
+def _readers(folder: Path) -> tuple[str, str]:
+    """Return the other accounts that can read the folder, and the command that ends it; empty if there are none."""
     if os.name == "posix" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        return "others on this machine", f"It holds photos. Run: chmod 700 {quoted(str(folder))}"
+        return "others on this machine", f"It contains photos. Run: chmod 700 {quoted(str(folder))}"
     readers = " and ".join(rights_of(folder).readers)
-    return readers, f"It holds photos. As an administrator run: {icacls(folder, is_folder=True)}"
+    return readers, f"It contains photos. As an administrator run: {icacls(folder, is_folder=True)}"
 
 
-def check_ledger(visit: CheckContext) -> Iterator[CheckResult]:
-    """Open the ledger to read only; a night alone may mend it or bring it forward."""
-    path = visit.settings.state_dir / LEDGER_NAME
+def check_ledger(context: CheckContext) -> Iterator[CheckResult]:
+    """Open the database read-only; only a run may repair or migrate it."""
+    path = context.settings.state_dir / LEDGER_NAME
     if not path.exists():
-        yield skipped("there is none yet; the first night makes it")
+        yield skipped("created by the first sync")
         return
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
-            yield _ledger(db, path, visit)
+            yield _ledger(db, path, context)
     except sqlite3.DatabaseError as error:
         yield warn(
             f"{path} is damaged ({error})",
-            "The next night keeps it aside, begins a new one and adopts what the cloud shows; or put a copy of it back"
+            "The next run keeps it aside, begins a new one and adopts the photos in the cloud; or restore a copy of it"
             " from a backup of this machine first.",
         )
 
 
-def _ledger(db: sqlite3.Connection, path: Path, visit: CheckContext) -> CheckResult:
+def _ledger(db: sqlite3.Connection, path: Path, context: CheckContext) -> CheckResult:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         fix = "Install the newer photo-connector that made it, or set another STATE_DIR."
         return fail(f"{path} is of version {version}; this program knows {VERSION}", fix)
     if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise sqlite3.DatabaseError("its integrity check failed")
-    visit.last_run = _last_night(db)
-    if visit.last_run is None:
-        return ok(f"{path} is sound; no night has been kept in it yet")
-    visit.competing = count_reason(db, visit.last_run.id, Reason.COMPETING_WRITER)
-    ended = visit.last_run.finished[:16].replace("T", " ")
-    return ok(f"{path} is sound; the last night was run {visit.last_run.id}, {ended or 'which did not end'}")
+    context.last_run = _last_run(db)
+    if context.last_run is None:
+        return ok(f"{path} is sound; it holds no run yet")
+    context.competing = count_reason(db, context.last_run.id, Reason.COMPETING_WRITER)
+    ended = context.last_run.finished[:16].replace("T", " ")
+    return ok(f"{path} is sound; the last run is {context.last_run.id}, {ended or 'which did not end'}")
 
 
-def _last_night(db: sqlite3.Connection) -> RunRow | None:
-    """Return the newest run over everybody that was no dry run."""
+def _last_run(db: sqlite3.Connection) -> RunRow | None:
+    """Return the newest run over all people that was not a dry run."""
     run = find_run(db)
     number = run.id if run is not None else 0
     while number > 0 and (run is None or run.kind != "sync" or run.chosen or run.dry_run):
@@ -118,9 +118,9 @@ def _last_night(db: sqlite3.Connection) -> RunRow | None:
     return run
 
 
-def check_backups(visit: CheckContext) -> Iterator[CheckResult]:
-    """Say whether what a night replaces could be put back."""
-    days = visit.settings.backup_days
+def check_backups(context: CheckContext) -> Iterator[CheckResult]:
+    """Report whether replaced photos can be restored."""
+    days = context.settings.backup_days
     if days == 0:
         yield warn(
             "BACKUP_DAYS=0: replaced cloud photos are not kept, so no run can be undone",
@@ -130,20 +130,20 @@ def check_backups(visit: CheckContext) -> Iterator[CheckResult]:
     yield ok(f"replaced cloud photos are kept for {days} days")
 
 
-def check_for_competitors(visit: CheckContext) -> Iterator[CheckResult]:
-    """Say whether Entra Connect kept writing over us in the last night."""
-    if visit.last_run is None:
-        yield skipped("no night has been kept yet")
+def check_for_competitors(context: CheckContext) -> Iterator[CheckResult]:
+    """Report whether another program overwrote photos in the last run."""
+    if context.last_run is None:
+        yield skipped("there is no run yet")
         return
-    if visit.competing > MANY_COMPETING:
-        told = f"in run {visit.last_run.id} the cloud showed a smaller copy for {people(visit.competing)}"
-        yield warn(f"{told}: Entra Connect writes thumbnailPhoto", CONNECT_FIX)
+    if context.competing > MANY_COMPETING:
+        text = f"in run {context.last_run.id} the cloud showed a smaller copy for {people(context.competing)}"
+        yield warn(f"{text}: Entra Connect writes thumbnailPhoto", CONNECT_FIX)
         return
-    yield ok(f"in run {visit.last_run.id} another writer was met for {people(visit.competing)}")
+    yield ok(f"{people(context.competing) if context.competing else 'none'} in the last run ({context.last_run.id})")
 
 
 def _offline_problems(settings: Settings) -> Iterator[str]:
-    """Yield what the settings name and this machine cannot use: Kerberos, bundles, the certificate."""
+    """Yield problems with what the settings name on this machine: Kerberos, bundles, the certificate."""
     yield from local_problems(settings)
     yield from _problems(lambda: tls_context(settings.http_ca_file))
     proxies = Proxies(settings.https_proxy, settings.no_proxy)
@@ -160,15 +160,15 @@ def _problems(make: Callable[[], object]) -> list[str]:
 
 
 def _split(sentence: str) -> tuple[str, str]:
-    """Part `NAME: what is wrong; what to do` into its halves."""
+    """Split `NAME: what is wrong; what to do` at the semicolon into detail and fix."""
     what, _, cure = sentence.partition("; ")
     name = sentence.partition(":")[0]
-    return what, f"{name}: {cure}." if cure else f"Correct {name}; `photo-connector config example` says what it takes."
+    return what, f"{name}: {cure}." if cure else f"Correct {name}; see `photo-connector config example`."
 
 
-def check_mail(visit: CheckContext) -> Iterator[CheckResult]:
-    """Connect, encrypt and sign in as for a report, and ask whether the server would take it."""
-    settings = visit.settings
+def check_mail(context: CheckContext) -> Iterator[CheckResult]:
+    """Connect to the mail server, sign in, and ask whether it accepts the report; no mail is sent."""
+    settings = context.settings
     if settings.smtp_url is None or not settings.report_mail_to:
         yield skipped("REPORT_MAIL_TO is not set: no report is mailed")
         return
@@ -176,7 +176,7 @@ def check_mail(visit: CheckContext) -> Iterator[CheckResult]:
 
     problem = try_mail_server(settings)
     if problem:
-        fix = "Correct SMTP_URL, REPORT_MAIL_FROM or REPORT_MAIL_TO; a night goes on without its mail."
+        fix = "Correct SMTP_URL, REPORT_MAIL_FROM or REPORT_MAIL_TO; runs continue without mail."
         yield warn(f"the report cannot be mailed: {problem}", fix)
         return
-    yield ok(f"the server takes reports for {', '.join(settings.report_mail_to)} ({settings.report_mail_when})")
+    yield ok(f"the server accepts reports for {', '.join(settings.report_mail_to)} ({settings.report_mail_when})")

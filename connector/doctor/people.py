@@ -1,4 +1,4 @@
-"""Whom can we read, and with which photos and anchors? Counted by the directory, a sample read for the match."""
+"""Check people: how many are in scope, whose photos and anchors are readable, and who has an account."""
 
 from __future__ import annotations
 
@@ -27,132 +27,134 @@ from connector.sources.pages import Query, walk
 from connector.sources.read import ContextReader, read_all
 from connector.sources.scope import all_of
 
-# Enough to tell how it stands; a night reads everybody anyhow.
+# Enough for a check; a run reads all people.
 MOST_COUNTED = 20_000
 SAMPLE = 500
 
 
-def check_people(visit: CheckContext) -> Iterator[CheckResult]:
-    """Count who is in scope, and read a sample of them."""
-    if not source_traits(visit.settings).is_ldap:
-        yield from _in_folder(visit)
+def check_people(context: CheckContext) -> Iterator[CheckResult]:
+    """Count the people in scope, and read a sample of them."""
+    if not source_traits(context.settings).is_ldap:
+        yield from _in_folder(context)
         return
-    for context, on in visit.passes.items():
-        number, cut = _count(on, "")
-        visit.scope_count += number
-        visit.scope_cut = visit.scope_cut or cut
+    for naming_context, reader in context.readers.items():
+        number, truncated = _count(reader, "")
+        context.scope_count += number
+        context.scope_truncated = context.scope_truncated or truncated
         if not number:
             yield fail(
-                f"nobody is in scope below {'; '.join(on.scope.bases)}",
-                "Look at LDAP_BASE_DN, LDAP_FILTER, LDAP_GROUP and LDAP_EXCLUDE_DN, and that the service account may"
-                f" list that container: `Get-ADUser -LDAPFilter {_word(on.scope.people)} -SearchBase"
-                f" {_word(on.scope.bases[0])}`",
+                f"no person is in scope below {'; '.join(reader.scope.bases)}",
+                "Check LDAP_BASE_DN, LDAP_FILTER, LDAP_GROUP and LDAP_EXCLUDE_DN, and that the service account may"
+                f" list that container: `Get-ADUser -LDAPFilter {_word(reader.scope.people)} -SearchBase"
+                f" {_word(reader.scope.bases[0])}`",
             )
             continue
-        visit.sample += _sample(on, SAMPLE - len(visit.sample))
-        yield ok(f"{counted(number, cut=cut)} people in scope in {context}")
+        context.sample += _sample(reader, SAMPLE - len(context.sample))
+        yield ok(f"{counted(number, truncated=truncated)} people in scope in {naming_context}")
 
 
-def check_photos(visit: CheckContext) -> Iterator[CheckResult]:
-    """Count who has a readable value of each photo attribute; what may not be read looks empty."""
-    counts = {name: _with(visit, name) for name in visit.settings.ldap_photo_attributes}
-    nobody = not any(number for number, _ in counts.values())
-    for name, (number, cut) in counts.items():
-        people = counted(visit.scope_count, cut=visit.scope_cut)
+def check_photos(context: CheckContext) -> Iterator[CheckResult]:
+    """Count the people with a readable value of each photo attribute; an unreadable value looks empty."""
+    counts = {name: _with(context, name) for name in context.settings.ldap_photo_attributes}
+    is_none = not any(number for number, _ in counts.values())
+    for name, (number, truncated) in counts.items():
+        people = counted(context.scope_count, truncated=context.scope_truncated)
         if number:
-            yield ok(f"{name}: {counted(number, cut=cut)} of {people} people have one that we can read")
+            yield ok(f"{name}: {counted(number, truncated=truncated)} of {people} people have a readable value")
             continue
-        told = f"{name}: 0 readable. Either nobody has one, or {visit.account} may not read it: both look alike"
-        yield (fail if nobody else warn)(told, f"{_grant(visit, name)} {_others(visit, name, nobody=nobody)}")
+        text = f"{name}: 0 readable. Either there is none, or {context.account} may not read it: both look the same"
+        yield (fail if is_none else warn)(
+            text, f"{_grant(context, name)} {_alternative(context, name, is_none=is_none)}"
+        )
 
 
-def check_anchor(visit: CheckContext) -> Iterator[CheckResult]:
-    """Count who has a readable anchor: what cannot be read silently becomes objectGUID."""
-    wanted = visit.settings.ldap_anchor
+def check_anchor(context: CheckContext) -> Iterator[CheckResult]:
+    """Count the people with a readable anchor; with `auto`, an unreadable one is replaced by objectGUID."""
+    wanted = context.settings.ldap_anchor
     name = CONSISTENCY_GUID if wanted == AUTO else wanted
-    number, cut = _with(visit, name)
-    people = counted(visit.scope_count, cut=visit.scope_cut)
+    number, truncated = _with(context, name)
+    people = counted(context.scope_count, truncated=context.scope_truncated)
     if not number and wanted == AUTO:
         yield warn(
             f"{name}: 0 readable of {people} people, so objectGUID is the anchor of all. That is right only if Entra"
-            f" Connect uses objectGUID; or {visit.account} may not read it",
+            f" Connect uses objectGUID; or {context.account} may not read it",
             f"See Entra Connect > View current configuration > SOURCE ANCHOR. If it says mS-DS-ConsistencyGuid:"
-            f" {_grant(visit, name)} If it says objectGUID, set LDAP_ANCHOR=objectGUID.",
+            f" {_grant(context, name)} If it says objectGUID, set LDAP_ANCHOR=objectGUID.",
         )
     elif not number:
         yield fail(
-            f"{name}: 0 readable of {people} people, so nobody can be matched by the anchor",
-            f"Set LDAP_ANCHOR to the source anchor that Entra Connect shows. {_grant(visit, name)}",
+            f"{name}: 0 readable of {people} people, so no person can be matched by the anchor",
+            f"Set LDAP_ANCHOR to the source anchor that Entra Connect shows. {_grant(context, name)}",
         )
     else:
-        yield ok(f"{name}: {counted(number, cut=cut)} of {people} people have one that we can read")
+        yield ok(f"{name}: {counted(number, truncated=truncated)} of {people} people have a readable value")
 
 
-def _in_folder(visit: CheckContext) -> Iterator[CheckResult]:
-    """Read the pictures' names, as a night does; the pictures themselves are not opened."""
-    with closing(open_source(visit.settings, visit.traffic)) as source:
-        for context in source.contexts():
-            for page in source.read(context, None).pages:
+def _in_folder(context: CheckContext) -> Iterator[CheckResult]:
+    """Read the file names, as a run does; the pictures are not opened."""
+    with closing(open_source(context.settings, context.traffic)) as source:
+        for naming_context in source.contexts():
+            for page in source.read(naming_context, None).pages:
                 read = [event.person for event in page.events if isinstance(event, PersonRead)]
-                visit.scope_count += len(read)
-                visit.sample += read[: SAMPLE - len(visit.sample)]
-                if visit.scope_count >= MOST_COUNTED:
-                    visit.scope_cut = True
+                context.scope_count += len(read)
+                context.sample += read[: SAMPLE - len(context.sample)]
+                if context.scope_count >= MOST_COUNTED:
+                    context.scope_truncated = True
                     break
-    people = counted(visit.scope_count, cut=visit.scope_cut)
-    if visit.scope_count:
-        yield ok(f"{people} people have a picture in {visit.settings.folder_path}")
+    people = counted(context.scope_count, truncated=context.scope_truncated)
+    if context.scope_count:
+        yield ok(f"{people} people have a picture in {context.settings.folder_path}")
     else:
-        yield fail(f"{visit.settings.folder_path} holds no picture", "Correct FOLDER_PATH and FOLDER_KEY.")
+        yield fail(f"{context.settings.folder_path} contains no picture", "Correct FOLDER_PATH and FOLDER_KEY.")
 
 
-def _with(visit: CheckContext, attribute: str) -> tuple[int, bool]:
-    found = [_count(on, f"({attribute}=*)") for on in visit.passes.values()]
-    return sum(number for number, _ in found), any(cut for _, cut in found)
+def _with(context: CheckContext, attribute: str) -> tuple[int, bool]:
+    counts = [_count(reader, f"({attribute}=*)") for reader in context.readers.values()]
+    return sum(number for number, _ in counts), any(truncated for _, truncated in counts)
 
 
-def _count(on: ContextReader, extra: str) -> tuple[int, bool]:
-    """Count by ids alone; True when there may be more."""
+def _count(reader: ContextReader, extra: str) -> tuple[int, bool]:
+    """Count people by their ids; True if there may be more."""
     number = 0
-    asked = on.members.narrowed(all_of(on.scope.people, extra))
-    for base in on.scope.bases:
-        for entries in walk(on.session, Query(base, asked, ["objectGUID"])):
-            number += sum(on.scope.not_excluded(entry.dn) and on.members.has(entry) for entry in entries)
+    query = reader.members.narrowed(all_of(reader.scope.people, extra))
+    for base in reader.scope.bases:
+        for entries in walk(reader.session, Query(base, query, ["objectGUID"])):
+            number += sum(reader.scope.not_excluded(entry.dn) and reader.members.has(entry) for entry in entries)
             if number >= MOST_COUNTED:
                 return number, True
     return number, False
 
 
-def _sample(on: ContextReader, size: int) -> list[Person]:
-    found: list[Person] = []
-    for page in read_all(on, None):
-        found += [event.person for event in page.events if isinstance(event, PersonRead)]
-        if len(found) >= size:
+def _sample(reader: ContextReader, size: int) -> list[Person]:
+    people: list[Person] = []
+    for page in read_all(reader, None):
+        people += [event.person for event in page.events if isinstance(event, PersonRead)]
+        if len(people) >= size:
             break
-    return found[: max(size, 0)]
+    return people[: max(size, 0)]
 
 
-def _grant(visit: CheckContext, attribute: str) -> str:
-    """Return the command that lets the reading account read one attribute of the people, for each base."""
-    bases = [base for on in visit.passes.values() for base in on.scope.bases]
-    right = _word(f"{visit.account}:RP;{attribute};user")
+def _grant(context: CheckContext, attribute: str) -> str:
+    """Return the commands that grant the service account read access to one attribute, for each base."""
+    bases = [base for reader in context.readers.values() for base in reader.scope.bases]
+    right = _word(f"{context.account}:RP;{attribute};user")
     commands = [f"`dsacls {_word(base)} /I:S /G {right}`" for base in bases]
-    return f"Let it read, as a domain administrator, in PowerShell: {' and '.join(commands)}."
+    return f"Grant read access, as a domain administrator, in PowerShell: {' and '.join(commands)}."
 
 
 def _word(text: str) -> str:
-    """Quote for PowerShell, where these commands are: in double quotes a gMSA's $ would begin a variable."""
+    """Quote for PowerShell; in double quotes the $ of a gMSA would begin a variable."""
     return quoted(text, windows=True)
 
 
-def _others(visit: CheckContext, name: str, *, nobody: bool) -> str:
-    if nobody:
+def _alternative(context: CheckContext, name: str, *, is_none: bool) -> str:
+    if is_none:
         return f"Compare with an administrator's view: `Get-ADUser -LDAPFilter '({name}=*)'`"
-    left = ",".join(one for one in visit.settings.ldap_photo_attributes if one != name)
-    return f"If nobody has one, set LDAP_PHOTO_ATTRIBUTES={left}."
+    rest = ",".join(attribute for attribute in context.settings.ldap_photo_attributes if attribute != name)
+    return f"If there is none, set LDAP_PHOTO_ATTRIBUTES={rest}."
 
 
-# About twenty pages; in a bigger tenant the sample's accounts are asked for by anchor and UPN.
+# About twenty pages; in a larger tenant the sample's accounts are requested by anchor and UPN.
 MOST_LISTED = 20_000
 EXAMPLES = 5
 ENOUGH_PERCENT = 90
@@ -163,23 +165,23 @@ _FIX = (
 )
 
 
-def check_match(visit: CheckContext) -> Iterator[CheckResult]:
-    """Match the sample, and name some of those who have no account."""
-    accounts, listed = _accounts(visit)
-    place = tempfile.TemporaryDirectory(prefix="photo-connector-check-")
-    with place as folder, closing(open_ledger(Path(folder))[0]) as db:
-        _match(db, visit, accounts)
+def check_match(context: CheckContext) -> Iterator[CheckResult]:
+    """Match the sample, and name some of the people without an account."""
+    accounts, listed = _accounts(context)
+    temporary = tempfile.TemporaryDirectory(prefix="photo-connector-check-")
+    with temporary as folder, closing(open_ledger(Path(folder))[0]) as db:
+        _match(db, context, accounts)
         people, matched = count_matched(db)
-        left = _left(db)
+        unmatched = _unmatched(db)
         managed = left_managed(db, EXAMPLES)
-    of_whom = f"of the first {people}" if people < visit.scope_count or visit.scope_cut else f"of {people}"
-    how = "all accounts were listed" if listed else "accounts asked for by anchor and UPN, the tenant being large"
+    of_total = f"of the first {people}" if people < context.scope_count or context.scope_truncated else f"of {people}"
+    how = "all accounts were listed" if listed else "accounts requested by anchor and UPN, as the tenant is large"
     yield from _managed(*managed)
-    told = f"{matched} {of_whom} people have an account ({how})"
-    if not left:
-        yield ok(told)
+    text = f"{matched} {of_total} people have an account ({how})"
+    if not unmatched:
+        yield ok(text)
         return
-    examples = f"{told}; not: {'; '.join(left)}"
+    examples = f"{text}; without: {'; '.join(unmatched)}"
     if matched * 100 >= people * ENOUGH_PERCENT:
         yield ok(examples)
         return
@@ -187,23 +189,23 @@ def check_match(visit: CheckContext) -> Iterator[CheckResult]:
 
 
 def _managed(count: int, examples: Sequence[str], is_any_synced: bool) -> Iterator[CheckResult]:
-    """Name who is left alone because the account is managed in the cloud."""
+    """Report the people who are skipped because their accounts are managed in the cloud."""
     if not count:
         return
-    told = f"{count} people are left alone, their accounts being managed in the cloud: {'; '.join(examples)}"
+    text = f"{count} people are skipped, because their accounts are managed in the cloud: {'; '.join(examples)}"
     if is_any_synced:
-        yield ok(f"{told} (SYNC_CLOUD_MANAGED=follow takes them in)")
+        yield ok(f"{text} (SYNC_CLOUD_MANAGED=follow includes them)")
         return
-    cure = "If another service than Entra Connect makes the accounts, set SYNC_CLOUD_MANAGED=follow."
-    yield warn(f"none of the accounts looked at is synced from a directory, so {told}", cure)
+    fix = "If another service than Entra Connect creates the accounts, set SYNC_CLOUD_MANAGED=follow."
+    yield warn(f"none of the accounts tested is synced from a directory, so {text}", fix)
 
 
-def _match(db: sqlite3.Connection, visit: CheckContext, accounts: Sequence[Account]) -> None:
-    settings = visit.settings
+def _match(db: sqlite3.Connection, context: CheckContext, accounts: Sequence[Account]) -> None:
+    settings = context.settings
     traits = source_traits(settings)
     leaves = settings.sync_cloud_managed is CloudManaged.LEAVE
     with transaction(db):
-        for person in visit.sample:
+        for person in context.sample:
             people_rows.save_person(db, person, context="", run=1)
         account_rows.save_accounts(db, accounts, run=1)
         match_people(
@@ -215,23 +217,23 @@ def _match(db: sqlite3.Connection, visit: CheckContext, accounts: Sequence[Accou
         )
 
 
-def _left(db: sqlite3.Connection) -> list[str]:
+def _unmatched(db: sqlite3.Connection) -> list[str]:
     query = "SELECT name, upn, match_problem FROM people WHERE account_id = '' ORDER BY upn, name LIMIT ?"
     rows = db.execute(query, (EXAMPLES,))
     return [f"{row['upn'] or row['name']} ({row['match_problem']})" for row in rows]
 
 
-def _accounts(visit: CheckContext) -> tuple[list[Account], bool]:
-    """Return the tenant's accounts and True, or in a big tenant those of the sample alone and False."""
-    found = list(visit.first_page)
-    for page in visit.pages:
-        found += page
-        if len(found) >= MOST_LISTED:
-            return _asked(visit.cloud.transport, visit.sample), False
-    return found, True
+def _accounts(context: CheckContext) -> tuple[list[Account], bool]:
+    """Return the tenant's accounts and True, or in a large tenant those of the sample and False."""
+    accounts = list(context.first_page)
+    for page in context.pages:
+        accounts += page
+        if len(accounts) >= MOST_LISTED:
+            return _requested(context.cloud.transport, context.sample), False
+    return accounts, True
 
 
-def _asked(transport: Transport, people: Sequence[Person]) -> list[Account]:
+def _requested(transport: Transport, people: Sequence[Person]) -> list[Account]:
     anchors = list(dict.fromkeys(person.anchor for person in people if person.anchor))
     ids: list[str] = []
     for start in range(0, len(anchors), BATCH_SIZE):

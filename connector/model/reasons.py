@@ -54,7 +54,7 @@ _PERSON: Mapping[Reason, Advice] = {
     ),
     _R.SOURCE_UNREAD: Advice(
         "The source could not be read for this person",
-        "The person was left untouched. Run `check`, mend what it names; the next run catches up.",
+        "Nothing was changed for this person. Run `check` and fix what it reports; the next run catches up.",
         excludes=True,
         is_unread=True,
     ),
@@ -112,26 +112,29 @@ _MATCH: Mapping[Reason, Advice] = {
     ),
     _R.AMBIGUOUS_MATCH: Advice(
         "More than one person or account would match",
-        "Nobody is guessed. Make the anchor, UPN or mail unique on both sides; the detail names what is shared.",
+        "Ambiguous matches are never resolved automatically. "
+        "Make the anchor, UPN or mail unique on both sides; the detail names what is shared.",
     ),
     _R.ANCHOR_DISPUTED: Advice(
         "The account found by the anchor has another security identifier (SID) than the person",
-        "Nothing is written and no memory is lost. Either the anchor (mS-DS-ConsistencyGuid) was copied from somebody "
-        "else: correct it in the directory. Or the person came from another forest and Entra Connect has not exported "
-        "the new SID yet: wait for its next export. Compare objectSid with onPremisesSecurityIdentifier; "
+        "Nothing is written, and what is stored about the person stays. "
+        "Either the anchor (mS-DS-ConsistencyGuid) was copied from another "
+        "person: correct it in the directory. Or the person came from another forest, and Entra Connect has not "
+        "exported the new SID yet: wait for its next export. Compare objectSid with onPremisesSecurityIdentifier; "
         "`MATCH_CHECK_SID=false` ends the comparison for everybody.",
     ),
     _R.CLOUD_MANAGED: Advice(
         "The account was synced from a directory once and is managed in the cloud now",
-        "It is left alone and what is remembered stays. `SYNC_CLOUD_MANAGED=follow` sends the source's photo to such "
+        "It is skipped, and what is stored about it stays. "
+        "`SYNC_CLOUD_MANAGED=follow` sends the source's photo to such "
         "accounts as to any other, also where another service than Entra Connect makes the accounts of the tenant.",
     ),
 }
 
 _DECISION: Mapping[Reason, Advice] = {
-    _R.FIRST_UPLOAD: Advice("The cloud had no photo and got the source's", _NOTHING),
+    _R.FIRST_UPLOAD: Advice("Uploaded (no photo existed)", _NOTHING),
     _R.ADOPTED: Advice(
-        "The cloud already shows the source's picture", "Nothing to do; it is looked after from now on."
+        "The cloud already shows the source's picture", "Nothing to do; it is kept up to date from now on."
     ),
     _R.BETTER_QUALITY: Advice("The cloud showed a smaller copy of the same picture", _NOTHING),
     _R.UNCHANGED: Advice("Nothing changed on either side", _NOTHING),
@@ -154,7 +157,7 @@ _CONFLICT: Mapping[Reason, Advice] = {
     _R.BOTH_CHANGED: Advice("The photo changed in the source and in the cloud", _CHOOSE, is_conflict=True),
     _R.CONFLICT_STANDING: Advice("A conflict that was left as it is; the cloud photo stays", _CHOOSE, is_conflict=True),
     _R.SOURCE_REMOVED_CLOUD_DIFFERS: Advice(
-        "Cleared in the source, but the cloud photo is somebody else's doing",
+        "Cleared in the source, but the cloud photo was changed outside photo-connector",
         "Nothing was removed. If the cloud photo should go, remove it "
         "with `Remove-MgUserPhotoContent -UserId ID` (Microsoft Graph PowerShell).",
         is_conflict=True,
@@ -162,7 +165,7 @@ _CONFLICT: Mapping[Reason, Advice] = {
     _R.COMPETING_WRITER: Advice(
         "Another program writes a smaller copy, most likely Entra Connect from thumbnailPhoto",
         "Take thumbnailPhoto out of Entra Connect (attribute filtering), or set the tenant's photo source to cloud. "
-        "Until then the copy is not fought every night.",
+        "Until then the tool does not overwrite it.",
         is_conflict=True,
     ),
 }
@@ -173,28 +176,28 @@ _ADMIN: Mapping[Reason, Advice] = {
         "Overwritten because of `--overwrite`", "Nothing to do; `restore --person PERSON` undoes it."
     ),
     _R.CLEARED_BY_ADMIN: Advice(
-        "Removed because of `--clear`", "Nothing to do; the person is left alone until the source changes."
+        "Removed because of `--clear`", "Nothing to do; the photo is not touched until the source changes."
     ),
-    _R.RESTORED: Advice("Put back by `restore`", "Nothing to do; the photo is left alone until the source changes."),
+    _R.RESTORED: Advice("Put back by `restore`", "Nothing to do; the photo is not touched until the source changes."),
     _R.CHANGED_SINCE: Advice(
         "Not restored: the cloud photo changed after that run",
-        "The present photo is somebody else's doing and stays. Ask the person before changing it by hand.",
+        "The current photo was changed outside photo-connector and stays. Ask the person before changing it by hand.",
     ),
     _R.NO_BACKUP: Advice(
         "Cannot be restored: the backup is gone",
-        "Backups live `BACKUP_DAYS` days. Set the photo by hand, or let the next `sync` send the source's.",
+        "Backups are kept for `BACKUP_DAYS` days. Set the photo by hand, or let the next `sync` send the source's.",
     ),
 }
 
 _RUN: Mapping[Reason, Advice] = {
     _R.POSTPONED: Advice(
-        "Left for the next run by a limit",
-        "Nothing to do; the next run goes on. Raise `SYNC_MAX_UPLOADS` or `SYNC_MAX_MINUTES` to finish sooner.",
+        "Deferred to the next run (limit reached)",
+        "Nothing to do; the next run continues. Raise `SYNC_MAX_UPLOADS` or `SYNC_MAX_MINUTES` to finish sooner.",
         retry=True,
     ),
     _R.INTERRUPTED: Advice(
         "The run was interrupted before this person",
-        "Start `sync` again; it goes on from here.",
+        "Start `sync` again; it continues from here.",
         retry=True,
         ambiguous_write=True,
     ),
@@ -235,11 +238,11 @@ _CLOUD: Mapping[Reason, Advice] = {
         "Microsoft 365 denied the write",
         "Where others' photos were written, the account is protected (restricted management unit, or a directory "
         "role): set its photo by hand. Else grant ProfilePhoto.ReadWrite.All with admin consent, and see that "
-        "photoUpdateSettings does not say onPremises; `check` tells which.",
+        "photoUpdateSettings does not say onPremises; `check` shows which.",
     ),
     _R.THROTTLED: Advice(
-        "Throttled until the tries were used up",
-        "Nothing to do; the next run tries again. If it happens nightly, lower `SYNC_CONCURRENCY`.",
+        "Throttled; retries exhausted",
+        "Nothing to do; the next run tries again. If it happens in every run, lower `SYNC_CONCURRENCY`.",
         ambiguous_write=True,
     ),
     _R.CLOUD_ERROR: Advice(
@@ -249,7 +252,7 @@ _CLOUD: Mapping[Reason, Advice] = {
     ),
     _R.UNREADABLE_ANSWER: Advice(
         "The answer could not be understood",
-        "The next run tries again. If it lasts, look for a proxy that rewrites answers; `check` tries the way.",
+        "The next run tries again. If it lasts, look for a proxy that rewrites answers; `check` tests the connection.",
         ambiguous_write=True,
     ),
     _R.NO_PROFILE: Advice(

@@ -1,4 +1,4 @@
-"""What is there the morning after? A kept report, a mail, figures for monitoring, a line in the system's own log."""
+"""Deliver the report of a finished run: keep it, mail it, write metrics, write to the system log."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from connector.notify.metrics import write_metrics
 from connector.notify.systemlog import write_system_log
 from connector.report import headline, save_report
 
-# So many HTML reports are kept in the state folder; `report RUN` tells older runs, without their pictures.
+# HTML reports kept in the state folder; `report RUN` shows older runs, without their pictures.
 KEPT_REPORTS = 14
 
 
 def deliver_report(report: RunReport, settings: Settings, folder: Path) -> Iterator[str]:
-    """Keep the report, mail it, write the figures and tell the system's log; yield a sentence for what failed."""
+    """Keep the report, mail it, write the metrics and the system log; yield a sentence for each failure."""
     try:
         yield from _keep(report, settings, folder / "reports")
     except (ConnectorError, OSError) as error:
@@ -29,7 +29,7 @@ def deliver_report(report: RunReport, settings: Settings, folder: Path) -> Itera
 
         yield mail_report(report, settings)
     if settings.metrics_file is not None:
-        # two domains of one tenant have a state folder each: without its name they would tell the same series twice
+        # two domains of one tenant have a state folder each; its name keeps their series apart
         labels = {"tenant": settings.azure_tenant_id or "", "name": folder.name}
         yield write_metrics(report, settings.metrics_file, labels=labels)
     text = pasteable(f"{headline(report)} {report.message}".strip())

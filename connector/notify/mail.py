@@ -1,4 +1,4 @@
-"""How does the report reach a mailbox? By SMTP, as HTML and text with the table attached, and never with pictures."""
+"""Mail the report by SMTP, as HTML and text with the table attached, and never with pictures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WELL = (ExitCode.OK, ExitCode.LIMIT)
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """Hold the table of a run as a file: CSV, or a zip of it where it is large."""
+    """Represent the table of a run as a file: CSV, or a zip of it if it is large."""
 
     name: str
     kind: tuple[str, str]
@@ -46,9 +46,9 @@ class Attachment:
 
 
 def mail_due(report: RunReport, when: MailWhen) -> bool:
-    """Say whether this run is mailed: always, with changes or problems, or with problems only.
+    """Return True if this run is mailed: always, with changes or problems, or with problems only.
 
-    A problem is somebody who failed, or an exit code but 0 and 7. A conflict that was settled by policy is none.
+    A problem is a person who failed, or an exit code other than 0 and 7. A conflict that the policy settled is none.
     """
     problem = report.exit_code not in _WELL or report.totals.get("failed", 0) > 0
     changed = any(report.totals.get(name, 0) for name in ("created", "replaced", "removed"))
@@ -56,9 +56,9 @@ def mail_due(report: RunReport, when: MailWhen) -> bool:
 
 
 def mail_report(report: RunReport, settings: Settings) -> str:
-    """Mail the report as the settings ask; return a warning sentence where that failed, else nothing.
+    """Mail the report; return a warning sentence if that failed, else empty text.
 
-    Nothing that goes wrong here changes the run. The server's certificate is verified against the system's store.
+    A failure does not change the run. The server's certificate is verified against the system's store.
     """
     if settings.smtp_url is None or not settings.report_mail_to or not settings.report_mail_from:
         return ""
@@ -69,16 +69,16 @@ def mail_report(report: RunReport, settings: Settings) -> str:
         message = compose(report, to=settings.report_mail_to, sender=settings.report_mail_from)
         refused = _send(message, server)
     except (OSError, ValueError, ConnectorError) as error:
-        return f"The report could not be mailed through {server.hostname}: {_told(error)}"
+        return f"The report could not be mailed through {server.hostname}: {_error_text(error)}"
     if refused:
-        return f"{server.hostname} did not take the report for {', '.join(sorted(refused))}."
+        return f"{server.hostname} did not accept the report for {', '.join(sorted(refused))}."
     return ""
 
 
 def try_mail_server(settings: Settings) -> str:
-    """Go as far as a mail goes without sending one; return a warning sentence where it would fail, else nothing.
+    """Test the mail server without sending a mail; return a warning sentence if mail would fail, else empty text.
 
-    The server is asked whether it takes mail from the sender and for everybody who gets the report (RFC 5321: MAIL,
+    The server is asked whether it accepts mail from the sender and for all recipients of the report (RFC 5321: MAIL,
     RCPT, then RSET). The settings must name server, sender and receivers.
     """
     server = urlsplit(settings.smtp_url.get_secret_value() if settings.smtp_url else "")
@@ -88,7 +88,7 @@ def try_mail_server(settings: Settings) -> str:
             answers = {address: session.rcpt(address) for address in settings.report_mail_to}
             session.rset()
     except (OSError, ValueError, ConnectorError) as error:
-        return f"{server.hostname}: {_told(error)}"
+        return f"{server.hostname}: {_error_text(error)}"
     refused = sorted(address for address, (code, _) in answers.items() if code >= 400)
     return (
         f"{server.hostname} takes no mail from {settings.report_mail_from} for {', '.join(refused)}." if refused else ""
@@ -117,7 +117,7 @@ def compose(report: RunReport, *, to: tuple[str, ...], sender: str) -> EmailMess
 def _as_text(report: RunReport, table: Attachment | None) -> str:
     stream = io.StringIO()
     write_text(report, stream, limit=_TEXT_LIMIT)
-    return f"{stream.getvalue()}\n{_where_all_are(report, table)}\n"
+    return f"{stream.getvalue()}\n{_where_complete(report, table)}\n"
 
 
 def _as_html(report: RunReport, table: Attachment | None) -> str:
@@ -130,14 +130,14 @@ def _as_html(report: RunReport, table: Attachment | None) -> str:
             deeds=action_labels(report),
             totals=labelled_totals(report),
             cards=cards(report, concerns(report), ThumbnailProvider(report, Pictures.NONE)),
-            where=_where_all_are(report, table),
+            where=_where_complete(report, table),
         )
     )
 
 
-def _where_all_are(report: RunReport, table: Attachment | None) -> str:
+def _where_complete(report: RunReport, table: Attachment | None) -> str:
     if table:
-        return f"Everybody is in the attached {table.name}."
+        return f"All users are in the attached {table.name}."
     command = pasteable(f"photo-connector report {report.run} --output FILE")
     return f"The table is too large for a mail; `{command}` writes it."
 
@@ -171,7 +171,7 @@ def _send(message: EmailMessage, server: SplitResult) -> set[str]:
 
 @contextmanager
 def _session(server: SplitResult) -> Iterator[smtplib.SMTP]:
-    """Open a session that is encrypted where the server can, and always before a password is told (RFC 3207)."""
+    """Open a session, encrypted if the server can, and always before a password is sent (RFC 3207)."""
     tls, user = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT), unquote(server.username or "")
     with _connected(server, tls, port=server.port or (587 if user else 25)) as session:
         session.ehlo()
@@ -188,18 +188,18 @@ def _session(server: SplitResult) -> Iterator[smtplib.SMTP]:
 
 
 def _log_in(session: smtplib.SMTP, user: str, password: str) -> None:
-    """Sign in; smtplib knows ASCII alone: other letters are sent as UTF-8, by PLAIN (RFC 4616) or else LOGIN."""
+    """Sign in; smtplib supports only ASCII: other letters are sent as UTF-8, by PLAIN (RFC 4616) or else LOGIN."""
     if (user + password).isascii():
         session.login(user, password)
         return
     offered = session.esmtp_features.get("auth", "").upper().split()
     if "PLAIN" in offered:
-        code, said = session.docmd("AUTH", "PLAIN " + _base64(f"\0{user}\0{password}"))
+        code, answer = session.docmd("AUTH", "PLAIN " + _base64(f"\0{user}\0{password}"))
     else:
         session.docmd("AUTH", f"LOGIN {_base64(user)}")
-        code, said = session.docmd(_base64(password))
+        code, answer = session.docmd(_base64(password))
     if code != 235:
-        raise smtplib.SMTPAuthenticationError(code, said)
+        raise smtplib.SMTPAuthenticationError(code, answer)
 
 
 def _base64(text: str) -> str:
@@ -213,12 +213,12 @@ def _connected(server: SplitResult, tls: ssl.SSLContext, *, port: int) -> smtpli
     return smtplib.SMTP(host, port, timeout=_TIMEOUT)
 
 
-def _told(error: Exception) -> str:
-    """Return one line of what went wrong and what to do; the password is in none of these errors."""
+def _error_text(error: Exception) -> str:
+    """Return one line of what went wrong and what to do; none of these errors contains the password."""
     if isinstance(error, smtplib.SMTPAuthenticationError):
-        return "the user or password of SMTP_URL was refused. Correct them; some servers want an app password."
+        return "the user or password of SMTP_URL was refused. Correct them; some servers require an app password."
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return f"it took none of the addresses of REPORT_MAIL_TO ({', '.join(sorted(error.recipients))})."
+        return f"it accepted none of the addresses of REPORT_MAIL_TO ({', '.join(sorted(error.recipients))})."
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message}). Add its authority to the system's store."
     if isinstance(error, ConnectionRefusedError | TimeoutError):

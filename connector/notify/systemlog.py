@@ -1,4 +1,4 @@
-"""Where does the system's own monitoring look? The journal on Linux, the Application event log on Windows."""
+"""Write how a run ended to the system log: the journal on Linux, the Application event log on Windows."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ JOURNAL = Path("/run/systemd/journal/socket")
 INFORMATION, WARNING, ERROR = 4, 2, 1  # https://learn.microsoft.com/windows/win32/api/winbase/nf-winbase-reporteventw
 _PRIORITY = {INFORMATION: 6, WARNING: 4, ERROR: 3}  # syslog's info, warning, err (RFC 5424)
 _MOST_CHARACTERS = 8_000
-# The event viewer puts other texts in the place of %1, %n and their like.
+# The event viewer replaces %1, %n and similar places.
 _PLACES = re.compile(r"%(?=[0-9A-Za-z!])")
 
 
 class Event(NamedTuple):
-    """Hold how a run's end is told: the event's id, its type, and what it means."""
+    """Represent a run's end in the system log: the event's id, its type and its meaning."""
 
     id: int
     type: int
     meaning: str
 
 
-# 116 is the id by which Entra Connect tells that its own brake held (docs/operations.md lists all of them).
+# 116 is the id that Entra Connect uses when its own deletion threshold stops it (docs/operations.md lists all of them).
 EVENTS = {
     ExitCode.OK: Event(100, INFORMATION, "the run finished"),
     ExitCode.LIMIT: Event(101, INFORMATION, "the run finished at its limit"),
-    ExitCode.SOME_FAILED: Event(110, WARNING, "the run finished, some people failed"),
+    ExitCode.SOME_FAILED: Event(110, WARNING, "the run finished, some users failed"),
     ExitCode.INTERRUPTED: Event(111, WARNING, "the run was interrupted"),
-    ExitCode.LOCKED: Event(112, WARNING, "another run holds the lock"),
-    ExitCode.BRAKE: Event(116, WARNING, "a brake stopped the run before its first write"),
-    ExitCode.FAULT: Event(120, ERROR, "a fault of the program"),
+    ExitCode.LOCKED: Event(112, WARNING, "another run is in progress"),
+    ExitCode.BRAKE: Event(116, WARNING, "a safety limit stopped the run; nothing was written"),
+    ExitCode.FAULT: Event(120, ERROR, "internal error"),
     ExitCode.SETTINGS: Event(121, ERROR, "usage or settings"),
-    ExitCode.UNREACHABLE: Event(122, ERROR, "a system could not be reached or refused us"),
+    ExitCode.UNREACHABLE: Event(122, ERROR, "a system was unreachable or denied access"),
 }
 
 
 def write_system_log(code: int, text: str, *, run: int = 0, journal: Path = JOURNAL) -> str:
-    """Tell the system's log how a run ended; return a warning sentence where that failed, else nothing.
+    """Write to the system log how a run ended; return a warning sentence if that failed, else empty text.
 
-    Without a journal or an event log nothing happens: the run's own log and report say all of it.
+    Without a journal or an event log nothing is written: the run's own log and report have it all.
     """
     event = EVENTS.get(ExitCode(code), EVENTS[ExitCode.FAULT])
     try:
         if sys.platform == "win32":
-            _tell_event_log(event, event_text(text))
+            _write_event_log(event, event_text(text))
         elif journal.exists():
-            _tell_journal(journal, journal_entry(event, text, code=code, run=run))
+            _write_journal(journal, journal_entry(event, text, code=code, run=run))
     except OSError as error:
-        return f"The system's log could not be told of the run: {error.strerror or error}."
+        return f"The run could not be written to the system log: {error.strerror or error}."
     return ""
 
 
 def journal_entry(event: Event, text: str, *, code: int, run: int) -> bytes:
     """Return the fields of an entry in the journal's native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL).
 
-    A value is put on one line, so that no field can be smuggled in by a name.
+    A value is put on one line, so that a name cannot add a field.
     """
     fields = {
         "MESSAGE": safe(" ".join(text.split()), longest=_MOST_CHARACTERS),
@@ -77,21 +77,21 @@ def journal_entry(event: Event, text: str, *, code: int, run: int) -> bytes:
 
 
 def event_text(text: str) -> str:
-    """Return the text of an event on one line, with no place in it where the viewer would put something else.
+    """Return the text of an event on one line, without places that the viewer would replace.
 
     https://learn.microsoft.com/windows/win32/api/winbase/nf-winbase-reporteventw, on lpStrings.
     """
     return safe(_PLACES.sub("% ", text), longest=_MOST_CHARACTERS)
 
 
-def _tell_journal(journal: Path, entry: bytes) -> None:
+def _write_journal(journal: Path, entry: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
         link.connect(str(journal))
         link.send(entry)
 
 
-def _tell_event_log(event: Event, text: str) -> None:
-    """Write an Application event; a source that register-task.ps1 did not register has the system's preface first."""
+def _write_event_log(event: Event, text: str) -> None:
+    """Write an Application event; Windows adds a preface if register-task.ps1 did not register the source."""
     if sys.platform != "win32":
         return
     import ctypes
@@ -111,7 +111,7 @@ def _tell_event_log(event: Event, text: str) -> None:
 
 
 def render_events_md() -> str:
-    """Render the table of events for docs/operations.md."""
+    """Return the table of events in Markdown, for docs/operations.md."""
     kinds = {INFORMATION: "Information", WARNING: "Warning", ERROR: "Error"}
     rows = [f"| {event.id} | {kinds[event.type]} | {int(code)} | {event.meaning} |" for code, event in EVENTS.items()]
     return "\n".join(["| event | type | exit code | meaning |", "|---|---|---|---|", *rows]) + "\n"

@@ -1,4 +1,4 @@
-"""How is a finished run told? As text, JSON, CSV or one HTML file; outcomes are read as they are written."""
+"""Write a finished run as text, JSON, CSV or one HTML file; outcomes are streamed from the database."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ FORMATS = ("text", "json", "csv", "html")
 _ENDINGS = {".txt": "text", ".json": "json", ".csv": "csv", ".html": "html"}
 
 
-# Devices, whatever stands behind the dot (https://learn.microsoft.com/windows/win32/fileio/naming-a-file).
+# Device names, with any file ending (https://learn.microsoft.com/windows/win32/fileio/naming-a-file).
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.IGNORECASE)
 
 
 def format_of(path: str | Path, *, windows: bool = sys.platform == "win32") -> str:
-    """Return the format that a file's ending chooses; another ending, or a device of Windows, raises UsageError."""
+    """Return the format of a file's ending; UsageError for another ending, or for a device name on Windows."""
     name = re.split(r"[\\/]", str(path))[-1]
     if windows and _RESERVED.match(name):
         raise UsageError(f"The report file {str(path)!r} is a device on Windows.", "Give the file another name.")
     ending = Path(path).suffix.lower()
     if ending not in _ENDINGS:
         raise UsageError(
-            f"The report file {str(path)!r} has no ending that names a format.",
+            f"The report file {str(path)!r} has no known ending.",
             "Use .html, .csv, .json or .txt.",
         )
     return _ENDINGS[ending]
@@ -79,10 +79,10 @@ def write_report(
 
 
 def save_report(report: RunReport, path: str | Path, *, form: str = "", pictures: Pictures = Pictures.NONE) -> None:
-    """Write the run to a file, whole or not at all; the ending chooses the format unless `form` names one.
+    """Write the run to a file atomically; the ending chooses the format unless `form` names one.
 
-    It names people and may show them, so a new file is its owner's only. One that is there keeps its mode, unless it
-    is another account's; everybody may write none.
+    It names people and may show them, so only the owner can read a new file. An existing file keeps its mode, unless
+    another account owns it; it is never writable for all.
     Raises UsageError for an unknown ending and ConnectorError where the file cannot be written.
     """
     chosen, target = form or format_of(path), Path(path)
@@ -92,9 +92,9 @@ def save_report(report: RunReport, path: str | Path, *, form: str = "", pictures
         else:
             _write_whole(report, target, chosen, pictures)
     except OSError as error:
-        fix = "Name a file in a folder that this account may write, then run `photo-connector report`."
+        fix = "Name a file in a folder that this account can write to, then run `photo-connector report`."
         if is_held(error):
-            fix = "Close it there (Excel, a browser), or name another file, then run `photo-connector report`."
+            fix = "Close it in Excel or the browser, or name another file, then run `photo-connector report`."
         raise ConnectorError(f"The report {str(target)!r} could not be written: {reason(error)}.", fix) from error
 
 
@@ -102,15 +102,15 @@ def _write_whole(report: RunReport, target: Path, form: str, pictures: Pictures)
     with written_whole(target, mode=_mode(target)) as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline=_newline(form))
         write_report(report, form, text, pictures=pictures)
-        text.detach()  # flushes, and leaves the stream to its owner
+        text.detach()  # flushes, and does not close the stream
 
 
 def _mode(target: Path) -> int:
-    """Return what a file's mode is to be: its owner's own choice, without the right to write for everybody."""
+    """Return the mode for a file: that of our existing file, without write access for all; else 0600."""
     if os.name != "posix" or not target.exists():
         return 0o600
-    found = target.stat()
-    return stat.S_IMODE(found.st_mode) & 0o775 if found.st_uid == os.geteuid() else 0o600
+    status = target.stat()
+    return stat.S_IMODE(status.st_mode) & 0o775 if status.st_uid == os.geteuid() else 0o600
 
 
 def _newline(form: str) -> str:

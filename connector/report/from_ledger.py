@@ -1,4 +1,4 @@
-"""How is a run told again? From its row and its outcomes in the ledger, with the pictures that are still kept."""
+"""Build the report of a run from its row and its outcomes in the ledger, with the pictures that are still kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from connector.model import Outcome, RunReport
 
 @dataclass(frozen=True, slots=True)
 class ConflictPhotos:
-    """Name the two pictures of one conflict: the source's sha256 (empty: none to read), and what the spool holds."""
+    """Identify the two pictures of one conflict: the source's sha256 (empty: no picture), and the key in the spool."""
 
     person_id: str
     source_sha256: str
@@ -33,9 +33,9 @@ def load_report(
     spool: Spool,
     conflicts: Mapping[tuple[str, str], ConflictPhotos] = MappingProxyType({}),
 ) -> RunReport:
-    """Make a run's report; its outcomes and pictures are read as they are told.
+    """Build a run's report; its outcomes and pictures are read when they are written.
 
-    `conflicts` are the night's own, whose pictures lie in the spool as long as it lasts.
+    `conflicts` are those of the current run, whose pictures are in the spool until it ends.
     """
 
     def pictures(outcome: Outcome) -> tuple[bytes | None, bytes | None]:
@@ -71,7 +71,7 @@ def _finished(row: RunRow) -> datetime | None:
 
 
 def _before(db: sqlite3.Connection, run: int, outcome: Outcome, backups: Backups) -> bytes | None:
-    """Return the cloud photo that was replaced or removed, from its backup."""
+    """Load the backup of the cloud photo that was replaced or removed."""
     write = find_write(db, run, outcome.target, account_id=outcome.account_id or "")
     return backups.load(write.before_sha256) if write is not None and write.before_sha256 else None
 

@@ -1,4 +1,4 @@
-"""How does the run become one HTML file? A template with its style and script inside, and the people as JSON within."""
+"""Write a run as one HTML file: a template with its style and script, and the people as embedded JSON."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ _WORDS = {
     "ldap_searches": "Directory searches",
     "ldap_entries": "Directory entries read",
     "http": "Requests to Microsoft 365",
-    "http_retries": "of them, repeated",
+    "http_retries": "of these, retries",
     "bytes_up": "Bytes sent",
     "bytes_down": "Bytes received",
     "token_requests": "Token requests",
-    "waits": "Waits asked for by the service",
+    "waits": "Waits requested by the service",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class PersonCard:
-    """Show one person in a card; `number` ties the pictures to the row in the list, which shows them too."""
+    """Represent one person in a card; `number` links the pictures to the row in the list, which shows them too."""
 
     outcome: Outcome
     name: str
@@ -63,7 +63,7 @@ class PersonCard:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Show a group of people who need attention, with the first few of them."""
+    """Represent a group of people who need attention, with the first of them."""
 
     concern: AttentionGroup
     faces: list[PersonCard]
@@ -71,7 +71,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class BarSegment:
-    """Draw one part of the bar that shows the proportions: name, place and width out of 1,000."""
+    """Represent one part of the bar that shows the proportions: name, start and width out of 1,000."""
 
     name: str
     start: float
@@ -79,9 +79,9 @@ class BarSegment:
 
 
 def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictures.NONE) -> None:
-    """Write the run as one HTML file that needs no network; the people are streamed, memory stays flat."""
-    found, album = concerns(report), ThumbnailProvider(report, pictures)
-    deck = cards(report, found, album)
+    """Write the run as one HTML file that needs no network; the people are streamed."""
+    groups, thumbnails = concerns(report), ThumbnailProvider(report, pictures)
+    group_cards = cards(report, groups, thumbnails)
     style, script = _asset("report.css"), _asset("report.js")
     chunks = (
         environment()
@@ -89,13 +89,13 @@ def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictur
         .generate(
             report=report,
             deeds=action_labels(report),
-            cards=deck,
+            cards=group_cards,
             style=style,
             script=script,
             policy=_policy(style, script),
             totals=labelled_totals(report),
             bar=_bar(report.totals),
-            island=_embedded_json(report, found, album, deck),
+            island=_embedded_json(report, groups, thumbnails, group_cards),
             state=state(report),
             unmatched=list(islice(report.unmatched(), MOST_UNMATCHED)),
             spent=[(_WORDS.get(name, name), count) for name, count in report.requests.items()],
@@ -107,7 +107,7 @@ def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictur
 
 @cache
 def environment() -> Environment:
-    """Return the templates of this room; everything that they show is escaped."""
+    """Return the environment of the report's templates; all values are escaped."""
     made = Environment(
         loader=PackageLoader("connector.report", "templates"),
         autoescape=True,
@@ -121,49 +121,50 @@ def environment() -> Environment:
 
 
 def code(text: str) -> Markup:
-    """Return escaped HTML in which what stands between backticks is code."""
+    """Return escaped HTML in which text between backticks is code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(one_line_safe(text)))))  # noqa: S704  escaped just here
 
 
-def cards(report: RunReport, found: list[AttentionGroup], album: ThumbnailProvider) -> list[Card]:
-    """Make a card for each concern, with its first twelve people and their pictures."""
-    first: dict[tuple[str, str], list[Outcome]] = {(one.action, one.reason): [] for one in found}
-    for outcome in filter(needs_attention, report.outcomes() if found else ()):
+def cards(report: RunReport, groups: list[AttentionGroup], thumbnails: ThumbnailProvider) -> list[Card]:
+    """Return a card for each group, with its first twelve people and their pictures."""
+    first: dict[tuple[str, str], list[Outcome]] = {(group.action, group.reason): [] for group in groups}
+    for outcome in filter(needs_attention, report.outcomes() if groups else ()):
         chosen = first[outcome.action, outcome.reason]
         if len(chosen) < CARD_PEOPLE:
             chosen.append(outcome)
-    number, deck = 0, []
-    for concern in found:
+    number, group_cards = 0, []
+    for concern in groups:
         chosen = first[concern.action, concern.reason]
-        deck.append(Card(concern, [_face(outcome, album, number + place) for place, outcome in enumerate(chosen)]))
+        people = [_person_card(outcome, thumbnails, number + place) for place, outcome in enumerate(chosen)]
+        group_cards.append(Card(concern, people))
         number += len(chosen)
-    return deck
+    return group_cards
 
 
-def _face(outcome: Outcome, album: ThumbnailProvider, number: int) -> PersonCard:
-    return PersonCard(outcome, one_line_safe(short_name(outcome.person)), album.pair(outcome), number)
+def _person_card(outcome: Outcome, thumbnails: ThumbnailProvider, number: int) -> PersonCard:
+    return PersonCard(outcome, one_line_safe(short_name(outcome.person)), thumbnails.pair(outcome), number)
 
 
 def _embedded_json(
-    report: RunReport, found: list[AttentionGroup], album: ThumbnailProvider, deck: list[Card]
+    report: RunReport, groups: list[AttentionGroup], thumbnails: ThumbnailProvider, group_cards: list[Card]
 ) -> Iterator[Markup]:
-    """Yield the JSON that the script reads: words first, then a row for each person in the order of the list."""
+    """Yield the JSON that the script reads: labels first, then a row for each person in the order of the list."""
     titles = {reason.value: advice.title for reason, advice in ADVICE.items()}
     yield _escape_script(f'{{"titles":{json.dumps(titles)},"deeds":{json.dumps(action_labels(report))},"rows":[')
-    shown = {_key(face.outcome): face for card in deck for face in card.faces if face.pair}
-    people, comma = attention_first(report, found), "\n"
+    shown = {_key(face.outcome): face for card in group_cards for face in card.faces if face.pair}
+    people, comma = attention_first(report, groups), "\n"
     for outcome in islice(people, MOST_ROWS):
         face = shown.get(_key(outcome))
-        seen = face.number if face else album.pair(outcome)
-        yield _escape_script(comma + json.dumps(_row(outcome, seen), separators=(",", ":")))
+        pictures = face.number if face else thumbnails.pair(outcome)
+        yield _escape_script(comma + json.dumps(_row(outcome, pictures), separators=(",", ":")))
         comma = ",\n"
     left_out = sum(1 for _ in people)
-    yield _escape_script(f'\n],"leftOut":{left_out},"pictures":{json.dumps(_said_of(album))}}}')
+    yield _escape_script(f'\n],"leftOut":{left_out},"pictures":{json.dumps(_picture_note(thumbnails))}}}')
 
 
-def _row(outcome: Outcome, seen: PhotoPair | int | None) -> list[object]:
+def _row(outcome: Outcome, pair: PhotoPair | int | None) -> list[object]:
     name = one_line_safe(short_name(outcome.person))
-    pictures = [seen.before, seen.after, *seen.labels, *seen.missing] if isinstance(seen, PhotoPair) else seen
+    pictures = [pair.before, pair.after, *pair.labels, *pair.missing] if isinstance(pair, PhotoPair) else pair
     person = "" if outcome.person == name else one_line_safe(outcome.person)
     return [
         *(name, person, one_line_safe(outcome.upn), outcome.account_id or "", outcome.action, outcome.reason),
@@ -171,8 +172,8 @@ def _row(outcome: Outcome, seen: PhotoPair | int | None) -> list[object]:
     ]
 
 
-def _said_of(album: ThumbnailProvider) -> str:
-    return "Photos are shown of the first 500 people only." if album.refused else ""
+def _picture_note(thumbnails: ThumbnailProvider) -> str:
+    return "Photos are shown for the first 500 users only." if thumbnails.refused else ""
 
 
 def _key(outcome: Outcome) -> tuple[str, str, str, str]:
@@ -180,14 +181,14 @@ def _key(outcome: Outcome) -> tuple[str, str, str, str]:
 
 
 def _escape_script(text: str) -> Markup:
-    """Return JSON in which nothing can end the script element or begin another (HTML standard, section 4.12.1.3)."""
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # noqa: S704  no sign of HTML is left in it
+    """Return JSON that cannot end the script element or begin another (HTML standard, section 4.12.1.3)."""
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704  it contains no HTML
 
 
 def _bar(totals: Mapping[str, int]) -> list[BarSegment]:
-    """Share out 1,000 units among the parts of all people; who is there at all stays visible."""
+    """Divide 1,000 units among the parts of all people; a part that is not empty stays visible."""
     counts = {name: totals.get(name, 0) for name in PARTS if totals.get(name, 0)}
     whole = sum(counts.values())
     widths = {name: max(8.0, 1000 * count / whole) for name, count in counts.items()}
@@ -199,7 +200,7 @@ def _bar(totals: Mapping[str, int]) -> list[BarSegment]:
 
 
 def _policy(style: str, script: str) -> str:
-    """Return the content security policy: only our own script and style run, nothing is fetched."""
+    """Return the content security policy: only our own script and style run, nothing is loaded."""
     return (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"

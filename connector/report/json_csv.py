@@ -1,4 +1,4 @@
-"""How is a run told to programs? As JSON in the contract's shape, or as a table for a spreadsheet."""
+"""Write a run as JSON of the contract, or as CSV for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from connector.model import Outcome, RunReport
 from connector.model.reasons import ADVICE, is_conflict
 from connector.report.summary import iso_utc, one_line_safe, short_name
 
-# Spreadsheets strip blanks, know the full-width signs of East Asian input too, and compute within quotes.
+# Spreadsheets strip blanks, also accept full-width characters, and compute within quotes.
 _FORMULA = re.compile(r"(^|[;|])([\s\"']*[=+\-@＝＋－＠])")
 COLUMNS = (
     *("name", "upn", "action", "reason", "meaning", "detail", "what_to_do", "conflict"),
@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 def write_json(report: RunReport, stream: TextIO) -> None:
-    """Write the run as one JSON object in ASCII; keys may be added to the contract's, never taken away."""
+    """Write the run as one JSON object in ASCII; keys may be added to the contract's, never removed."""
     head = json.dumps(_head(report), indent=1)
     stream.write(head.removesuffix("\n}") + ',\n "unmatched": [')
     comma = "\n  "
@@ -37,7 +37,7 @@ def write_json(report: RunReport, stream: TextIO) -> None:
 
 
 def as_json(outcome: Outcome) -> dict[str, str | bool | None]:
-    """Return one outcome as the contract spells it, with what was added since."""
+    """Return one outcome with the contract's keys, and later ones."""
     return {
         "person": outcome.person,
         "upn": outcome.upn,
@@ -53,10 +53,10 @@ def as_json(outcome: Outcome) -> dict[str, str | bool | None]:
 
 
 def write_csv(report: RunReport, stream: TextIO) -> None:
-    """Write the outcomes as CSV (RFC 4180) for a spreadsheet, with a byte order mark so that it is read as UTF-8.
+    """Write the outcomes as CSV (RFC 4180) with a byte order mark, so that spreadsheets read it as UTF-8.
 
-    The stream must not translate newlines. Every cell is quoted, and what a spreadsheet would take for a formula gets
-    an apostrophe: also behind a semicolon, which parts cells where the list separator of the country is one.
+    The stream must not translate newlines. Every cell is quoted, and text that a spreadsheet would read as a formula
+    gets an apostrophe: also after a semicolon, which separates cells in some countries.
     """
     stream.write("\ufeff")
     table = csv.writer(stream, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
@@ -93,5 +93,5 @@ def _rows(report: RunReport) -> Iterator[list[str]]:
 
 
 def _cell(text: str) -> str:
-    told = _FORMULA.sub(r"\1'\2", one_line_safe(text))
-    return f"'{told}" if text[:1] in ("\t", "\r", "\n") and told[:1] != "'" else told
+    cell = _FORMULA.sub(r"\1'\2", one_line_safe(text))
+    return f"'{cell}" if text[:1] in ("\t", "\r", "\n") and cell[:1] != "'" else cell

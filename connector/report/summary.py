@@ -1,4 +1,4 @@
-"""What happened, in one sentence? The words that every format shares: the headline, the counts, names and times."""
+"""Provide the words that every report format shares: the headline, the counts, names and times."""
 
 from __future__ import annotations
 
@@ -23,34 +23,35 @@ TOTALS = {
     "failed": "Failed",
     "conflicts": "Conflicts",
     "postponed": "Postponed",
-    "open_intents": "Accepted, not yet seen",
-    "unmatched_accounts": "Accounts without a person",
+    "open_intents": "Uploaded, not yet confirmed",
+    "unmatched_accounts": "Cloud accounts without an in-scope user",
 }
 
 _OPENINGS: Mapping[int | None, str] = {
     ExitCode.OK: "{Run} finished",
-    ExitCode.FAULT: "{Run} stopped by a fault of the program",
+    ExitCode.FAULT: "{Run} stopped by an internal error",
     ExitCode.SETTINGS: "{Run} did not start, because of its settings",
     ExitCode.SOME_FAILED: "{Run} finished, but {failed} failed",
-    ExitCode.BRAKE: "{Run} was stopped by a brake before its first write",
-    ExitCode.UNREACHABLE: "{Run} is incomplete, because a system could not be reached or refused us",
-    ExitCode.LOCKED: "{Run} gave way to another one that was still going on",
-    ExitCode.LIMIT: "{Run} finished at its limit, with the rest left for the next one",
-    ExitCode.INTERRUPTED: "{Run} was interrupted and goes on next time",
+    ExitCode.BRAKE: "{Run} was stopped by a safety limit",
+    ExitCode.UNREACHABLE: "{Run} is incomplete, because Active Directory or Microsoft 365 was unreachable or denied"
+    " access",
+    ExitCode.LOCKED: "{Run} did not start, because another run is in progress",
+    ExitCode.LIMIT: "{Run} finished at its limit; the rest is deferred to the next run",
+    ExitCode.INTERRUPTED: "{Run} was interrupted; the next run continues",
     None: "{Run} has not finished",
 }
 
 _STATES: Mapping[int | None, tuple[str, str]] = {
-    ExitCode.OK: ("good", "All well"),
+    ExitCode.OK: ("good", "Finished"),
     ExitCode.SOME_FAILED: ("bad", "Some people failed"),
-    ExitCode.BRAKE: ("bad", "Stopped by a brake"),
+    ExitCode.BRAKE: ("bad", "Stopped by a safety limit"),
     ExitCode.UNREACHABLE: ("bad", "Incomplete"),
     ExitCode.LIMIT: ("note", "At its limit"),
     ExitCode.INTERRUPTED: ("note", "Interrupted"),
     None: ("note", "Not finished"),
 }
 
-_DEEDS = {
+_ACTION_LABELS = {
     "create": "Created",
     "replace": "Replaced",
     "remove": "Removed",
@@ -69,7 +70,7 @@ _RUN_NAMES: Mapping[tuple[str, bool], str] = {
 
 @dataclass(frozen=True, slots=True)
 class AttentionGroup:
-    """Name a group of people who need attention for one reason, and how many they are."""
+    """Represent the people who need attention for one reason, with their number."""
 
     action: Action
     reason: Reason
@@ -77,38 +78,38 @@ class AttentionGroup:
 
     @property
     def advice(self) -> Advice:
-        """Return what the reason means and what cures it."""
+        """Return the meaning of the reason and its fix."""
         return ADVICE[self.reason]
 
     @property
     def is_failure(self) -> bool:
-        """Say whether these people failed; otherwise they are in conflict."""
+        """Return True if these people failed; otherwise they are in conflict."""
         return self.action is Action.FAIL
 
-    def holds(self, outcome: Outcome) -> bool:
-        """Say whether the outcome is one of this group."""
+    def includes(self, outcome: Outcome) -> bool:
+        """Return True if the outcome belongs to this group."""
         return outcome.action is self.action and outcome.reason is self.reason
 
 
 def headline(report: RunReport) -> str:
-    """Return one sentence of what happened in this run."""
+    """Return one sentence that summarizes the run."""
     name = _RUN_NAMES.get((report.kind, report.dry_run), "The run")
     opening = _OPENINGS.get(report.exit_code, "{Run} ended with code " + str(report.exit_code))
-    told = opening.format(Run=name, failed=people(report.totals.get("failed", 0)))
+    text = opening.format(Run=name, failed=people(report.totals.get("failed", 0)))
     if not _was_decided(report):
-        return f"{told}. Nothing was written."
-    return f"{told}: {_changes(report)}; {_rest(report)}."
+        return f"{text}. Nothing was written."
+    return f"{text}: {_changes(report)}; {_rest(report)}."
 
 
 def state(report: RunReport) -> tuple[str, str]:
-    """Return how the run ended, as a tone (good, note, bad) and a few words."""
+    """Return how the run ended: a tone (good, note, bad) and a few words."""
     return _STATES.get(report.exit_code, ("bad", "Stopped"))
 
 
 def labelled_totals(report: RunReport) -> list[tuple[str, str, int]]:
-    """Return the totals as (name, label, count) in the order of the report; one that is new here keeps its name.
+    """Return the totals as (name, label, count) in the order of the report; an unknown one is labelled by its name.
 
-    Where nothing was written, the labels say so: "Would create" instead of "Created".
+    If nothing was written, the labels are conditional: "Would create" instead of "Created".
     """
     totals, words = report.totals, TOTALS
     if only_planned(report):
@@ -118,16 +119,16 @@ def labelled_totals(report: RunReport) -> list[tuple[str, str, int]]:
 
 
 def only_planned(report: RunReport) -> bool:
-    """Say whether the actions are what would have been done: in a dry run, and after a brake."""
+    """Return True if the actions were only planned: in a dry run, and after a safety limit."""
     return report.dry_run or report.exit_code == ExitCode.BRAKE
 
 
 def action_labels(report: RunReport) -> dict[str, str]:
-    """Return a word for each action, as a label: "Replaced", or where nothing was written, "Would replace"."""
+    """Return a label for each action: "Replaced", or "Would replace" if nothing was written."""
     if not only_planned(report):
-        return dict(_DEEDS)
+        return dict(_ACTION_LABELS)
     changes = (Action.CREATE, Action.REPLACE, Action.REMOVE)
-    return _DEEDS | {action.value: f"Would {action}" for action in changes}
+    return _ACTION_LABELS | {action.value: f"Would {action}" for action in changes}
 
 
 def duration(report: RunReport) -> str:
@@ -142,12 +143,12 @@ def duration(report: RunReport) -> str:
 
 
 def format_utc(when: datetime | None) -> str:
-    """Return a time for people, in UTC, such as "2026-11-24 02:00 UTC"."""
+    """Return a time in UTC for people, such as "2026-11-24 02:00 UTC"."""
     return "" if when is None else when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def iso_utc(when: datetime | None) -> str | None:
-    """Return a time for programs: ISO 8601 in UTC with a Z; None stays None."""
+    """Return a time for programs: ISO 8601 in UTC with a Z; None for None."""
     if when is None:
         return None
     return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -158,32 +159,32 @@ _ESCAPED = re.compile(r"((?:\\[0-9a-f]{2})+)|\\(.)", re.IGNORECASE | re.DOTALL)
 
 
 def short_name(person: str) -> str:
-    """Return the name that people use from a DN (RFC 4514, escapes undone); anything else is returned as it is."""
-    found = _FIRST_NAME.match(person)
-    if not found or not found[1]:
+    """Return the first name part of a DN (RFC 4514, unescaped); any other text is returned unchanged."""
+    match = _FIRST_NAME.match(person)
+    if not match or not match[1]:
         return person
-    return _ESCAPED.sub(_unescape, found[1])
+    return _ESCAPED.sub(_unescape, match[1])
 
 
 def one_line_safe(text: str) -> str:
-    """Return the text on one line, safe for a terminal, a page and a table; commands in it can be pasted."""
+    """Return the text on one line without control characters; commands in it can be pasted."""
     return pasteable(safe(text))
 
 
 def concerns(report: RunReport) -> list[AttentionGroup]:
-    """Count the people who need attention, by reason: failures first, then conflicts, the most frequent first."""
+    """Return the groups of people who need attention: failures first, then conflicts, the largest first."""
     counts: Counter[tuple[Action, Reason]] = Counter()
     for outcome in report.outcomes():
         if needs_attention(outcome):
             counts[outcome.action, outcome.reason] += 1
-    found = [AttentionGroup(action, reason, count) for (action, reason), count in counts.items()]
-    return sorted(found, key=lambda concern: (not concern.is_failure, -concern.count, concern.reason))
+    groups = [AttentionGroup(action, reason, count) for (action, reason), count in counts.items()]
+    return sorted(groups, key=lambda concern: (not concern.is_failure, -concern.count, concern.reason))
 
 
-def attention_first(report: RunReport, found: list[AttentionGroup]) -> Iterator[Outcome]:
-    """Yield every outcome, those who need attention first and by reason; a pass over the outcomes for each reason."""
-    for concern in found:
-        yield from (outcome for outcome in report.outcomes() if concern.holds(outcome))
+def attention_first(report: RunReport, groups: list[AttentionGroup]) -> Iterator[Outcome]:
+    """Yield every outcome, those that need attention first and by reason; reads the outcomes once for each reason."""
+    for concern in groups:
+        yield from (outcome for outcome in report.outcomes() if concern.includes(outcome))
     yield from (outcome for outcome in report.outcomes() if not needs_attention(outcome))
 
 
@@ -196,10 +197,10 @@ def _changes(report: RunReport) -> str:
     planned = only_planned(report)
     would = "would be " if planned else ""
     parts = [(report.totals.get(name, 0), name) for name in ("created", "replaced", "removed")]
-    told = [f"{count:,} {name}" for count, name in parts if count]
-    if not told:
+    changes = [f"{count:,} {name}" for count, name in parts if count]
+    if not changes:
         return "no photo would be changed" if planned else "no photo had to be changed"
-    first, *others = told
+    first, *others = changes
     count, name = first.split(" ")
     photos = "photo" if count == "1" else "photos"
     return _list([f"{count} {photos} {would}{name}", *others]) + (" (nothing was written)" if planned else "")
@@ -207,12 +208,12 @@ def _changes(report: RunReport) -> str:
 
 def _rest(report: RunReport) -> str:
     totals = report.totals
-    told = [f"{totals.get('unchanged', 0):,} already right", f"{totals.get('skipped', 0):,} skipped"]
+    parts = [f"{totals.get('unchanged', 0):,} unchanged", f"{totals.get('skipped', 0):,} skipped"]
     if totals.get("failed") and report.exit_code != ExitCode.SOME_FAILED:
-        told.append(f"{totals['failed']:,} failed")
+        parts.append(f"{totals['failed']:,} failed")
     if totals.get("conflicts"):
-        told.append(f"{totals['conflicts']:,} in conflict")
-    return _list(told)
+        parts.append(f"{totals['conflicts']:,} in conflict")
+    return _list(parts)
 
 
 def _list(parts: list[str]) -> str:
@@ -221,7 +222,7 @@ def _list(parts: list[str]) -> str:
     return ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
-def _unescape(found: re.Match[str]) -> str:
-    if found[1]:
-        return bytes.fromhex(found[1].replace("\\", "")).decode("utf-8", "replace")
-    return found[2]
+def _unescape(match: re.Match[str]) -> str:
+    if match[1]:
+        return bytes.fromhex(match[1].replace("\\", "")).decode("utf-8", "replace")
+    return match[2]

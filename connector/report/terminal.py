@@ -1,4 +1,4 @@
-"""How is a run told on a terminal? The counts and reasons as tables, who needs attention with advice, in colours."""
+"""Show a run on a terminal: counts and reasons as tables, people who need attention with advice, in colours."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from connector.report.summary import (
     state,
 )
 
-# The terminal's own sixteen colours: they follow its light or dark ground. NO_COLOR leaves them out.
+# The terminal's own sixteen colours: they follow its light or dark background. NO_COLOR switches them off.
 _TONES = {"good": "bold green", "note": "bold yellow", "bad": "bold red"}
 _COLOURS = {
     Action.CREATE: "green",
@@ -36,12 +36,12 @@ _COLOURS = {
     Action.REMOVE: "magenta",
     Action.FAIL: "red",
 }
-# The totals that have a column; the others follow in a line where they are not 0.
+# The totals with a column; the others follow in one line if they are not 0.
 _MAIN = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed", "conflicts")
 
 
 def write_screen(report: RunReport, console: Console, *, limit: int | None = None) -> None:
-    """Show the run; `limit` caps each list of people, and with it people who are well are only counted."""
+    """Show the run; `limit` caps each list of people, and with it people without a problem are only counted."""
     tone, words = state(report)
     console.print(Text(words, _TONES[tone]))
     console.print(Text(headline(report)))
@@ -58,10 +58,10 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
     for concern in concerns(report):
         _concern(report, concern, console, limit=limit)
     if limit is None:
-        _others(report, console)
+        _other_people(report, console)
     else:
-        everybody = pasteable(f"photo-connector report {report.run}")
-        console.print(Text(f"\nEverybody: {everybody}, or with --output FILE.html", "dim"), soft_wrap=True)
+        command = pasteable(f"photo-connector report {report.run}")
+        console.print(Text(f"\nAll users: {command}, or with --output FILE.html", "dim"), soft_wrap=True)
 
 
 def _counts(report: RunReport, console: Console) -> None:
@@ -83,7 +83,7 @@ def _counts(report: RunReport, console: Console) -> None:
 
 
 def _reasons(report: RunReport, console: Console) -> None:
-    counts: Counter[tuple[Action, Reason]] = Counter((one.action, one.reason) for one in report.outcomes())
+    counts: Counter[tuple[Action, Reason]] = Counter((outcome.action, outcome.reason) for outcome in report.outcomes())
     if not counts:
         return
     words = action_labels(report)
@@ -92,9 +92,9 @@ def _reasons(report: RunReport, console: Console) -> None:
     table.add_column("Action", no_wrap=True)
     table.add_column("Why")
     table.add_column("Reason", style="dim", overflow="fold")
-    for (action, reason), count in sorted(counts.items(), key=lambda found: (_rank(found[0][0]), -found[1])):
-        deed = Text(words[action], _COLOURS.get(action, ""))
-        table.add_row(f"{count:,}", deed, ADVICE[reason].title, reason.value)
+    for (action, reason), count in sorted(counts.items(), key=lambda item: (_rank(item[0][0]), -item[1])):
+        label = Text(words[action], _COLOURS.get(action, ""))
+        table.add_row(f"{count:,}", label, ADVICE[reason].title, reason.value)
     console.print(table)
 
 
@@ -105,10 +105,10 @@ def _rank(action: Action) -> int:
 
 def _concern(report: RunReport, concern: AttentionGroup, console: Console, *, limit: int | None) -> None:
     kind, tone = ("Failed", "bold red") if concern.is_failure else ("Conflict", "bold yellow")
-    told = f": {concern.advice.title}, {people(concern.count)}"
-    console.print(Text.assemble("\n", (kind, tone), (told, "bold")))
+    title = f": {concern.advice.title}, {people(concern.count)}"
+    console.print(Text.assemble("\n", (kind, tone), (title, "bold")))
     console.print(Padding(Text(f"What to do: {concern.advice.cure}"), (0, 0, 0, 2)))
-    chosen = (outcome for outcome in report.outcomes() if concern.holds(outcome))
+    chosen = (outcome for outcome in report.outcomes() if concern.includes(outcome))
     for line in _listed(islice(chosen, limit)):
         console.print(Padding(line, (0, 0, 0, 2)))
     if limit is not None and concern.count > limit:
@@ -123,18 +123,16 @@ def _listed(outcomes: Iterable[Outcome]) -> Iterator[Text]:
         yield line
 
 
-def _others(report: RunReport, console: Console) -> None:
+def _other_people(report: RunReport, console: Console) -> None:
     words, shown = action_labels(report), False
     for outcome in report.outcomes():
         if needs_attention(outcome):
             continue
         if not shown:
-            console.print(
-                Text("\nEverybody else" if report.mode == "full" else "\nEverybody else who was looked at", "bold")
-            )
+            console.print(Text("\nOther users" if report.mode == "full" else "\nOther users who were checked", "bold"))
             shown = True
-        deed = f"{words[outcome.action]:<{max(map(len, words.values()))}}"
-        line = Text.assemble((deed, _COLOURS.get(outcome.action, "")), "  ", _who(outcome))
+        label = f"{words[outcome.action]:<{max(map(len, words.values()))}}"
+        line = Text.assemble((label, _COLOURS.get(outcome.action, "")), "  ", _who(outcome))
         line.append(f"  {outcome.reason}", "dim")
         console.print(line, soft_wrap=True)
 

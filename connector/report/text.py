@@ -1,4 +1,4 @@
-"""How is a run told in plain lines? What happened, the counts, who needs attention and why, then the rest."""
+"""Write a run as plain lines: the summary, the counts, people who need attention, then the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from connector.report.summary import (
 
 
 def write_text(report: RunReport, stream: TextIO, *, limit: int | None = None) -> None:
-    """Write the run for people; `limit` caps each list of people, None lists everybody. Memory stays flat."""
+    """Write the run as text; `limit` caps each list of people, None lists all. Outcomes are streamed."""
     for line in _lines(report, limit):
         stream.write(line + "\n")
 
@@ -38,17 +38,17 @@ def _lines(report: RunReport, limit: int | None) -> Iterator[str]:
         yield from ("", "Notices", *(f"  ! {one_line_safe(notice)}" for notice in report.notices))
     for concern in concerns(report):
         yield from _concern(report, concern, limit)
-    yield from _others(report, limit)
+    yield from _other_people(report, limit)
     yield from _unmatched(report, limit)
 
 
 def _unmatched(report: RunReport, limit: int | None) -> Iterator[str]:
-    """List accounts that Entra Connect synced and that are nobody's in scope: perhaps a scope that is too narrow."""
+    """List accounts that Entra Connect synced and that no person in scope has: the scope may be too narrow."""
     count = report.totals.get("unmatched_accounts", 0)
     names = list(islice(report.unmatched(), limit)) if limit is not None else report.unmatched()
     for number, upn in enumerate(names):
         if number == 0:
-            yield from ("", f"Synced accounts without a person in scope: {count:,}")
+            yield from ("", f"Synced accounts without an in-scope user: {count:,}")
         yield f"  {one_line_safe(upn)}"
     if limit is not None and count > limit:
         yield f"  … and {count - limit:,} more; --report FILE.json lists all."
@@ -75,35 +75,35 @@ def _concern(report: RunReport, concern: AttentionGroup, limit: int | None) -> I
     yield ""
     yield f"{kind}: {concern.advice.title} [{concern.reason}], {people(concern.count)}"
     yield f"  What to do: {concern.advice.cure}"
-    chosen = (outcome for outcome in report.outcomes() if concern.holds(outcome))
+    chosen = (outcome for outcome in report.outcomes() if concern.includes(outcome))
     yield from _listed(chosen, limit)
 
 
-def _others(report: RunReport, limit: int | None) -> Iterator[str]:
+def _other_people(report: RunReport, limit: int | None) -> Iterator[str]:
     chosen = (outcome for outcome in report.outcomes() if not needs_attention(outcome))
     first = next(chosen, None)
     if first is None:
         return
-    yield from ("", "Everybody else" if report.mode == "full" else "Everybody else who was looked at")
+    yield from ("", "Other users" if report.mode == "full" else "Other users who were checked")
     yield from _listed(_again(first, chosen), limit, with_reason=True)
 
 
 def _listed(outcomes: Iterable[Outcome], limit: int | None, *, with_reason: bool = False) -> Iterator[str]:
-    remaining = iter(outcomes)
-    for outcome in islice(remaining, limit):
+    stream = iter(outcomes)
+    for outcome in islice(stream, limit):
         yield _line(outcome, with_reason)
-    left = sum(1 for _ in remaining) if limit is not None else 0
-    if left:
-        yield f"  … and {left:,} more; `report --format csv` lists all."
+    remaining = sum(1 for _ in stream) if limit is not None else 0
+    if remaining:
+        yield f"  … and {remaining:,} more; `report --format csv` lists all."
 
 
 def _line(outcome: Outcome, with_reason: bool) -> str:
     name = one_line_safe(short_name(outcome.person))
     who = f"{name} <{one_line_safe(outcome.upn)}>" if outcome.upn and outcome.upn != name else name
-    told = one_line_safe(outcome.detail)
+    text = one_line_safe(outcome.detail)
     if with_reason:
-        told = f"{ADVICE[outcome.reason].title} [{outcome.reason}]" + (f". {told}" if told else "")
-    return f"  {outcome.action:<7} {who}" + (f": {told}" if told else "")
+        text = f"{ADVICE[outcome.reason].title} [{outcome.reason}]" + (f". {text}" if text else "")
+    return f"  {outcome.action:<7} {who}" + (f": {text}" if text else "")
 
 
 def _again(first: Outcome, rest: Iterator[Outcome]) -> Iterator[Outcome]:

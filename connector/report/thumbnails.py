@@ -1,4 +1,4 @@
-"""Which thumbnails may the HTML file show? Those that the settings allow, 96 pixels, of at most 500 people."""
+"""Make the thumbnails of the HTML file: those that the settings allow, 96 pixels, for at most 500 people."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from connector.report.summary import only_planned
 EDGE = 96
 MOST_PEOPLE = 500
 MOST_PIXELS = 50_000_000
-NO_PHOTO, NOT_AT_HAND = "no photo", "not at hand"
+NO_PHOTO, NOT_AT_HAND = "no photo", "not available"
 _CHANGES = (Action.CREATE, Action.REPLACE, Action.REMOVE)
 
-# What Pillow's decoders raise on broken input, by its own documentation and by experience.
+# Errors of Pillow's decoders on broken input, as documented and as observed.
 _BROKEN = (
     *(OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, OverflowError, MemoryError),
     *(struct.error, ZeroDivisionError, Image.DecompressionBombError),
@@ -31,10 +31,10 @@ _BROKEN = (
 
 @dataclass(frozen=True, slots=True)
 class PhotoPair:
-    """Hold the thumbnails of one person as data: addresses; empty where there is no picture.
+    """Represent the thumbnails of one person as data: addresses; empty if there is no picture.
 
-    `labels` names the two: what was before and after, or where nothing was changed, cloud and source. `missing` says
-    why one is empty: that side has no photo, or there is one that is not at hand.
+    `labels` names the two: before and after, or, if nothing was changed, cloud and source. `missing` is the reason
+    why one is empty: that side has no photo, or its photo is not available.
     """
 
     before: str
@@ -44,29 +44,29 @@ class PhotoPair:
 
 
 class ThumbnailProvider:
-    """Hand out thumbnails as `REPORT_PICTURES` allows, until 500 people have theirs."""
+    """Provide thumbnails as `REPORT_PICTURES` allows, for at most 500 people."""
 
     def __init__(self, report: RunReport, allowed: Pictures) -> None:
         self._report = report
         self._allowed = allowed
-        self.left = MOST_PEOPLE
+        self._remaining = MOST_PEOPLE
         self.refused = False
 
     def pair(self, outcome: Outcome) -> PhotoPair | None:
-        """Return the pictures of one outcome; None where it has none or may not show them."""
+        """Return the pictures of one outcome; None if there are none or they are not allowed."""
         if not self._may_show(outcome):
             return None
         before, after = (thumbnail(photo_bytes) for photo_bytes in self._report.pictures(outcome))
         if not before and not after:
             return None
-        if not self.left:
+        if not self._remaining:
             self.refused = True
             return None
-        self.left -= 1
+        self._remaining -= 1
         return PhotoPair(before, after, self._labels(outcome), _missing(outcome))
 
     def _may_show(self, outcome: Outcome) -> bool:
-        # Once the album is full, one look more tells whether somebody missed out; later ones would be in vain.
+        # After the limit, one more look shows whether a person was left out; later ones are not needed.
         if self._allowed is Pictures.NONE or self.refused:
             return False
         return is_conflict(outcome) or (self._allowed is Pictures.CHANGES and outcome.action in _CHANGES)
@@ -78,14 +78,14 @@ class ThumbnailProvider:
 
 
 def _missing(outcome: Outcome) -> tuple[str, str]:
-    """Say for each side that there is no photo, where that is known."""
+    """Return for each side why it is empty: no photo, if that is known."""
     nothing_before = outcome.action is Action.CREATE or outcome.reason is Reason.CLOUD_REMOVED
     nothing_after = outcome.action is Action.REMOVE or not outcome.source_sha256
     return NO_PHOTO if nothing_before else NOT_AT_HAND, NO_PHOTO if nothing_after else NOT_AT_HAND
 
 
 def thumbnail(photo_bytes: bytes | None) -> str:
-    """Return the picture as a data: address of a JPEG of at most 96 pixels an edge; empty where it cannot be read."""
+    """Return the picture as a data: address of a JPEG of at most 96 pixels per edge; empty if it cannot be read."""
     if not photo_bytes:
         return ""
     try:

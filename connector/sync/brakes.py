@@ -20,9 +20,9 @@ def check_plan(context: RunContext, read: Summary) -> Summaries[None]:
     if trips and not context.options.force:
         reasons = " ".join(trip.message for trip in trips)
         fixes = " ".join(dict.fromkeys(trip.fix for trip in trips))
-        raise BrakeError(f"A brake stopped the run before its first write: {reasons}", fixes)
+        raise BrakeError(f"A safety limit stopped the run; nothing was written: {reasons}", fixes)
     for trip in trips:
-        yield notice(f"Passed by --force: {trip.message}")
+        yield notice(f"Safety limit overridden by --force: {trip.message}")
     if not context.options.only:
         with transaction(context.db):
             settle_matches(context.db, unread=read.unread_contexts)

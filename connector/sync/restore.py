@@ -295,6 +295,8 @@ def _check_brakes(context: RunContext) -> Summaries[None]:
     if trips and not context.options.force:
         reasons = " ".join(trip.message for trip in trips)
         fix = f"Look at the plan with `photo-connector restore --run {wanted.run} --dry-run`; if it is meant, run it "
-        raise BrakeError(f"A brake stopped the restore before its first write: {reasons}", f"{fix}once with --force.")
+        raise BrakeError(
+            f"A safety limit stopped the restore; nothing was written: {reasons}", f"{fix}once with --force."
+        )
     for trip in trips:
-        yield notice(f"Passed by --force: {trip.message}")
+        yield notice(f"Safety limit overridden by --force: {trip.message}")

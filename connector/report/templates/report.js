@@ -59,7 +59,7 @@
       body = table.tBodies[0];
       place.append(table);
     } else {
-      place.append(element("p", rows.length ? "Nobody fits. Try fewer letters, or show everybody." : "This run has nobody to list.", "calm"));
+      place.append(element("p", rows.length ? "No matches. Try fewer letters, or show all." : "This run has no users to list.", "calm"));
     }
     draw(CHUNK);
   }
@@ -87,10 +87,10 @@
     const end = Math.min(chosen.length, drawn + amount);
     for (; drawn < end; drawn += 1) lines.append(line(rows[chosen[drawn]]));
     if (body) body.append(lines);
-    tell();
+    showCount();
   }
 
-  function tell() {
+  function showCount() {
     const narrowed = chosen.length < rows.length ? ` (of ${number(rows.length)})` : "";
     const partly = drawn < chosen.length ? `, the first ${number(drawn)} shown` : "";
     const missing = data.leftOut ? ` ${people(data.leftOut)} more are only in the CSV and JSON reports.` : "";
