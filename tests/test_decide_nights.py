@@ -181,14 +181,14 @@ def test_an_adopted_photo_of_ours_keeps_what_is_known_of_the_upload() -> None:
     decision = decide(case, Policy(), NOW)
     after = memory_after(decision, case=case, look=look, picture=None, policy=Policy())
     assert memory is not None
-    assert after == replace(memory, source_sha256="sha of ann, new", policy="")
+    assert after == replace(memory, source_sha256="sha of ann, new", conflict_policy="")
 
 
 def test_what_clear_left_is_not_lifted_by_the_policy_but_by_overwrite() -> None:
     source, name = Source.photo("sha of ann, old"), "ann, old"
     left, _ = _one_night(CloudObservation.at(None), source=source, name=name, memory=None, policy=Policy(clear=True))
     assert left is not None
-    assert (left.presence, left.policy) == (Presence.CLEARED, "source")
+    assert (left.presence, left.is_final) == (Presence.CLEARED, True)
     nights = {
         option: _one_night(CloudObservation.at(None), source=source, name=name, memory=left, policy=policy)[1].action
         for option, policy in (("nightly", Policy()), ("overwrite", Policy(overwrite=True)))

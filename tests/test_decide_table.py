@@ -62,7 +62,7 @@ def ours(name: str = "ann, old", **changes: object) -> Memory:
         read_sha256=f"read of {name}",
         read_print=portrait(name, wear=4),
         tag="tag of ours",
-        policy="source",
+        conflict_policy="source",
     )
     return replace(memory, **changes)  # type: ignore[arg-type]
 
@@ -75,7 +75,7 @@ def theirs(policy: str, *, restored: bool = False) -> Memory:
         read_sha256="read of theirs",
         read_print=portrait("on the beach"),
         tag="tag of theirs",
-        policy=policy,
+        conflict_policy=policy,
         restored=restored,
     )
 
@@ -85,7 +85,7 @@ def cleared(policy: str, *, restored: bool = False) -> Memory:
         person_id="ann",
         presence=Presence.CLEARED,
         source_sha256="sha of ann, old",
-        policy=policy,
+        conflict_policy=policy,
         restored=restored,
     )
 

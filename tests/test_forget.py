@@ -68,7 +68,7 @@ def zenobia(office: Office) -> Colleague:
 def everything_known(office: Office, one: Colleague) -> list[str]:
     """Return all that the ledger knows somebody and their pictures by."""
     texts: set[str] = {*words_of(one), one.entry.id.upper(), f"{one.name}@Contoso.Test"}
-    for table in ("people", "outcomes", "standing", "writes", "memory", "intents"):
+    for table in ("people", "outcomes", "standing_outcomes", "writes", "photo_state", "intents"):
         column = "id" if table == "people" else "person_id"
         for row in rows(office, f"SELECT * FROM {table} WHERE {column} = '{one.entry.id}'"):
             texts |= {text for text in row if isinstance(text, str) and len(text) >= 20 and " " not in text[:11]}
@@ -249,7 +249,7 @@ def test_outcomes_are_forgotten_after_ledger_days(office: Office) -> None:
 
     assert rows(office, "SELECT run FROM outcomes") == []
     assert rows(office, "SELECT COUNT(*) FROM writes") == [(0,)]
-    assert rows(office, "SELECT COUNT(*) FROM memory") == [(1,)], "who is still there is remembered"
+    assert rows(office, "SELECT COUNT(*) FROM photo_state") == [(1,)], "who is still there is remembered"
     assert office.sync(days=1).totals["unchanged"] == 1
 
 
@@ -267,7 +267,7 @@ def test_who_is_not_seen_is_forgotten_after_ledger_days(office: Office) -> None:
     office.sync(days=5)
 
     assert rows(office, "SELECT upn FROM people") == [("stayer@contoso.test",)]
-    assert rows(office, "SELECT COUNT(*) FROM memory") == [(1,)]
+    assert rows(office, "SELECT COUNT(*) FROM photo_state") == [(1,)]
 
 
 # ------------------------------------------------------------------------------------------------ what goes by itself

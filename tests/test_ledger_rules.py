@@ -18,7 +18,7 @@ from connector.ledger import worklist as work
 from connector.ledger.memory import save_memory
 from connector.ledger.people import save_person
 from connector.ledger.runs import begin_run, save_standing
-from connector.ledger.store import open_ledger
+from connector.ledger.store import open_ledger, transaction
 from connector.model import Action, Conflict, Memory, Person, Presence, Reason, Removed
 from connector.model.reasons import EXCLUDING
 from tests.test_decide_table import NOW
@@ -49,14 +49,15 @@ class Combination:
 
 def memories(person: str, source_sha256: str) -> Iterator[Memory | None]:
     yield None
-    for presence, is_own, is_same, policy, restored in product(
-        Presence, (True, False), (True, False), POLICIES, (True, False)
+    for presence, is_own, is_same, policy, is_final, restored in product(
+        Presence, (True, False), (True, False), POLICIES, (True, False), (True, False)
     ):
         yield Memory(
             person_id=person if is_own else "somebody else",
             presence=presence,
             source_sha256=source_sha256 if is_same else "another photo",
-            policy=policy,
+            conflict_policy=policy,
+            is_final=is_final,
             restored=restored,
             tag="tag",
         )
@@ -105,15 +106,16 @@ def test_the_ledgers_queries_say_of_every_combination_what_the_table_says(
     policy = Policy(conflict=conflict, removed=removed)
     with closing(open_ledger(tmp_path)[0]) as db:
         run = begin_run(db, kind="sync", now=NOW, dry_run=False, chosen=False)
-        fill(db, run)
+        with transaction(db):
+            fill(db, run)
         work.begin_work(db)
         work.exclude(db, "graph", unread=("away",), with_exchange=False, guests=False)
         wins, removes = conflict is Conflict.SOURCE, removed is Removed.REMOVE
         work.list_different(db, "graph", source_wins=wins, removes=removes)
         listed = {row["person_id"] for row in db.execute("SELECT person_id FROM work")}
         save_standing(db, run, "graph", report_conflicts=conflict is Conflict.REPORT, removes=removes)
-        told = {row["person_id"]: row for row in db.execute("SELECT * FROM standing")}
-    assert len(ALL) == 2 * len(TROUBLES) * (1 + 3 * 2 * 2 * len(POLICIES) * 2)
+        told = {row["person_id"]: row for row in db.execute("SELECT * FROM standing_outcomes")}
+    assert len(ALL) == 2 * len(TROUBLES) * (1 + 3 * 2 * 2 * len(POLICIES) * 2 * 2)
     assert {one.id for one in ALL if needs_look(one.case, policy)} == listed
     for one in ALL:
         decision = decide(one.case, policy, NOW)

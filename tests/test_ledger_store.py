@@ -30,6 +30,8 @@ from connector.ledger.store import (
     open_ledger,
     transaction,
 )
+from connector.ledger.writes import Write, find_write, save_write, save_written_photo
+from connector.model import Action
 from tests.office import Office, copy_of, face
 
 MOUNTS = r"""
@@ -87,21 +89,33 @@ def table(path: Path, name: str, columns: str = "*") -> list[tuple[object, ...]]
 
 
 KEPT = ("accounts", "cookies", "intents", "memory", "outcomes", "photos", "pictures", "refusals", "runs", "standing")
-PERSON = "id, context, upn, anchor, state, seen_run, changed_run, source_sha256, account_id, settled_account_id"
+PERSON = "id, context, upn, anchor, state, seen_run, changed_run, source_sha256, account_id"
+# Version 5 named these tables anew, put each fingerprint into a table of its own, and gave pictures a third one.
+TODAY = {"memory": "photo_state", "standing": "standing_outcomes"}
+PRINT = "(SELECT packed FROM fingerprints f WHERE f.id = {})"
+
+
+def columns_today(path: Path, name: str) -> str:
+    """Return the columns of a table of today that hold what a row of version 1 did, in its order."""
+    names = [str(row[1]) for row in table(path, f"pragma_table_info('{name}')")]
+    wanted = (one for one in names if one not in ("is_final", "centre_print"))
+    return ", ".join(PRINT.format(f"{name}.{one}") if one.endswith("_print") else one for one in wanted)
 
 
 def test_a_ledger_of_version_1_is_brought_forward_and_keeps_everything(tmp_path: Path) -> None:
     path = old_ledger(tmp_path / "old")
     before = {name: table(path, name) for name in (*KEPT, "writes")}
-    people = table(path, "people", PERSON)
+    people = table(path, "people", f"{PERSON}, settled_account_id")
     ((failed, retry),) = table(path, "people WHERE retry", "id, retry")
     make_state_folder(tmp_path / "new")
 
     for folder in (tmp_path / "old", tmp_path / "new"):
         open_ledger(folder)[0].close()
 
-    assert {name: table(path, name) for name in before} == before
-    assert table(path, "people", PERSON) == people
+    today = {name: TODAY.get(name, name) for name in before}
+    after = {name: table(path, one, columns_today(path, one)) for name, one in today.items()}
+    assert {name: sorted(rows) for name, rows in after.items()} == {name: sorted(rows) for name, rows in before.items()}
+    assert sorted(table(path, "people", f"{PERSON}, confirmed_account_id")) == sorted(people)
     told = "target, person_id, retry"
     assert table(path, "retries", told) == [("graph", failed, retry), ("sharepoint", failed, retry)]
     assert all(before[name] for name in before if name != "intents"), "the old ledger has something of everything"
@@ -153,6 +167,53 @@ def test_a_migration_that_is_stopped_half_way_changes_nothing_and_goes_on_later(
 
     assert len(table(path, "people")) == len(before)
     assert table(path, "pragma_user_version") == [(VERSION,)]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_a_process_killed_while_it_brings_a_ledger_forward_loses_nothing(tmp_path: Path, version: int) -> None:
+    path = old_ledger(tmp_path / "old")
+    before = {name: sorted(table(path, name)) for name in (*KEPT, "writes")}
+    script = f"""
+import os
+from pathlib import Path
+from connector.ledger import schema, store
+schema.MIGRATIONS[{version}] += "SELECT stop();"
+connect = store.connect
+def connected(path):
+    db = connect(path)
+    db.create_function("stop", 0, lambda: os._exit(9))
+    return db
+store.connect = connected
+store.open_ledger(Path({str(path.parent)!r}))
+"""
+
+    killed = subprocess.run([sys.executable, "-c", script], check=False)
+
+    assert (killed.returncode, table(path, "pragma_user_version")) == (9, [(version,)])
+    assert {name: sorted(table(path, name)) for name in before} == before, "what the killed step began is undone"
+    open_ledger(path.parent)[0].close()
+    assert table(path, "pragma_user_version") == [(VERSION,)]
+    after = {name: len(table(path, TODAY.get(name, name))) for name in before}
+    assert after == {name: len(rows) for name, rows in before.items()}
+
+
+def test_equal_fingerprints_are_kept_once_and_go_with_the_last_row_that_has_them(office: Office) -> None:
+    team = office.team(3)
+    office.cloud.set(reencode="none")
+    office.sync()
+    used = "SELECT sent_print FROM pictures UNION SELECT whole_print FROM pictures "
+    used += "UNION SELECT read_print FROM photo_state"
+    assert rows(office, "SELECT COUNT(*) FROM fingerprints") == rows(office, f"SELECT COUNT(sent_print) FROM ({used})")
+
+    for one in team:
+        office.house.tree.change(one.entry.guid, thumbnailPhoto=face(f"new {one.name}"))
+    office.sync("--force", days=1)
+    office.sync(days=40)
+    office.sync("--full", days=1)
+
+    referred = f"{used} UNION SELECT sent_print FROM photo_state UNION SELECT sent_print FROM writes"
+    unused = f"SELECT COUNT(*) FROM fingerprints WHERE id NOT IN ({referred})"
+    assert rows(office, unused) == [(0,)]
 
 
 def no_database(path: Path) -> None:
@@ -374,11 +435,11 @@ def test_who_is_deleted_is_forgotten_after_the_ledgers_days_and_not_before(offic
     assert office.sync(days=1).of(gone.upn) == ("skip", "deleted")
 
     office.sync(days=28)
-    assert len(rows(office, "SELECT id FROM people")) == len(rows(office, "SELECT account_id FROM memory")) == 2
+    assert len(rows(office, "SELECT id FROM people")) == len(rows(office, "SELECT account_id FROM photo_state")) == 2
 
     office.sync(days=3)
     assert rows(office, "SELECT upn FROM people") == [(stays.upn,)]
-    assert rows(office, "SELECT account_id FROM memory") == [(stays.account_id,)]
+    assert rows(office, "SELECT account_id FROM photo_state") == [(stays.account_id,)]
     assert len(office.cloud.tenant.writes()) == 2
 
 
@@ -513,3 +574,15 @@ def test_damage_that_only_a_run_meets_is_set_aside_by_the_next_one(office: Offic
     assert (mended.code, mended.reasons()) == (0, {"adopted": 5}), mended.err
     assert any("The ledger was damaged" in notice for notice in mended.report["notices"])
     assert (quiet.code, quiet.report["notices"]) == (0, [])
+
+
+def test_what_a_write_left_is_stored_with_its_own_run_where_two_began_at_the_same_time(tmp_path: Path) -> None:
+    with closing(open_ledger(make_state_folder(tmp_path))[0]) as db:
+        at = datetime(2026, 11, 24, 1, tzinfo=UTC).isoformat()
+        for run in (1, 2):
+            save_write(db, Write(run, "graph", "account", "person", Action.REPLACE, at, "", "", "sha", None))
+
+        save_written_photo(db, "graph", "account", run=2, tag="tag", read_sha256="")
+
+        tags = [write.left_tag for run in (1, 2) if (write := find_write(db, run, "graph", account_id="account"))]
+        assert tags == ["", "tag"]

@@ -32,7 +32,7 @@ def shows(office: Office, one: Colleague, name: str) -> bool:
 def standing(office: Office) -> int:
     """Count the rows that tell what stands."""
     with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db:
-        count: int = db.execute("SELECT COUNT(*) FROM standing").fetchone()[0]
+        count: int = db.execute("SELECT COUNT(*) FROM standing_outcomes").fetchone()[0]
         return count
 
 
@@ -433,7 +433,7 @@ def test_another_tenant_of_accounts_is_listed_anew(office: Office) -> None:
     office.team(2)
     office.sync()
     with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db, db:
-        db.execute("UPDATE cookies SET shape = 'of another tenant' WHERE context = 'accounts'")
+        db.execute("UPDATE cookies SET settings_fingerprint = 'of another tenant' WHERE context = 'accounts'")
 
     told = office.sync(days=1)
 

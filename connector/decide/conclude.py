@@ -10,7 +10,7 @@ from datetime import datetime
 
 from connector.decide.case import UNSEEN, Case, Decision, Policy, Source
 from connector.decide.compare import CloudObservation, SourcePicture, shows_one_of
-from connector.decide.intents import STANDS_UNDER_SOURCE, Assessment, judge
+from connector.decide.intents import Assessment, judge
 from connector.decide.memory import memory_after
 from connector.decide.table import decide, needs_look
 from connector.model import Action, Conflict, Fingerprint, Intent, Memory, Presence, Reason
@@ -98,4 +98,4 @@ def _as_final(memory: Memory | None) -> Memory | None:
     """Mark a guest's own photo as final; a later SYNC_CONFLICT=source does not apply to it."""
     if memory is None or memory.presence is Presence.OURS:
         return memory
-    return replace(memory, policy=STANDS_UNDER_SOURCE)
+    return replace(memory, is_final=True)

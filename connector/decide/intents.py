@@ -10,8 +10,6 @@ from connector.decide.compare import CloudObservation, CloudView, SourcePicture,
 from connector.model import Action, CloudTag, Fingerprint, Intent, Memory, Presence, Reason
 
 PATIENCE = timedelta(hours=24)
-# a standing memory that was made under this policy is not lifted by it (the table's "set to `source` since")
-STANDS_UNDER_SOURCE = "source"
 
 
 class IntentState(StrEnum):
@@ -158,7 +156,7 @@ def _memory_of_removal(intent: Intent) -> Memory | None:
         person_id=intent.person_id,
         presence=Presence.CLEARED,
         source_sha256=intent.source_sha256,
-        policy=STANDS_UNDER_SOURCE,
+        is_final=True,
         restored=intent.restores,
     )
 

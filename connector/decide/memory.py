@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from connector.decide.case import Case, Decision, MemoryChange, Policy
 from connector.decide.compare import CloudObservation, SourcePicture, known_by
-from connector.decide.intents import STANDS_UNDER_SOURCE
 from connector.model import Fingerprint, Memory, Presence
 
 
@@ -66,7 +65,7 @@ def _left(case: Case, *, look: CloudObservation, presence: Presence, policy: Pol
     old = case.memory
     is_gone = presence is Presence.CLEARED
     is_standing = old is not None and old.presence is not Presence.OURS and not case.is_changed
-    first_policy = old.policy if old is not None and is_standing else policy.conflict.value
+    first_policy = old.conflict_policy if old is not None and is_standing else policy.conflict.value
     return Memory(
         person_id=case.person_id,
         presence=presence,
@@ -74,7 +73,8 @@ def _left(case: Case, *, look: CloudObservation, presence: Presence, policy: Pol
         read_sha256="" if is_gone else _read_sha256(case, look),
         read_print=None if is_gone else _read_print(case, look),
         tag="" if is_gone else look.tag,
-        policy=STANDS_UNDER_SOURCE if policy.clear else first_policy,
+        conflict_policy=first_policy,
+        is_final=policy.clear or (old is not None and is_standing and old.is_final),
         improved_at=old.improved_at if old else None,
     )
 

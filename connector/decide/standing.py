@@ -15,8 +15,8 @@ from connector.decide.conclude import decide_for, policy_for
 from connector.decide.table import needs_look
 from connector.model import Action, Conflict, Memory, Presence, Reason
 
-# What `Memory.policy` may hold: nothing, the SYNC_CONFLICT of its first night, or the mark of older versions.
-POLICIES = ("", *(conflict.value for conflict in Conflict), "kept")
+# What `Memory.conflict_policy` may hold: nothing, or the SYNC_CONFLICT under which the conflict was kept first.
+POLICIES = ("", *(conflict.value for conflict in Conflict))
 _PERSON, _OTHER = "person", "another person"
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # no decision without a look depends on it
 
@@ -33,7 +33,8 @@ class StandingRow(NamedTuple):
     presence: str
     is_of_person: bool
     is_same_source: bool
-    policy: str
+    conflict_policy: str
+    is_final: bool
     restored: bool
     is_looked_at: bool
     is_told: bool
@@ -46,14 +47,15 @@ def standing_rows(policy: Policy) -> Iterator[StandingRow]:
     """Yield every state that a matched person can have, with what is decided of it under this policy."""
     for is_guest, has_photo in product((False, True), repeat=2):
         yield _row(None, policy, is_guest=is_guest, has_photo=has_photo)
-        for presence, is_own, is_same, kept_under, restored in product(
-            Presence, (False, True), (False, True), POLICIES, (False, True)
+        for presence, is_own, is_same, kept_under, is_final, restored in product(
+            Presence, (False, True), (False, True), POLICIES, (False, True), (False, True)
         ):
             memory = Memory(
                 person_id=_PERSON if is_own else _OTHER,
                 presence=presence,
                 source_sha256=_source(has_photo) if is_same else "another source",
-                policy=kept_under,
+                conflict_policy=kept_under,
+                is_final=is_final,
                 restored=restored,
             )
             yield _row(memory, policy, is_guest=is_guest, has_photo=has_photo)
@@ -74,7 +76,8 @@ def _row(memory: Memory | None, policy: Policy, *, is_guest: bool, has_photo: bo
         presence=memory.presence.value if memory else "",
         is_of_person=memory is not None and memory.person_id == _PERSON,
         is_same_source=memory is not None and memory.source_sha256 == source.sha256,
-        policy=memory.policy if memory else "",
+        conflict_policy=memory.conflict_policy if memory else "",
+        is_final=memory is not None and memory.is_final,
         restored=memory is not None and memory.restored,
         is_looked_at=is_looked_at,
         is_told=not is_looked_at and _is_told(decision.action, decision.reason, policy),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from connector.decide.case import Case, Decision, MatchState, MemoryChange, Policy, Source
 from connector.decide.compare import MatchLevel, ViewKind
-from connector.decide.intents import STANDS_UNDER_SOURCE, IntentState
+from connector.decide.intents import IntentState
 from connector.model import Action, Conflict, Memory, Presence, Reason, Removed
 
 IMPROVE_AGAIN = timedelta(days=30)
@@ -145,7 +145,8 @@ def _is_lifted(memory: Memory, policy: Policy) -> bool:
         return False
     if policy.overwrite:
         return True
-    return policy.conflict is Conflict.SOURCE and memory.policy not in ("", Conflict.SOURCE)
+    is_kept = not memory.is_final and memory.conflict_policy not in ("", Conflict.SOURCE)
+    return policy.conflict is Conflict.SOURCE and is_kept
 
 
 def _changed(case: Case, memory: Memory, *, policy: Policy) -> Decision:
@@ -179,7 +180,7 @@ def _changed_over_ours(case: Case, memory: Memory, *, policy: Policy) -> Decisio
 def _is_as_left_here(case: Case, memory: Memory) -> bool:
     """Say whether the cloud still shows what `restore`, or `--clear`, made of it: nobody else's doing."""
     if memory.presence is Presence.CLEARED:
-        by_us = memory.restored or memory.policy == STANDS_UNDER_SOURCE
+        by_us = memory.restored or memory.is_final or memory.conflict_policy == Conflict.SOURCE
         return by_us and case.view.kind is ViewKind.NONE
     return (
         memory.restored and case.view.kind is ViewKind.ANOTHER and case.view.how in (MatchLevel.TAG, MatchLevel.BYTES)

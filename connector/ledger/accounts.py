@@ -26,8 +26,10 @@ def save_accounts(db: sqlite3.Connection, accounts: Iterable[Account], *, run: i
             continue
         changed += 1
         marks = ", ".join("?" * (len(values) + 2))
+        updates = ", ".join(f"{name} = excluded.{name}" for name in (*_FIELDS[1:], "seen_run", "changed_run"))
         db.execute(
-            f"INSERT OR REPLACE INTO accounts ({', '.join(_FIELDS)}, seen_run, changed_run) VALUES ({marks})",
+            f"INSERT INTO accounts ({', '.join(_FIELDS)}, seen_run, changed_run) VALUES ({marks}) "
+            f"ON CONFLICT (id) DO UPDATE SET {updates}",
             (*values, run, run),
         )
         db.execute("DELETE FROM refusals WHERE account_id = ?", (account.id,))
@@ -63,7 +65,7 @@ class AskedFor(NamedTuple):
 def lost_accounts(db: sqlite3.Connection, *, most: int) -> list[AskedFor]:
     """Return the accounts of people in scope who had one when the last night ended, and have none now."""
     query = (
-        "SELECT settled_account_id, anchor FROM people WHERE state = 'in-scope' AND settled_account_id <> '' "
+        "SELECT confirmed_account_id, anchor FROM people WHERE state = 'in-scope' AND confirmed_account_id <> '' "
         "AND account_id = '' AND match_problem = 'no-account' ORDER BY id LIMIT ?"
     )
     return [AskedFor(*row) for row in db.execute(query, (most,))]

@@ -19,14 +19,16 @@ class SyncCursor(NamedTuple):
 
 def load_place(db: sqlite3.Connection, context: str, *, shape: str) -> SyncCursor | None:
     """Return where the last reading of a context ended; None when the settings that shaped it were others."""
-    row = db.execute("SELECT * FROM cookies WHERE context = ? AND shape = ?", (context, shape)).fetchone()
+    row = db.execute(
+        "SELECT * FROM cookies WHERE context = ? AND settings_fingerprint = ?", (context, shape)
+    ).fetchone()
     return None if row is None else SyncCursor(bytes(row["cookie"]), row["server"])
 
 
 def load_any_place(db: sqlite3.Connection, context: str) -> tuple[SyncCursor, str] | None:
     """Return where the last reading of a context ended, with the shape of its settings; None before the first."""
     row = db.execute("SELECT * FROM cookies WHERE context = ?", (context,)).fetchone()
-    return None if row is None else (SyncCursor(bytes(row["cookie"]), row["server"]), str(row["shape"]))
+    return None if row is None else (SyncCursor(bytes(row["cookie"]), row["server"]), str(row["settings_fingerprint"]))
 
 
 def has_place(db: sqlite3.Connection, context: str) -> bool:
@@ -37,12 +39,13 @@ def has_place(db: sqlite3.Connection, context: str) -> bool:
 def save_place(db: sqlite3.Connection, context: str, place: SyncCursor, *, shape: str, run: int) -> None:
     """Remember where this reading ended; belongs in the transaction that stores its rows."""
     values = (context, place.content_bytes, place.server, shape, run)
-    db.execute("INSERT OR REPLACE INTO cookies VALUES (?, ?, ?, ?, ?)", values)
+    names = "context, cookie, server, settings_fingerprint, run"
+    db.execute(f"INSERT OR REPLACE INTO cookies ({names}) VALUES (?, ?, ?, ?, ?)", values)
 
 
 def save_full_reading(db: sqlite3.Connection, context: str, *, now: datetime) -> None:
     """Store when a context was last read in full; belongs in the transaction that stores its rows."""
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_full_key(context), pack_time(now)))
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_full_key(context), pack_time(now)))
 
 
 def is_full_reading_due(db: sqlite3.Connection, context: str, *, days: int, now: datetime) -> bool:
@@ -76,7 +79,7 @@ def dropped_contexts(db: sqlite3.Connection, contexts: Collection[str], *, shape
     named = f"({', '.join('?' * len(contexts))})"
     query = (
         f"SELECT DISTINCT context FROM people WHERE state = 'in-scope' AND context NOT IN {named} "
-        "AND context NOT IN (SELECT context FROM cookies WHERE shape = ?) "
-        f"UNION SELECT context FROM cookies WHERE context NOT IN {named} AND shape <> ? ORDER BY context"
+        "AND context NOT IN (SELECT context FROM cookies WHERE settings_fingerprint = ?) "
+        f"UNION SELECT context FROM cookies WHERE context NOT IN {named} AND settings_fingerprint <> ? ORDER BY context"
     )
     return [row["context"] for row in db.execute(query, (*contexts, shape, *contexts, shape))]

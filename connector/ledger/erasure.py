@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 
+from connector.ledger.codec import drop_unused_prints
 from connector.ledger.cursors import drop_place
 
 HIDDEN = "(forgotten)"
@@ -14,11 +15,10 @@ ACCOUNTS = "accounts"
 
 def accounts_of(db: sqlite3.Connection, person_id: str) -> list[str]:
     """Return the ids of the accounts that are, or were, a person's and nobody else's now."""
-    tables = ("memory", "writes", "intents", "outcomes", "standing")
+    tables = ("photo_state", "writes", "intents", "outcomes", "standing_outcomes")
     kept = " UNION ".join(f"SELECT account_id FROM {table} WHERE person_id = :id" for table in tables)
-    now = (
-        "SELECT account_id AS id FROM people WHERE id = :id UNION SELECT settled_account_id FROM people WHERE id = :id"
-    )
+    account = "FROM people WHERE id = :id"
+    now = f"SELECT account_id AS id {account} UNION SELECT confirmed_account_id {account}"
     others = "SELECT account_id FROM people WHERE id <> :id"
     itself = "SELECT id FROM accounts WHERE id = :id"  # of an account without a person, who goes by its id
     found = db.execute(
@@ -39,7 +39,7 @@ def upns(db: sqlite3.Connection, account_ids: Sequence[str]) -> set[str]:
 def old_names_of(db: sqlite3.Connection, person_id: str) -> set[str]:
     """Return under which names and UPNs earlier runs told of a person."""
     told = "SELECT name, upn FROM outcomes WHERE person_id = :id"
-    query = f"{told} UNION SELECT name, upn FROM standing WHERE person_id = :id"
+    query = f"{told} UNION SELECT name, upn FROM standing_outcomes WHERE person_id = :id"
     return {text for row in db.execute(query, {"id": person_id}) for text in row}
 
 
@@ -47,8 +47,8 @@ def runs_mentioning(db: sqlite3.Connection, person_id: str) -> set[int]:
     """Return the numbers of the runs whose reports tell of a person."""
     told = db.execute("SELECT run FROM outcomes WHERE person_id = ?", (person_id,)).fetchall()
     stood = db.execute(
-        "SELECT r.id AS run FROM standing s JOIN runs r ON r.id >= s.from_run "
-        "AND (s.until_run IS NULL OR r.id < s.until_run) WHERE s.person_id = ?",
+        "SELECT r.id AS run FROM standing_outcomes s JOIN runs r ON r.id >= s.first_run "
+        "AND (s.end_run IS NULL OR r.id < s.end_run) WHERE s.person_id = ?",
         (person_id,),
     ).fetchall()
     return {row["run"] for row in (*told, *stood)}
@@ -71,17 +71,27 @@ def drop_person(db: sqlite3.Connection, person_id: str, *, account_ids: Sequence
     pictures = db.execute("SELECT source_sha256 FROM photos WHERE person_id = ?", (person_id,)).fetchall()
     context = db.execute("SELECT context FROM people WHERE id = ?", (person_id,)).fetchone()
     count = 0
-    for table in ("photos", "unread_values", "memory", "intents", "retries", "outcomes", "standing", "writes"):
+    for table in (
+        "photos",
+        "unread_values",
+        "photo_state",
+        "intents",
+        "retries",
+        "outcomes",
+        "standing_outcomes",
+        "writes",
+    ):
         count += db.execute(f"DELETE FROM {table} WHERE person_id = ?", (person_id,)).rowcount
     count += db.execute("DELETE FROM people WHERE id = ?", (person_id,)).rowcount
     for account_id in account_ids:
-        for table, column in (("refusals", "account_id"), ("memory", "account_id"), ("accounts", "id")):
+        for table, column in (("refusals", "account_id"), ("photo_state", "account_id"), ("accounts", "id")):
             count += db.execute(f"DELETE FROM {table} WHERE {column} = ?", (account_id,)).rowcount
     for table in ("pictures", "placeholders"):
         query = (
             f"DELETE FROM {table} WHERE source_sha256 = ? AND source_sha256 NOT IN (SELECT source_sha256 FROM photos)"
         )
         count += sum(db.execute(query, (row["source_sha256"],)).rowcount for row in pictures)
+    drop_unused_prints(db)
     for place in (ACCOUNTS, context["context"] if context else ""):
         drop_place(db, place)
     return count
@@ -91,7 +101,12 @@ def redact(db: sqlite3.Connection, names: re.Pattern[str]) -> int:
     """Take a person's names out of what is told of others and of runs; returns how many texts had one."""
     db.create_function("hidden", 1, lambda text: names.sub(HIDDEN, text), deterministic=True)
     count = 0
-    for table, column in (("outcomes", "detail"), ("standing", "detail"), ("runs", "message"), ("runs", "notices")):
+    for table, column in (
+        ("outcomes", "detail"),
+        ("standing_outcomes", "detail"),
+        ("runs", "message"),
+        ("runs", "notices"),
+    ):
         change = f"UPDATE {table} SET {column} = hidden({column}) WHERE hidden({column}) <> {column}"
         count += db.execute(change).rowcount
     return count

@@ -26,8 +26,11 @@ def save_guests(db: sqlite3.Connection, source_sha256: str, *, run: int) -> None
     if not source_sha256:
         return
     db.execute(
-        f"""INSERT INTO people SELECT 'guest:' || id, 'guests', upn, upn, '', mail, '', '', '', '', '', '', 0,
-            'in-scope', :run, :run, :sha, '', id, 'guest', '', id FROM ({_LONE}) WHERE true
+        f"""INSERT INTO people (id, context, name, upn, upn_key, mail, mail_key, sam_account_name, sam_key, employee_id,
+            sid, anchor, is_contact, state, seen_run, changed_run, source_sha256, account_id, match_rule,
+            confirmed_account_id)
+        SELECT 'guest:' || id, 'guests', upn, upn, '', mail, '', '', '', '', '', '', 0,
+            'in-scope', :run, :run, :sha, id, 'guest', id FROM ({_LONE}) WHERE true
         ON CONFLICT (id) DO UPDATE SET state = 'in-scope', seen_run = :run, changed_run = :run,
             source_sha256 = :sha, account_id = excluded.account_id
         WHERE (people.state, people.source_sha256, people.account_id)

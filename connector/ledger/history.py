@@ -100,15 +100,15 @@ _OUTCOMES = """
     LEFT JOIN writes w ON w.run = o.run AND w.target = o.target AND w.person_id = o.person_id
     WHERE o.person_id = :person"""
 _STANDING = """
-    SELECT s.from_run, COALESCE(r.kind, ''), COALESCE(r.started, ''), COALESCE(u.started, ''), 0, s.target, s.action,
+    SELECT s.first_run, COALESCE(r.kind, ''), COALESCE(r.started, ''), COALESCE(u.started, ''), 0, s.target, s.action,
            s.reason, s.detail, '', 0
-    FROM standing s LEFT JOIN runs r ON r.id = s.from_run LEFT JOIN runs u ON u.id = s.until_run
+    FROM standing_outcomes s LEFT JOIN runs r ON r.id = s.first_run LEFT JOIN runs u ON u.id = s.end_run
     WHERE s.person_id = :person"""
 
 
 def targets_of(db: sqlite3.Connection, account_id: str) -> list[str]:
     """Name the targets in which something is remembered, or open, of an account."""
-    query = "SELECT target FROM memory WHERE account_id = ? UNION SELECT target FROM intents WHERE account_id = ?"
+    query = "SELECT target FROM photo_state WHERE account_id = ? UNION SELECT target FROM intents WHERE account_id = ?"
     return [row["target"] for row in db.execute(query, (account_id, account_id))]
 
 

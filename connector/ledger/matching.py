@@ -63,7 +63,7 @@ def match_people(
 def _refuse_disputed(db: sqlite3.Connection, rule: MatchRule, condition: str) -> None:
     """Match nobody, by this or a later rule, to whom a rule gives an account of another SID; it stays free."""
     db.execute(
-        f"""INSERT OR IGNORE INTO matched
+        f"""INSERT OR IGNORE INTO matched (person_id, account_id, rule, problem)
         SELECT p.id, '', ?, 'anchor-disputed' FROM people p JOIN accounts a ON {_EQUAL[rule]}
         WHERE p.state = 'in-scope' AND {condition} AND p.sid <> '' AND a.sid <> '' AND p.sid <> a.sid
           AND p.id NOT IN (SELECT person_id FROM matched)
@@ -80,7 +80,8 @@ def _refuse_shared_anchors(db: sqlite3.Connection) -> None:
     """
     own = "SELECT 1 FROM accounts a WHERE a.immutable_id = p.anchor AND a.sid = p.sid AND p.sid <> ''"
     db.execute(
-        f"""INSERT INTO matched SELECT p.id, '', 'anchor', 'ambiguous-match' FROM people p
+        f"""INSERT INTO matched (person_id, account_id, rule, problem)
+        SELECT p.id, '', 'anchor', 'ambiguous-match' FROM people p
         WHERE p.state = 'in-scope' AND p.anchor <> '' AND p.id NOT IN (SELECT person_id FROM matched)
           AND EXISTS (SELECT 1 FROM people q WHERE q.anchor = p.anchor AND q.id <> p.id
             AND (q.state = 'in-scope' OR (q.state <> 'deleted' AND NOT EXISTS ({own}))))"""
@@ -99,7 +100,7 @@ def _apply_rule(db: sqlite3.Connection, rule: MatchRule, condition: str) -> None
     db.execute("CREATE INDEX temp.pairs_person ON pairs (person_id)")
     db.execute("CREATE INDEX temp.pairs_account ON pairs (account_id)")
     db.execute(
-        """INSERT INTO matched
+        """INSERT INTO matched (person_id, account_id, rule, problem)
         SELECT person_id, CASE WHEN lone THEN account_id ELSE '' END, ?,
                CASE WHEN lone THEN '' ELSE 'ambiguous-match' END
         FROM (SELECT person_id, account_id, COUNT(*) = 1 AND MAX(
@@ -122,9 +123,9 @@ def _store(db: sqlite3.Connection) -> None:
 
 
 _REMATCHED = """people p WHERE p.state = 'in-scope' AND (
-    (p.settled_account_id <> '' AND p.account_id <> p.settled_account_id)
-    OR (p.account_id <> p.settled_account_id AND EXISTS (
-        SELECT 1 FROM memory m WHERE m.account_id = p.account_id AND m.person_id <> p.id)))"""
+    (p.confirmed_account_id <> '' AND p.account_id <> p.confirmed_account_id)
+    OR (p.account_id <> p.confirmed_account_id AND EXISTS (
+        SELECT 1 FROM photo_state m WHERE m.account_id = p.account_id AND m.person_id <> p.id)))"""
 
 
 def count_rematched(
@@ -171,7 +172,7 @@ def left_managed(db: sqlite3.Connection, examples: int = 5) -> tuple[int, list[s
 
 def count_settled(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> int:
     """Count the people in scope, but for contexts in `unread`, with an account in the last night that passed."""
-    query = "SELECT COUNT(*) FROM people WHERE state = 'in-scope' AND settled_account_id <> ''"
+    query = "SELECT COUNT(*) FROM people WHERE state = 'in-scope' AND confirmed_account_id <> ''"
     count: int = db.execute(f"{query} AND context NOT IN ({_marks(unread)})", tuple(unread)).fetchone()[0]
     return count
 
@@ -182,8 +183,8 @@ def settle_matches(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> N
     People of contexts in `unread` were not judged; they are compared with what they had as before.
     """
     db.execute(
-        "UPDATE people SET settled_account_id = account_id WHERE state = 'in-scope' "
-        f"AND settled_account_id <> account_id AND context NOT IN ({_marks(unread)})",
+        "UPDATE people SET confirmed_account_id = account_id WHERE state = 'in-scope' "
+        f"AND confirmed_account_id <> account_id AND context NOT IN ({_marks(unread)})",
         tuple(unread),
     )
 

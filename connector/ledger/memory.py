@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from connector.ledger.codec import pack_print, pack_time, unpack_print, unpack_time
+from connector.ledger.codec import pack_time, packed_print, save_print, save_row, unpack_print, unpack_time
 from connector.model import Intent, Memory, Presence
 
 
@@ -14,51 +14,75 @@ def save_memory(
     db: sqlite3.Connection, target: str, account_id: str, *, memory: Memory, run: int, now: datetime
 ) -> None:
     """Remember the state of one account's photo, as looked at now."""
-    values = (
-        *(target, account_id, memory.person_id, memory.presence, memory.source_sha256, memory.recipe),
-        *(memory.sent_sha256, pack_print(memory.sent_print), memory.read_sha256, pack_print(memory.read_print)),
-        *(memory.tag, memory.policy, int(memory.restored), pack_time(memory.improved_at), pack_time(now), run),
-    )
-    db.execute(f"INSERT OR REPLACE INTO memory VALUES ({', '.join('?' * len(values))})", values)
+    values = {
+        "target": target,
+        "account_id": account_id,
+        "person_id": memory.person_id,
+        "presence": memory.presence,
+        "source_sha256": memory.source_sha256,
+        "recipe": memory.recipe,
+        "sent_sha256": memory.sent_sha256,
+        "sent_print": save_print(db, memory.sent_print),
+        "read_sha256": memory.read_sha256,
+        "read_print": save_print(db, memory.read_print),
+        "tag": memory.tag,
+        "conflict_policy": memory.conflict_policy,
+        "is_final": memory.is_final,
+        "restored": memory.restored,
+        "improved_at": pack_time(memory.improved_at),
+        "checked_at": pack_time(now),
+        "run": run,
+    }
+    save_row(db, "photo_state", values, key="target, account_id")
 
 
 def find_memory(db: sqlite3.Connection, target: str, account_id: str) -> Memory | None:
     """Return what is remembered of one account's photo."""
-    query = "SELECT * FROM memory WHERE target = ? AND account_id = ?"
+    query = f"SELECT {MEMORY_COLUMNS} FROM photo_state m WHERE target = ? AND account_id = ?"
     row = db.execute(query, (target, account_id)).fetchone()
     return None if row is None else to_memory(row)
 
 
-def to_memory(row: sqlite3.Row, prefix: str = "") -> Memory:
-    """Make a memory of a row, whose columns may carry a prefix (of the work list's join)."""
-    names = _PREFIXED if prefix else _PLAIN
+def to_memory(row: sqlite3.Row) -> Memory:
+    """Make a memory of a row with `MEMORY_COLUMNS`."""
     return Memory(
-        person_id=row[names["person"]],
-        presence=Presence(row[names["presence"]]),
-        source_sha256=row[names["source"]],
-        recipe=row[names["recipe"]],
-        sent_sha256=row[names["sent_sha256"]],
-        sent_print=unpack_print(row[names["sent"]]),
-        read_sha256=row[names["read_sha256"]],
-        read_print=unpack_print(row[names["read"]]),
-        tag=row[names["tag"]],
-        policy=row[names["policy"]],
-        restored=bool(row[names["restored"]]),
-        improved_at=unpack_time(row[names["improved"]]),
+        person_id=row["m_person_id"],
+        presence=Presence(row["m_presence"]),
+        source_sha256=row["m_source_sha256"],
+        recipe=row["m_recipe"],
+        sent_sha256=row["m_sent_sha256"],
+        sent_print=unpack_print(row["m_sent_print"]),
+        read_sha256=row["m_read_sha256"],
+        read_print=unpack_print(row["m_read_print"]),
+        tag=row["m_tag"],
+        conflict_policy=row["m_conflict_policy"],
+        is_final=bool(row["m_is_final"]),
+        restored=bool(row["m_restored"]),
+        improved_at=unpack_time(row["m_improved_at"]),
     )
 
 
-_PLAIN = {
-    **{"person": "person_id", "presence": "presence", "source": "source_sha256", "recipe": "recipe"},
-    **{"sent_sha256": "sent_sha256", "sent": "sent_print", "read_sha256": "read_sha256", "read": "read_print"},
-    **{"tag": "tag", "policy": "policy", "restored": "restored", "improved": "improved_at"},
-}
-_PREFIXED = {name: f"m_{name}" for name in _PLAIN}
+def _columns(table: str, *names: str) -> str:
+    """Return the columns of a table as `table_column`; a fingerprint's column gives the packed fingerprint."""
+    values = {name: f"{table}.{name}" for name in names}
+    texts = (packed_print(value) if name.endswith("_print") else value for name, value in values.items())
+    return ", ".join(f"{text} AS {table}_{name}" for name, text in zip(names, texts, strict=True))
+
+
+# Of photo_state as `m`, and of intents as `i`.
+MEMORY_COLUMNS = _columns(
+    *("m", "account_id", "person_id", "presence", "source_sha256", "recipe", "sent_sha256", "sent_print"),
+    *("read_sha256", "read_print", "tag", "conflict_policy", "is_final", "restored", "improved_at"),
+)
+INTENT_COLUMNS = _columns(
+    *("i", "account_id", "person_id", "source_sha256", "sent_sha256", "sent_print", "tag_before", "started_at"),
+    *("accepted_at", "restores", "reason", "recipe", "run"),
+)
 
 
 def drop_memory(db: sqlite3.Connection, target: str, account_id: str) -> None:
     """Forget one account's photo."""
-    db.execute("DELETE FROM memory WHERE target = ? AND account_id = ?", (target, account_id))
+    db.execute("DELETE FROM photo_state WHERE target = ? AND account_id = ?", (target, account_id))
 
 
 def forget_dropped_attributes(db: sqlite3.Connection, context: str, *, attributes: Sequence[str]) -> int:
@@ -68,7 +92,7 @@ def forget_dropped_attributes(db: sqlite3.Connection, context: str, *, attribute
     """
     asked = f"f.attribute IN ({', '.join('?' * len(attributes))})"
     return db.execute(
-        f"""DELETE FROM memory WHERE presence = 'ours' AND person_id IN (
+        f"""DELETE FROM photo_state WHERE presence = 'ours' AND person_id IN (
           SELECT p.id FROM people p WHERE p.context = ?
             AND EXISTS (SELECT 1 FROM photos f WHERE f.person_id = p.id AND NOT {asked})
             AND NOT EXISTS (SELECT 1 FROM photos f WHERE f.person_id = p.id AND {asked} AND f.gone_run IS NULL))""",
@@ -78,26 +102,36 @@ def forget_dropped_attributes(db: sqlite3.Connection, context: str, *, attribute
 
 def mark_checked(db: sqlite3.Connection, target: str, account_id: str, *, now: datetime) -> None:
     """Note that the cloud was asked and nothing was to be done: its turn comes again when all others had theirs."""
-    for table in ("memory", "refusals"):
-        change = f"UPDATE {table} SET looked_at = ? WHERE target = ? AND account_id = ?"
+    for table in ("photo_state", "refusals"):
+        change = f"UPDATE {table} SET checked_at = ? WHERE target = ? AND account_id = ?"
         db.execute(change, (pack_time(now), target, account_id))
 
 
 def clamp_future_check_times(db: sqlite3.Connection, target: str, *, now: datetime) -> None:
     """Date back to now what a clock that was wrong put into the future: its turn would not come before that day."""
-    for table in ("memory", "refusals"):
-        change = f"UPDATE {table} SET looked_at = :now WHERE target = :target AND looked_at > :now"
+    for table in ("photo_state", "refusals"):
+        change = f"UPDATE {table} SET checked_at = :now WHERE target = :target AND checked_at > :now"
         db.execute(change, {"target": target, "now": pack_time(now)})
 
 
-def open_intent(db: sqlite3.Connection, target: str, account_id: str, *, intent: Intent, run: int) -> None:
+def open_intent(db: sqlite3.Connection, target: str, account_id: str, *, intent: Intent) -> None:
     """Write down a write before it happens."""
-    values = (
-        *(target, account_id, intent.person_id, intent.source_sha256, intent.sent_sha256),
-        *(pack_print(intent.sent_print), intent.tag_before, pack_time(intent.started_at)),
-        *(pack_time(intent.accepted_at), int(intent.restores), intent.reason, intent.recipe, run),
-    )
-    db.execute(f"INSERT OR REPLACE INTO intents VALUES ({', '.join('?' * len(values))})", values)
+    values = {
+        "target": target,
+        "account_id": account_id,
+        "person_id": intent.person_id,
+        "source_sha256": intent.source_sha256,
+        "sent_sha256": intent.sent_sha256,
+        "sent_print": save_print(db, intent.sent_print),
+        "tag_before": intent.tag_before,
+        "started_at": pack_time(intent.started_at),
+        "accepted_at": pack_time(intent.accepted_at),
+        "restores": intent.restores,
+        "reason": intent.reason,
+        "recipe": intent.recipe,
+        "run": intent.run,
+    }
+    save_row(db, "intents", values, key="target, account_id")
 
 
 def accept_intent(db: sqlite3.Connection, target: str, account_id: str, *, now: datetime) -> None:
@@ -113,36 +147,29 @@ def close_intent(db: sqlite3.Connection, target: str, account_id: str) -> None:
 
 def find_intent(db: sqlite3.Connection, target: str, account_id: str) -> Intent | None:
     """Return the open intent of one account."""
-    query = "SELECT * FROM intents WHERE target = ? AND account_id = ?"
+    query = f"SELECT {INTENT_COLUMNS} FROM intents i WHERE target = ? AND account_id = ?"
     row = db.execute(query, (target, account_id)).fetchone()
     return None if row is None else to_intent(row)
 
 
-def to_intent(row: sqlite3.Row, prefix: str = "") -> Intent:
-    """Make an intent of a row, whose columns may carry a prefix (of the work list's join)."""
-    names = {name: f"i_{name}" for name in _INTENT} if prefix else _INTENT
-    started = unpack_time(row[names["started"]])
+def to_intent(row: sqlite3.Row) -> Intent:
+    """Make an intent of a row with `INTENT_COLUMNS`."""
+    started = unpack_time(row["i_started_at"])
     if started is None:
         raise ValueError("an intent without a start")
     return Intent(
-        person_id=row[names["person"]],
-        source_sha256=row[names["source"]],
-        sent_sha256=row[names["sent_sha256"]],
-        sent_print=unpack_print(row[names["sent"]]),
-        tag_before=row[names["tag"]],
+        person_id=row["i_person_id"],
+        source_sha256=row["i_source_sha256"],
+        sent_sha256=row["i_sent_sha256"],
+        sent_print=unpack_print(row["i_sent_print"]),
+        tag_before=row["i_tag_before"],
         started_at=started,
-        accepted_at=unpack_time(row[names["accepted"]]),
-        restores=bool(row[names["restores"]]),
-        reason=row[names["reason"]],
-        recipe=row[names["recipe"]],
+        accepted_at=unpack_time(row["i_accepted_at"]),
+        restores=bool(row["i_restores"]),
+        reason=row["i_reason"],
+        recipe=row["i_recipe"],
+        run=row["i_run"],
     )
-
-
-_INTENT = {
-    **{"person": "person_id", "source": "source_sha256", "sent_sha256": "sent_sha256", "sent": "sent_print"},
-    **{"tag": "tag_before", "started": "started_at", "accepted": "accepted_at", "restores": "restores"},
-    **{"reason": "reason", "recipe": "recipe"},
-}
 
 
 def count_intents(db: sqlite3.Connection) -> int:
@@ -156,7 +183,8 @@ def save_refusal(
 ) -> None:
     """Remember that the service will not take this picture for this account, so that it is not tried every night."""
     values = (target, account_id, source_sha256, reason, detail, pack_time(now))
-    db.execute("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?, ?)", values)
+    names = "target, account_id, source_sha256, reason, detail, checked_at"
+    db.execute(f"INSERT OR REPLACE INTO refusals ({names}) VALUES (?, ?, ?, ?, ?, ?)", values)
 
 
 def drop_refusal(db: sqlite3.Connection, target: str, account_id: str) -> None:
@@ -178,6 +206,8 @@ def failing_accounts(db: sqlite3.Connection, target: str, *, failed: int, most: 
 def set_retry(db: sqlite3.Connection, target: str, person_id: str, *, retry: int) -> None:
     """Note whether a target is to look at the person again next night: 0 no, 1 postponed, 2 failed."""
     if retry:
-        db.execute("INSERT OR REPLACE INTO retries VALUES (?, ?, ?)", (target, person_id, retry))
+        db.execute(
+            "INSERT OR REPLACE INTO retries (target, person_id, retry) VALUES (?, ?, ?)", (target, person_id, retry)
+        )
     else:
         db.execute("DELETE FROM retries WHERE target = ? AND person_id = ?", (target, person_id))

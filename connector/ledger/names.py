@@ -19,8 +19,7 @@ def shared_names(db: sqlite3.Connection, name_of: Callable[[str], str]) -> Itera
 
 def tags_in_use(db: sqlite3.Connection, target: str) -> Iterator[tuple[str, str]]:
     """Yield (UPN of today, tag) of every account whose photo in a target is remembered."""
-    query = (
-        "SELECT a.upn, m.tag FROM memory m JOIN accounts a ON a.id = m.account_id WHERE m.target = ? AND m.tag <> ''"
-    )
+    query = """SELECT a.upn, m.tag FROM photo_state m JOIN accounts a ON a.id = m.account_id
+        WHERE m.target = ? AND m.tag <> ''"""
     for row in db.execute(query, (target,)):
         yield row["upn"], row["tag"]

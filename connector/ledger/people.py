@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from connector.ledger.codec import key, pack_print, unpack_print
+from connector.ledger.codec import key, packed_print, save_print, save_row, unpack_print
 from connector.model import Fingerprint, Person, PersonState
 from connector.model.reasons import ADVICE
 
@@ -19,7 +19,10 @@ _COLUMNS = (
 
 
 class PictureRow(NamedTuple):
-    """Hold what is known of a source picture: refused for a reason, or what it shows."""
+    """Describe a source picture: the reason why it is refused, or the fingerprints of what it shows.
+
+    `sent` is the picture as it is sent, `whole` before cropping, `centre` its square about the centre (None: unknown).
+    """
 
     refused: str = ""
     detail: str = ""
@@ -27,6 +30,7 @@ class PictureRow(NamedTuple):
     sent_sha256: str = ""
     sent: Fingerprint | None = None
     whole: Fingerprint | None = None
+    centre: Fingerprint | None = None
 
 
 class PhotoRow(NamedTuple):
@@ -72,7 +76,11 @@ def save_photos(
         return
     mark = "UPDATE photos SET gone_run = ? WHERE person_id = ? AND attribute = ? AND source_sha256 = ?"
     db.executemany(mark, [(run, person_id, *pair) for pair in gone])
-    db.executemany("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, NULL)", [(person_id, *pair) for pair in back])
+    db.executemany(
+        "INSERT INTO photos (person_id, attribute, source_sha256, gone_run) VALUES (?, ?, ?, NULL) "
+        "ON CONFLICT (person_id, attribute, source_sha256) DO UPDATE SET gone_run = NULL",
+        [(person_id, *pair) for pair in back],
+    )
     db.execute("UPDATE people SET changed_run = ? WHERE id = ?", (run, person_id))
 
 
@@ -97,7 +105,7 @@ def clear_photos(db: sqlite3.Connection, person_id: str, *, run: int) -> bool:
     save_photos(db, person_id, (), keep=(), run=run)
     change = """
         UPDATE people SET seen_run = ? WHERE id = ? AND (changed_run = ? OR EXISTS (
-          SELECT 1 FROM memory m WHERE m.person_id = people.id AND m.presence = 'ours'))"""
+          SELECT 1 FROM photo_state m WHERE m.person_id = people.id AND m.presence = 'ours'))"""
     return db.execute(change, (run, person_id, run)).rowcount > 0
 
 
@@ -127,29 +135,47 @@ def known_attributes(db: sqlite3.Connection, person_id: str) -> set[str]:
 
 def save_picture(db: sqlite3.Connection, source_sha256: str, row: PictureRow) -> None:
     """Remember what a source picture shows, or why it is refused."""
-    db.execute(
-        "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (source_sha256, *row[:4], pack_print(row.sent), pack_print(row.whole)),
-    )
+    values = {
+        "source_sha256": source_sha256,
+        "refused": row.refused,
+        "detail": row.detail,
+        "recipe": row.recipe,
+        "sent_sha256": row.sent_sha256,
+        "sent_print": save_print(db, row.sent),
+        "whole_print": save_print(db, row.whole),
+        "centre_print": save_print(db, row.centre),
+    }
+    save_row(db, "pictures", values, key="source_sha256")
 
 
 def find_picture(db: sqlite3.Connection, source_sha256: str) -> PictureRow | None:
     """Return what is known of a source picture; None when it was never looked at."""
-    row = db.execute("SELECT * FROM pictures WHERE source_sha256 = ?", (source_sha256,)).fetchone()
-    return None if row is None else _picture(row)
+    query = f"SELECT {PICTURE_COLUMNS} FROM pictures k WHERE source_sha256 = ?"
+    row = db.execute(query, (source_sha256,)).fetchone()
+    return None if row is None else to_picture(row)
 
 
-def _picture(row: sqlite3.Row) -> PictureRow:
-    prints = unpack_print(row["sent_print"]), unpack_print(row["whole_print"])
-    return PictureRow(row["refused"], row["detail"], row["recipe"], row["sent_sha256"], *prints)
+# Of pictures as `k`.
+PICTURE_COLUMNS = ", ".join(
+    (
+        *(f"k.{name} AS k_{name}" for name in ("refused", "detail", "recipe", "sent_sha256")),
+        *(f"{packed_print(f'k.{name}')} AS k_{name}" for name in ("sent_print", "whole_print", "centre_print")),
+    )
+)
+
+
+def to_picture(row: sqlite3.Row) -> PictureRow:
+    """Make a picture of a row with `PICTURE_COLUMNS`."""
+    prints = (unpack_print(row[f"k_{name}"]) for name in ("sent_print", "whole_print", "centre_print"))
+    return PictureRow(row["k_refused"], row["k_detail"], row["k_recipe"], row["k_sent_sha256"], *prints)
 
 
 def other_pictures(db: sqlite3.Connection, person_id: str, *, than: str) -> list[PictureRow]:
     """Return what is known of the person's other photo values, than the one with this sha256."""
-    query = """
-        SELECT pictures.* FROM photos JOIN pictures ON pictures.source_sha256 = photos.source_sha256
+    query = f"""
+        SELECT {PICTURE_COLUMNS} FROM photos JOIN pictures k ON k.source_sha256 = photos.source_sha256
         WHERE photos.person_id = ? AND photos.gone_run IS NULL AND photos.source_sha256 <> ? AND refused = ''"""
-    return [_picture(row) for row in db.execute(query, (person_id, than))]
+    return [to_picture(row) for row in db.execute(query, (person_id, than))]
 
 
 def photos_to_choose_from(db: sqlite3.Connection, *, run: int) -> Iterator[list[tuple[str, list[PhotoRow]]]]:
@@ -168,11 +194,11 @@ def photos_to_choose_from(db: sqlite3.Connection, *, run: int) -> Iterator[list[
         ]
 
 
-_VALUES = """
+_VALUES = f"""
     SELECT people.id, photos.attribute, photos.source_sha256,
            CASE WHEN placeholders.source_sha256 IS NOT NULL AND pictures.refused = '' THEN 'placeholder'
                 ELSE pictures.refused END AS refused,
-           pictures.whole_print
+           {packed_print("pictures.whole_print")} AS whole_print
     FROM people
     LEFT JOIN photos ON photos.person_id = people.id AND photos.gone_run IS NULL
     LEFT JOIN pictures ON pictures.source_sha256 = photos.source_sha256
@@ -215,7 +241,7 @@ def find_placeholders(db: sqlite3.Connection, *, people: int, run: int) -> int:
     db.execute("DELETE FROM now_shared")
     if people:
         db.execute(
-            "INSERT INTO now_shared SELECT source_sha256 FROM photos WHERE gone_run IS NULL "
+            "INSERT INTO now_shared (source_sha256) SELECT source_sha256 FROM photos WHERE gone_run IS NULL "
             "GROUP BY source_sha256 HAVING COUNT(DISTINCT person_id) >= ?",
             (people,),
         )
@@ -230,7 +256,7 @@ def find_placeholders(db: sqlite3.Connection, *, people: int, run: int) -> int:
         (run,),
     )
     db.execute("DELETE FROM placeholders WHERE source_sha256 NOT IN now_shared")
-    db.execute("INSERT OR IGNORE INTO placeholders SELECT source_sha256 FROM now_shared")
+    db.execute("INSERT OR IGNORE INTO placeholders (source_sha256) SELECT source_sha256 FROM now_shared")
     return count
 
 

@@ -50,7 +50,8 @@ def add_step(db: sqlite3.Connection, target: str, step: Step, *, over_foreign: b
         *(target, step.item.person.id, step.action, step.reason, int(step.conflict), int(over_foreign)),
         *(step.tag_before, step.backup_sha256, step.detail),
     )
-    db.execute("INSERT INTO plan VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    names = "target, person_id, action, reason, conflict, over_foreign, tag_before, backup_sha256, detail"
+    db.execute(f"INSERT INTO plan ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def count_plan(db: sqlite3.Connection) -> PlanTotals:
@@ -95,7 +96,7 @@ def count_with_photo(db: sqlite3.Connection) -> int:
     """Count the matched people who have a cloud photo, as remembered or as just seen by the plan."""
     query = """
         SELECT COUNT(*) FROM people p WHERE p.state = 'in-scope' AND p.account_id <> '' AND (
-          EXISTS (SELECT 1 FROM memory m WHERE m.account_id = p.account_id AND m.presence <> 'cleared')
+          EXISTS (SELECT 1 FROM photo_state m WHERE m.account_id = p.account_id AND m.presence <> 'cleared')
           OR EXISTS (SELECT 1 FROM plan s WHERE s.person_id = p.id AND s.action <> 'create'))"""
     count: int = db.execute(query).fetchone()[0]
     return count

@@ -64,7 +64,8 @@ def begin_undo(db: sqlite3.Connection) -> None:
 def add_undo(db: sqlite3.Connection, write: Write, *, action: Action, tag_before: str) -> None:
     """Plan to take one write back by this action, over the photo with this tag."""
     values = (write.run, write.target, write.account_id, write.person_id, action, tag_before)
-    db.execute("INSERT INTO undo VALUES (NULL, ?, ?, ?, ?, ?, ?)", values)
+    names = "run, target, account_id, person_id, action, tag_before"
+    db.execute(f"INSERT INTO undo ({names}) VALUES (?, ?, ?, ?, ?, ?)", values)
 
 
 def count_undo(db: sqlite3.Connection) -> PlanTotals:

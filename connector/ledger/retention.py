@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime, timedelta
 
-from connector.ledger.codec import pack_time, unpack_time
+from connector.ledger.codec import drop_unused_prints, pack_time, unpack_time
 from connector.ledger.files import Backups
 from connector.ledger.store import transaction
 from connector.ledger.writes import is_backup_wanted
 
+_DID_SOMETHING = "SELECT 1 FROM outcomes WHERE run = (SELECT MAX(id) FROM runs) LIMIT 1"
 _OLD_RUNS = "SELECT id FROM runs WHERE started < ?"
 # A backup that no run wrote down (a brake stopped it) is dropped after a day.
 _UNWRITTEN = timedelta(days=1)
@@ -30,6 +31,8 @@ def forget_old(
     with transaction(db):
         _forget_people(db, old)
         _forget_runs(db, old)
+        if db.execute(_DID_SOMETHING).fetchone() is not None:  # a quiet run replaced no fingerprint
+            drop_unused_prints(db)
     stale = pack_time(now - timedelta(days=backup_days))
     before = now - min(_UNWRITTEN, timedelta(days=backup_days))
     return backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one, since=stale), before=before)[1]
@@ -44,19 +47,19 @@ def _latest(db: sqlite3.Connection, now: datetime) -> datetime:
 
 def _forget_people(db: sqlite3.Connection, old: str) -> None:
     gone = f"SELECT id FROM people WHERE state <> 'in-scope' AND seen_run IN ({_OLD_RUNS})"
-    for table in ("photos", "unread_values", "memory", "intents", "retries"):
+    for table in ("photos", "unread_values", "photo_state", "intents", "retries"):
         db.execute(f"DELETE FROM {table} WHERE person_id IN ({gone})", (old,))
     db.execute(f"DELETE FROM people WHERE id IN ({gone})", (old,))
-    for table, moment in (("memory", "looked_at"), ("refusals", "looked_at"), ("intents", "started_at")):
+    for table, moment in (("photo_state", "checked_at"), ("refusals", "checked_at"), ("intents", "started_at")):
         db.execute(f"DELETE FROM {table} WHERE {moment} < ? AND account_id NOT IN (SELECT id FROM accounts)", (old,))
 
 
 def _forget_runs(db: sqlite3.Connection, old: str) -> None:
     db.execute(f"DELETE FROM outcomes WHERE run IN ({_OLD_RUNS})", (old,))
-    db.execute(f"DELETE FROM standing WHERE until_run IN ({_OLD_RUNS})", (old,))
+    db.execute(f"DELETE FROM standing_outcomes WHERE end_run IN ({_OLD_RUNS})", (old,))
     db.execute("DELETE FROM writes WHERE written_at < ?", (old,))
     db.execute(
-        f"DELETE FROM runs WHERE id IN ({_OLD_RUNS}) AND id NOT IN (SELECT from_run FROM standing)"
+        f"DELETE FROM runs WHERE id IN ({_OLD_RUNS}) AND id NOT IN (SELECT first_run FROM standing_outcomes)"
         " AND id NOT IN (SELECT seen_run FROM people)",
         (old,),
     )

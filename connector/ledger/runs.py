@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from connector.decide.case import Policy
-from connector.ledger.codec import pack_time
+from connector.ledger.codec import pack_time, packed_print, save_row
 from connector.ledger.conflict_detail import register_sql_function
 from connector.ledger.rules import JOIN_RULES, fill_rules
 from connector.model import Action, Conflict, Outcome, Reason, Removed
@@ -102,11 +102,20 @@ def _run(row: sqlite3.Row) -> RunRow:
 
 def save_outcome(db: sqlite3.Connection, run: int, outcome: Outcome, *, conflict: bool = False) -> None:
     """Keep what happened to one person in this run; a later word in the same run replaces an earlier one."""
-    values = (
-        *(run, outcome.target, outcome.person_id, outcome.person, outcome.upn, outcome.account_id or ""),
-        *(outcome.action, outcome.reason, outcome.detail, outcome.source_sha256 or "", int(conflict)),
-    )
-    db.execute(f"INSERT OR REPLACE INTO outcomes VALUES ({', '.join('?' * len(values))})", values)
+    values = {
+        "run": run,
+        "target": outcome.target,
+        "person_id": outcome.person_id,
+        "name": outcome.person,
+        "upn": outcome.upn,
+        "account_id": outcome.account_id or "",
+        "action": outcome.action,
+        "reason": outcome.reason,
+        "detail": outcome.detail,
+        "source_sha256": outcome.source_sha256 or "",
+        "conflict": conflict,
+    }
+    save_row(db, "outcomes", values, key="run, target, person_id")
 
 
 def drop_left_outcomes(db: sqlite3.Connection, run: int) -> None:
@@ -128,21 +137,24 @@ def save_standing(
     db.execute("CREATE INDEX temp.stands_person ON stands (person_id)")
     same = f"s.person_id = o.person_id AND ({_words('s')}) = ({_words('o')})"
     db.execute(
-        "UPDATE standing AS o SET until_run = ? WHERE until_run IS NULL AND target = ? "
+        "UPDATE standing_outcomes AS o SET end_run = ? WHERE end_run IS NULL AND target = ? "
         f"AND NOT EXISTS (SELECT 1 FROM stands s WHERE {same})",
         (run, target),
     )
     db.execute(
-        f"INSERT OR REPLACE INTO standing SELECT s.person_id, ?, ?, NULL, {_words('s')} "
-        "FROM stands s WHERE NOT EXISTS (SELECT 1 FROM standing o WHERE o.until_run IS NULL AND o.target = ? "
+        f"INSERT OR REPLACE INTO standing_outcomes (person_id, target, first_run, end_run, {', '.join(_WORDS)}) "
+        f"SELECT s.person_id, ?, ?, NULL, {_words('s')} "
+        "FROM stands s WHERE NOT EXISTS (SELECT 1 FROM standing_outcomes o WHERE o.end_run IS NULL AND o.target = ? "
         f"AND {same})",
         (target, run, target),
     )
 
 
+_WORDS = ("name", "upn", "account_id", "action", "reason", "detail", "source_sha256", "conflict")
+
+
 def _words(table: str) -> str:
-    names = ("name", "upn", "account_id", "action", "reason", "detail", "source_sha256", "conflict")
-    return ", ".join(f"{table}.{name}" for name in names)
+    return ", ".join(f"{table}.{name}" for name in _WORDS)
 
 
 _IS_SKIPPED = """(p.context IN (SELECT name FROM unread) OR p.source_reason NOT IN ('', 'no-photo')
@@ -161,17 +173,18 @@ SELECT p.id AS person_id, p.name, p.upn, p.account_id, p.source_sha256,
         WHERE f.person_id = p.id AND f.gone_run IS NULL AND k.refused = p.source_reason LIMIT 1)
        WHEN r.account_id IS NOT NULL THEN r.detail
        WHEN m.presence IN ('theirs', 'cleared') AND NOT m.restored AND p.source_sha256 <> '' THEN
-       both_pictures(k.whole_print, p.source_sha256, m.presence, m.read_print, m.read_sha256, m.tag, m.looked_at)
+       both_pictures({packed_print("k.whole_print")}, p.source_sha256, m.presence, {packed_print("m.read_print")},
+                     m.read_sha256, m.tag, m.checked_at)
        END, '') AS detail,
   CASE WHEN {_IS_SKIPPED} THEN 0 ELSE q.conflict END AS conflict
 FROM people p
 LEFT JOIN pictures k ON k.source_sha256 = p.source_sha256
-LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id AND p.account_id <> ''
+LEFT JOIN photo_state m ON m.target = :target AND m.account_id = p.account_id AND p.account_id <> ''
 LEFT JOIN refusals r ON r.target = :target AND r.account_id = p.account_id AND r.source_sha256 = p.source_sha256
 {JOIN_RULES}
 WHERE p.state = 'in-scope' AND p.context <> 'guests'
   AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run = :run AND o.target = :target AND o.person_id = p.id)
-  AND NOT EXISTS (SELECT 1 FROM others x WHERE x.target = :target AND x.account_id = p.account_id)
+  AND NOT EXISTS (SELECT 1 FROM excluded_accounts x WHERE x.target = :target AND x.account_id = p.account_id)
   AND ({_IS_SKIPPED}
        OR (q.is_told AND (p.source_sha256 <> '' OR p.source_reason = 'no-photo')))
 """
@@ -186,8 +199,9 @@ def count_totals(db: sqlite3.Connection, run: int, targets: Sequence[str], *, ch
     told = f"""
         SELECT person_id, action FROM outcomes WHERE run = ? AND target IN ({marks})
         UNION ALL
-        SELECT s.person_id, s.action FROM standing s JOIN people p ON p.id = s.person_id AND p.state = 'in-scope'
-        WHERE s.from_run <= ? AND (s.until_run IS NULL OR s.until_run > ?) AND s.target IN ({marks}) AND NOT ?
+        SELECT s.person_id, s.action FROM standing_outcomes s
+        JOIN people p ON p.id = s.person_id AND p.state = 'in-scope'
+        WHERE s.first_run <= ? AND (s.end_run IS NULL OR s.end_run > ?) AND s.target IN ({marks}) AND NOT ?
           AND NOT EXISTS (
             SELECT 1 FROM outcomes o WHERE o.run = ? AND o.person_id = s.person_id AND o.target = s.target)"""
     rank = "instr('fail create replace remove keep skip', action)"
@@ -217,9 +231,9 @@ def outcomes_of(db: sqlite3.Connection, run: RunRow) -> Iterator[Outcome]:
     if run.chosen or run.dry_run:
         return
     query = """
-        SELECT * FROM standing s
-        WHERE s.from_run <= :run AND (s.until_run IS NULL OR s.until_run > :run)
-          AND (s.reason <> :once OR s.from_run = :run)
+        SELECT * FROM standing_outcomes s
+        WHERE s.first_run <= :run AND (s.end_run IS NULL OR s.end_run > :run)
+          AND (s.reason <> :once OR s.first_run = :run)
           AND NOT EXISTS (SELECT 1 FROM outcomes o
                           WHERE o.run = :run AND o.person_id = s.person_id AND o.target = s.target)
         ORDER BY s.person_id, s.target"""
@@ -250,8 +264,8 @@ def count_conflicts(db: sqlite3.Connection, run: int) -> int:
     query = """
         SELECT COUNT(*) FROM (
           SELECT person_id FROM outcomes WHERE run = :run AND conflict
-          UNION SELECT person_id FROM standing WHERE conflict AND from_run <= :run
-                AND (until_run IS NULL OR until_run > :run)
+          UNION SELECT person_id FROM standing_outcomes WHERE conflict AND first_run <= :run
+                AND (end_run IS NULL OR end_run > :run)
                 AND NOT (SELECT chosen FROM runs WHERE id = :run))"""
     count: int = db.execute(query, {"run": run}).fetchone()[0]
     return count
@@ -271,10 +285,10 @@ def copy_standing_to_outcomes(db: sqlite3.Connection, run: int, *, person_ids: S
     """
     chosen = f"AND p.id IN ({', '.join('?' * len(person_ids))})" if person_ids else ""
     db.execute(
-        f"""INSERT OR IGNORE INTO outcomes
+        f"""INSERT OR IGNORE INTO outcomes (run, target, person_id, {", ".join(_WORDS)})
         SELECT ?, s.target, s.person_id, s.name, s.upn, s.account_id, s.action, s.reason, s.detail, s.source_sha256,
-               s.conflict FROM standing s JOIN people p ON p.id = s.person_id AND p.state = 'in-scope'
-        WHERE s.until_run IS NULL {chosen}""",
+               s.conflict FROM standing_outcomes s JOIN people p ON p.id = s.person_id AND p.state = 'in-scope'
+        WHERE s.end_run IS NULL {chosen}""",
         (run, *person_ids),
     )
 
@@ -284,5 +298,7 @@ def copy_run(source: sqlite3.Connection, db: sqlite3.Connection, run: int) -> No
     for table in ("runs", "outcomes"):
         column = "id" if table == "runs" else "run"
         rows = source.execute(f"SELECT * FROM {table} WHERE {column} = ?", (run,))
-        marks = ", ".join("?" * len(rows.description))
-        db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (tuple(row) for row in rows))
+        names = [column[0] for column in rows.description]
+        marks = ", ".join("?" * len(names))
+        insert = f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({marks})"
+        db.executemany(insert, (tuple(row) for row in rows))

@@ -8,7 +8,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from connector.disk import delete, move, reason
 from connector.errors import DiskError, Locked, StateError
-from connector.ledger.codec import key
+from connector.ledger.codec import key, print_hash
 from connector.ledger.folder_permissions import FOLDERS, is_windows_share, refuse_deep, refuse_untrusted
 from connector.ledger.schema import MIGRATIONS, SCHEMA, VERSION
 from connector.windows_acl import make_private_folder
@@ -231,10 +231,13 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     """Bring the ledger forward, a version a transaction: one that is stopped half way goes on at the next opening."""
     db.create_function("fold", 1, key, deterministic=True)
+    db.create_function("print_hash", 1, lambda packed: packed and print_hash(packed), deterministic=True)
     for step in range(_version(db, path), VERSION):
         if step not in MIGRATIONS:
             raise sqlite3.DatabaseError(f"it is no ledger (version {step})")
         db.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[step]}; PRAGMA user_version = {step + 1}; COMMIT;")
+    with suppress(sqlite3.OperationalError):  # the ledger is whole without it: it gives free pages back to the disk
+        db.execute("VACUUM")
 
 
 def _set_aside(path: Path) -> Path:

@@ -36,7 +36,8 @@ def note_unread(
     ended = [(person_id, name) for name in old.difference(attributes)]
     db.executemany("DELETE FROM unread_values WHERE person_id = ? AND attribute = ?", ended)
     renews = "DO UPDATE SET run = excluded.run" if is_counted else "DO NOTHING"
-    insert = f"INSERT INTO unread_values VALUES (?, ?, ?) ON CONFLICT (person_id, attribute) {renews}"
+    insert = "INSERT INTO unread_values (person_id, attribute, run) VALUES (?, ?, ?) "
+    insert += f"ON CONFLICT (person_id, attribute) {renews}"
     db.executemany(insert, [(person_id, name, run if is_counted else 0) for name in attributes])
     _leave_or_take_back(db, person_id, reason=reason if attributes else None, run=run)
 
@@ -139,4 +140,4 @@ def anchor_setting(db: sqlite3.Connection, context: str) -> str | None:
 
 def note_anchor_setting(db: sqlite3.Connection, context: str, setting: str) -> None:
     """Remember which LDAP_ANCHOR the anchors of a context were read by."""
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"anchor {key(context)}", setting))
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (f"anchor {key(context)}", setting))

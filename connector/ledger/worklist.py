@@ -8,18 +8,17 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from connector.decide.case import Policy
-from connector.ledger.codec import unpack_print
-from connector.ledger.memory import to_intent, to_memory
-from connector.ledger.people import PictureRow, to_person
+from connector.ledger.memory import INTENT_COLUMNS, MEMORY_COLUMNS, to_intent, to_memory
+from connector.ledger.people import PICTURE_COLUMNS, PictureRow, to_person, to_picture
 from connector.ledger.rules import JOIN_RULES, fill_rules
 from connector.model import Account, Conflict, Intent, Memory, Person, Removed
 
 # A person takes part where the read was whole, the account is certain and the picture can be judged.
 _TAKES_PART = """p.state = 'in-scope' AND p.account_id <> '' AND p.match_problem = ''
     AND p.context NOT IN (SELECT name FROM unread) AND (p.source_sha256 <> '' OR p.source_reason = 'no-photo')
-    AND NOT EXISTS (SELECT 1 FROM others o WHERE o.target = :target AND o.account_id = p.account_id)"""
+    AND NOT EXISTS (SELECT 1 FROM excluded_accounts o WHERE o.target = :target AND o.account_id = p.account_id)"""
 _JOINED = """people p
-    LEFT JOIN memory m ON m.target = :target AND m.account_id = p.account_id
+    LEFT JOIN photo_state m ON m.target = :target AND m.account_id = p.account_id
     LEFT JOIN intents i ON i.target = :target AND i.account_id = p.account_id
     LEFT JOIN refusals r ON r.target = :target AND r.account_id = p.account_id AND r.source_sha256 = p.source_sha256
     LEFT JOIN retries t ON t.target = :target AND t.person_id = p.id"""
@@ -47,20 +46,21 @@ class WorkItem(NamedTuple):
 def begin_work(db: sqlite3.Connection) -> None:
     """Begin a night: empty work lists, nobody left out."""
     work = "target TEXT, person_id TEXT, due INTEGER, done INTEGER NOT NULL DEFAULT 0, UNIQUE (person_id, target)"
-    others = "target TEXT, account_id TEXT, PRIMARY KEY (target, account_id)"
-    for name, columns in (("unread", "name TEXT PRIMARY KEY"), ("work", work), ("others", others)):
+    excluded = "target TEXT, account_id TEXT, PRIMARY KEY (target, account_id)"
+    for name, columns in (("unread", "name TEXT PRIMARY KEY"), ("work", work), ("excluded_accounts", excluded)):
         db.execute(f"DROP TABLE IF EXISTS temp.{name}")
         db.execute(f"CREATE TEMP TABLE {name} ({columns})")
 
 
 def exclude(db: sqlite3.Connection, target: str, *, unread: Collection[str], with_exchange: bool, guests: bool) -> None:
     """Exclude from a target's list contexts that were not read and, if asked, accounts with Exchange or guests."""
-    db.executemany("INSERT OR IGNORE INTO unread VALUES (?)", [(name,) for name in unread])
+    db.executemany("INSERT OR IGNORE INTO unread (name) VALUES (?)", [(name,) for name in unread])
+    insert = "INSERT OR IGNORE INTO excluded_accounts (target, account_id)"
     if with_exchange:
-        db.execute("INSERT INTO others SELECT ?, id FROM accounts WHERE has_exchange", (target,))
+        db.execute(f"{insert} SELECT ?, id FROM accounts WHERE has_exchange", (target,))
     if guests:
         query = "SELECT ?, account_id FROM people WHERE context = 'guests' AND account_id <> ''"
-        db.execute(f"INSERT OR IGNORE INTO others {query}", (target,))
+        db.execute(f"{insert} {query}", (target,))
 
 
 def list_different(db: sqlite3.Connection, target: str, *, source_wins: bool, removes: bool) -> int:
@@ -106,7 +106,7 @@ def add_rotation(db: sqlite3.Connection, target: str, percent: float, *, refused
     )
     total = db.execute(f"SELECT COUNT(*) {quiet}", {"target": target}).fetchone()[0]
     share = math.ceil(total * percent / 100)
-    oldest = f"SELECT :target, p.id, 0 {quiet} ORDER BY COALESCE(m.looked_at, r.looked_at), p.id LIMIT :share"
+    oldest = f"SELECT :target, p.id, 0 {quiet} ORDER BY COALESCE(m.checked_at, r.checked_at), p.id LIMIT :share"
     query = f"{_ADD} {oldest}"
     return db.execute(query, {"target": target, "share": share}).rowcount if share else 0
 
@@ -156,38 +156,26 @@ def undone(db: sqlite3.Connection, target: str, *, chunk: int = 200) -> Iterator
         yield items
 
 
-_ITEM_COLUMNS = """p.*,
+_ITEM_COLUMNS = f"""p.*,
     a.upn AS a_upn, a.mail AS a_mail, a.sam_account_name AS a_sam, a.employee_id AS a_employee,
     a.immutable_id AS a_immutable, a.sid AS a_sid, a.is_guest, a.is_enabled, a.is_synced, a.has_exchange,
-    k.refused AS k_refused, k.detail AS k_detail, k.recipe AS k_recipe, k.sent_sha256 AS k_sent_sha256,
-    k.sent_print AS k_sent, k.whole_print AS k_whole,
-    m.account_id AS m_known, m.person_id AS m_person, m.presence AS m_presence, m.source_sha256 AS m_source,
-    m.recipe AS m_recipe, m.sent_sha256 AS m_sent_sha256, m.sent_print AS m_sent, m.read_sha256 AS m_read_sha256,
-    m.read_print AS m_read, m.tag AS m_tag, m.policy AS m_policy, m.restored AS m_restored,
-    m.improved_at AS m_improved,
-    i.account_id AS i_known, i.person_id AS i_person, i.source_sha256 AS i_source, i.sent_sha256 AS i_sent_sha256,
-    i.sent_print AS i_sent, i.tag_before AS i_tag, i.started_at AS i_started, i.accepted_at AS i_accepted,
-    i.restores AS i_restores, i.reason AS i_reason, i.recipe AS i_recipe, t.retry IS NOT NULL AS again"""
+    {PICTURE_COLUMNS}, {MEMORY_COLUMNS}, {INTENT_COLUMNS}, t.retry IS NOT NULL AS again"""
 _ITEM_JOINS = """JOIN accounts a ON a.id = p.account_id
     LEFT JOIN pictures k ON k.source_sha256 = p.source_sha256
-    LEFT JOIN memory m ON m.target = ? AND m.account_id = p.account_id
+    LEFT JOIN photo_state m ON m.target = ? AND m.account_id = p.account_id
     LEFT JOIN intents i ON i.target = ? AND i.account_id = p.account_id
     LEFT JOIN retries t ON t.target = ? AND t.person_id = p.id"""
 
 
 def _item(row: sqlite3.Row) -> WorkItem:
-    picture = None
-    if row["k_refused"] is not None:
-        shown = unpack_print(row["k_sent"]), unpack_print(row["k_whole"])
-        picture = PictureRow(row["k_refused"], row["k_detail"], row["k_recipe"], row["k_sent_sha256"], *shown)
     return WorkItem(
         position=row["position"],
         person=to_person(row),
         account=_account(row),
         source_sha256=row["source_sha256"],
-        picture=picture,
-        memory=to_memory(row, "m_") if row["m_known"] is not None else None,
-        intent=to_intent(row, "i_") if row["i_known"] is not None else None,
+        picture=to_picture(row) if row["k_refused"] is not None else None,
+        memory=to_memory(row) if row["m_account_id"] is not None else None,
+        intent=to_intent(row) if row["i_account_id"] is not None else None,
         is_due=bool(row["due"]),
         is_again=bool(row["again"]),
     )

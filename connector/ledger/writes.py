@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from datetime import datetime
 from typing import NamedTuple
 
-from connector.ledger.codec import pack_print, pack_time, unpack_print
+from connector.ledger.codec import packed_print, save_print, save_row, unpack_print
 from connector.model import Action, Fingerprint
 
 
@@ -28,10 +27,15 @@ class Write(NamedTuple):
     left_sha256: str = ""
 
 
+_COLUMNS = ", ".join(
+    f"{packed_print('w.sent_print')} AS sent_print" if name == "sent_print" else f"w.{name}" for name in Write._fields
+)
+
+
 def save_write(db: sqlite3.Connection, write: Write) -> None:
     """Keep a write that is about to happen."""
-    values = (*write[:9], pack_print(write.sent_print), write.left_tag, write.left_sha256)
-    db.execute(f"INSERT OR REPLACE INTO writes VALUES ({', '.join('?' * len(values))})", values)
+    values = {**write._asdict(), "sent_print": save_print(db, write.sent_print)}
+    save_row(db, "writes", values, key="run, target, account_id")
 
 
 def drop_write(db: sqlite3.Connection, run: int, target: str, *, account_id: str) -> None:
@@ -40,16 +44,16 @@ def drop_write(db: sqlite3.Connection, run: int, target: str, *, account_id: str
 
 
 def save_written_photo(
-    db: sqlite3.Connection, target: str, account_id: str, *, written_at: datetime, tag: str, read_sha256: str
+    db: sqlite3.Connection, target: str, account_id: str, *, run: int, tag: str, read_sha256: str
 ) -> None:
-    """Note what a settled write left in the cloud, as seen by the read-back of that night or a later one."""
-    change = "UPDATE writes SET left_tag = ?, left_sha256 = ? WHERE target = ? AND account_id = ? AND written_at = ?"
-    db.execute(change, (tag, read_sha256, target, account_id, pack_time(written_at)))
+    """Store what a write of `run` left in the cloud, as seen by the read-back of that run or a later one."""
+    change = "UPDATE writes SET left_tag = ?, left_sha256 = ? WHERE target = ? AND account_id = ? AND run = ?"
+    db.execute(change, (tag, read_sha256, target, account_id, run))
 
 
 def find_write(db: sqlite3.Connection, run: int, target: str, *, account_id: str) -> Write | None:
     """Return what a run wrote for one account."""
-    query = "SELECT * FROM writes WHERE run = ? AND target = ? AND account_id = ?"
+    query = f"SELECT {_COLUMNS} FROM writes w WHERE run = ? AND target = ? AND account_id = ?"
     row = db.execute(query, (run, target, account_id)).fetchone()
     return None if row is None else _write(row)
 
@@ -58,7 +62,8 @@ def writes_of_run(db: sqlite3.Connection, run: int, target: str, *, chunk: int) 
     """Yield in chunks what a run wrote to a target; the ledger may be written meanwhile."""
     last = ""
     while True:
-        query = "SELECT * FROM writes WHERE run = ? AND target = ? AND account_id > ? ORDER BY account_id LIMIT ?"
+        chosen = "run = ? AND target = ? AND account_id > ? ORDER BY account_id LIMIT ?"
+        query = f"SELECT {_COLUMNS} FROM writes w WHERE {chosen}"
         rows = db.execute(query, (run, target, last, chunk)).fetchall()
         if not rows:
             return
@@ -74,8 +79,8 @@ def count_writes(db: sqlite3.Connection, run: int) -> dict[str, int]:
 
 def last_writes_of(db: sqlite3.Connection, person_id: str) -> list[Write]:
     """Return the newest write for a person in each target."""
-    query = """
-        SELECT * FROM writes w WHERE person_id = ? AND NOT EXISTS (
+    query = f"""
+        SELECT {_COLUMNS} FROM writes w WHERE person_id = ? AND NOT EXISTS (
           SELECT 1 FROM writes later WHERE later.person_id = w.person_id AND later.target = w.target
           AND later.run > w.run) ORDER BY target"""
     return [_write(row) for row in db.execute(query, (person_id,))]

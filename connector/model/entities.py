@@ -103,7 +103,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Remember what this tool knows of one account's photo in one target."""
+    """Represent what is known of one account's photo in one target.
+
+    `conflict_policy` is the SYNC_CONFLICT under which a conflict was kept first; empty for no conflict. `is_final`: no
+    change of SYNC_CONFLICT touches the photo.
+    """
 
     person_id: str
     presence: Presence
@@ -114,14 +118,15 @@ class Memory:
     read_sha256: str = ""
     read_print: Fingerprint | None = None
     tag: str = ""
-    policy: str = ""
+    conflict_policy: str = ""
+    is_final: bool = False
     restored: bool = False
     improved_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """Remember a write that was about to happen; `accepted_at` is set when the cloud said yes.
+    """Represent a write of a run that was about to happen; `accepted_at` is set when the cloud accepted it.
 
     `sent_sha256` empty means a removal. `tag_before` empty means that there was no photo.
     """
@@ -136,6 +141,7 @@ class Intent:
     restores: bool = False
     reason: str = ""
     recipe: str = ""
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ class Applier:
             sent_print=prepared_step.sent_print,
             tag_before=step.tag_before,
             started_at=now,
+            run=context.run,
             restores=restores,
             reason=step.reason,
             recipe=context.recipe.key if prepared_step.sent_bytes and not restores else "",
@@ -150,7 +151,7 @@ class Applier:
             sent_print=prepared_step.sent_print,
         )
         with transaction(context.db):
-            memory_rows.open_intent(context.db, self._target.name, item.account.id, intent=intent, run=context.run)
+            memory_rows.open_intent(context.db, self._target.name, item.account.id, intent=intent)
             save_write(context.db, write)
         self._pending[item.account.id] = intent
         self._uploads += step.action is not Action.REMOVE

@@ -43,7 +43,7 @@ def _confirm(
     memory_rows.close_intent(context.db, target, account_id)
     _save_or_drop(context, target, account_id, memory)
     tag, read_sha256 = shown
-    save_written_photo(context.db, target, account_id, written_at=intent.started_at, tag=tag, read_sha256=read_sha256)
+    save_written_photo(context.db, target, account_id, run=intent.run, tag=tag, read_sha256=read_sha256)
 
 
 def store_memory(context: RunContext, target: str, item: WorkItem, *, memory: Memory | None, asked: bool) -> None:
