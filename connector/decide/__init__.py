@@ -1,1 +1,1 @@
-"""What should happen to one photo, and may the whole plan happen? Pure: no clock, no wire, no disk."""
+"""Decide what happens to one photo, and whether a whole plan may run. Pure: no clock, no network, no disk."""

@@ -1,4 +1,4 @@
-"""May the whole plan happen? Only while its numbers look like a night's work, not like a broken read."""
+"""Check the numbers of a plan against limits, so that a failed read cannot change many photos."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class AttributeLoss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanCounts:
-    """Hold the numbers of a plan.
+    """Contain the numbers of a plan.
 
     `with_photo`: matched people who have a cloud photo. `known`: people known. `rematches`: people whose account
     changed or was lost since last night, of `matched_before` who had one. `attributes`: by photo attribute.
@@ -53,7 +53,7 @@ class PlanCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Hold the settings of the brakes; `only` is a run for named people, where no percentage applies."""
+    """Contain the settings of the brakes; `only` is a run for named people, where no percentage applies."""
 
     changes_percent: float = 10
     overwrites: int = 500

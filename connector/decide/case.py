@@ -1,4 +1,4 @@
-"""What does one decision depend on, and what can it say? The words of the decision table."""
+"""Define the input and output of one decision: the terms of the decision table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNSEEN = CloudView(ViewKind.NOT_ASKED)
 
 
 class MatchState(StrEnum):
-    """Say whether exactly one account was found.
+    """Return True if exactly one account was found.
 
     DISPUTED: the SID of the one found is another person's. CLOUD_MANAGED: it is left alone, being managed in the cloud.
     """
@@ -67,7 +67,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Hold all that one decision depends on.
+    """Contain all that one decision depends on.
 
     `memory`, `settled` and `view` are those of `judge`. `failed` is the reason of a look that failed.
     `sent_sha256` is that of the prepared picture, empty when unknown. `other_attribute_shown`: the cloud
@@ -86,14 +86,14 @@ class Case:
 
     @property
     def is_changed(self) -> bool:
-        """Say whether the source is another one than remembered; another person is another source."""
+        """Return True if the source is another one than remembered; another person is another source."""
         memory = self.memory
         return memory is None or (memory.person_id, memory.source_sha256) != (self.person_id, self.source.sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Hold what the administrator decided, by settings or, for some people, by an option of this run."""
+    """Contain what the administrator decided, by settings or, for some people, by an option of this run."""
 
     conflict: Conflict = Conflict.SOURCE
     removed: Removed = Removed.KEEP
@@ -118,10 +118,10 @@ class Decision:
 
     @property
     def writes(self) -> bool:
-        """Say whether something is written to the cloud."""
+        """Return True if something is written to the cloud."""
         return self.action in (Action.CREATE, Action.REPLACE, Action.REMOVE)
 
     @property
     def needs_backup(self) -> bool:
-        """Say whether a cloud photo is lost by the write, so that it must be kept first."""
+        """Return True if a cloud photo is lost by the write, so that it must be kept first."""
         return self.action in (Action.REPLACE, Action.REMOVE)

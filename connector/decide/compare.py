@@ -1,4 +1,4 @@
-"""What does the cloud show: nothing, our photo, the source's picture, or another one?"""
+"""Compare a cloud photo with memory and source: none, ours, the source's picture, or another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from connector.model import CloudTag, Fingerprint, Memory, Prepared, Presence
 
 @dataclass(frozen=True, slots=True)
 class CloudObservation:
-    """Hold what was seen of one cloud photo: nothing asked, no photo, its tag, or its tag and what its bytes show.
+    """Contain what was seen of one cloud photo: nothing asked, no photo, its tag, or its tag and what its bytes show.
 
     `read_sha256` is empty while no bytes were fetched; `read_print` is None then, and where they are no picture.
     """
@@ -31,7 +31,7 @@ class CloudObservation:
 
     @classmethod
     def at(cls, tag: CloudTag | None) -> CloudObservation:
-        """Hold the answer to a cheap look; None is no photo."""
+        """Contain the answer to a cheap look; None is no photo."""
         if tag is None:
             return cls(asked=True)
         return cls(asked=True, present=True, tag=tag.tag, width=tag.width, height=tag.height)
@@ -63,7 +63,7 @@ class SourcePicture:
         return cls(prepared.source_sha256, prepared.sent, prepared.whole)
 
     def matches(self, shown: Fingerprint) -> bool:
-        """Say whether a picture is this one, cropped or whole."""
+        """Return True if a picture is this one, cropped or whole."""
         return shown.shows_same(self.sent) or shown.shows_same(self.whole)
 
 
@@ -155,11 +155,11 @@ def _is_remembered(shown: Fingerprint, memory: Memory) -> bool:
 
 
 def is_smaller(shown: Fingerprint, than: Fingerprint | None) -> bool:
-    """Say whether the longest edge is under 75 % of the other's."""
+    """Return True if the longest edge is under 75 % of the other's."""
     return than is not None and shown.edge * 4 < than.edge * 3
 
 
 def shows_one_of(look: CloudObservation, prints: Iterable[Fingerprint]) -> bool:
-    """Say whether the cloud shows one of these pictures, e.g. those of the person's other photo attributes."""
+    """Return True if the cloud shows one of these pictures, e.g. those of the person's other photo attributes."""
     shown = look.read_print
     return shown is not None and any(shown.shows_same(other) for other in prints)

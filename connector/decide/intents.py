@@ -1,4 +1,4 @@
-"""What became of a write that was begun? The cloud shows it, does not show it yet, or shows something else."""
+"""Assess a write that was begun: the cloud shows it, does not show it yet, or shows something else."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class IntentState(StrEnum):
 
     @property
     def stays_open(self) -> bool:
-        """Say whether the intent is kept for the next night."""
+        """Return True if the intent is kept for the next night."""
         return self in (IntentState.WAIT, IntentState.DOUBTFUL)
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Hold what a look means: how the intent ended, the memory that holds now, and what the cloud shows beside it."""
+    """Contain how the intent ended, the memory that holds now, and what the cloud shows compared with it."""
 
     settled: IntentState | None
     memory: Memory | None
@@ -68,7 +68,7 @@ def _unseen(intent: Intent, now: datetime, *, unheard: IntentState) -> IntentSta
 
 
 def is_patient(intent: Intent, now: datetime) -> bool:
-    """Say whether the cloud said yes less than 24 hours ago; a clock set back by more does not wait."""
+    """Return True if the cloud said yes less than 24 hours ago; a clock set back by more does not wait."""
     return intent.accepted_at is not None and _is_recent(intent.accepted_at, now)
 
 
@@ -96,7 +96,7 @@ def _is_as_before(intent: Intent, look: CloudObservation) -> bool:
 def needs_bytes(
     tag: CloudTag | None, *, memory: Memory | None, intent: Intent | None = None, now: datetime | None = None
 ) -> bool:
-    """Say whether the tag leaves open what the cloud shows, so that the bytes must be fetched.
+    """Return True if the tag leaves open what the cloud shows, so that the bytes must be fetched.
 
     Never for no photo. With `now`, an intent that merely waits costs no bytes either.
     """

@@ -1,4 +1,4 @@
-"""What is remembered after a decision that writes nothing? (After a write: settle.memory_of_write.)"""
+"""Compute the memory after a decision that writes nothing; after a write see intents.memory_of_write."""
 
 from __future__ import annotations
 

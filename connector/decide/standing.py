@@ -22,7 +22,7 @@ _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # no decision without a look depen
 
 
 class StandingRow(NamedTuple):
-    """Hold one state of a person's source and memory, and what is decided of it without a look.
+    """Represent one state of a person's source and memory, and what is decided of it without a look.
 
     `presence` is empty where nothing is remembered. `is_looked_at`: the cloud must be asked first. `is_told`: the
     decision is reported each night while it stands.

@@ -1,4 +1,4 @@
-"""What should happen to one person's photo? The decision table, as a pure function."""
+"""Decide about one photo by the decision table, as a pure function."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def decide(case: Case, policy: Policy, now: datetime) -> Decision:
 
 
 def needs_look(case: Case, policy: Policy) -> bool:
-    """Say whether the cloud must be asked before this case can be decided; an open intent is the caller's to know.
+    """Return True if the cloud must be asked before this case can be decided; an open intent is the caller's to know.
 
     A quiet person needs no look; who has the turn of SYNC_VERIFY_PERCENT, or `--full`, is looked at all the same.
     """
@@ -140,7 +140,7 @@ def _still_standing(case: Case, memory: Memory) -> MemoryChange:
 
 
 def _is_lifted(memory: Memory, policy: Policy) -> bool:
-    """Say whether the policy was set to `source` since the conflict was left standing."""
+    """Return True if the policy was set to `source` since the conflict was left standing."""
     if memory.presence is Presence.OURS or memory.restored:
         return False
     if policy.overwrite:
@@ -178,7 +178,7 @@ def _changed_over_ours(case: Case, memory: Memory, *, policy: Policy) -> Decisio
 
 
 def _is_as_left_here(case: Case, memory: Memory) -> bool:
-    """Say whether the cloud still shows what `restore`, or `--clear`, made of it: nobody else's doing."""
+    """Return True if the cloud still shows what `restore`, or `--clear`, made of it: nobody else's doing."""
     if memory.presence is Presence.CLEARED:
         by_us = memory.restored or memory.is_final or memory.conflict_policy == Conflict.SOURCE
         return by_us and case.view.kind is ViewKind.NONE
@@ -207,7 +207,7 @@ def _source_cleared(case: Case, policy: Policy) -> Decision:
 
 
 def _is_of_person(case: Case) -> bool:
-    """Say whether we remember a photo of ours that came from this very person."""
+    """Return True if we remember a photo of ours that came from this very person."""
     memory = case.memory
     return memory is not None and memory.presence is Presence.OURS and memory.person_id == case.person_id
 

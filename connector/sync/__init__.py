@@ -1,1 +1,1 @@
-"""What is a night? Read, match, compare, plan, check the brakes, write, remember, report."""
+"""Run a sync or a restore, step by step."""
