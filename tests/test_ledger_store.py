@@ -176,8 +176,8 @@ def test_a_process_killed_while_it_brings_a_ledger_forward_loses_nothing(tmp_pat
     script = f"""
 import os
 from pathlib import Path
-from connector.ledger import schema, store
-schema.MIGRATIONS[{version}] += "SELECT stop();"
+from connector.ledger import migrations, store
+migrations.MIGRATIONS[{version}] += "SELECT stop();"
 connect = store.connect
 def connected(path):
     db = connect(path)

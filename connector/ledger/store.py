@@ -18,7 +18,8 @@ from connector.disk import delete, move, reason
 from connector.errors import DiskError, Locked, StateError
 from connector.ledger.codec import key, print_hash
 from connector.ledger.folder_permissions import FOLDERS, is_windows_share, refuse_deep, refuse_untrusted
-from connector.ledger.schema import MIGRATIONS, SCHEMA, VERSION
+from connector.ledger.migrations import MIGRATIONS
+from connector.ledger.schema import SCHEMA, VERSION
 from connector.windows_acl import make_private_folder
 
 LEDGER_NAME = "ledger.sqlite3"
