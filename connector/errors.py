@@ -1,4 +1,4 @@
-"""What can go wrong, and for whom? Either the run stops, or one person is left for the report."""
+"""Define the errors: those that stop the run, and those of one person."""
 
 from __future__ import annotations
 

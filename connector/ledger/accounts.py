@@ -1,4 +1,4 @@
-"""Which accounts does the tenant have? Rows refreshed by a listing or by delta, and the links that mark the place."""
+"""Store the tenant's accounts, refreshed by a listing or by delta."""
 
 from __future__ import annotations
 

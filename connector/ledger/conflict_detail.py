@@ -1,4 +1,4 @@
-"""What is known of the two pictures of a conflict? Their sizes and hashes, the cloud's tag, and when that was seen."""
+"""Describe both pictures of a conflict: sizes, hashes, the cloud's tag, and when that was seen."""
 
 from __future__ import annotations
 

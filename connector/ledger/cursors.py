@@ -1,4 +1,4 @@
-"""Where did the last night end? Cookies and links, each with whom they belong to and which settings shaped them."""
+"""Store where the last reading ended: cookies and links, with their server and the fingerprint of the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How does the ledger forget one person? Every row, every mention, and the bytes of both in the file."""
+"""Delete everything about one person: rows, mentions in texts, and the deleted bytes in the file."""
 
 from __future__ import annotations
 

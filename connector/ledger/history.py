@@ -1,4 +1,4 @@
-"""What does the ledger tell of one person? Who it is, what was done and what stood, and what is remembered now."""
+"""Read what is stored about one person: identity, events, and the present state."""
 
 from __future__ import annotations
 

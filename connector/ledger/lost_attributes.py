@@ -1,4 +1,4 @@
-"""Which photo attributes are gone, and for whom? Counted for all, and for units where nobody has one any more."""
+"""Count people who lost a photo attribute, in all and in units where nobody has one any more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which account is whose? A join of people and accounts, rule by rule; what is ambiguous is never guessed."""
+"""Match people to accounts by a join, rule by rule; an ambiguous match is never resolved."""
 
 from __future__ import annotations
 

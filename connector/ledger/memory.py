@@ -1,4 +1,4 @@
-"""What do we know of the cloud's photos? Memory, open intents and refusals by target and account, and retries."""
+"""Store the state of the cloud's photos, open intents and refusals by target and account, and retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose UPNs are whose, for a target that names files by them? Those of the accounts, and the tags remembered."""
+"""Find file names that several accounts share, and the tags in use, for a target that names files by UPN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is in the source, and which pictures do they have there? Rows refreshed by full readings or by changes."""
+"""Store people and their source pictures, refreshed by full readings or by changes."""
 
 from __future__ import annotations
 

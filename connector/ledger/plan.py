@@ -1,4 +1,4 @@
-"""What is going to be written tonight? A plan, row by row, that the brakes see whole before its first write."""
+"""Store the plan of a run, row by row; the brakes judge it before the first write."""
 
 from __future__ import annotations
 

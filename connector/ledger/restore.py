@@ -1,4 +1,4 @@
-"""What is going to be taken back? Writes of an earlier run with what is known of their people today, in a plan."""
+"""Store the plan of a restore: writes of an earlier run with what is known of their people today."""
 
 from __future__ import annotations
 

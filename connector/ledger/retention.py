@@ -1,4 +1,4 @@
-"""What is forgotten, and when? Outcomes and people not seen after LEDGER_DAYS, replaced photos after BACKUP_DAYS."""
+"""Delete old outcomes, runs and unseen people after LEDGER_DAYS, and replaced photos after BACKUP_DAYS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was done, for whom, when and why? Runs and their outcomes, kept for reports and history."""
+"""Store runs and their outcomes, for reports and history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which state folder does a run work in? Locked, with its ledger open, and a copy of that for a dry run."""
+"""Open the state folder of a run: lock, ledger, backups, spool; and a copy of the ledger for a dry run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where does the ledger live, and is it safe to use? A SQLite file in the state folder, one run at a time."""
+"""Open the ledger: a SQLite file in the state folder, locked by one run at a time."""
 
 from __future__ import annotations
 

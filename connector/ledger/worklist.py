@@ -1,4 +1,4 @@
-"""Who is looked at tonight? The work list is a query: what differs from memory, is open, failed, or is due in turn."""
+"""List whom a run processes: what differs from the stored state, is open, failed, or is due by rotation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was written to the cloud, over what, and what did it leave? Enough to undo it."""
+"""Store every write to the cloud with what it replaced and what it left, so that it can be undone."""
 
 from __future__ import annotations
 

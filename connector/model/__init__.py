@@ -1,4 +1,4 @@
-"""Which words does this house speak? People, accounts, photos, tags, memory, outcomes."""
+"""Define the values that all rooms share: people, accounts, photos, tags, outcomes."""
 
 from connector.model.case_folding import fold
 from connector.model.entities import (

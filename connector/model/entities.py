@@ -1,4 +1,4 @@
-"""Which things are there? People, accounts, pictures, and what is remembered of them."""
+"""Define people, accounts and pictures, and what is stored about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which closed sets of words are there? Actions, reasons, states and rules."""
+"""Define the closed sets: actions, reasons, states and rules."""
 
 from __future__ import annotations
 

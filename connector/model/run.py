@@ -1,4 +1,4 @@
-"""How is a run told? Outcomes, the report, what went over the wires, and how far it is."""
+"""Define outcomes, the report of a run, request counters and progress."""
 
 from __future__ import annotations
 
