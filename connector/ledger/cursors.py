@@ -11,7 +11,7 @@ from connector.ledger.codec import pack_time, unpack_time
 
 
 class SyncCursor(NamedTuple):
-    """Hold a cookie or a link as it was given, and the server or tenant that gave it."""
+    """Represent a cookie or a link as it was given, and the server or tenant that gave it."""
 
     content_bytes: bytes
     server: str
@@ -32,7 +32,7 @@ def load_any_place(db: sqlite3.Connection, context: str) -> tuple[SyncCursor, st
 
 
 def has_place(db: sqlite3.Connection, context: str) -> bool:
-    """Say whether any place is known for the context, of whatever settings."""
+    """Return True if any place is known for the context, of whatever settings."""
     return db.execute("SELECT 1 FROM cookies WHERE context = ?", (context,)).fetchone() is not None
 
 

@@ -1,4 +1,4 @@
-"""Where do pictures lie, since no database holds any? In files named by what they hold: the spool and the backups."""
+"""Store pictures in files named by their content: the spool and the backups."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Spool:
         self._in_hand.clear()
 
     def has(self, source_sha256: str) -> bool:
-        """Say whether the prepared picture is here."""
+        """Return True if the prepared picture is here."""
         return source_sha256 in self._in_hand or self._path(source_sha256).exists()
 
     def load(self, source_sha256: str) -> bytes:
@@ -105,7 +105,7 @@ class Backups:
         return content_sha256
 
     def has(self, content_sha256: str) -> bool:
-        """Say whether the photo is still kept."""
+        """Return True if the photo is still kept."""
         return bool(content_sha256) and self._path(content_sha256).exists()
 
     def load(self, content_sha256: str) -> bytes | None:

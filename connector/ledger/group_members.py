@@ -1,4 +1,4 @@
-"""Who joined LDAP_GROUP, and who left it? Tonight's members beside the people in scope, in chunks."""
+"""Compare the members of LDAP_GROUP with the people in scope, in chunks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which guests get the default picture? Those of the tenant whom no person of the source has, as rows of their own."""
+"""Store guests without a person as rows of their own, for the guests' default picture."""
 
 from __future__ import annotations
 

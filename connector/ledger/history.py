@@ -12,7 +12,7 @@ from connector.model import Action, Person, Reason
 
 
 class Event(NamedTuple):
-    """Hold one thing that was done for, or said of, a person; `until` is when something standing ended, if it did.
+    """Represent one thing that was done for, or said of, a person; `until` is when something standing ended, if it did.
 
     `before_sha256` is the backup of the photo that a write took the place of.
     """
@@ -31,7 +31,7 @@ class Event(NamedTuple):
 
 
 class PersonStatus(NamedTuple):
-    """Hold what is known of a person today, as in the rows of `people`."""
+    """Represent what is known of a person today, as in the rows of `people`."""
 
     state: str
     account_id: str

@@ -101,7 +101,7 @@ def forget_dropped_attributes(db: sqlite3.Connection, context: str, *, attribute
 
 
 def mark_checked(db: sqlite3.Connection, target: str, account_id: str, *, now: datetime) -> None:
-    """Note that the cloud was asked and nothing was to be done: its turn comes again when all others had theirs."""
+    """Record that the cloud was asked and nothing was to be done: its turn comes again when all others had theirs."""
     for table in ("photo_state", "refusals"):
         change = f"UPDATE {table} SET checked_at = ? WHERE target = ? AND account_id = ?"
         db.execute(change, (pack_time(now), target, account_id))
@@ -135,7 +135,7 @@ def open_intent(db: sqlite3.Connection, target: str, account_id: str, *, intent:
 
 
 def accept_intent(db: sqlite3.Connection, target: str, account_id: str, *, now: datetime) -> None:
-    """Note that the cloud accepted the write."""
+    """Record that the cloud accepted the write."""
     change = "UPDATE intents SET accepted_at = ? WHERE target = ? AND account_id = ?"
     db.execute(change, (pack_time(now), target, account_id))
 

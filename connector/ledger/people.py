@@ -34,7 +34,7 @@ class PictureRow(NamedTuple):
 
 
 class PhotoRow(NamedTuple):
-    """Hold one photo value of one person with what is known of its picture."""
+    """Represent one photo value of one person with what is known of its picture."""
 
     attribute: str
     source_sha256: str
@@ -85,7 +85,7 @@ def save_photos(
 
 
 def mark_gone(db: sqlite3.Connection, person_id: str, state: PersonState, *, run: int) -> bool:
-    """Note that a person no longer takes part; True when that is news. Photos and memory stay as they are."""
+    """Record that a person no longer takes part; True when that is news. Photos and memory stay as they are."""
     change = "UPDATE people SET state = ?, seen_run = ?, changed_run = ? WHERE id = ? AND state = 'in-scope'"
     is_news = db.execute(change, (state, run, run, person_id)).rowcount > 0
     # who is deleted after having been disabled claims no account any more
@@ -101,7 +101,7 @@ def unseen(db: sqlite3.Connection, context: str, *, run: int) -> Iterator[str]:
 
 
 def clear_photos(db: sqlite3.Connection, person_id: str, *, run: int) -> bool:
-    """Note that a person whose photo is known, or was ours, has none any more; False for anybody else."""
+    """Record that a person whose photo is known, or was ours, has none any more; False for anybody else."""
     save_photos(db, person_id, (), keep=(), run=run)
     change = """
         UPDATE people SET seen_run = ? WHERE id = ? AND (changed_run = ? OR EXISTS (

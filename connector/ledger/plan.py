@@ -11,7 +11,7 @@ from connector.model import Action, Reason
 
 
 class Step(NamedTuple):
-    """Hold one write to come: the cloud's tag when it was decided, and the backup that was taken with that look.
+    """Represent one write to come: the cloud's tag when it was decided, and the backup that was taken with that look.
 
     `detail` are the facts of both pictures, where they are in conflict.
     """

@@ -16,7 +16,7 @@ from connector.model import Account, Action, Person, Reason
 
 
 class RestoreItem(NamedTuple):
-    """Hold a write that may be taken back, and what is known today of the person and account it was for."""
+    """Represent a write that may be taken back, and what is known today of the person and account it was for."""
 
     write: Write
     item: WorkItem
@@ -46,7 +46,7 @@ def _source_sha256(db: sqlite3.Connection, person_id: str) -> str:
 
 
 def is_somebody_elses(db: sqlite3.Connection, write: Write) -> bool:
-    """Say whether the account belongs by now to another person than the one it was written for."""
+    """Return True if the account belongs by now to another person than the one it was written for."""
     # said to be not empty, since the index on it leaves the empty ones out
     query = "SELECT 1 FROM people WHERE account_id = ? AND account_id <> '' AND id <> ? AND state = 'in-scope'"
     return db.execute(query, (write.account_id, write.person_id)).fetchone() is not None

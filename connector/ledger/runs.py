@@ -26,7 +26,7 @@ _COUNTED_AS = {
 
 
 class RunRow(NamedTuple):
-    """Hold one run as the ledger keeps it; `finished` empty and `exit_code` None while it runs, or if it was killed."""
+    """Represent one stored run; `finished` is empty and `exit_code` None while it runs, or if it was killed."""
 
     id: int
     kind: str

@@ -22,7 +22,7 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Hold an open state folder; `notice` tells what was found to be wrong with the ledger, and mended."""
+    """Represent an open state folder; `notice` tells what was found to be wrong with the ledger, and mended."""
 
     folder: Path
     db: sqlite3.Connection

@@ -64,7 +64,7 @@ def make_state_folder(folder: Path) -> Path:
 
 
 def is_network_share(folder: Path) -> bool:
-    """Say whether the folder is on a network share (drive type on Windows, the table of mounts on Linux)."""
+    """Return True if the folder is on a network share (drive type on Windows, the table of mounts on Linux)."""
     resolved = str(folder.resolve())
     if sys.platform == "win32":
         import ctypes
@@ -92,7 +92,7 @@ def mount_points(text: str) -> list[list[str]]:
 
 
 def is_network(kind: str) -> bool:
-    """Say whether a type of file system lives on another machine, where SQLite's locks do not hold."""
+    """Return True if a type of file system lives on another machine, where SQLite's locks do not hold."""
     return kind in _NETWORK_FILE_SYSTEMS
 
 
@@ -108,7 +108,7 @@ def file_system_of(path: str, mounts: list[list[str]]) -> str:
 
 @contextmanager
 def hold_lock(folder: Path) -> Iterator[None]:
-    """Hold the one lock of a state folder; Locked when another run has it. The system frees it if we die."""
+    """Represent the one lock of a state folder; Locked when another run has it. The system frees it if we die."""
     lock = FileLock(folder / "lock", timeout=0, mode=0o600)
     try:
         lock.acquire()
@@ -282,7 +282,7 @@ def noting_damage(folder: Path) -> Iterator[None]:
 
 
 def _is_disk_trouble(error: sqlite3.Error) -> bool:
-    """Say whether the disk failed SQLite: its extended codes carry the primary one in the lowest byte."""
+    """Return True if the disk failed SQLite: its extended codes carry the primary one in the lowest byte."""
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_IOERR,

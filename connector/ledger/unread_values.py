@@ -60,7 +60,7 @@ def note_unidentified(db: sqlite3.Connection, context: str, name: str, *, run: i
 
 
 def empty(db: sqlite3.Connection, person_id: str, attributes: Collection[str], *, run: int) -> None:
-    """Note that the source said these are empty: photo attributes, and what decides beside them."""
+    """Record that the source said these are empty: photo attributes, and what decides beside them."""
     columns = [column for name in attributes for column in _COLUMNS.get(name, ())]
     sets = "".join(f"{column} = '', " for column in columns)
     db.execute(f"UPDATE people SET {sets} changed_run = ? WHERE id = ?", (run, person_id))

@@ -30,7 +30,7 @@ _DIFFERS = """(
 
 
 class WorkItem(NamedTuple):
-    """Hold all that the ledger knows for one decision."""
+    """Represent all that the ledger knows for one decision."""
 
     position: int
     person: Person
@@ -139,12 +139,12 @@ def items_where(
 
 
 def done(db: sqlite3.Connection, target: str, person_id: str) -> None:
-    """Note that it was told what happened to somebody on the list."""
+    """Record that it was told what happened to somebody on the list."""
     db.execute("UPDATE work SET done = 1 WHERE target = ? AND person_id = ?", (target, person_id))
 
 
 def mark_due(db: sqlite3.Connection, target: str, person_id: str) -> None:
-    """Note that somebody whose turn it merely was is to be written to: not to be forgotten if the run stops."""
+    """Record that somebody whose turn it merely was is to be written to: not to be forgotten if the run stops."""
     db.execute("UPDATE work SET due = 1 WHERE target = ? AND person_id = ?", (target, person_id))
 
 

@@ -11,7 +11,7 @@ from connector.model import Action, Fingerprint
 
 
 class Write(NamedTuple):
-    """Hold one write: the photo it took the place of (a backup's sha256, or empty) and what it left."""
+    """Represent one write: the photo it took the place of (a backup's sha256, or empty) and what it left."""
 
     run: int
     target: str
@@ -87,7 +87,7 @@ def last_writes_of(db: sqlite3.Connection, person_id: str) -> list[Write]:
 
 
 def is_backup_wanted(db: sqlite3.Connection, content_sha256: str, *, since: str = "") -> bool:
-    """Say whether a kept write, at or after a time as `pack_time` writes it, refers to this backup."""
+    """Return True if a kept write, at or after a time as `pack_time` writes it, refers to this backup."""
     # said again that it is not empty: only then does SQLite take the index
     query = "SELECT 1 FROM writes WHERE before_sha256 = ? AND before_sha256 <> '' AND written_at >= ? LIMIT 1"
     return db.execute(query, (content_sha256, since)).fetchone() is not None

@@ -47,7 +47,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class SourcePhoto:
-    """Hold one value of one photo attribute as the source gave it: hostile bytes."""
+    """Represent one value of one photo attribute as the source gave it: hostile bytes."""
 
     attribute: str
     content_bytes: bytes = field(repr=False)
@@ -77,7 +77,7 @@ class Fingerprint:
         return largest
 
     def shows_same(self, other: Fingerprint) -> bool:
-        """Say whether both show one picture: no cell differs by more than 14 and the aspect by under 2 %.
+        """Return True if both show one picture: no cell differs by more than 14 and the aspect by under 2 %.
 
         Re-encoding and rescaling stay within 8; another shot of the same person does not stay within 14.
         """
@@ -89,7 +89,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Hold a picture ready to be sent, with what later nights need to recognise it.
+    """Represent a picture ready to be sent, with what later nights need to recognise it.
 
     `whole` is the upright source before cropping, `sent` the picture as it will be sent.
     """
@@ -146,7 +146,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class CloudTag:
-    """Hold what a cheap look at a cloud photo tells: its tag and size in pixels (0 when not told)."""
+    """Represent what a cheap look at a cloud photo tells: its tag and size in pixels (0 when not told)."""
 
     tag: str
     width: int = 0
@@ -155,7 +155,7 @@ class CloudTag:
 
 @dataclass(frozen=True, slots=True)
 class CloudPhoto:
-    """Hold the bytes of a cloud photo with the tag that came beside them, when one did.
+    """Represent the bytes of a cloud photo with the tag that came beside them, when one did.
 
     `kept_bytes` is the picture with all else that a write would lose, where the target keeps more than the picture.
     """

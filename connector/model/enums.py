@@ -84,7 +84,7 @@ class Reason(StrEnum):
 
 
 class PersonState(StrEnum):
-    """Say whether a person takes part in the night."""
+    """Return True if a person takes part in the night."""
 
     IN_SCOPE = "in-scope"
     DISABLED = "disabled"

@@ -29,7 +29,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """Hold all that a report tells of one run; outcomes are read as they are told, since there may be 300,000.
+    """Represent all that a report tells of one run; outcomes are read as they are told, since there may be 300,000.
 
     `kind` is `sync` or `restore`; `message` is the sentence of what stopped the run, else empty; `notices` are
     sentences the administrator should read (a refused cookie, a brake that was passed, backups switched off).
