@@ -108,7 +108,7 @@ def the_state_folder_cannot_be_made(ward: Ward) -> None:
     ward.settings["STATE_DIR"] = str(ward.put("a-file", "") / "state")
 
 
-@trouble("state-folder", "warn", "others on this machine may look into it", "chmod 700")
+@trouble("state-folder", "warn", "others on this machine can read it", "chmod 700")
 def the_state_folder_is_open_to_all(ward: Ward) -> None:
     ward.nights.state.mkdir(mode=0o755)
     ward.nights.state.chmod(0o755)
@@ -314,7 +314,7 @@ def the_filter_is_refused(ward: Ward) -> None:
 
 
 @trouble(
-    "directory-dirsync", "warn", "refuses DirSync, so every night reads everybody", "Name a writable domain controller"
+    "directory-dirsync", "warn", "refuses DirSync, so every run is a full read", "Name a writable domain controller"
 )
 def dirsync_is_not_offered(ward: Ward) -> None:
     ward.at_house().knobs.offers_dirsync = False
@@ -334,12 +334,12 @@ _row(
 )
 
 
-@trouble("photos", "warn", "jpegPhoto: 0 readable. Either nobody has one, or svc-photo@", ":RP;jpegPhoto;user'`")
+@trouble("photos", "warn", "jpegPhoto: 0 readable. Either there is none, or svc-photo@", ":RP;jpegPhoto;user'`")
 def one_photo_attribute_may_not_be_read(ward: Ward) -> None:
     ward.directory.hide(ward.dns, "jpegPhoto")
 
 
-@trouble("photos", "fail", "thumbnailPhoto: 0 readable. Either nobody has one, or svc-photo@", "dsacls")
+@trouble("photos", "fail", "thumbnailPhoto: 0 readable. Either there is none, or svc-photo@", "dsacls")
 def no_photo_attribute_may_be_read(ward: Ward) -> None:
     for attribute in ("jpegPhoto", "thumbnailPhoto"):
         ward.directory.hide(ward.dns, attribute)
@@ -408,7 +408,7 @@ def a_proxy_opens_tls(ward: Ward) -> None:
     ward.cloud.change_certificate()
 
 
-@trouble("graph", "warn", "answered HTTP 200 where Graph asks for a token", "shows a page of its own")
+@trouble("graph", "warn", "answered HTTP 200 where Graph requires a token", "answers with its own page")
 def something_answers_in_graph_s_place(ward: Ward) -> None:
     ward.cloud.fail_next("GET /v1.0/users", Fault(kind="wrong-content"))
 
@@ -613,7 +613,7 @@ def the_policy_cannot_be_read_although_we_may(ward: Ward) -> None:
 # Both sides
 
 
-@trouble("match", "warn", "3 of 4 people have an account (all accounts were listed); not: dave-", "MATCH_FALLBACK")
+@trouble("match", "warn", "3 of 4 people have an account (all accounts were listed); without: dave-", "MATCH_FALLBACK")
 def one_of_four_has_no_account(ward: Ward) -> None:
     ward.add("dave")
 
@@ -625,7 +625,7 @@ def nobody_has_an_account(ward: Ward) -> None:
     ward.cloud.tenant.add_account("stranger@contoso.test")
 
 
-@trouble("match", "warn", "none of the accounts looked at is synced from a directory", "SYNC_CLOUD_MANAGED=follow")
+@trouble("match", "warn", "none of the accounts tested is synced from a directory", "SYNC_CLOUD_MANAGED=follow")
 def no_account_is_synced_from_the_directory(ward: Ward) -> None:
     for account_id in ward.cloud.tenant.account_ids():
         ward.cloud.tenant.update_account(account_id, synced=False)

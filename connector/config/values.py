@@ -1,4 +1,4 @@
-"""Which values may a setting have? Closed sets, lists with their separators, and checks of one value alone."""
+"""Define the types of settings: enums, separated lists, and checks of single values."""
 
 from __future__ import annotations
 
