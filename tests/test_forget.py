@@ -185,7 +185,7 @@ def test_it_says_what_it_cannot_reach(office: Office, zenobia: Colleague) -> Non
 
     told = forget(office, "zenobia")
 
-    for word in ("photo in the cloud", "mailed", "elsewhere", "next night", str(damaged)):
+    for word in ("photo in the cloud", "mailed", "elsewhere", "next run", str(damaged)):
         assert word in told.out
 
 
