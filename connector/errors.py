@@ -63,13 +63,19 @@ class StateError(StopRun):
 
 
 class DiskError(StopRun):
-    """Say that the disk of the state folder is full, or fails, while a run is at work."""
+    """Say that the disk of the state folder, or of the temporary folder, is full or fails while a run is at work."""
 
     exit_code = ExitCode.FAULT
 
-    def __init__(self, why: object) -> None:
-        fix = "Make room there, or look at the disk; what was done is remembered, and the next run goes on."
-        super().__init__(f"STATE_DIR: its disk is full, or fails: {why}.", fix)
+    def __init__(self, why: object, *, temporary: str = "") -> None:
+        goes_on = "what was done is remembered, and the next run goes on."
+        if temporary:
+            fix = f"Make room there, or name a folder on another disk in TMPDIR; {goes_on}"
+            super().__init__(f"The disk of the temporary folder {temporary} is full: {why}.", fix)
+            return
+        super().__init__(
+            f"STATE_DIR: its disk is full, or fails: {why}.", f"Make room there, or look at the disk; {goes_on}"
+        )
 
 
 class BrakeError(StopRun):

@@ -132,10 +132,26 @@ def test_who_takes_over_the_anchor_of_somebody_deleted_gets_the_account_the_same
     told = blind.sync(days=1)
 
     assert told.code == 0, told.err
-    assert told.of(anna.upn) == ("skip", "out-of-scope")
+    assert told.of(anna.upn) == ("skip", "deleted"), "the whole directory was searched for the id"
     assert told.of("anna2@contoso.test") == ("replace", "source-changed")
     assert anchor_of(heir.guid) != anchor_of(anna.entry.guid)
     assert blind.sync(days=1).requests["http"] == 1
+
+
+def test_an_anchor_of_somebody_who_only_left_the_scope_is_not_taken_over(blind: Office) -> None:
+    anna = blind.hire("anna")
+    bert = blind.hire("bert")
+    blind.settings["LDAP_FILTER"] = "(!(description=left))"
+    blind.sync()
+    before = blind.photo(anna)
+    blind.house.tree.change(anna.entry.guid, description="left")
+    carried_over: dict[str, Any] = {"mS-DS-ConsistencyGuid": anna.entry.guid, "jpegPhoto": face("anna2")}
+    blind.house.person("anna2", **carried_over)
+
+    told = blind.sync(days=1)
+
+    assert told.of("anna2@contoso.test") == ("skip", "ambiguous-match")
+    assert (blind.photo(anna), told.of(bert.upn)) == (before, None)
 
 
 def test_where_it_cannot_be_asked_nobody_is_judged_and_the_next_night_does_it(blind: Office) -> None:

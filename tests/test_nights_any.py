@@ -275,6 +275,7 @@ class AnyNights(RuleBasedStateMachine):
         self.world.switches.change(read_lag_reads=2 if lag else 0, read_lag_shows=lag or "old")
         self.options, self.kill, self.is_dead, self.looks, self.requests = options, kill, False, 0, 0
         self.touched: set[str] = set()
+        self.register.read_whole.clear()
         self._open()
         assert self.state is not None
         wire = Indoors(self.world, before=self._before, after=self._after)
@@ -441,6 +442,7 @@ class AnyNights(RuleBasedStateMachine):
             assert account_id in self.edited, f"our own write to {account_id} taken for somebody's edit"
         if report.exit_code == 0 and not (self.options.dry_run or self.options.is_chosen):
             for one in self.register.residents.values():
+                one.missed &= one.unit not in self.register.read_whole
                 self._judge_one(one, report)
             self._forget_edits()
 
@@ -460,6 +462,8 @@ class AnyNights(RuleBasedStateMachine):
             return
         memory = find_memory(self.state.db, "graph", account_id)
         told = [outcome.reason for outcome in report.outcomes() if outcome.account_id == account_id]
+        if memory is None and self._was_never_told(one):
+            return
         assert memory is not None, f"{one.name} was forgotten: {told}"
         if memory.presence is not Presence.OURS or Reason.COMPETING_WRITER in told:
             assert account_id in self.edited or account_id in self.restored or told, one.name
@@ -468,6 +472,15 @@ class AnyNights(RuleBasedStateMachine):
         assert shown.face not in FOREIGN, f"{one.name} was left with {shown.face}: {told}"
         is_right = one.photo == face(shown.face)
         assert is_right, f"{one.name} shows {shown.face}: {told}"
+
+    def _was_never_told(self, one: Resident) -> bool:
+        """Return True if the photo of this person was hidden when they were first read, and nothing told of it since.
+
+        A right that is given back is no change of theirs: their next change, or the next full reading, ends it.
+        """
+        assert self.state is not None
+        known = self.state.db.execute("SELECT 1 FROM photos WHERE person_id = ?", (one.person.id,)).fetchone()
+        return one.missed and known is None
 
     def _forget_edits(self) -> None:
         """An edit that a whole night has met is news no more."""

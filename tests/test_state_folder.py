@@ -126,6 +126,36 @@ def test_a_disk_that_fills_up_in_mid_run_loses_nobody_and_sends_nobody_twice(off
     assert len(office.cloud.tenant.photos()) == len(office.cloud.tenant.writes()) == len(team)
 
 
+def test_a_full_temporary_folder_is_named_as_what_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder))
+    program = """
+import sys
+from pathlib import Path
+from connector.errors import DiskError
+from connector.ledger.store import connect, transaction
+
+db = connect(Path(sys.argv[1]))
+try:
+    with transaction(db):
+        db.execute("CREATE TEMP TABLE large (row BLOB)")
+        db.executemany("INSERT INTO large VALUES (randomblob(100000))", [()] * 200)
+except DiskError as error:
+    sys.exit(f"{error} {db.in_transaction}")
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "ledger.sqlite3")]
+    environ = {**os.environ, "SQLITE_TMPDIR": str(folder)}
+
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+    assert f"The disk of the temporary folder {folder} is full: " in done.stderr
+    assert "TMPDIR" in done.stderr
+    assert "STATE_DIR" not in done.stderr
+    assert done.stderr.strip().endswith("False"), "it was rolled back"
+
+
 def test_a_photo_whose_backup_finds_no_room_is_not_replaced(office: Office, disk: Path) -> None:
     anna = office.hire("anna")
     office.cloud.set(reencode="none")

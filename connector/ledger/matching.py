@@ -150,6 +150,13 @@ def rematched_unseen(db: sqlite3.Connection, context: str, *, run: int, chunk: i
         yield ids
 
 
+def claimed_by_others(db: sqlite3.Connection, person_ids: Collection[str]) -> list[str]:
+    """Return whose anchor of these somebody in scope has, too."""
+    query = f"""SELECT q.id FROM people q WHERE q.id IN ({_marks(person_ids)}) AND q.anchor <> '' AND EXISTS (
+        SELECT 1 FROM people p WHERE p.anchor = q.anchor AND p.id <> q.id AND p.state = 'in-scope') ORDER BY q.id"""
+    return [row["id"] for row in db.execute(query, tuple(person_ids))]
+
+
 def _marks(values: Collection[str]) -> str:
     return ", ".join("?" * len(values))
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from connector.disk import delete, move, reason
-from connector.errors import DiskError, Locked, StateError
+from connector.errors import Locked, StateError
 from connector.ledger.codec import key, print_hash
 from connector.ledger.folder_permissions import FOLDERS, is_windows_share, refuse_deep, refuse_untrusted
 from connector.ledger.migrations import MIGRATIONS
 from connector.ledger.schema import SCHEMA, VERSION
+from connector.ledger.temporary import disk_trouble
 from connector.windows_acl import make_private_folder
 
 LEDGER_NAME = "ledger.sqlite3"
@@ -260,10 +261,12 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     except BaseException as error:
+        # asked before the roll-back gives room back
+        trouble = disk_trouble(_folder(db), error) if _is_disk_trouble(error) else None
         if db.in_transaction:  # a full disk may have ended it already
             db.execute("ROLLBACK")
-        if isinstance(error, sqlite3.OperationalError) and _is_disk_trouble(error):
-            raise DiskError(error) from error
+        if trouble is not None:
+            raise trouble from error
         raise
 
 
@@ -281,9 +284,14 @@ def noting_damage(folder: Path) -> Iterator[None]:
         raise StateError(f"The ledger {folder / LEDGER_NAME} is damaged: {error}.", fix) from error
 
 
-def _is_disk_trouble(error: sqlite3.Error) -> bool:
+def _folder(db: sqlite3.Connection) -> Path:
+    """Return the folder of the ledger's file."""
+    return Path(db.execute("PRAGMA database_list").fetchone()["file"]).parent
+
+
+def _is_disk_trouble(error: BaseException) -> bool:
     """Return True if the disk failed SQLite: its extended codes carry the primary one in the lowest byte."""
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (
+    return isinstance(error, sqlite3.OperationalError) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in (
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_READONLY,

@@ -159,6 +159,9 @@ class Source(Protocol):
     def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
         """Yield which of these people are in scope in this context now, asked by id; no photos are moved."""
 
+    def existing(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of these people the context still holds, in scope or not; who is missing was deleted."""
+
     def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
         """Yield which of these people certainly have no value in a photo attribute, or in one of DECIDING, now.
 

@@ -92,6 +92,10 @@ class FolderSource:
         listed = self._list()
         yield from (person_id for person_id in person_ids if listed.names(person_id.removeprefix(f"{CONTEXT}:")))
 
+    def existing(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
+        """Yield everybody: a folder knows no anchor that could be taken over."""
+        return iter(person_ids)
+
     def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
         """Yield nobody: the reading itself shows what a whole folder does not hold."""
         return iter(())

@@ -26,6 +26,7 @@ from connector.sources.read import (
     ContextReader,
     dirsync_query,
     everybody_since,
+    existing,
     look_up,
     read_all,
     read_changes,
@@ -145,6 +146,10 @@ class LdapSource:
         waiting = iter(person_ids)
         while some := list(islice(waiting, LOOKUP)):
             yield from self._present(context, some)
+
+    def existing(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of these people the context still holds, in scope or not."""
+        yield from self._asked(context, lambda reading_context: list(existing(reading_context, person_ids)))
 
     def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
         """Yield which of these people have no value in an attribute; nobody where the server is Active Directory.

@@ -177,6 +177,13 @@ def _in_whole(reading_context: ContextReader, base: str) -> Iterator[Sequence[Ra
         yield from look_up(reading_context, [person_id(entry) for entry in entries if entry.is_cut and has_id(entry)])
 
 
+def existing(reading_context: ContextReader, person_ids: Iterable[str]) -> Iterator[str]:
+    """Yield which of these people the whole context still holds, whether in scope or not."""
+    waiting = iter(person_ids)
+    while some := list(islice(waiting, LOOKUP)):
+        yield from _outside(reading_context, some)
+
+
 def without(reading_context: ContextReader, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
     """Yield which of these people have no value in an attribute, as far as the server says so.
 

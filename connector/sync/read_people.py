@@ -19,7 +19,7 @@ from connector.ledger.cursors import (
     save_place,
 )
 from connector.ledger.guests import CONTEXT as GUESTS
-from connector.ledger.matching import left_managed, match_people, rematched_unseen
+from connector.ledger.matching import claimed_by_others, left_managed, match_people, rematched_unseen
 from connector.ledger.memory import forget_dropped_attributes
 from connector.ledger.runs import drop_left_outcomes
 from connector.ledger.store import transaction
@@ -99,12 +99,20 @@ def _mark_absent(context: RunContext, source: Source, naming_context: str) -> Su
             for person_ids in rematched_unseen(context.db, naming_context, run=context.run):
                 absent = set(person_ids).difference(source.present(naming_context, person_ids))
                 left += len(absent)
+                deleted = _deleted_among(context, source, naming_context, absent)
                 for person_id in sorted(absent):
-                    _save_gone(context, PersonGone(person_id, PersonState.OUT_OF_SCOPE), naming_context=naming_context)
+                    state = PersonState.DELETED if person_id in deleted else PersonState.OUT_OF_SCOPE
+                    _save_gone(context, PersonGone(person_id, state), naming_context=naming_context)
     except Unreachable as failure:
         yield _skipped(naming_context, failure)
         return 0
     return left
+
+
+def _deleted_among(context: RunContext, source: Source, naming_context: str, person_ids: set[str]) -> set[str]:
+    """Return who was deleted among those whose anchor somebody else has now; a deleted person claims no anchor."""
+    claimed = claimed_by_others(context.db, person_ids)
+    return set(claimed).difference(source.existing(naming_context, claimed)) if claimed else set()
 
 
 def _read_one(context: RunContext, source: Source, naming_context: str) -> Summaries[Unreachable | None]:

@@ -77,7 +77,7 @@ class Indoors(HttpClient):
         except Refused as why:
             return refusal(ask, why)
 
-    def reach(self, url: str) -> None:
+    def probe(self, url: str) -> None:
         """Be there already."""
 
     def close(self) -> None:
@@ -102,7 +102,10 @@ def open_indoors(wire: Indoors, settings: Settings, traffic: RequestCounters) ->
 
 @dataclass(slots=True)
 class Resident:
-    """Hold somebody of the small directory; `changed` is when the entry last changed, `cleared` when its photo went."""
+    """Hold somebody of the small directory; `changed` is when the entry last changed, `cleared` when its photo went.
+
+    `missed`: the photo was hidden from a reading since.
+    """
 
     name: str
     unit: str
@@ -112,6 +115,7 @@ class Resident:
     anchor: str = ""
     changed: int = 0
     cleared: int = 0
+    missed: bool = False
 
     @property
     def person(self) -> Person:
@@ -125,6 +129,7 @@ class Register:
 
     `hidden`: nobody's photo can be read. `cut`: units whose reading ends in the middle. `era`: a new one is a new
     shape. Values that are hidden, or that were not cleared, are told as a directory tells them: not at all.
+    `read_whole`: units that were read in full, with every photo, since this was emptied.
     """
 
     def __init__(self, units: Sequence[str]) -> None:
@@ -134,6 +139,7 @@ class Register:
         self.cut: set[str] = set()
         self.era = 0
         self.clock = 1
+        self.read_whole: set[str] = set()
 
     def add(self, name: str, unit: str, photo: bytes) -> Resident:
         """Let somebody move in, under an id that their name decides."""
@@ -151,6 +157,7 @@ class Register:
         for name, value in values.items():
             setattr(one, name, value)
         one.changed = self.clock
+        one.missed = False
 
     # -- what a source does
 
@@ -164,6 +171,8 @@ class Register:
         since, end = int(cookie.content_bytes) if cookie else 0, str(self.clock).encode()
         if cookie and not in_full:
             return Reading(Mode.CHANGES, self._pages(context, since, end), server="dc1")
+        if not self.hidden:
+            self.read_whole.add(context)
         told = Page(self._emptied(context, since) if cookie else [])
         return Reading(Mode.FULL, chain([told], self._pages(context, 0, end)), server="dc1")
 
@@ -184,6 +193,7 @@ class Register:
     def _event(self, one: Resident, since: int) -> PersonRead | PersonGone:
         if one.state is not PersonState.IN_SCOPE:
             return PersonGone(one.person.id, one.state)
+        one.missed |= self.hidden and one.photo is not None
         photos = (SourcePhoto(ATTRIBUTE, one.photo),) if one.photo and not self.hidden else ()
         is_told = since and one.cleared > since and not one.photo and not self.hidden
         return PersonRead(one.person, photos, frozenset({ATTRIBUTE}) if is_told else frozenset())
@@ -204,6 +214,9 @@ class Register:
             raise _silent(context)
         here = (one for one in map(self.residents.get, person_ids) if one is not None and one.unit == context)
         yield from (one.person.id for one in here if one.state is PersonState.IN_SCOPE)
+
+    def existing(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
+        return iter([one for one in person_ids if one in self.residents])
 
     def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
         return iter(())
