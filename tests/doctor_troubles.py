@@ -618,7 +618,7 @@ def one_of_four_has_no_account(ward: Ward) -> None:
     ward.add("dave")
 
 
-@trouble("match", "fail", "0 of 3 people have an account", "LDAP_ANCHOR")
+@trouble("match", "fail", "0 of 3 people have an account (all accounts were listed); without: ", "LDAP_ANCHOR")
 def nobody_has_an_account(ward: Ward) -> None:
     for account_id in ward.cloud.tenant.account_ids():
         ward.cloud.tenant.remove_account(account_id, "deleted")
