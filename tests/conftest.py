@@ -52,6 +52,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         Path(path).write_text("".join(f"{name}\n" for name in sorted(needs)), encoding="utf-8")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Keep lone surrogates of hostile names out of what a worker sends home: xdist ends where it meets one."""
+    report: pytest.TestReport = yield  # type: ignore[assignment]  # a hook wrapper is sent what the hook gives
+    report.sections = [(name, text.encode("utf-8", "replace").decode("utf-8")) for name, text in report.sections]
+    return report  # type: ignore[return-value]
+
+
 @pytest.fixture(scope="session")
 def domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DomainController]:
     """Give the process's domain controller; without root it is skipped, but never where CI is set."""
