@@ -622,3 +622,22 @@ def test_no_secret_is_in_what_is_told_or_sent_in_clear(house: House) -> None:
     assert PASSWORD not in shown
     assert base64.b64encode(PASSWORD.encode()).decode() not in shown
     assert not re.search("password=", shown)
+
+
+def test_pages_that_come_again_and_again_end_the_reading(house: House) -> None:
+    for number in range(30):
+        house.person(f"person{number}")
+    house.knobs.page_entries = 5
+    house.knobs.endless_pages = True
+    with pytest.raises(Unreachable, match="the same page came again"):
+        told(house.source())
+    assert len(house.server.asked) < 100
+
+
+def test_dirsync_rounds_that_go_no_further_end_the_reading(house: House) -> None:
+    house.person("ada")
+    first = told(house.source())
+    house.knobs.empty_rounds = 1_000_000
+    with pytest.raises(Unreachable, match="goes no further"):
+        told(house.source(), cookie=first.cookie)
+    assert len(house.server.asked) < 500

@@ -19,6 +19,9 @@ _NOBODY = r"(objectGUID=\00)"
 _REFUSALS = (12, 50, 53)
 _STALE_COOKIE = "0000203D"
 
+# So many rounds in a row that end where they began, or so many in all, are a loop.
+MOST_STUCK, MOST_ROUNDS = 100, 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class DirSyncQuery:
@@ -65,11 +68,19 @@ def first_round(session: Session, query: DirSyncQuery, cookie: bytes) -> DirSync
 
 def rounds(session: Session, query: DirSyncQuery, first: DirSyncPage) -> Iterator[DirSyncPage]:
     """Yield the first round and all that follow it, until the server has no more."""
-    current, number = first, 1
+    current, number, stuck = first, 1, 0
     yield current
     while current.more:
         number += 1
-        current = _round(session, _ask(session, query, current.cookie), number)
+        before = current.cookie
+        current = _round(session, _ask(session, query, before), number)
+        stuck = stuck + 1 if current.cookie == before else 0
+        if stuck > MOST_STUCK or number > MOST_ROUNDS:
+            raise Unreachable(
+                "directory",
+                f"{session.server}: DirSync says that more follows and goes no further, after {number} rounds.",
+                "Run again with --full, or name another domain controller first in LDAP_URI.",
+            )
         yield current
 
 

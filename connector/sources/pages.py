@@ -19,6 +19,9 @@ FIRST_PAGE, GROWTH = 8, 10
 # AD's pages count objects, not bytes, and ldap3 holds a page about three times over. Over 10,000 people with 8 kB each,
 # 2 MiB took 10 MiB of memory and 16 MiB took 34, in the same time.
 PAGE_BYTES = 2 * 1024 * 1024
+# A server that sends the same page again, or empty ones, has no end. Somebody modified while the walk goes on may come
+# twice, alone on a page where photos are heavy: only so many repeated pages in one walk are a loop.
+MOST_REPEATED, MOST_EMPTY, MOST_PAGES = 20, 100, 1_000_000
 # Where all on a page weigh as much as the heaviest so far, it is no more than this.
 HEAVIEST_PAGE_BYTES = 24 * 1024 * 1024
 
@@ -67,6 +70,7 @@ def walk(session: Session, query: Query) -> Iterator[Sequence[RawEntry]]:
     Some entries may be cut; a caller with a weight asks for those again.
     """
     cookie, number = b"", 1
+    progress = _Progress(session)
     while True:
         size, photos = _size(query.weight, number), query.weight.photos if query.weight else ()
         answer = session.page(
@@ -76,10 +80,34 @@ def walk(session: Session, query: Query) -> Iterator[Sequence[RawEntry]]:
         if query.weight is not None:
             query.weight.learn([entry for entry in answer.entries if not entry.is_cut])
         yield answer.entries
-        del answer  # not kept while the next one is read
         if not cookie:
             return
+        progress.check(answer.entries, number)
+        del answer  # not kept while the next one is read
         number += 1
+
+
+class _Progress:
+    """Watch that a walk goes on: pages that repeat, or hold nobody, end it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._seen: set[int] = set()
+        self._repeated = self._empty = 0
+
+    def check(self, entries: Sequence[RawEntry], number: int) -> None:
+        """Raise Unreachable where the server sends the same pages, or empty ones, again and again."""
+        key = hash(tuple(entry.dn for entry in entries))
+        self._empty = 0 if entries else self._empty + 1
+        self._repeated += bool(entries) and key in self._seen
+        self._seen.add(key)
+        if self._repeated > MOST_REPEATED or self._empty > MOST_EMPTY or number >= MOST_PAGES:
+            what = "the same page came again" if self._empty <= MOST_EMPTY else "empty pages came without end"
+            raise Unreachable(
+                trouble.SYSTEM,
+                f"{self._session.server}: {what}, while reading page {number}; the reading was ended.",
+                "Look at the domain controller, or name another one first in LDAP_URI.",
+            )
 
 
 def _size(weight: Weight | None, number: int) -> int:

@@ -142,6 +142,8 @@ class Talk:
         if number in self.world.knobs.refuse_page:
             self.done(message, *self.world.knobs.refuse_page[number])
             return
+        if self.world.knobs.endless_pages and number > 1:
+            walk = self.walk(message)
         found = list(itertools.islice(walk, min(size, self.world.knobs.page_entries or MAX_PAGE_SIZE)))
         self.misbehave(message, found, number)
         self.send(message, found)

@@ -53,6 +53,7 @@ class Knobs:
     page_entries: int = 0
     round_entries: int = 0
     empty_rounds: int = 0
+    endless_pages: bool = False
     offers_dirsync: bool = True
     tells_deletions: bool = True
     offers_start_tls: bool = True
