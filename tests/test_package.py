@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from connector.config.first_settings import FIRST
+from tests.lab.directory import Directory
+from tests.lab.graph import Emulator
+from tests.ward import Ward
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,8 +46,12 @@ def tracked() -> set[str]:
     return {name for name in names if (ROOT / name).is_file()}
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=240, cwd=cwd, check=False)
+def run(
+    *command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, timeout=240, cwd=cwd, env=env, check=False
+    )
 
 
 def test_the_metadata_is_accepted_by_the_index(dist: Path) -> None:
@@ -57,13 +71,63 @@ def test_the_source_archive_is_complete(dist: Path) -> None:
     assert tracked() - held == set()
 
 
-@pytest.mark.reduce_concurrency
-def test_the_wheel_works_in_an_environment_that_has_nothing_else(dist: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def program(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel as the tutorial says, in a folder that has nothing but the wheel; return the program."""
+    folder = tmp_path_factory.mktemp("user")
     (wheel,) = dist.glob("*.whl")
-    assert run(sys.executable, "-m", "venv", tmp_path / "venv").returncode == 0
-    installed = run(tmp_path / "venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    shutil.copy(wheel, folder)
+    installed = run("bash", "-e", "-c", tutorial()[0], cwd=folder)
     assert installed.returncode == 0, installed.stderr
-    program = tmp_path / "venv/bin/photo-connector"
+    return folder / "photo-connector/bin/photo-connector"
+
+
+def tutorial() -> list[str]:
+    """Return the blocks of the tutorial that are typed into a shell."""
+    page = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+    return re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_an_environment_that_has_nothing_else(program: Path, tmp_path: Path) -> None:
     assert run(program, "--version", cwd=tmp_path).returncode == 0
     settings = run(program, "sync", cwd=tmp_path)
     assert (settings.returncode, "AZURE_TENANT_ID" in settings.stderr) == (2, True), settings.stderr
+    unit = run(program, "config", "service", cwd=tmp_path)
+    assert (unit.returncode, "[Service]" in unit.stdout) == (0, True), unit.stderr
+
+
+@pytest.mark.slow
+def test_a_new_user_reaches_a_dry_run_with_the_wheel_and_the_tutorial_alone(
+    program: Path, directory: Directory, ou: str, cloud: Emulator, tmp_path: Path
+) -> None:
+    _, init, check, dry_run = tutorial()
+    with ExitStack() as stack:
+        ward = Ward(directory, ou, cloud, folder=tmp_path, stack=stack)
+        group = directory.add_group(ou, "Photo pilot", ward.dns[:2])
+        given = ward.settings
+        folder = program.parent.parent.parent
+        shutil.copy(given["LDAP_CA_FILE"], folder / "contoso-ca.pem")
+        shutil.copy(given["AZURE_CLIENT_CERTIFICATE_PATH"], folder / "photo-connector.pem")
+        (folder / "ldap-password.txt").write_text(given["LDAP_PASSWORD"] + "\n", encoding="utf-8")
+        for name in ("ldap-password.txt", "photo-connector.pem"):
+            (folder / name).chmod(0o600)
+        # The lab is not Microsoft's cloud: where it is stands in the environment.
+        environ = {name: given[name] for name in ("GRAPH_URL", "AZURE_AUTHORITY_HOST", "HTTP_CA_FILE")}
+        environ |= {"PATH": f"{program.parent}:{os.environ['PATH']}", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+
+        answers = {one.name: given.get(one.name, one.example) for one in FIRST}
+        answers |= {"LDAP_CA_FILE": "contoso-ca.pem", "AZURE_CLIENT_CERTIFICATE_PATH": "photo-connector.pem"}
+        answers["LDAP_GROUP"] = group.dn
+        options = [word for one in FIRST for word in (one.option, answers[one.name])]
+        written = run("bash", "-c", f"{init.strip()} {shlex.join(options)}", cwd=folder, env=environ)
+        assert written.returncode == 0, written.stderr
+        assert "Still missing" not in written.stdout
+        assert run("bash", "-c", "photo-connector config validate", cwd=folder, env=environ).returncode == 0
+
+        checked = run("bash", "-c", check, cwd=folder, env=environ)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        planned = run("bash", "-c", dry_run, cwd=folder, env=environ)
+        assert planned.returncode == 0, planned.stderr
+        assert (folder / "plan.html").exists()
+        assert cloud.tenant.writes() == []

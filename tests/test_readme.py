@@ -96,7 +96,7 @@ def evening(directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> I
         yield Evening(Ward(directory, ou, cloud, folder=tmp_path, stack=stack), tmp_path / "home")
 
 
-@pytest.mark.reduce_concurrency
+@pytest.mark.slow
 def test_the_first_evening_goes_as_it_is_written(evening: Evening, cloud: Emulator) -> None:
     ward = evening.ward
     group = ward.directory.add_group(ward.ou, "Photo pilot", ward.dns[:2])

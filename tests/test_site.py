@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from connector.config.settings import NAMES, TWINS
+from connector.config.settings import NAMES, SECRET_FILE_SETTINGS
 from tests.generated_pages import names, rendered
 
 ROOT = Path(__file__).parent.parent
@@ -68,7 +68,7 @@ def test_the_example_sets_what_are_settings_and_mounts_what_they_name() -> None:
     pod = found["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]
     (container,) = pod["spec"]["containers"]
     variables = {**found["ConfigMap"]["data"], **{one["name"]: one["value"] for one in container["env"]}}
-    assert set(variables) - {*NAMES, *TWINS} == set()
+    assert set(variables) - {*NAMES, *SECRET_FILE_SETTINGS} == set()
     assert set(WEBHOOK) <= set(NAMES)
     mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
     assert set(mounts) == {one["name"] for one in pod["spec"]["volumes"]}

@@ -27,12 +27,13 @@ PREAMBLE = """\
 # Settings of photo-connector. Copy this file to .env (chmod 600 .env), remove the # from the lines you need,
 # and fill them in. Environment variables win over this file.
 # Put a value with spaces before a #, with quotes, or with backslashes in 'single quotes'; ${...} is not replaced.
+# Relative files are looked for beside this file.
 # Secrets can also be in files of their own: NAME_FILE=/path instead of NAME=secret.
 """
 INTRODUCTION = """\
 # Settings
 
-<!-- Written by `python -m connector.config --markdown`; a test compares. -->
+<!-- Written by `scripts/docs`; a test compares. -->
 
 Environment variables, or the same names in the env file (`--env-file`, by default `.env` in the current directory, if
 it exists). Environment variables win over the file. An empty value counts as unset. Booleans are `true` or `false`
@@ -41,6 +42,11 @@ it exists). Environment variables win over the file. An empty value counts as un
 
 In the env file, put a value that contains ` #`, quotes or backslashes in single quotes; `${...}` is not replaced.
 The file is UTF-8. Paths are complete: `%NAME%`, `$env:NAME` and `$NAME` are not replaced; `STATE_DIR` is absolute.
+Relative files in the env file are looked for beside that file. One that is only in the current directory is still used,
+with a warning.
+
+`photo-connector config init` asks for the settings of a first run, `config show` lists what is in force and where it
+comes from, `config validate` names every problem and contacts no system.
 """
 
 

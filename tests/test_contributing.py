@@ -1,0 +1,40 @@
+"""The pages for newcomers: every file, fixture and command that they name exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("CONTRIBUTING.md", "tests/README.md", "docs/architecture.md", "docs/glossary.md")
+FOLDERS = "connector|tests|docs|scripts|deploy"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_file_that_a_page_for_maintainers_names_exists(name: str) -> None:
+    page = (ROOT / name).read_text("utf-8")
+    named = set(re.findall(rf"(?<![\w/])((?:{FOLDERS})/[\w./-]*\w/?)", page))
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+def test_every_fixture_of_the_table_is_where_it_is_said_to_be() -> None:
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| `([\w/.]+)` \|", (ROOT / "tests/README.md").read_text("utf-8"), re.M)
+    found = {name: (ROOT / path).read_text("utf-8") for names, path in rows for name in re.findall(r"\w+", names)}
+    assert {"office", "cloud", "directory"} <= set(found)
+    lacking = [name for name, text in found.items() if not re.search(rf"@pytest\.fixture[^\n]*\ndef {name}\(", text)]
+    assert lacking == []
+
+
+def test_every_marker_of_the_page_is_one() -> None:
+    settings = (ROOT / "pyproject.toml").read_text("utf-8")
+    (sentence,) = re.findall(r"Markers \(([^)]*)\)", (ROOT / "tests/README.md").read_text("utf-8"))
+    assert [name for name in re.findall(r"\w+", sentence) if f'"{name}: ' not in settings] == []
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "tests/README.md", "README.md"])
+def test_every_script_that_a_page_names_can_be_run(name: str) -> None:
+    named = set(re.findall(r"\b(scripts/[\w-]+)\b", (ROOT / name).read_text("utf-8")))
+    assert named
+    assert [path for path in named if not (ROOT / path).stat().st_mode & 0o111] == []
