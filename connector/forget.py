@@ -40,14 +40,18 @@ class ForgetResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Subject:
-    """Represent a person with accounts, names, backups, and the runs whose reports mention the person."""
+class Subject:
+    """Represent a person with accounts, names, backups, and the runs whose reports mention the person.
+
+    `sources` are the sha256 of the person's source photos.
+    """
 
     person: Person
     account_ids: tuple[str, ...]
     names: tuple[str, ...]
     runs: frozenset[int]
     backups: tuple[str, ...]
+    sources: tuple[str, ...]
 
 
 def is_held(state: State, name: str) -> bool:
@@ -57,15 +61,13 @@ def is_held(state: State, name: str) -> bool:
 
 def forget_person(state: State, settings: Settings, name: str) -> ForgetResult:
     """Delete everything in the state folder about a person; UsageError if the name is unknown or ambiguous."""
-    db, subject = state.db, _subject(state.db, name)
-    sam = subject.person.sam_account_name
+    db, subject = state.db, find_subject(state.db, name)
     db.execute("PRAGMA secure_delete = ON")
     with transaction(db):  # committed last: the next attempt can still find the person by name
         count = _drop_rows(db, subject)
         kept, stay = _drop_backups(state, subject.backups)
         reports = _rewrite_reports(state, settings, set(subject.runs), list(subject.names), stay=stay)
-        logged = pattern_of(subject.names, sam, where=r"\b{}\b")
-        lines = sum(_without(path, logged, stay) for path in log_files(state.folder))
+        lines = sum(_without(path, log_pattern(subject), stay) for path in log_files(state.folder))
         if stay:
             files, person = "; ".join(stay), subject.person
             fix = f"Close the programs that use them, or correct their permissions, then run `forget` again: {files}."
@@ -78,32 +80,48 @@ def forget_person(state: State, settings: Settings, name: str) -> ForgetResult:
 
 def preview(state: State, settings: Settings, name: str) -> ForgetResult:
     """Count what `forget_person` would delete, and delete nothing."""
-    db, subject = state.db, _subject(state.db, name)
+    db, subject = state.db, find_subject(state.db, name)
     db.execute("BEGIN IMMEDIATE")
     try:
         count = _drop_rows(db, subject)
     finally:
         db.execute("ROLLBACK")
     kept = sum(state.backups.has(sha256) for sha256 in subject.backups)
-    mentioned = pattern_of(subject.names)
-    reports = sum(_is_mentioned_in(path, subject.runs, mentioned) for path in (state.folder / "reports").iterdir())
-    logged = pattern_of(subject.names, subject.person.sam_account_name, where=r"\b{}\b")
-    lines = sum(len(lines_with(path, logged)) for path in log_files(state.folder))
+    reports = len(kept_reports(state.folder, subject))
+    lines = sum(len(lines_with(path, log_pattern(subject))) for path in log_files(state.folder))
     return ForgetResult(count, kept, reports, lines, tuple(_beyond(state.folder, settings)))
 
 
-def _subject(db: sqlite3.Connection, name: str) -> _Subject:
+def find_subject(db: sqlite3.Connection, name: str) -> Subject:
+    """Find a person, or an account without one; UsageError if the name is unknown or ambiguous."""
     person = find_one(db, name) or one_person(db, name)
     account_ids = rows.accounts_of(db, person.id)
     names = _names(person, {*rows.upns(db, account_ids), *rows.old_names_of(db, person.id)}, account_ids)
     runs, backups = rows.runs_mentioning(db, person.id), rows.backups_of(db, person.id)
-    return _Subject(person, tuple(account_ids), tuple(names), frozenset(runs), tuple(backups))
+    sources = rows.sources_of(db, person.id)
+    return Subject(person, tuple(account_ids), tuple(names), frozenset(runs), tuple(backups), sources)
 
 
-def _drop_rows(db: sqlite3.Connection, subject: _Subject) -> int:
+def _drop_rows(db: sqlite3.Connection, subject: Subject) -> int:
     count = rows.drop_person(db, subject.person.id, account_ids=subject.account_ids)
-    sam = subject.person.sam_account_name
-    return count + rows.redact(db, pattern_of(subject.names, sam, where=r"(?<=--only ){}(?=:)"))
+    return count + rows.redact(db, text_pattern(subject))
+
+
+def text_pattern(subject: Subject) -> re.Pattern[str]:
+    """Return a pattern that finds the person in texts about others and about runs."""
+    return pattern_of(subject.names, subject.person.sam_account_name, where=r"(?<=--only ){}(?=:)")
+
+
+def log_pattern(subject: Subject) -> re.Pattern[str]:
+    """Return a pattern that finds the person in a line of a log."""
+    return pattern_of(subject.names, subject.person.sam_account_name, where=r"\b{}\b")
+
+
+def kept_reports(folder: Path, subject: Subject) -> list[Path]:
+    """Return the kept reports that mention the person."""
+    mentioned = pattern_of(subject.names)
+    paths = sorted((folder / "reports").iterdir())
+    return [path for path in paths if _is_mentioned_in(path, subject.runs, mentioned)]
 
 
 def log_files(folder: Path) -> list[Path]:

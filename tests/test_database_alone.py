@@ -14,15 +14,20 @@ READING = [
     ("report", "1", "--format", "json"),
     ("history", "ada"),
     ("runs",),
+    ("coverage", "--format", "html"),
+    ("export", "ada", "--output", "ada.zip"),
     ("forget", "ada", "--dry-run"),
 ]
 
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)
-def test_a_state_folder_is_all_that_is_needed(office: Office, tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_a_state_folder_is_all_that_is_needed(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
     office.hire("ada")
     office.sync()
     (tmp_path / "desk").mkdir()
+    monkeypatch.chdir(tmp_path)
     desk = Nights(tmp_path / "desk", {})
     desk.settings.clear()
     desk.settings["STATE_DIR"] = str(office.nights.state)
@@ -36,9 +41,12 @@ def test_a_state_folder_is_all_that_is_needed(office: Office, tmp_path: Path, co
 
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)
-def test_files_and_secrets_that_are_gone_do_not_matter(office: Office, command: tuple[str, ...]) -> None:
+def test_files_and_secrets_that_are_gone_do_not_matter(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
     office.hire("ada")
     office.sync()
+    monkeypatch.chdir(tmp_path)
     office.settings.pop("LDAP_PASSWORD")
     office.settings["LDAP_PASSWORD_FILE"] = "/nowhere/password"
     office.settings["LDAP_CA_FILE"] = "/nowhere/ca.pem"

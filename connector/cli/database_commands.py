@@ -1,4 +1,4 @@
-"""Define the commands that read the database alone and contact nobody: runs."""
+"""Define the commands that read the database alone and contact nobody: runs, coverage and export."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from connector import export as exporting
 from connector import run_list
 from connector.cli.console import is_terminal
 from connector.cli.options import common, start_command, utf8_stdout
+from connector.coverage import KINDS, read_coverage, save_coverage, write_coverage
+from connector.errors import UsageError
 from connector.ledger.runs import RunRow
 from connector.ledger.state import view_state
+from connector.model import utc_now
+from connector.report import FORMATS, format_of
 
 
 @click.command()
@@ -44,3 +49,37 @@ def _show_runs(found: list[RunRow]) -> None:
         style = "" if run.exit_code in (0, 7) else "bold"
         table.add_row(*(Text(cell, style=style) for cell in row))
     Console(file=utf8_stdout()).print(table)
+
+
+@click.command()
+@common
+@click.option("--by", type=click.Choice(list(KINDS)), help="Also by organizational unit, department or company.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="text, json, csv or html (default: by --output).")
+@click.option("--output", type=click.Path(path_type=Path), help="Write to this file instead of standard output.")
+def coverage(
+    *, env_file: Path | None, verbose: bool, log_format: str, by: str | None, form: str | None, output: Path | None
+) -> None:
+    """Show who has a photo in Microsoft 365, whose it is, and who has none."""
+    chosen = form or (format_of(output) if output is not None else "text")
+    settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
+    with view_state(settings.state_dir) as state:
+        found = read_coverage(state.db, now=utc_now())
+    when = run_list.local_time(found.as_of)
+    if output is not None:
+        save_coverage(found, chosen, output, by=by or "", when=when)
+    else:
+        write_coverage(found, chosen, utf8_stdout(), by=by or "", when=when)
+
+
+@click.command()
+@common
+@click.argument("person")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The ZIP file to write.")
+def export(*, env_file: Path | None, verbose: bool, log_format: str, person: str, output: Path) -> None:
+    """Write all local data about one person to a ZIP file: JSON and pictures."""
+    if output.suffix.lower() != ".zip":
+        raise UsageError(f"The file {str(output)!r} does not end in .zip.", "Name a file that does.")
+    settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
+    with view_state(settings.state_dir) as state:
+        written = exporting.export_person(state, person, output)
+    utf8_stdout().write(f"{exporting.as_line(written, output)}\n")

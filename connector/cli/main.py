@@ -17,7 +17,7 @@ from connector import __version__
 from connector.cli.broken_pipe import ignore_broken_pipes
 from connector.cli.commands import check, report, sync
 from connector.cli.config_commands import config
-from connector.cli.database_commands import runs
+from connector.cli.database_commands import coverage, export, runs
 from connector.cli.options import echo_error
 from connector.cli.past_runs import forget, history, restore
 from connector.command import pasteable
@@ -36,7 +36,7 @@ def commands() -> None:
     """Synchronize user photos from Active Directory to Microsoft 365."""
 
 
-for _command in (sync, check, report, restore, history, forget, runs, config):
+for _command in (sync, check, report, restore, history, forget, export, runs, coverage, config):
     commands.add_command(_command)
 
 

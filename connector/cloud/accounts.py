@@ -41,6 +41,8 @@ PROPERTIES: Mapping[str, tuple[str, type]] = {
     "onPremisesImmutableId": ("immutable_id", str),
     "onPremisesSecurityIdentifier": ("sid", str),
     "onPremisesSamAccountName": ("sam_account_name", str),
+    "department": ("department", str),
+    "companyName": ("company", str),
     PLANS: ("has_exchange", list),
 }
 FIELDS = ("id", *(name for name in PROPERTIES if name != PLANS))
@@ -314,6 +316,8 @@ def _account(item: Item) -> Account:
         employee_id=text_of(item, "employeeId"),
         immutable_id=text_of(item, "onPremisesImmutableId"),
         sid=text_of(item, "onPremisesSecurityIdentifier"),
+        department=text_of(item, "department"),
+        company=text_of(item, "companyName"),
         is_guest=text_of(item, "userType").lower() == "guest",
         is_enabled=item.get("accountEnabled") is not False,
         is_synced=item.get("onPremisesSyncEnabled") is True,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from connector.ledger.codec import key
+from connector.ledger.coverage import find_details, save_details
 from connector.model import Account
 
 _FIELDS = (
@@ -17,7 +19,8 @@ _FIELDS = (
 
 def save_accounts(db: sqlite3.Connection, accounts: Iterable[Account], *, run: int) -> int:
     """Insert or refresh accounts; returns how many differ from their rows. A changed account may be asked again."""
-    changed = 0
+    accounts, changed = list(accounts), 0
+    save_details(db, accounts)
     for account in accounts:
         values = _values(account)
         known = db.execute(f"SELECT {', '.join(_FIELDS)} FROM accounts WHERE id = ?", (account.id,)).fetchone()
@@ -83,7 +86,10 @@ def gone_accounts(db: sqlite3.Connection, run: int, *, most: int) -> list[AskedF
 def find_account(db: sqlite3.Connection, account_id: str) -> Account | None:
     """Return the account with this id."""
     row = db.execute("SELECT * FROM accounts WHERE id = ?", (account_id,)).fetchone()
-    return None if row is None else to_account(row)
+    if row is None:
+        return None
+    department, company = find_details(db, account_id)
+    return replace(to_account(row), department=department, company=company)
 
 
 def to_account(row: sqlite3.Row) -> Account:

@@ -43,6 +43,12 @@ def save_print(db: sqlite3.Connection, value: Fingerprint | None) -> int | None:
     return db.execute("INSERT INTO fingerprints (hash, packed) VALUES (?, ?)", (digest, packed)).lastrowid
 
 
+def load_print(db: sqlite3.Connection, print_id: int) -> Fingerprint | None:
+    """Return the fingerprint with this id."""
+    row = db.execute("SELECT packed FROM fingerprints WHERE id = ?", (print_id,)).fetchone()
+    return None if row is None else unpack_print(row["packed"])
+
+
 def packed_print(column: str) -> str:
     """Return the SQL expression for the packed fingerprint whose id is in a column."""
     return f"(SELECT packed FROM fingerprints WHERE id = {column})"

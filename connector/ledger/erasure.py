@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from connector.ledger.codec import drop_unused_prints
 from connector.ledger.cursors import drop_place
 
 HIDDEN = "(forgotten)"
 ACCOUNTS = "accounts"
+# Everything about one person: what is deleted, and what is exported.
+PERSON_TABLES = (
+    *("photos", "unread_values", "photo_state", "intents", "retries", "outcomes", "standing_outcomes", "writes"),
+    "source_since",
+)
+ACCOUNT_TABLES = (
+    *(("refusals", "account_id"), ("photo_state", "account_id"), ("account_details", "account_id")),
+    *(("cloud_looks", "account_id"), ("accounts", "id")),
+)
+PICTURE_TABLES = ("pictures", "placeholders")
+# Texts about others and about runs, in which a person may be named.
+MENTIONS = (("outcomes", "detail"), ("standing_outcomes", "detail"), ("runs", "message"), ("runs", "notices"))
 
 
 def accounts_of(db: sqlite3.Connection, person_id: str) -> list[str]:
@@ -71,22 +83,13 @@ def drop_person(db: sqlite3.Connection, person_id: str, *, account_ids: Sequence
     pictures = db.execute("SELECT source_sha256 FROM photos WHERE person_id = ?", (person_id,)).fetchall()
     context = db.execute("SELECT context FROM people WHERE id = ?", (person_id,)).fetchone()
     count = 0
-    for table in (
-        "photos",
-        "unread_values",
-        "photo_state",
-        "intents",
-        "retries",
-        "outcomes",
-        "standing_outcomes",
-        "writes",
-    ):
+    for table in PERSON_TABLES:
         count += db.execute(f"DELETE FROM {table} WHERE person_id = ?", (person_id,)).rowcount
     count += db.execute("DELETE FROM people WHERE id = ?", (person_id,)).rowcount
     for account_id in account_ids:
-        for table, column in (("refusals", "account_id"), ("photo_state", "account_id"), ("accounts", "id")):
+        for table, column in ACCOUNT_TABLES:
             count += db.execute(f"DELETE FROM {table} WHERE {column} = ?", (account_id,)).rowcount
-    for table in ("pictures", "placeholders"):
+    for table in PICTURE_TABLES:
         query = (
             f"DELETE FROM {table} WHERE source_sha256 = ? AND source_sha256 NOT IN (SELECT source_sha256 FROM photos)"
         )
@@ -97,16 +100,42 @@ def drop_person(db: sqlite3.Connection, person_id: str, *, account_ids: Sequence
     return count
 
 
+def sources_of(db: sqlite3.Connection, person_id: str) -> tuple[str, ...]:
+    """Return the sha256 of a person's source photos."""
+    rows = db.execute("SELECT DISTINCT source_sha256 FROM photos WHERE person_id = ?", (person_id,))
+    return tuple(row["source_sha256"] for row in rows)
+
+
+def rows_of(
+    db: sqlite3.Connection, person_id: str, *, account_ids: Sequence[str]
+) -> Iterator[tuple[str, list[sqlite3.Row]]]:
+    """Yield each table with all its rows of a person, of their accounts and of their pictures."""
+    found: dict[str, list[sqlite3.Row]] = {}
+    wanted: list[tuple[str, str, tuple[str, ...]]] = [("people", "id", (person_id,))]
+    wanted += [(table, "person_id", (person_id,)) for table in PERSON_TABLES]
+    wanted += [(table, column, tuple(account_ids)) for table, column in ACCOUNT_TABLES]
+    wanted += [(table, "source_sha256", sources_of(db, person_id)) for table in PICTURE_TABLES]
+    for table, column, values in wanted:
+        marks = ", ".join("?" * len(values))
+        for row in db.execute(f"SELECT * FROM {table} WHERE {column} IN ({marks})", values):
+            if row not in found.setdefault(table, []):
+                found[table].append(row)
+    yield from found.items()
+
+
+def texts_about_others(db: sqlite3.Connection) -> Iterator[tuple[str, str, int, str]]:
+    """Yield (table, column, run, text) of all texts in which a person may be named."""
+    keys = {"runs": "id", "outcomes": "run", "standing_outcomes": "first_run"}
+    for table, column in MENTIONS:
+        for row in db.execute(f"SELECT {keys[table]}, {column} FROM {table} WHERE {column} <> ''"):
+            yield table, column, row[0], row[1]
+
+
 def redact(db: sqlite3.Connection, names: re.Pattern[str]) -> int:
     """Take a person's names out of what is told of others and of runs; returns how many texts had one."""
     db.create_function("hidden", 1, lambda text: names.sub(HIDDEN, text), deterministic=True)
     count = 0
-    for table, column in (
-        ("outcomes", "detail"),
-        ("standing_outcomes", "detail"),
-        ("runs", "message"),
-        ("runs", "notices"),
-    ):
+    for table, column in MENTIONS:
         change = f"UPDATE {table} SET {column} = hidden({column}) WHERE hidden({column}) <> {column}"
         count += db.execute(change).rowcount
     return count

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-VERSION = 5
+from connector.ledger import coverage
+
+VERSION = 6
 
 # Texts are never NULL: empty means unknown or none. Times are ISO 8601 with zone. `*_run` is a runs.id.
 _UNCHANGED = """
@@ -242,4 +244,4 @@ CREATE INDEX writes_account ON writes (account_id, written_at);
 CREATE INDEX writes_before ON writes (before_sha256) WHERE before_sha256 <> '';
 """
 
-SCHEMA = _UNCHANGED + VERSION_5_TABLES
+SCHEMA = _UNCHANGED + VERSION_5_TABLES + coverage.TABLES

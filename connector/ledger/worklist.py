@@ -97,16 +97,21 @@ def list_chosen(db: sqlite3.Connection, target: str, person_ids: Sequence[str]) 
 def add_rotation(db: sqlite3.Connection, target: str, percent: float, *, refused_only: bool = False) -> int:
     """Add the share of the quiet people whose last look is the oldest; returns how many are added.
 
+    People without a source photo have their turn, too: what the cloud shows of them is for `coverage`.
     `refused_only` adds just those whom the service refused: a look at anybody else's photo costs too much there.
     """
-    known = "r.account_id" if refused_only else "COALESCE(m.account_id, r.account_id)"
+    known = "r.account_id IS NOT NULL"
+    if not refused_only:
+        known = f"({known} OR m.account_id IS NOT NULL OR p.source_sha256 = '')"
     quiet = (
-        f"FROM {_JOINED} WHERE {_TAKES_PART} AND {known} IS NOT NULL "
+        f"FROM {_JOINED} LEFT JOIN cloud_looks l ON l.target = :target AND l.account_id = p.account_id "
+        f"WHERE {_TAKES_PART} AND {known} "
         "AND p.id NOT IN (SELECT person_id FROM work WHERE target = :target)"
     )
     total = db.execute(f"SELECT COUNT(*) {quiet}", {"target": target}).fetchone()[0]
     share = math.ceil(total * percent / 100)
-    oldest = f"SELECT :target, p.id, 0 {quiet} ORDER BY COALESCE(m.checked_at, r.checked_at), p.id LIMIT :share"
+    last_look = "COALESCE(m.checked_at, r.checked_at, l.checked_at)"
+    oldest = f"SELECT :target, p.id, 0 {quiet} ORDER BY {last_look}, p.id LIMIT :share"
     query = f"{_ADD} {oldest}"
     return db.execute(query, {"target": target, "share": share}).rowcount if share else 0
 

@@ -43,6 +43,8 @@ class Account:
     is_enabled: bool = True
     is_synced: bool = False
     has_exchange: bool = False
+    department: str = ""
+    company: str = ""
 
 
 @dataclass(frozen=True, slots=True)

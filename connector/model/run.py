@@ -34,6 +34,7 @@ class RunReport:
     `kind` is `sync` or `restore`; `message` is the sentence of what stopped the run, else empty; `notices` are
     sentences the administrator should read (a refused cookie, a brake that was passed, backups switched off).
     `unmatched` yields the UPNs of synced accounts that are nobody's in scope, as the ledger knows them now.
+    `coverage` counts accounts and people by whose photo the cloud shows, as the ledger knows them now.
     `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
     """
 
@@ -52,6 +53,7 @@ class RunReport:
     notices: tuple[str, ...] = ()
     pace: Mapping[str, float] = field(default_factory=dict)
     unmatched: Callable[[], Iterator[str]] = lambda: iter(())
+    coverage: Callable[[], Mapping[str, Mapping[str, int]]] = dict
 
 
 class RequestCounters:

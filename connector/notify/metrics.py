@@ -48,6 +48,9 @@ def _lines(report: RunReport, kept: Mapping[str, float], base: str) -> Iterator[
     yield from _gauge("last_run_duration_seconds", "How long the last run took.", base, _seconds(report))
     yield from _family("people", "Users by result of the last run.", base, "result", report.totals)
     yield from _family("requests", "Requests of the last run.", base, "kind", report.requests)
+    for who, counts in report.coverage().items():
+        text = f"Enabled member accounts or people in scope ({who}) by whose photo the cloud shows."
+        yield from _family(f"coverage_{who}", text, base, "state", counts)
     yield from _family("pace", "Rates of the last run.", base, "kind", report.pace)
 
 

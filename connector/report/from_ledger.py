@@ -9,6 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from connector.ledger.codec import unpack_time
+from connector.ledger.coverage import count_coverage
 from connector.ledger.files import Backups, Spool
 from connector.ledger.matching import unmatched_upns
 from connector.ledger.runs import RunRow, outcomes_of
@@ -62,6 +63,7 @@ def load_report(
         message=row.message,
         notices=tuple(row.notices),
         pace=row.pace,
+        coverage=lambda: count_coverage(db),
         unmatched=lambda: unmatched_upns(db) if row.totals.get("unmatched_accounts") else iter(()),
     )
 

@@ -82,7 +82,7 @@ def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictur
     """Write the run as one HTML file that needs no network; the people are streamed."""
     groups, thumbnails = concerns(report), ThumbnailProvider(report, pictures)
     group_cards = cards(report, groups, thumbnails)
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = asset("report.css"), asset("report.js")
     chunks = (
         environment()
         .get_template("report.html.j2")
@@ -92,7 +92,7 @@ def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictur
             cards=group_cards,
             style=style,
             script=script,
-            policy=_policy(style, script),
+            policy=policy(style, script),
             totals=labelled_totals(report),
             bar=_bar(report.totals),
             island=_embedded_json(report, groups, thumbnails, group_cards),
@@ -199,7 +199,7 @@ def _bar(totals: Mapping[str, int]) -> list[BarSegment]:
     return slices
 
 
-def _policy(style: str, script: str) -> str:
+def policy(style: str, script: str) -> str:
     """Return the content security policy: only our own script and style run, nothing is loaded."""
     return (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
@@ -212,6 +212,7 @@ def _digest(text: str) -> str:
 
 
 @cache
-def _asset(name: str) -> Markup:
+def asset(name: str) -> Markup:
+    """Return one of our own style sheets or scripts."""
     own = (files("connector.report") / "templates" / name).read_text("utf-8")
     return Markup(own)  # noqa: S704  our own file

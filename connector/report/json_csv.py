@@ -89,9 +89,10 @@ def _rows(report: RunReport) -> Iterator[list[str]]:
             *(outcome.detail, advice.cure, "yes" if is_conflict(outcome) else ""),
             *(outcome.person, outcome.person_id, outcome.account_id or "", outcome.target, outcome.source_sha256 or ""),
         )
-        yield [_cell(text) for text in cells]
+        yield [safe_cell(text) for text in cells]
 
 
-def _cell(text: str) -> str:
+def safe_cell(text: str) -> str:
+    """Return the text of a cell: on one line, and never a formula for a spreadsheet."""
     cell = _FORMULA.sub(r"\1'\2", one_line_safe(text))
     return f"'{cell}" if text[:1] in ("\t", "\r", "\n") and cell[:1] != "'" else cell

@@ -12,6 +12,7 @@ from connector.cloud.refusal_limit import EverybodyRefused
 from connector.config import Settings
 from connector.errors import ExitCode, PersonError, StopRun
 from connector.ledger import worklist as work
+from connector.ledger.coverage import save_source_since
 from connector.ledger.matching import unmatched_accounts
 from connector.ledger.memory import count_intents
 from connector.ledger.plan import begin_plan, count_plan, steps
@@ -270,6 +271,7 @@ def _finish(
         "notices": list(summary.notices),
     }
     with transaction(context.db):
+        save_source_since(context.db, context.run, now=context.clock())
         if context.options.dry_run and not chosen:
             copy_standing_to_outcomes(context.db, context.run)
         finish_run(context.db, context.run, now=context.clock(), values=values)
