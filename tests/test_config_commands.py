@@ -261,7 +261,8 @@ def test_a_file_that_is_nowhere_is_named_where_it_should_be(tmp_path: Path, monk
     with pytest.raises(SettingsError) as caught:
         load_settings(env_file, {})
 
-    assert f"LDAP_CA_FILE: names {tmp_path / 'etc' / 'contoso-ca.pem'}" in str(caught.value)
+    assert "LDAP_CA_FILE" in {problem.partition(":")[0] for problem in caught.value.problems}
+    assert str(tmp_path / "etc" / "contoso-ca.pem") in str(caught.value)
 
 
 def test_a_relative_file_in_the_environment_stays_with_the_current_folder(

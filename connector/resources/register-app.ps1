@@ -1,6 +1,6 @@
 <#
 .SYNOPSIS
-Registers the app in Entra ID with exactly the application permissions that a night needs, and a certificate.
+Registers the app in Entra ID with exactly the application permissions that a run needs, and a certificate.
 
 .DESCRIPTION
 Makes the app registration and its service principal, uploads the certificate's public part, and grants admin consent:

@@ -1,6 +1,6 @@
 <#
 .SYNOPSIS
-Registers the nightly run as a scheduled task under a group managed service account (gMSA).
+Registers the scheduled run as a scheduled task under a group managed service account (gMSA).
 
 .DESCRIPTION
 The account has no password that anybody knows or stores: Windows keeps it. It needs the right "Log on as a batch
@@ -12,7 +12,7 @@ A task of the same name is replaced. The source photo-connector is registered in
 its events are shown without a preface. Run it in an elevated Windows PowerShell 5.1 or newer.
 
 With -Check, `photo-connector check` is run once as the account, by a task of its own, and what it says is shown: what
-your own account may read or reach tells nothing of the gMSA. No nightly task is registered then.
+your own account may read or reach tells nothing of the gMSA. No scheduled task is registered then.
 
 .EXAMPLE
 .\register-task.ps1 -Account 'CONTOSO\svc-photo$' -EnvFile C:\ProgramData\photo-connector\contoso.env
@@ -45,7 +45,7 @@ param(
     # The task's name below \photo-connector\; by default the env file's.
     [string] $Name,
 
-    # Run `check` as the account and show what it says, instead of registering the nightly run.
+    # Run `check` as the account and show what it says, instead of registering the scheduled run.
     [switch] $Check
 )
 
@@ -87,7 +87,7 @@ if ($Check) {
     $once = "check $([guid]::NewGuid())"
     New-Item -ItemType Directory -Path $folder | Out-Null
     try {
-        # It names people: nobody else reads it.
+        # It names people: only this account and administrators read it.
         & icacls.exe $folder /inheritance:r /grant:r "${Account}:(OI)(CI)M" '*S-1-5-18:(OI)(CI)F' '*S-1-5-32-544:(OI)(CI)F' | Out-Null
         $line = "/c `"`"$Program`" check --env-file `"$EnvFile`" > `"$said`" 2>&1`""
         $try = New-ScheduledTaskAction -Execute "$env:SystemRoot\System32\cmd.exe" -Argument $line `
@@ -117,7 +117,7 @@ $action = New-ScheduledTaskAction -Execute "`"$Program`"" -Argument "sync --env-
 $trigger = New-ScheduledTaskTrigger -Daily -At $At -RandomDelay (New-TimeSpan -Minutes 45)
 # As text without an offset it is this machine's clock, in summer and in winter; the cmdlet itself writes UTC.
 $trigger.StartBoundary = $At.ToString('yyyy-MM-ddTHH:mm:ss', [Globalization.CultureInfo]::InvariantCulture)
-# A night that the machine slept through is made up for; a big first night may last longer than the usual three days.
+# A missed run is started later; the first run of a big tenant may last longer than the usual three days.
 $settings = New-ScheduledTaskSettingsSet -StartWhenAvailable -MultipleInstances IgnoreNew `
     -ExecutionTimeLimit ([TimeSpan]::Zero) -AllowStartIfOnBatteries -DontStopIfGoingOnBatteries
 
@@ -131,7 +131,7 @@ if ($PSCmdlet.ShouldProcess("\photo-connector\$Name", "Register a task that runs
     $task = @{
         TaskPath    = '\photo-connector\'
         TaskName    = $Name
-        Description = "photo-connector: the nightly run for $EnvFile"
+        Description = "photo-connector: the scheduled run for $EnvFile"
         Action      = $action
         Trigger     = $trigger
         Principal   = $principal
