@@ -395,6 +395,17 @@ def test_a_quiet_run_shows_no_report_and_still_says_what_stopped_it(office: Offi
     assert "nobody@contoso.test" in stopped.err
 
 
+def test_a_quiet_check_shows_failures_and_the_verdict_alone(tmp_path: Path) -> None:
+    loud, quiet = typed("check", cwd=tmp_path), typed("check", "--quiet", cwd=tmp_path)
+
+    assert (loud.returncode, quiet.returncode) == (2, 2)
+    marks = {line[:1] for line in quiet.stdout.splitlines() if not line.startswith(" ")}
+    assert "✗" in marks
+    assert "–" not in marks
+    assert "–" in {line[:1] for line in loud.stdout.splitlines()}
+    assert quiet.stdout.splitlines()[-1] == loud.stdout.splitlines()[-1]
+
+
 # ------------------------------------------------------------------------------------------------------------- messages
 
 

@@ -75,7 +75,7 @@ def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: boo
     findings = []
     for finding in examine(env_file):
         findings.append(finding)
-        if not as_json and not (is_quiet() and finding.status is Status.OK):
+        if not as_json and not (is_quiet() and finding.status in (Status.OK, Status.SKIPPED)):
             write_line(finding, utf8_stdout())
     if as_json:
         write_json(findings, utf8_stdout())
