@@ -39,6 +39,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     start = (tmp_path / "site" / "index.html").read_text("utf-8")
     # a reader's browser asks no other site for anything
     assert re.findall(r'(?:src|href)="(https?://[^"]+\.(?:js|css|woff2?))"', start) == []
+    assert 'data-md-component="source"' not in start, "the number of stars would be asked of GitHub"
 
 
 def test_every_kind_of_page_is_in_the_index() -> None:
