@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from connector.command import pasteable, word_for
+from connector.ledger.accounts import find_account
 from connector.ledger.codec import unpack_time
 from connector.ledger.files import Backups
-from connector.ledger.history import Event, PersonStatus, one_person, person_events, person_status, targets_of
+from connector.ledger.history import (
+    Event,
+    PersonStatus,
+    find_one,
+    one_person,
+    person_events,
+    person_status,
+    targets_of,
+)
 from connector.ledger.memory import find_intent, find_memory
+from connector.ledger.restore import is_somebody_elses
 from connector.ledger.state import State
-from connector.ledger.writes import last_writes_of
-from connector.model import Person, Presence
+from connector.ledger.writes import Write, last_writes_of
+from connector.left_out import why_never_in_scope, why_out_of_scope
+from connector.model import Action, Person, Presence, Reason
 from connector.report import ADVICE
 from connector.report.summary import format_utc, iso_utc, one_line_safe, short_name
 
@@ -35,10 +46,12 @@ class History:
 def history_of(state: State, name: str) -> History:
     """Return the history of the person with this name; UsageError if the name is unknown or ambiguous."""
     db = state.db
-    person = one_person(db, name)
+    person = find_one(db, name) or one_person(db, name)
+    if find_account(db, person.id) is not None:  # an account that no person has goes by its own id
+        return History(person, tuple(why_never_in_scope(db, person.id)), (), (), frozenset())
     status, events = person_status(db, person.id), tuple(person_events(db, person.id))
     kept = frozenset(event.before_sha256 for event in events if _is_kept(state.backups, event))
-    now = tuple(_now(db, status))
+    now = tuple(_now(db, status, events))
     return History(person, now, events, tuple(_commands(state, person, status)), kept)
 
 
@@ -46,28 +59,34 @@ def _is_kept(backups: Backups, event: Event) -> bool:
     return backups.has(event.before_sha256)
 
 
-def _now(db: sqlite3.Connection, status: PersonStatus | None) -> Iterator[str]:
+def _now(db: sqlite3.Connection, status: PersonStatus | None, events: Sequence[Event]) -> Iterator[str]:
     if status is None:
         yield "No longer in the source; only past actions are stored."
         return
-    yield f"In the source: {_in_source(status)}."
+    yield f"In the source: {_in_source(db, status)}."
     if not status.account_id:
-        yield f"Account: none ({status.match_problem or 'not searched yet'})."
+        yield f"Account: none ({_problem(status)})."
         return
     yield f"Account: {status.account_upn or status.account_id}, matched by {status.match_rule or 'an earlier run'}."
     for target in targets_of(db, status.account_id):
-        yield f"In the cloud ({target}): {_in_cloud(db, target, status)}."
+        yield f"In the cloud ({target}): {_in_cloud(db, target, status, events)}."
 
 
-def _in_source(status: PersonStatus) -> str:
+def _problem(status: PersonStatus) -> str:
+    if not status.match_problem:
+        return "not searched yet"
+    return f"{status.match_problem}: {ADVICE[Reason(status.match_problem)].title}"
+
+
+def _in_source(db: sqlite3.Connection, status: PersonStatus) -> str:
     if status.state != "in-scope":
-        return status.state
+        return why_out_of_scope(db, status)
     if status.source_sha256:
         return f"a photo (sha256 {status.source_sha256[:12]}…)"
     return status.source_reason or "not checked yet"
 
 
-def _in_cloud(db: sqlite3.Connection, target: str, status: PersonStatus) -> str:
+def _in_cloud(db: sqlite3.Connection, target: str, status: PersonStatus, events: Sequence[Event]) -> str:
     intent = find_intent(db, target, status.account_id)
     if intent is not None:
         answer = "accepted" if intent.accepted_at else "without an answer"
@@ -79,9 +98,21 @@ def _in_cloud(db: sqlite3.Connection, target: str, status: PersonStatus) -> str:
         is_current = memory.source_sha256 == status.source_sha256
         return "the source's photo" if is_current else "a photo that this tool uploaded before the source changed"
     gone = memory.presence is Presence.CLEARED
+    if memory.restored:
+        photo = "no photo, restored" if gone else "a photo that `restore` put back"
+        return f"{photo}; not touched until the source changes, not even by `--overwrite`"
     photo = "no photo" if gone else "a photo that is not the source's"
-    why = "restored" if memory.restored else "changed outside photo-connector"
+    why = "left alone by `--clear`" if memory.is_final else "changed outside photo-connector"
+    if gone and _was_cleared(events, target):
+        why = "removed by `--clear`"
     return f"{photo}, {why}; not touched until the source changes"
+
+
+def _was_cleared(events: Sequence[Event], target: str) -> bool:
+    """Return True if the newest write, or word about one, is a removal by `--clear`."""
+    written = [event for event in events if event.target == target and not event.dry_run]
+    written = [event for event in written if event.is_write or event.reason is Reason.CLEARED_BY_ADMIN]
+    return bool(written) and written[-1].reason is Reason.CLEARED_BY_ADMIN
 
 
 def _commands(state: State, person: Person, status: PersonStatus | None) -> Iterator[tuple[str, str]]:
@@ -89,8 +120,8 @@ def _commands(state: State, person: Person, status: PersonStatus | None) -> Iter
     names = (person.upn, person.sam_account_name, person.name)
     any_name, name = word_for(names, person.id), word_for(names, person.name)
     for write in last_writes_of(state.db, person.id):
-        is_possible = write.action == "create" or state.backups.has(write.before_sha256)
-        if is_possible:
+        has_backup = write.action == "create" or state.backups.has(write.before_sha256)
+        if has_backup and _is_as_written(state.db, write):
             yield (
                 f"photo-connector restore --person {any_name}",
                 f"undoes the last write, a {write.action} by run {write.run}",
@@ -103,6 +134,21 @@ def _commands(state: State, person: Person, status: PersonStatus | None) -> Iter
         yield f"photo-connector sync --only {name} --overwrite", "uploads the source's photo in any case"
     if any(memory.presence is Presence.OURS for memory in memories if memory is not None):
         yield f"photo-connector sync --only {name} --clear", "removes the cloud photo, if this tool uploaded it"
+
+
+def _is_as_written(db: sqlite3.Connection, write: Write) -> bool:
+    """Return False if it is known that the cloud no longer shows what the write left, so that `restore` skips it."""
+    if is_somebody_elses(db, write) or find_intent(db, write.target, write.account_id) is not None:
+        return False
+    memory = find_memory(db, write.target, write.account_id)
+    if memory is None:
+        return True
+    if write.action is Action.REMOVE:
+        return memory.presence is Presence.CLEARED
+    if memory.presence is Presence.OURS:
+        return True
+    left = {write.left_tag, write.left_sha256} - {""}
+    return memory.presence is Presence.THEIRS and memory.restored and bool(left & {memory.tag, memory.read_sha256})
 
 
 def rows(history: History) -> Iterator[tuple[str, str, str, str]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import datetime
 from typing import NamedTuple
 
 from connector.errors import UsageError
-from connector.ledger.codec import key
+from connector.ledger.codec import key, unpack_time
 from connector.ledger.people import search_people
 from connector.model import Action, Person, Reason
 
@@ -40,6 +41,7 @@ class PersonStatus(NamedTuple):
     match_problem: str
     source_sha256: str
     source_reason: str
+    seen_run: int
 
 
 def find_people(db: sqlite3.Connection, name: str) -> list[Person]:
@@ -74,7 +76,8 @@ def find_one(db: sqlite3.Connection, name: str) -> Person | None:
 def person_status(db: sqlite3.Connection, person_id: str) -> PersonStatus | None:
     """Return what is known of a person today; None for somebody who is only remembered."""
     query = """SELECT p.state, p.account_id, COALESCE(a.upn, '') AS account_upn, p.match_rule, p.match_problem,
-        p.source_sha256, p.source_reason FROM people p LEFT JOIN accounts a ON a.id = p.account_id WHERE p.id = ?"""
+        p.source_sha256, p.source_reason, p.seen_run FROM people p
+        LEFT JOIN accounts a ON a.id = p.account_id WHERE p.id = ?"""
     row = db.execute(query, (person_id,)).fetchone()
     return None if row is None else PersonStatus(*row)
 
@@ -98,12 +101,31 @@ _OUTCOMES = """
            COALESCE(w.before_sha256, '') AS before_sha256, w.run IS NOT NULL AS is_write
     FROM outcomes o LEFT JOIN runs r ON r.id = o.run
     LEFT JOIN writes w ON w.run = o.run AND w.target = o.target AND w.person_id = o.person_id
-    WHERE o.person_id = :person"""
+    WHERE o.person_id = :person AND NOT EXISTS (
+      SELECT 1 FROM standing_outcomes s WHERE s.person_id = o.person_id AND s.target = o.target
+        AND s.first_run = o.run AND s.action = o.action AND s.reason = o.reason)"""
+# What began to stand in a run that then did something else was over at once.
 _STANDING = """
     SELECT s.first_run, COALESCE(r.kind, ''), COALESCE(r.started, ''), COALESCE(u.started, ''), 0, s.target, s.action,
            s.reason, s.detail, '', 0
     FROM standing_outcomes s LEFT JOIN runs r ON r.id = s.first_run LEFT JOIN runs u ON u.id = s.end_run
-    WHERE s.person_id = :person"""
+    WHERE s.person_id = :person AND NOT EXISTS (
+      SELECT 1 FROM outcomes o WHERE o.person_id = s.person_id AND o.target = s.target AND o.run = s.first_run
+        AND (o.action, o.reason) <> (s.action, s.reason))"""
+
+
+def run_time(db: sqlite3.Connection, run: int) -> datetime | None:
+    """Return when a run started; None for a run that is no longer kept."""
+    row = db.execute("SELECT started FROM runs WHERE id = ?", (run,)).fetchone()
+    return None if row is None else unpack_time(row["started"])
+
+
+def contexts_read(db: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Return the naming contexts in which people in scope were seen, with the newest run that saw one."""
+    query = (
+        "SELECT context, MAX(seen_run) AS run FROM people WHERE context <> 'guests' GROUP BY context ORDER BY context"
+    )
+    return [(row["context"], row["run"]) for row in db.execute(query)]
 
 
 def targets_of(db: sqlite3.Connection, account_id: str) -> list[str]:

@@ -16,7 +16,7 @@ from connector.ledger.people import other_pictures
 from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
-from connector.model import CloudTag, Fingerprint
+from connector.model import CloudTag, Fingerprint, Reason
 from connector.model.reasons import ADVICE
 from connector.photo import sent_size
 from connector.report.from_ledger import ConflictPhotos
@@ -32,6 +32,11 @@ from connector.sync.targets import at_target_size
 from connector.sync.worker_pool import Lanes
 from connector.targets import Target
 
+# Why `--overwrite` does nothing for a restored photo.
+RESTORED_STAYS = (
+    "`--overwrite` sends nothing over what `restore` put back: undo that by `photo-connector restore --person PERSON`, "
+    "or change the photo in the source."
+)
 Answers = Mapping[str, CloudTag | FetchedPhoto | PersonError | None]
 
 
@@ -163,6 +168,8 @@ class Planner:
         context.progress.step()
         is_conflict = decision.conflict or ADVICE[decision.reason].is_conflict
         detail = conflict_detail(context, item, observation) if is_conflict else ""
+        if context.options.overwrite and decision.reason is Reason.RESTORED:
+            detail = RESTORED_STAYS
         if decision.conflict and content_bytes is not None and (context.options.dry_run or not decision.writes):
             self._keep_conflict_photo(item, observation, content_bytes)
         if decision.writes:
