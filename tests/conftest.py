@@ -31,6 +31,14 @@ NEEDED_BY_FIXTURE = {"domain": "samba", "corpora": "corpora"}
 NEEDS = ("samba", "browser", "windows", "kerberos", "corpora", "graph_client")
 
 
+# What takes more than about three seconds, by file or function: `scripts/test --fast` leaves it out.
+SLOW_FILES = {
+    *("test_bench.py", "test_kills.py", "test_night_costs.py", "test_night_growth.py", "test_night_storm.py"),
+    *("test_nights_any.py", "test_photo_corpora.py", "test_sharepoint_restore.py"),
+}
+SLOW_WORDS = ("silent", "memory", "storm")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--needs FILE`, with which scripts/test learns what to install before these tests."""
     parser.addoption("--needs", metavar="FILE", help="write what the collected tests need into FILE")
@@ -39,6 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs the domain controller and other installed parts, so that `-m "not samba"` is a quick run."""
     for item in items:
+        if item.path.name in SLOW_FILES or any(word in item.name.split("[")[0] for word in SLOW_WORDS):
+            item.add_marker("slow")
         for name in getattr(item, "fixturenames", ()):
             if name in NEEDED_BY_FIXTURE:
                 item.add_marker(NEEDED_BY_FIXTURE[name])
