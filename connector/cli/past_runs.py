@@ -12,6 +12,7 @@ from connector import forget as forgetting
 from connector import history as histories
 from connector.cli.console import is_terminal, log_to_file, progress, show_table
 from connector.cli.options import common, show_and_deliver, start_command, utf8_stdout
+from connector.errors import UsageError
 from connector.ledger.state import open_state, view_state
 from connector.model import safe
 from connector.report import format_of
@@ -43,6 +44,8 @@ def restore(
     for path in reports:
         format_of(path)
     settings = start_command(env_file, verbose=verbose, log_format=log_format)
+    if settings.sync_staging and not flags["dry_run"]:
+        raise UsageError("SYNC_STAGING is on: this server does not write.", "Set SYNC_STAGING=false, or add --dry-run.")
     with open_state(settings.state_dir) as state:
         log_to_file(state.folder / "logs", form=log_format)
         options = Options(only=(), undo=choose_undo(state, run=run, person=person, last=last), **flags)

@@ -145,6 +145,11 @@ class Settings(BaseModel):
         Removed.KEEP,
         description="The source photo was cleared: `keep` the cloud photo or `remove` it, if this tool uploaded it.",
     )
+    sync_staging: bool = Field(
+        False,
+        description="A stand-by server: every run reads, compares, adopts and plans as always and never writes a "
+        "photo; set it to `false` to take over.",
+    )
     sync_max_changes_percent: int = Field(
         10,
         ge=0,

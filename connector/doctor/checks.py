@@ -31,6 +31,13 @@ CHECKS: tuple[Check, ...] = (
         look=local.check_ledger,
         needs=("state-folder",),
     ),
+    Check(
+        id="staging",
+        what="Stand-by",
+        about="says whether `SYNC_STAGING` keeps this server from writing",
+        look=local.check_staging,
+        needs=_S,
+    ),
     Check(id="backups", what="Backups", about="! for `BACKUP_DAYS=0`", look=local.check_backups, needs=_S),
     Check(
         id="directory-dns",

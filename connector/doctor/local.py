@@ -20,7 +20,7 @@ from connector.errors import SettingsError, StateError
 from connector.ledger.runs import RunRow, count_reason, find_run
 from connector.ledger.schema import VERSION
 from connector.ledger.store import LEDGER_NAME, make_state_folder
-from connector.model import Reason
+from connector.model import STAGING, Reason
 from connector.model.reasons import MANY_COMPETING, people
 from connector.sources.open import local_problems
 from connector.windows_acl import icacls, rights_of
@@ -112,10 +112,18 @@ def _last_run(db: sqlite3.Connection) -> RunRow | None:
     """Return the newest run over all people that was not a dry run."""
     run = find_run(db)
     number = run.id if run is not None else 0
-    while number > 0 and (run is None or run.kind != "sync" or run.chosen or run.dry_run):
+    while number > 0 and (run is None or run.kind not in ("sync", STAGING) or run.chosen or run.dry_run):
         number -= 1
         run = find_run(db, number)
     return run
+
+
+def check_staging(context: CheckContext) -> Iterator[CheckResult]:
+    """Report whether runs of this server write."""
+    if context.settings.sync_staging:
+        yield ok("on stand-by: no run of this server writes a photo; SYNC_STAGING=false takes over")
+        return
+    yield ok("SYNC_STAGING is not set: runs of this server write")
 
 
 def check_backups(context: CheckContext) -> Iterator[CheckResult]:

@@ -97,7 +97,7 @@ def _event(row: sqlite3.Row) -> Event:
 
 _OUTCOMES = """
     SELECT o.run, COALESCE(r.kind, '') AS kind, COALESCE(r.started, '') AS at, '' AS until,
-           COALESCE(r.dry_run, 0) AS dry_run, o.target, o.action, o.reason, o.detail,
+           COALESCE(r.dry_run OR r.kind = 'staging', 0) AS dry_run, o.target, o.action, o.reason, o.detail,
            COALESCE(w.before_sha256, '') AS before_sha256, w.run IS NOT NULL AS is_write
     FROM outcomes o LEFT JOIN runs r ON r.id = o.run
     LEFT JOIN writes w ON w.run = o.run AND w.target = o.target AND w.person_id = o.person_id

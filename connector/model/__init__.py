@@ -24,6 +24,7 @@ from connector.model.enums import (
     Removed,
 )
 from connector.model.run import (
+    STAGING,
     Clock,
     NoProgress,
     Outcome,
@@ -37,6 +38,7 @@ from connector.model.safe_text import LONGEST_CODE, foreign, safe, safe_lines
 __all__ = [
     "LONGEST_CODE",
     "SAME_PICTURE_CELLS",
+    "STAGING",
     "Account",
     "Action",
     "Clock",

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from connector.model.enums import Action, Reason
 
+# The kind of a run of a stand-by server (SYNC_STAGING).
+STAGING = "staging"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -31,8 +34,9 @@ class Outcome:
 class RunReport:
     """Represent all that a report tells of one run; outcomes are read as they are told, since there may be 300,000.
 
-    `kind` is `sync` or `restore`; `message` is the sentence of what stopped the run, else empty; `notices` are
-    sentences the administrator should read (a refused cookie, a brake that was passed, backups switched off).
+    `kind` is `sync`, `staging` (a stand-by server, which never writes) or `restore`; `message` is the sentence of what
+    stopped the run, else empty; `notices` are sentences the administrator should read (a refused cookie, a brake that
+    was passed, backups switched off).
     `unmatched` yields the UPNs of synced accounts that are nobody's in scope, as the ledger knows them now.
     `coverage` counts accounts and people by whose photo the cloud shows, as the ledger knows them now.
     `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
@@ -54,6 +58,11 @@ class RunReport:
     pace: Mapping[str, float] = field(default_factory=dict)
     unmatched: Callable[[], Iterator[str]] = lambda: iter(())
     coverage: Callable[[], Mapping[str, Mapping[str, int]]] = dict
+
+    @property
+    def is_staging(self) -> bool:
+        """Return True if the run is one of a stand-by server (SYNC_STAGING)."""
+        return self.kind == STAGING
 
 
 class RequestCounters:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from connector.disk import reason, write_whole
 from connector.errors import ExitCode
-from connector.model import RunReport
+from connector.model import STAGING, RunReport
 
 _PREFIX = "photo_connector"
 _FINISHED = (ExitCode.OK, ExitCode.SOME_FAILED, ExitCode.LIMIT)
@@ -27,7 +27,7 @@ def write_metrics(report: RunReport, path: Path, *, labels: Mapping[str, str] | 
     distinguish several instances (a tenant), since one machine must not give a series twice. Format: Prometheus text
     exposition 0.0.4, without timestamps.
     """
-    if report.dry_run or report.kind != "sync":
+    if report.dry_run or report.kind not in ("sync", STAGING):
         return ""
     try:
         text = "".join(_lines(report, _lasting_times(path), _braces(labels or {})))
@@ -46,6 +46,8 @@ def _lines(report: RunReport, kept: Mapping[str, float], base: str) -> Iterator[
     code = ExitCode.FAULT if report.exit_code is None else report.exit_code
     yield from _gauge("last_exit_code", "Exit code of the last run (0: no problem).", base, code)
     yield from _gauge("last_run_duration_seconds", "How long the last run took.", base, _seconds(report))
+    text = "1 on a stand-by server, whose results are planned and not written."
+    yield from _gauge("staging", text, base, int(report.is_staging))
     yield from _family("people", "Users by result of the last run.", base, "result", report.totals)
     yield from _family("requests", "Requests of the last run.", base, "kind", report.requests)
     for who, counts in report.coverage().items():

@@ -71,6 +71,7 @@ def _head(report: RunReport) -> dict[str, object]:
         "started": iso_utc(report.started),
         "finished": iso_utc(report.finished),
         "dry_run": report.dry_run,
+        "staging": report.is_staging,
         "mode": report.mode,
         "exit_code": report.exit_code,
         "message": report.message,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from connector.command import pasteable
 from connector.errors import ExitCode
-from connector.model import Action, Outcome, Reason, RunReport, safe
+from connector.model import STAGING, Action, Outcome, Reason, RunReport, safe
 from connector.model.reasons import ADVICE, Advice, needs_attention, people
 
 TOTALS = {
@@ -63,6 +63,7 @@ _ACTION_LABELS = {
 _RUN_NAMES: Mapping[tuple[str, bool], str] = {
     ("sync", False): "The run",
     ("sync", True): "The dry run",
+    (STAGING, False): "The stand-by run",
     ("restore", False): "The restore",
     ("restore", True): "The dry run of a restore",
 }
@@ -119,8 +120,8 @@ def labelled_totals(report: RunReport) -> list[tuple[str, str, int]]:
 
 
 def only_planned(report: RunReport) -> bool:
-    """Return True if the actions were only planned: in a dry run, and after a safety limit."""
-    return report.dry_run or report.exit_code == ExitCode.BRAKE
+    """Return True if the actions were only planned: in a dry run, on a stand-by server, and after a safety limit."""
+    return report.dry_run or report.is_staging or report.exit_code == ExitCode.BRAKE
 
 
 def action_labels(report: RunReport) -> dict[str, str]:

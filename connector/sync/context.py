@@ -97,6 +97,11 @@ class RunContext:
         )
 
     @property
+    def writes(self) -> bool:
+        """Return True if this run may write to the cloud: no dry run, and no stand-by server (SYNC_STAGING)."""
+        return not (self.options.dry_run or self.settings.sync_staging)
+
+    @property
     def is_out_of_time(self) -> bool:
         """Return True if SYNC_MAX_MINUTES are over."""
         minutes = self.settings.sync_max_minutes

@@ -170,7 +170,7 @@ class Planner:
         detail = conflict_detail(context, item, observation) if is_conflict else ""
         if context.options.overwrite and decision.reason is Reason.RESTORED:
             detail = RESTORED_STAYS
-        if decision.conflict and content_bytes is not None and (context.options.dry_run or not decision.writes):
+        if decision.conflict and content_bytes is not None and not (context.writes and decision.writes):
             self._keep_conflict_photo(item, observation, content_bytes)
         if decision.writes:
             self._add_step(item, decision, observation, content_bytes=content_bytes, detail=detail)
@@ -198,7 +198,7 @@ class Planner:
     ) -> None:
         """Add a write to the plan; bytes that were fetched are backed up now, so that they are not fetched again."""
         backup = ""
-        keeps = self._context.settings.backup_days > 0 and not self._context.options.dry_run
+        keeps = self._context.settings.backup_days > 0 and self._context.writes
         if decision.needs_backup and content_bytes is not None and keeps:
             backup = self._context.backups.keep(content_bytes)
         step = Step(item, decision.action, decision.reason, decision.conflict, observation.tag, backup, detail)

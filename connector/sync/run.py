@@ -14,7 +14,7 @@ from connector.errors import ExitCode, PersonError, StopRun
 from connector.ledger import worklist as work
 from connector.ledger.coverage import save_source_since
 from connector.ledger.matching import unmatched_accounts
-from connector.ledger.memory import count_intents
+from connector.ledger.memory import count_intents, set_retry
 from connector.ledger.plan import begin_plan, count_plan, steps
 from connector.ledger.restore import begin_undo
 from connector.ledger.retention import forget_old
@@ -31,7 +31,7 @@ from connector.ledger.runs import (
 )
 from connector.ledger.state import State, dry_run_copy
 from connector.ledger.store import transaction
-from connector.model import Action, Clock, Progress, Reason, RequestCounters, RunReport, utc_now
+from connector.model import STAGING, Action, Clock, Progress, Reason, RequestCounters, RunReport, utc_now
 from connector.model.reasons import COMPETING_NOTICE, MANY_COMPETING
 from connector.report.from_ledger import load_report
 from connector.sources import Source
@@ -41,7 +41,7 @@ from connector.sync.brakes import check_plan
 from connector.sync.conflict_photos import load_conflict_source_photos
 from connector.sync.context import Options, RunContext
 from connector.sync.guests import list_guests, read_guest_photo
-from connector.sync.outcomes import Verdict, record_error, record_outcome
+from connector.sync.outcomes import POSTPONED, Verdict, record_error, record_outcome
 from connector.sync.plan import Planner
 from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts, read_accounts
 from connector.sync.read_chosen import read_chosen
@@ -60,6 +60,7 @@ PRECEDENCE = (
 
 NO_BACKUPS = "BACKUP_DAYS is 0: no replaced or removed photo is kept, so nothing of this run can be undone."
 
+STAGING_NOTICE = "SYNC_STAGING is on: this server is on stand-by, and no run of it writes a photo; false takes over."
 
 RESEND_AGAIN = (
     "Not everybody was sent to again, and no later run does it by itself: type `photo-connector sync --resend` once "
@@ -90,7 +91,8 @@ def run_night(
 ) -> Iterator[RunReport]:
     """Run and yield the report, which can be read while the block lasts. Bugs of the program itself are raised."""
     with transaction(state.db):
-        run = begin_run(state.db, kind=options.kind, now=clock(), dry_run=options.dry_run, chosen=options.is_chosen)
+        kind = STAGING if settings.sync_staging and not options.dry_run and options.undo is None else options.kind
+        run = begin_run(state.db, kind=kind, now=clock(), dry_run=options.dry_run, chosen=options.is_chosen)
     with dry_run_copy(state) if options.dry_run else nullcontext(state.db) as db:
         context = RunContext(
             settings=settings,
@@ -107,6 +109,7 @@ def run_night(
         )
         totals = RunTotals()
         totals.add(notice(state.notice) + notice("" if settings.backup_days else NO_BACKUPS))
+        totals.add(notice(STAGING_NOTICE if settings.sync_staging else ""))
         _run(context, doors, totals)
         if options.dry_run:
             with transaction(state.db):
@@ -173,11 +176,11 @@ def _sync(context: RunContext, cloud: Cloud, source: Source, totals: RunTotals) 
     targets = open_targets(context, cloud)
     for target in targets:
         totals.collect(_plan(context, target, totals.summary))
-    if context.options.dry_run:
+    if not context.writes:
         for target in targets:
             _record_plan(context, target)
     totals.collect(check_plan(context, totals.summary))
-    if not context.options.dry_run:
+    if context.writes:
         for target in targets:
             step_source, count = PlannedSteps(context, target, source), sum(count_plan(context.db)[:3])
             uploads = totals.summary.uploads
@@ -212,12 +215,16 @@ def _plan(context: RunContext, target: Target, read: Summary) -> Summaries[None]
 
 
 def _record_plan(context: RunContext, target: Target) -> None:
-    """Record the steps of a dry run as outcomes, before the brakes: the plan is what the administrator wants to see."""
+    """Record the steps of a run that does not write as outcomes, before the brakes.
+
+    The next run of a stand-by server looks at these people again: the other server may have written meanwhile.
+    """
     for chunk in steps(context.db, target.name, chunk=200):
         with transaction(context.db):
             for step in chunk:
                 verdict = Verdict(step.action, step.reason, step.detail, step.conflict)
                 record_outcome(context, target.name, step.item, verdict)
+                set_retry(context.db, target.name, step.item.person.id, retry=POSTPONED)
 
 
 def _postpone(context: RunContext, summary: Summary, refused: Mapping[str, PersonError]) -> Summary:

@@ -1,4 +1,4 @@
-"""Open the targets of TARGETS for a run; in a dry run none of them can be written to."""
+"""Open the targets of TARGETS for a run; in a dry run and on a stand-by server none of them can be written to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_FAILING = 500
 def open_targets(context: RunContext, cloud: Cloud) -> list[Target]:
     """Return the targets in the order of the settings; file names depend on the accounts, which must have been read."""
     targets = [open_target(name, _target_context(name, context, cloud)) for name in context.settings.targets]
-    return [DryRun(target) for target in targets] if context.options.dry_run else targets
+    return targets if context.writes else [DryRun(target) for target in targets]
 
 
 def at_target_size(target: Target, sent: Fingerprint) -> Fingerprint:

@@ -1,0 +1,129 @@
+"""Does a stand-by server know everything and write nothing, and take over with one setting?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.lab.graph import Emulator
+from tests.nights import Nights, Told
+from tests.office import Office, copy_of, face
+
+
+@pytest.fixture
+def standby(office: Office, tmp_path: Path) -> Nights:
+    """Return a second server beside the active one, with a state folder of its own."""
+    folder = tmp_path / "standby"
+    folder.mkdir()
+    own = {"STATE_DIR": str(folder / "state"), "SYNC_STAGING": "true"}
+    return Nights(folder, {**office.settings, **own})
+
+
+def check(nights: Nights) -> dict[str, str]:
+    told = nights.type("check", "--json", "--env-file", str(nights.env_file()))
+    return {one["id"]: one["detail"] for one in json.loads(told.out)}
+
+
+def said(told: Told) -> str:
+    return " ".join(told.report["notices"])
+
+
+def test_a_standby_server_plans_and_never_writes_and_every_report_says_so(
+    cloud: Emulator, office: Office, standby: Nights
+) -> None:
+    new, other = office.hire("new"), office.hire("other")
+    cloud.tenant.set_photo(other.account_id, face("somebody else"))
+
+    told = standby.sync()
+
+    assert told.code == 0, told.err
+    assert cloud.tenant.writes() == []
+    assert told.of(new.upn) == ("create", "first-upload")
+    assert told.of(other.upn) == ("replace", "cloud-differs")
+    assert told.report["staging"] is True
+    assert told.report["dry_run"] is False
+    assert "SYNC_STAGING is on" in said(told)
+    assert "The stand-by run" in told.out
+    assert "would be created" in told.out
+    assert list((standby.state / "backups").glob("*/*.jpg")) == []
+    page = next((standby.state / "reports").glob("*.html")).read_text("utf-8")
+    assert "Stand-by (SYNC_STAGING): nothing was written" in page
+    history = standby.type("history", "--env-file", str(standby.env_file()), new.upn)
+    assert "would create" in history.out
+
+
+def test_what_the_active_server_wrote_is_adopted_and_the_next_plan_is_empty(
+    cloud: Emulator, office: Office, standby: Nights
+) -> None:
+    colleague = office.hire("new")
+    assert standby.sync().of(colleague.upn) == ("create", "first-upload")
+    assert office.sync(days=1).of(colleague.upn) == ("create", "first-upload")
+
+    standby.days = 1
+    assert standby.sync().of(colleague.upn) == ("keep", "adopted")
+    office.paint(colleague, face("new and older"))
+    assert standby.sync(days=1).of(colleague.upn) == ("replace", "source-changed")
+    assert office.sync(days=1).of(colleague.upn) == ("replace", "source-changed")
+    assert standby.sync(days=1).of(colleague.upn) == ("keep", "adopted")
+    quiet = standby.sync(days=1)
+    assert quiet.requests["http"] == 1, "the memory is warm: a quiet night costs what it costs the active server"
+    assert len(cloud.tenant.writes()) == 2, "both are the active server's"
+
+
+def test_one_setting_takes_over_what_was_planned_without_a_second_upload(
+    cloud: Emulator, office: Office, standby: Nights
+) -> None:
+    there, missing = office.hire("there"), office.hire("missing")
+    cloud.tenant.set_photo(there.account_id, copy_of("there"))
+    assert standby.sync().of(there.upn) == ("keep", "adopted")
+
+    standby.settings["SYNC_STAGING"] = "false"
+    told = standby.sync(days=1)
+
+    assert told.of(missing.upn) == ("create", "first-upload")
+    assert told.report["staging"] is False
+    assert "SYNC_STAGING" not in said(told)
+    assert [write.account_id for write in cloud.tenant.writes()] == [missing.account_id]
+
+
+def test_a_standby_server_would_be_stopped_by_the_limits_as_any_other(
+    cloud: Emulator, office: Office, standby: Nights
+) -> None:
+    for colleague in office.team(3):
+        cloud.tenant.set_photo(colleague.account_id, face(f"not {colleague.name}"))
+    standby.settings["SYNC_MAX_OVERWRITES"] = "2"
+
+    told = standby.sync()
+
+    assert told.code == 4
+    assert cloud.tenant.writes() == []
+
+
+def test_check_says_that_a_standby_server_does_not_write(office: Office, standby: Nights) -> None:
+    office.hire("somebody")
+
+    assert "no run of this server writes" in check(standby)["staging"]
+    assert "runs of this server write" in check(office.nights)["staging"]
+
+
+def test_a_standby_server_restores_nothing(cloud: Emulator, office: Office, standby: Nights) -> None:
+    office.hire("somebody")
+    office.sync()
+    standby.settings["STATE_DIR"] = office.settings["STATE_DIR"]
+
+    told = standby.type("restore", "--run", "1", "--env-file", str(standby.env_file()))
+
+    assert told.code == 2
+    assert "SYNC_STAGING is on" in told.err
+    assert len(cloud.tenant.writes()) == 1, "the upload"
+
+
+def test_the_metrics_of_a_standby_server_say_so(office: Office, standby: Nights, tmp_path: Path) -> None:
+    office.hire("somebody")
+    standby.settings["METRICS_FILE"] = str(tmp_path / "standby.prom")
+
+    standby.sync()
+
+    assert "photo_connector_staging{" in (tmp_path / "standby.prom").read_text("utf-8")
