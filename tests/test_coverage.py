@@ -93,7 +93,7 @@ def test_it_asks_nobody_and_needs_no_lock(town: Office) -> None:
     town.cloud.log.clear()
     town.house.server.asked.clear()
 
-    assert "bare <bare@contoso.test>, in the source: no photo" in coverage(town).out
+    assert "bare <bare@contoso.test>, in the directory: no photo" in coverage(town).out
     assert list(town.cloud.requests) == []
     assert list(town.house.server.asked) == []
 

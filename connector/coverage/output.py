@@ -60,7 +60,7 @@ def label_of(kind: str, name: str) -> str:
 
 def _lines(coverage: Coverage, by: str, when: str) -> Iterator[str]:
     if not coverage.run:
-        yield "No run has seen anything yet. Start with `photo-connector sync --dry-run`."
+        yield one_line_safe("No run has seen anything yet. Start with `photo-connector sync`.")
         return
     yield f"As seen until run {coverage.run}{f', {when}' if when else ''}"
     for title, counts in (
@@ -71,7 +71,7 @@ def _lines(coverage: Coverage, by: str, when: str) -> Iterator[str]:
         yield f"{title}: {counts.total:,}, with a photo {counts.with_photo:,} ({counts.percent} %)"
         yield from _count_lines(counts)
     yield ""
-    yield "Photos in the source, first seen"
+    yield "Photos in the directory, first seen"
     yield from (f"  {count:>9,}  {name}" for name, count in coverage.ages.items() if count)
     if by:
         yield from ("", f"By {by}: people in scope, with a photo, and their share", *_group_lines(coverage, by))
@@ -86,7 +86,7 @@ def _count_lines(counts: Counts) -> Iterator[str]:
             yield f"  {counts.states[state]:>9,}  {_SIGNS[state]} {label}"
     for count, label in (
         (counts.small, f"of these smaller than {SMALL} pixels"),
-        (counts.without_source_photo, "without a photo in the source"),
+        (counts.without_source_photo, "without a photo in the directory"),
         (counts.without_account, "without an account"),
     ):
         if count:
@@ -107,7 +107,7 @@ def _group_lines(coverage: Coverage, by: str) -> Iterator[str]:
     widest = max((len(label_of(by, group.name)) for group in found), default=0)
     for group in found:
         people = group.people
-        name = one_line_safe(label_of(by, group.name)).ljust(min(widest, 44))
+        name = one_line_safe(label_of(by, group.name)).ljust(min(widest, 38))
         yield f"  {name}  {people.total:>7,} {people.with_photo:>7,} {people.percent:>4} %  {_bar(people, 12)}"
 
 
@@ -117,9 +117,10 @@ def _list_lines(without: list[Entry]) -> Iterator[str]:
     yield ""
     yield f"Without a photo: {len(without):,}"
     for entry in without[:LISTED]:
-        yield f"  {entry.name} <{one_line_safe(entry.row.upn)}>, in the source: {entry.source}"
+        yield f"  {entry.name} <{one_line_safe(entry.row.upn)}>, in the directory: {entry.source}"
     if len(without) > LISTED:
-        yield f"  and {len(without) - LISTED:,} more: `photo-connector coverage --output coverage.csv` lists everybody"
+        more = f"and {len(without) - LISTED:,} more: `photo-connector coverage --output coverage.csv` lists everybody"
+        yield f"  {one_line_safe(more)}"
 
 
 def _group_json(group: Group) -> dict[str, object]:
