@@ -178,7 +178,7 @@ def the_server_s_authority_is_unknown(ward: Ward) -> None:
     ward.settings["LDAP_CA_FILE"] = ward.cloud.ca_file
 
 
-@trouble("directory-tls", "fail", "its certificate has expired", "an authority's above it. To see its certificate: openssl")
+@trouble("directory-tls", "fail", "its certificate has expired", "above it. To see its certificate: openssl")
 def the_server_s_certificate_has_expired(ward: Ward) -> None:
     ward.stack.enter_context(ward.domain.presenting(ward.domain.authority.expired(ward.domain.host)))
 
