@@ -135,7 +135,7 @@ def test_entra_connect_is_recognised_named_and_not_fought_every_night(office: Of
     assert all("Entra Connect" in notices(told) and "thumbnailPhoto" in notices(told) for told in nights[1:])
     assert [told.totals["conflicts"] for told in nights] == [0] * 5
     checked = office.nights.type("check", "--env-file", str(office.nights.env_file()))
-    (line,) = [line for line in checked.out.splitlines() if "Another writer" in line]
+    (line,) = [line for line in checked.out.splitlines() if "Competing writers" in line]
     assert line.startswith("!")
     assert f"{CROWD} people" in line
 
