@@ -71,6 +71,11 @@ class Settings(BaseModel):
         MatchRule.UPN,
         description="The property that names the pictures: `upn`, `mail`, `employee-id`, `sam-account-name`.",
     )
+    folder_map: v.File | None = Field(
+        None,
+        description="A CSV beside or instead of names: `person,file[,from][,until]`, the person in the form of "
+        "`FOLDER_KEY`, the file below `FOLDER_PATH`, dates in ISO 8601.",
+    )
     match_check_sid: bool = Field(
         True,
         description="A user and an account with the same anchor but different known SIDs do not match (skip "

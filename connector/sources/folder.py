@@ -7,6 +7,7 @@ import os
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from connector.config import Settings
@@ -14,6 +15,7 @@ from connector.errors import SettingsError
 from connector.model import MatchRule, Person, Reason, RequestCounters, SourcePhoto
 from connector.sources import Cookie, Mode, Page, PersonRead, Reading, SourceTraits
 from connector.sources.folder_index import SHOWN, FolderIndex, folded, unreadable
+from connector.sources.folder_map import map_problem
 
 CONTEXT = "folder"
 ATTRIBUTE = "file"
@@ -37,28 +39,32 @@ def traits(settings: Settings) -> SourceTraits:
 
 
 def local_problems(settings: Settings) -> list[str]:
-    """Return nothing: a folder needs no library, certificate or key."""
-    return []
+    """Return why FOLDER_MAP cannot be used; a folder needs no library, certificate or key."""
+    problem = map_problem(settings.folder_map) if settings.folder_map is not None else ""
+    return [problem] if problem else []
 
 
 def open_folder(settings: Settings, traffic: RequestCounters) -> FolderSource:
-    """Return the source of FOLDER_PATH and FOLDER_KEY; raise SettingsError without a path."""
+    """Return the source of the settings; raise SettingsError without a path, or with a map that cannot be used."""
     if settings.folder_path is None:
         raise SettingsError(["FOLDER_PATH: is needed with SOURCE=folder."])
-    return FolderSource(settings.folder_path, settings.folder_key)
+    if problems := local_problems(settings):
+        raise SettingsError(problems)
+    return FolderSource(settings.folder_path, settings.folder_key, settings.folder_map)
 
 
 class FolderSource:
     """Read pictures named by UPN, mail, employee ID or sAMAccountName, in a folder and those below it.
 
     A file named after a person is that person's, whatever its ending; several with equal bytes are one. Symbolic links
-    are not followed. A folder that cannot be read to its last file raises Unreachable, so that
-    nobody's photo counts as cleared by a read that was cut short.
+    are not followed. `folder_map` names files of people instead, on some days. A folder that cannot be read to its last
+    file raises Unreachable, so that nobody's photo counts as cleared by a read that was cut short.
     """
 
-    def __init__(self, folder: Path, key: MatchRule) -> None:
+    def __init__(self, folder: Path, key: MatchRule, folder_map: Path | None = None) -> None:
         self._folder = folder
         self._key = key
+        self._map = folder_map
         self._listed: FolderIndex | None = None
 
     def contexts(self) -> Sequence[str]:
@@ -66,8 +72,9 @@ class FolderSource:
         return (CONTEXT,)
 
     def shape(self) -> str:
-        """Return a fingerprint of folder and key."""
-        return hashlib.sha256(f"1|{self._folder.absolute()}|{self._key}".encode()).hexdigest()
+        """Return a fingerprint of folder, key and map."""
+        mapped = f"|{self._map.absolute()}" if self._map is not None else ""
+        return hashlib.sha256(f"1|{self._folder.absolute()}|{self._key}{mapped}".encode()).hexdigest()
 
     def read(self, context: str, cookie: Cookie | None, *, in_full: bool = False) -> Reading:
         """Read all files: their bytes show what changed, whatever their dates say."""
@@ -84,13 +91,19 @@ class FolderSource:
         listed = self._listing_for(keys)
         filed = {key: listed.names(key) for key in keys}
         for key in (key for key, names in filed.items() if not names):
-            yield PersonRead(self._person(key, key), cleared=frozenset({ATTRIBUTE}))
+            if file := listed.not_yet(key):
+                yield self._unread(key, [file], Reason.SOURCE_UNREAD)
+            else:
+                yield PersonRead(self._person(key, key), cleared=frozenset({ATTRIBUTE}))
         yield from self._reads(listed, ((key, names) for key, names in filed.items() if names))
 
     def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
         """Yield which of these people have a file now."""
         listed = self._list()
-        yield from (person_id for person_id in person_ids if listed.names(person_id.removeprefix(f"{CONTEXT}:")))
+        for person_id in person_ids:
+            key = person_id.removeprefix(f"{CONTEXT}:")
+            if listed.names(key) or listed.not_yet(key):
+                yield person_id
 
     def existing(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
         """Yield everybody: a folder knows no anchor that could be taken over."""
@@ -103,6 +116,8 @@ class FolderSource:
     def find(self, name: str) -> Sequence[PersonRead]:
         """Find the person whose file has this name, with or without its ending."""
         listed, key = self._list(), folded(name)
+        if file := listed.not_yet(key):
+            return [self._unread(key, [file], Reason.SOURCE_UNREAD)]
         key = key if len(listed.names(key)) == 1 else listed.key_of(name)
         return list(self._reads(listed, [(key, listed.names(key))])) if key else []
 
@@ -115,6 +130,8 @@ class FolderSource:
     def _list(self) -> FolderIndex:
         self.close()
         self._listed = FolderIndex(self._folder, self._may_name)
+        if self._map is not None:
+            self._listed.apply_map(self._map, self._folder)
         return self._listed
 
     def _listing_for(self, keys: Sequence[str]) -> FolderIndex:
@@ -147,7 +164,8 @@ class FolderSource:
         return " ".join(notices)
 
     def _pages(self, listing: FolderIndex) -> Iterator[Page]:
-        for page in _in_pages(self._reads(listing, listing.people())):
+        not_yet = (self._unread(key, [file], Reason.SOURCE_UNREAD) for key, file in listing.all_not_yet())
+        for page in _in_pages(chain(self._reads(listing, listing.people()), not_yet)):
             yield Page(page)
         if not self._folder.is_dir():
             raise unreadable(self._folder, "it went away while it was read")
@@ -172,8 +190,18 @@ class FolderSource:
                 yield self._read(key, names, path)
 
     def _file(self, names: Sequence[str]) -> Path | None:
-        """Return the file of a person; None where there are several that differ."""
+        """Return the file of a person; None where there are several that differ, or the map names no file below."""
+        if self._map is not None and not all(self._is_below(name) for name in names):
+            return None
         return self._folder / names[0] if len(names) == 1 or self._are_equal(names) else None
+
+    def _is_below(self, name: str) -> bool:
+        """Return True if this is a file below the folder, also after its links were followed."""
+        try:
+            path = (self._folder / name).resolve()
+            return path.is_file() and path.is_relative_to(self._folder.resolve())
+        except (OSError, RuntimeError):  # a loop of links
+            return False
 
     def _are_equal(self, names: Sequence[str]) -> bool:
         """Return True if all these files hold the same bytes."""
@@ -202,7 +230,8 @@ class FolderSource:
 
     def _person(self, key: str, name: str) -> Person:
         exact = unicodedata.normalize("NFC", Path(name).name)[: len(key)]
-        value = exact if folded(exact) == key else key  # an employee ID is compared with its letter case
+        spelled = self._listed.spelling(key) if self._listed is not None else ""
+        value = spelled or (exact if folded(exact) == key else key)  # an employee ID is compared with its letter case
         named = {rule: value if rule is self._key else "" for rule in MatchRule}
         return Person(
             id=f"{CONTEXT}:{key}",

@@ -11,6 +11,7 @@ from pathlib import Path
 from connector.errors import Unreachable
 from connector.model import fold
 from connector.model.formats import readable_endings
+from connector.sources.folder_map import map_rows
 
 _FIX = "Check FOLDER_PATH and the rights on it and on everything below; nothing was changed for anybody."
 
@@ -33,6 +34,10 @@ _OTHER_ENDINGS = frozenset(
         *(".zip", ".mp4", ".mov", ".bak", ".old", ".tmp", ".part", ".crdownload", ".filepart"),
     }
 )
+_MAPPED = """CREATE TABLE mapped (
+    key TEXT, file TEXT, person TEXT, period TEXT, PRIMARY KEY (key, file, person, period)) WITHOUT ROWID"""
+_NOT_YET = """SELECT key, MIN(file) FROM mapped m WHERE period = 'before'
+    AND NOT EXISTS (SELECT 1 FROM files f WHERE f.key = m.key)"""
 _MOUNT_POINT = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT, a junction of Windows
 
 
@@ -55,10 +60,44 @@ class FolderIndex:
                 "CREATE TABLE files (key TEXT, other INT, name TEXT, PRIMARY KEY (key, other, name)) WITHOUT ROWID"
             )
             self._db.execute("CREATE TABLE waiting (key TEXT PRIMARY KEY, state TEXT, at REAL) WITHOUT ROWID")
+            self._db.execute(_MAPPED)
             with self._db:
                 self._db.executemany("INSERT INTO files VALUES (?, ?, ?)", self._rows_of(folder, may_name))
         except sqlite3.Error as error:
             raise unreadable(folder, f"the list of its files cannot be kept ({error})") from error
+
+    def apply_map(self, folder_map: Path, folder: Path) -> None:
+        """File what FOLDER_MAP names under its people, and no more under its own name, whatever the dates.
+
+        Outside all their dates people keep a file that is named after them.
+        """
+        self._db.create_function("folded", 1, folded, deterministic=True)
+        rows = ((folded(row.person), row.file, row.person, row.period) for row in map_rows(folder_map))
+        try:
+            with self._db:
+                self._db.executemany("INSERT OR IGNORE INTO mapped VALUES (?, ?, ?, ?)", rows)
+                self._db.execute(
+                    "DELETE FROM files WHERE folded(name) IN (SELECT folded(file) FROM mapped) OR name = ?",
+                    (_below(folder_map, folder),),
+                )
+                self._db.execute("DELETE FROM files WHERE key IN (SELECT key FROM mapped WHERE period = 'within')")
+                self._db.execute("INSERT OR IGNORE INTO files SELECT key, 0, file FROM mapped WHERE period = 'within'")
+        except sqlite3.Error as error:
+            raise unreadable(folder, f"the list of its files cannot be kept ({error})") from error
+
+    def not_yet(self, key: str) -> str:
+        """Return the file that the map names for a person from a later day on, while they have no other; else empty."""
+        row = self._db.execute(f"{_NOT_YET} AND key = ? GROUP BY key", (key,)).fetchone()
+        return str(row[1]) if row else ""
+
+    def all_not_yet(self) -> Iterator[tuple[str, str]]:
+        """Yield each person whose file counts only from a later day on, and that file."""
+        return ((str(key), str(file)) for key, file in self._db.execute(f"{_NOT_YET} GROUP BY key ORDER BY key"))
+
+    def spelling(self, key: str) -> str:
+        """Return a person as the map writes them; empty if it does not name them."""
+        row = self._db.execute("SELECT person FROM mapped WHERE key = ? LIMIT 1", (key,)).fetchone()
+        return str(row[0]) if row else ""
 
     def names(self, key: str) -> list[str]:
         """Return the files of one person."""
@@ -105,6 +144,12 @@ class FolderIndex:
                 self.nameless += 1
                 if self.nameless <= SHOWN:
                     self.nameless_shown.append(os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
+def _below(path: Path, folder: Path) -> str:
+    """Return a path relative to the folder, with slashes; empty if it is elsewhere."""
+    path, folder = path.absolute(), folder.absolute()
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
 
 
 def _by_person(rows: Iterable[tuple[str, int, str]]) -> Iterator[tuple[str, list[str]]]:
