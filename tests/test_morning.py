@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import ssl
 import time
@@ -87,6 +88,33 @@ def test_the_log_file_names_run_and_person_and_no_secret(nights: Nights, cloud: 
         (1, "folder:anna@contoso.test", "create")
     ]
     assert cloud.client_secret not in json.dumps(lines)
+
+
+def test_the_log_tells_a_dry_run_from_a_real_one_and_how_each_began_and_ended(nights: Nights) -> None:
+    nights.sync("--dry-run", "--log-format", "json")
+    nights.sync("--log-format", "json")
+    nights.settings["PHOTO_SIZE"] = "400"
+    nights.sync("--log-format", "json", days=1)
+
+    lines = [json.loads(line) for line in (nights.state / "logs" / "photo-connector.log").read_text().splitlines()]
+    assert {(line["run"], line["dry_run"]) for line in lines} == {(1, True), (2, False), (3, False)}
+    of_run = [line for line in lines if line["logger"] == "connector.run"]
+    starts, ends = of_run[::2], of_run[1::2]
+    assert [line["mode"] for line in starts] == ["sync (dry run)", "sync", "sync"]
+    assert starts[0]["settings"] == starts[1]["settings"] != starts[2]["settings"]
+    assert all(line["version"] for line in starts)
+    assert [(line["exit_code"], line["totals"]["created"]) for line in ends] == [(0, 1), (0, 1), (0, 0)]
+    assert all(line["seconds"] >= 0 for line in ends)
+
+
+def test_the_text_log_names_the_run_and_has_times_with_their_offset(nights: Nights) -> None:
+    nights.sync("--dry-run")
+    nights.sync()
+
+    lines = (nights.state / "logs" / "photo-connector.log").read_text().splitlines()
+    form = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d [A-Z]+ \[run (1, dry run|2)\] connector\.\w+: "
+    assert [line for line in lines if not re.match(form, line)] == []
+    assert any("[run 1, dry run] connector.outcomes: create anna@contoso.test" in line for line in lines)
 
 
 def test_the_report_is_mailed_when_something_changed_and_not_on_a_quiet_night(nights: Nights) -> None:

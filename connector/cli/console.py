@@ -36,7 +36,10 @@ from connector.model import Progress as Shown
 LOG_BYTES = 5_000_000
 LOG_FILES = 5
 # Optional fields of a record in the JSON log.
-FIELDS = ("run", "person", "account", "target", "action", "reason")
+FIELDS = (
+    *("run", "dry_run", "person", "account", "target", "action", "reason"),
+    *("version", "mode", "settings", "exit_code", "totals", "seconds"),
+)
 
 
 class RateColumn(ProgressColumn):
@@ -145,8 +148,15 @@ class SafeLines(logging.Formatter):
         return super().format(own)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
-        """Return the line."""
+        """Return the line; a record of a run names it after the level."""
+        run = getattr(record, "run", None)
+        dry = ", dry run" if getattr(record, "dry_run", False) else ""
+        record.of_run = "" if run is None else f"[run {run}{dry}] "
         return safe(super().formatMessage(record))
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """Return the local time with its offset from UTC."""
+        return datetime.fromtimestamp(record.created).astimezone().isoformat(sep=" ", timespec="milliseconds")
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the library's name
         """Return the traceback with each line indented, so that none looks like a record."""
@@ -237,6 +247,6 @@ def log_to_file(folder: Path, *, form: str) -> Path:
 
 
 def _formatted(handler: logging.Handler, form: str) -> logging.Handler:
-    text = SafeLines("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    text = SafeLines("%(asctime)s %(levelname)s %(of_run)s%(name)s: %(message)s")
     handler.setFormatter(JsonLines() if form == "json" else text)
     return handler

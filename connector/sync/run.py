@@ -47,6 +47,7 @@ from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts,
 from connector.sync.read_chosen import read_chosen
 from connector.sync.read_people import drop_departed, finish_reading, match, notice_none_synced, read_people
 from connector.sync.restore import postpone_remaining, undo
+from connector.sync.run_log import log_end, log_start, marked_records
 from connector.sync.summary import RunTotals, Summaries, Summary, notice
 from connector.sync.targets import open_targets
 from connector.targets import Target
@@ -93,7 +94,8 @@ def run_night(
     with transaction(state.db):
         kind = STAGING if settings.sync_staging and not options.dry_run and options.undo is None else options.kind
         run = begin_run(state.db, kind=kind, now=clock(), dry_run=options.dry_run, chosen=options.is_chosen)
-    with dry_run_copy(state) if options.dry_run else nullcontext(state.db) as db:
+    copy = dry_run_copy(state) if options.dry_run else nullcontext(state.db)
+    with marked_records(run, dry_run=options.dry_run), copy as db:
         context = RunContext(
             settings=settings,
             options=options,
@@ -123,6 +125,7 @@ def run_night(
 
 def _run(context: RunContext, backends: Backends, totals: RunTotals) -> None:
     """Run all steps and store how the run ended, whatever ends it."""
+    log_start(context)
     message, pace = "", {}
     refused: Mapping[str, PersonError] = {}
     work.begin_work(context.db)
@@ -282,6 +285,7 @@ def _finish(
         if context.options.dry_run and not chosen:
             copy_standing_to_outcomes(context.db, context.run)
         finish_run(context.db, context.run, now=context.clock(), values=values)
+    log_end(context, exit_code=values["exit_code"], totals=totals)
     if not context.options.dry_run:
         days = {"ledger_days": context.settings.ledger_days, "backup_days": context.settings.backup_days}
         for sentence in forget_old(context.db, context.backups, now=context.clock(), **days):
