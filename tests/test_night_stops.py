@@ -41,10 +41,10 @@ def test_a_brake_stops_before_the_first_write_and_the_next_night_goes_on(office:
 
     assert stopped.code == 4
     assert office.cloud.tenant.writes() == []
-    assert "4 cloud photos that this tool did not make" in stopped.err
+    assert "4 cloud photos that this tool did not upload" in stopped.err
     assert "SYNC_MAX_OVERWRITES" in stopped.err
     assert "--force" in stopped.err
-    assert stopped.totals["postponed"] == stopped.totals["skipped"] == 6
+    assert (stopped.totals["postponed"], stopped.totals["skipped"], stopped.reasons()) == (0, 6, {"safety-limit": 6})
     assert office.sync(days=1).code == 4, "the brake holds until somebody decides"
 
     forced = office.sync("--force", days=1)

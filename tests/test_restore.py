@@ -226,9 +226,10 @@ def test_the_removals_brake_holds_a_restore_too(office: Office) -> None:
     held = restore(office.nights, "--run", "1", days=1)
 
     assert held.code == 4
-    assert "restore --run 1 --dry-run" in held.err
+    assert f"photo-connector restore --env-file {office.nights.env_file()} --run 1 --dry-run" in held.err
     assert "--force" in held.err
-    assert held.totals["postponed"] == 7
+    assert (held.totals["postponed"], held.reasons()) == (0, {"safety-limit": 7})
+    assert held.report["plan"] == {"created": 0, "replaced": 0, "removed": 7}
     assert all(office.photo(one) for one in team)
     assert restore(office.nights, "--run", "1", "--force", days=1).totals["removed"] == 7
 
@@ -493,7 +494,7 @@ def test_the_changes_brake_holds_a_restore_too(office: Office) -> None:
 
     held = restore(office.nights, "--run", "1", days=1)
 
-    assert (held.code, held.totals["postponed"]) == (4, 21)
+    assert (held.code, held.reasons()["safety-limit"], held.report["plan"]["replaced"]) == (4, 21, 21)
     assert "SYNC_MAX_CHANGES_PERCENT" in held.err
     assert all(_stored(office)[one] != own[one] for one in own)
     told = restore(office.nights, "--run", "1", "--force", days=1)

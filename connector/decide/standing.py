@@ -89,6 +89,6 @@ def _row(memory: Memory | None, policy: Policy, *, is_guest: bool, has_photo: bo
 
 def _is_told(action: Action, reason: Reason, policy: Policy) -> bool:
     """Return True if this is reported night after night; a conflict left as it is, with `report` alone."""
-    if reason in (Reason.UNCHANGED, Reason.POSTPONED):
+    if reason in (Reason.UNCHANGED, Reason.POSTPONED, Reason.SAFETY_LIMIT):
         return False
     return action is Action.SKIP or reason is Reason.SOURCE_REMOVED or policy.conflict is Conflict.REPORT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector.ledger import coverage
-from connector.ledger.schema import VERSION_5_TABLES
+from connector.ledger.schema import PLANS, VERSION_5_TABLES
 
 # Version 1 noted a retry per person, so that a success in one target ended the retry of a failure in another. What it
 # noted is taken to be about every target that told of the person. The table is made anew, since SQLite before 3.35
@@ -199,4 +199,11 @@ DROP TABLE writes_4;
 """
 
 # MIGRATIONS[n] brings a ledger of version n to n + 1, for good: what it says is never changed later.
-MIGRATIONS: dict[int, str] = {1: _RETRY_BY_TARGET, 2: _NAMES_BY_LETTER, 3: _UNREAD, 4: _LIGHTER, 5: coverage.MIGRATION}
+MIGRATIONS: dict[int, str] = {
+    1: _RETRY_BY_TARGET,
+    2: _NAMES_BY_LETTER,
+    3: _UNREAD,
+    4: _LIGHTER,
+    5: coverage.MIGRATION,
+    6: PLANS,
+}

@@ -55,7 +55,8 @@ def _forget_people(db: sqlite3.Connection, old: str) -> None:
 
 
 def _forget_runs(db: sqlite3.Connection, old: str) -> None:
-    db.execute(f"DELETE FROM outcomes WHERE run IN ({_OLD_RUNS})", (old,))
+    for table in ("outcomes", "plans"):
+        db.execute(f"DELETE FROM {table} WHERE run IN ({_OLD_RUNS})", (old,))
     db.execute(f"DELETE FROM standing_outcomes WHERE end_run IN ({_OLD_RUNS})", (old,))
     db.execute("DELETE FROM writes WHERE written_at < ?", (old,))
     db.execute(

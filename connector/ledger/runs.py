@@ -5,24 +5,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
 from connector.decide.case import Policy
 from connector.ledger.codec import pack_time, packed_print, save_row
 from connector.ledger.conflict_detail import register_sql_function
+from connector.ledger.held import COUNTED_AS, JOIN_HELD, RANK, save_held
 from connector.ledger.rules import JOIN_RULES, fill_rules
 from connector.model import Action, Conflict, Outcome, Reason, Removed
 
 _TOTALS = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed")
-_COUNTED_AS = {
-    Action.CREATE: "created",
-    Action.REPLACE: "replaced",
-    Action.REMOVE: "removed",
-    Action.KEEP: "unchanged",
-    Action.SKIP: "skipped",
-    Action.FAIL: "failed",
-}
 
 
 class RunRow(NamedTuple):
@@ -116,6 +110,8 @@ def save_outcome(db: sqlite3.Connection, run: int, outcome: Outcome, *, conflict
         "conflict": conflict,
     }
     save_row(db, "outcomes", values, key="run, target, person_id")
+    if outcome.planned is not None:
+        save_held(db, run, outcome)
 
 
 def drop_left_outcomes(db: sqlite3.Connection, run: int) -> None:
@@ -204,12 +200,12 @@ def count_totals(db: sqlite3.Connection, run: int, targets: Sequence[str], *, ch
         WHERE s.first_run <= ? AND (s.end_run IS NULL OR s.end_run > ?) AND s.target IN ({marks}) AND NOT ?
           AND NOT EXISTS (
             SELECT 1 FROM outcomes o WHERE o.run = ? AND o.person_id = s.person_id AND o.target = s.target)"""
-    rank = "instr('fail create replace remove keep skip', action)"
+    rank = f"instr('{RANK}', action)"
     foremost = f"SELECT action, MIN({rank}) FROM ({told}) GROUP BY person_id"
     query = f"SELECT action, COUNT(*) AS n FROM ({foremost}) GROUP BY action"
     totals = dict.fromkeys(_TOTALS, 0)
     for row in db.execute(query, (run, *targets, run, run, *targets, chosen, run)):
-        totals[_COUNTED_AS[Action(row["action"])]] += row["n"]
+        totals[COUNTED_AS[Action(row["action"])]] += row["n"]
     totals["people"] = _count_people(db, run, chosen=chosen)
     told_of = sum(totals[name] for name in _TOTALS[1:])
     totals["unchanged"] += totals["people"] - told_of
@@ -226,8 +222,11 @@ def _count_people(db: sqlite3.Connection, run: int, *, chosen: bool) -> int:
 
 def outcomes_of(db: sqlite3.Connection, run: RunRow) -> Iterator[Outcome]:
     """Yield a run's outcomes: what it did, then (unless it was about named people) what stood while it ran."""
-    for row in db.execute("SELECT * FROM outcomes WHERE run = ? ORDER BY person_id, target", (run.id,)):
-        yield _outcome(row)
+    query = f"""
+        SELECT o.*, h.action AS planned, h.reason AS planned_reason FROM outcomes o {JOIN_HELD}
+        WHERE o.run = ? ORDER BY o.person_id, o.target"""
+    for row in db.execute(query, (run.id,)):
+        yield _held(_outcome(row), row) if row["planned"] else _outcome(row)
     if run.chosen or run.dry_run:
         return
     query = """
@@ -239,6 +238,10 @@ def outcomes_of(db: sqlite3.Connection, run: RunRow) -> Iterator[Outcome]:
         ORDER BY s.person_id, s.target"""
     for row in db.execute(query, {"run": run.id, "once": Reason.CLOUD_MANAGED}):
         yield _outcome(row)
+
+
+def _held(outcome: Outcome, row: sqlite3.Row) -> Outcome:
+    return replace(outcome, planned=Action(row["planned"]), planned_reason=Reason(row["planned_reason"]))
 
 
 def _outcome(row: sqlite3.Row) -> Outcome:

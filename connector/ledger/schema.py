@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connector.ledger import coverage
 
-VERSION = 6
+VERSION = 7
 
 # Texts are never NULL: empty means unknown or none. Times are ISO 8601 with zone. `*_run` is a runs.id.
 _UNCHANGED = """
@@ -244,4 +244,18 @@ CREATE INDEX writes_account ON writes (account_id, written_at);
 CREATE INDEX writes_before ON writes (before_sha256) WHERE before_sha256 <> '';
 """
 
-SCHEMA = _UNCHANGED + VERSION_5_TABLES + coverage.TABLES
+
+# The writes that a safety limit held: what each would have been.
+PLANS = """
+CREATE TABLE plans (
+  run INTEGER NOT NULL,
+  target TEXT NOT NULL,
+  person_id TEXT NOT NULL,
+  action TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (run, target, person_id)
+) WITHOUT ROWID;
+CREATE INDEX plans_person ON plans (person_id);
+"""
+
+SCHEMA = _UNCHANGED + VERSION_5_TABLES + coverage.TABLES + PLANS

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     CLEARED_BY_ADMIN = "cleared-by-admin"
     # the run
     POSTPONED = "postponed"
+    SAFETY_LIMIT = "safety-limit"
     INTERRUPTED = "interrupted"
     # restore
     CHANGED_SINCE = "changed-since"

@@ -195,6 +195,12 @@ _RUN: Mapping[Reason, Advice] = {
         "Nothing to do; the next run continues. Raise `SYNC_MAX_UPLOADS` or `SYNC_MAX_MINUTES` to finish sooner.",
         retry=True,
     ),
+    _R.SAFETY_LIMIT: Advice(
+        "Held: a safety limit stopped the run before its first write",
+        "Look through the plan in the report. If it is meant, start `sync --force`; else correct the filter, the "
+        "base DN or the read right that changed.",
+        retry=True,
+    ),
     _R.INTERRUPTED: Advice(
         "The run was interrupted before this person",
         "Start `sync` again; it continues from here.",

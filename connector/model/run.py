@@ -16,7 +16,10 @@ STAGING = "staging"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Tell what happened to one person, in the words of the report; `conflict` counts and lists it as one."""
+    """Tell what happened to one person, in the words of the report; `conflict` counts and lists it as one.
+
+    `planned` and `planned_reason` are set where a safety limit held a write.
+    """
 
     person: str
     upn: str
@@ -28,6 +31,8 @@ class Outcome:
     person_id: str = ""
     target: str = "graph"
     conflict: bool = False
+    planned: Action | None = None
+    planned_reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,7 @@ class RunReport:
     was passed, backups switched off).
     `unmatched` yields the UPNs of synced accounts that are nobody's in scope, as the ledger knows them now.
     `coverage` counts accounts and people by whose photo the cloud shows, as the ledger knows them now.
+    `planned` are the totals as they would have been if a safety limit had not stopped the run; else empty.
     `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
     """
 
@@ -58,6 +64,7 @@ class RunReport:
     pace: Mapping[str, float] = field(default_factory=dict)
     unmatched: Callable[[], Iterator[str]] = lambda: iter(())
     coverage: Callable[[], Mapping[str, Mapping[str, int]]] = dict
+    planned: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_staging(self) -> bool:

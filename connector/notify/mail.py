@@ -25,7 +25,15 @@ from connector.errors import ConnectorError, ExitCode
 from connector.model import RunReport
 from connector.report.html import cards, environment
 from connector.report.json_csv import write_csv
-from connector.report.summary import action_labels, concerns, labelled_totals, one_line_safe, state
+from connector.report.summary import (
+    action_labels,
+    as_planned,
+    concerns,
+    labelled_totals,
+    next_commands,
+    one_line_safe,
+    state,
+)
 from connector.report.text import write_text
 from connector.report.thumbnails import ThumbnailProvider
 
@@ -121,12 +129,14 @@ def _as_text(report: RunReport, table: Attachment | None) -> str:
 
 
 def _as_html(report: RunReport, table: Attachment | None) -> str:
+    report = as_planned(report)
     return (
         environment()
         .get_template("mail.html.j2")
         .render(
             report=report,
             state=state(report),
+            commands=next_commands(report),
             deeds=action_labels(report),
             totals=labelled_totals(report),
             cards=cards(report, concerns(report), ThumbnailProvider(report, Pictures.NONE)),

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
+from connector.errors import ExitCode
 from connector.ledger.codec import unpack_time
 from connector.ledger.coverage import count_coverage
 from connector.ledger.files import Backups, Spool
+from connector.ledger.held import planned_totals
 from connector.ledger.matching import unmatched_upns
 from connector.ledger.runs import RunRow, outcomes_of
 from connector.ledger.writes import find_write
@@ -19,7 +21,7 @@ from connector.model import Outcome, RunReport
 
 @dataclass(frozen=True, slots=True)
 class ConflictPhotos:
-    """Identify the two pictures of one conflict: the source's sha256 (empty: no picture), and the key in the spool."""
+    """Identify two pictures for the report: the source's sha256, and the spool's key of the cloud's; empty: none."""
 
     person_id: str
     source_sha256: str
@@ -36,12 +38,12 @@ def load_report(
 ) -> RunReport:
     """Build a run's report; its outcomes and pictures are read when they are written.
 
-    `conflicts` are those of the current run, whose pictures are in the spool until it ends.
+    `conflicts` are those of the current run, whose pictures are in the spool until it ends, and those of its plan.
     """
 
     def pictures(outcome: Outcome) -> tuple[bytes | None, bytes | None]:
         conflict = conflicts.get((outcome.target, outcome.account_id or ""))
-        if conflict is not None and spool.has(conflict.held_as):
+        if conflict is not None and conflict.held_as and spool.has(conflict.held_as):
             return spool.load(conflict.held_as), _after(outcome, spool)
         return _before(db, row.id, outcome, backups), _after(outcome, spool)
 
@@ -64,6 +66,7 @@ def load_report(
         notices=tuple(row.notices),
         pace=row.pace,
         coverage=lambda: count_coverage(db),
+        planned=planned_totals(db, row.id, row.totals) if row.exit_code == ExitCode.BRAKE else {},
         unmatched=lambda: unmatched_upns(db) if row.totals.get("unmatched_accounts") else iter(()),
     )
 

@@ -22,12 +22,14 @@ from connector.model.reasons import ADVICE, needs_attention
 from connector.report.summary import (
     AttentionGroup,
     action_labels,
+    as_planned,
     attention_first,
     concerns,
     duration,
     format_utc,
     headline,
     labelled_totals,
+    next_commands,
     one_line_safe,
     short_name,
     state,
@@ -80,6 +82,7 @@ class BarSegment:
 
 def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictures.NONE) -> None:
     """Write the run as one HTML file that needs no network; the people are streamed."""
+    report = as_planned(report)
     groups, thumbnails = concerns(report), ThumbnailProvider(report, pictures)
     group_cards = cards(report, groups, thumbnails)
     style, script = asset("report.css"), asset("report.js")
@@ -90,6 +93,7 @@ def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictur
             report=report,
             deeds=action_labels(report),
             cards=group_cards,
+            commands=next_commands(report),
             style=style,
             script=script,
             policy=policy(style, script),

@@ -16,8 +16,9 @@ from connector.report.summary import iso_utc, one_line_safe, short_name
 _FORMULA = re.compile(r"(^|[;|])([\s\"']*[=+\-@＝＋－＠])")
 COLUMNS = (
     *("name", "upn", "action", "reason", "meaning", "detail", "what_to_do", "conflict"),
-    *("person", "person_id", "account_id", "target", "source_sha256"),
+    *("person", "person_id", "account_id", "target", "source_sha256", "planned", "planned_reason"),
 )
+_CHANGES = ("created", "replaced", "removed")
 
 
 def write_json(report: RunReport, stream: TextIO) -> None:
@@ -37,7 +38,10 @@ def write_json(report: RunReport, stream: TextIO) -> None:
 
 
 def as_json(outcome: Outcome) -> dict[str, str | bool | None]:
-    """Return one outcome with the contract's keys, and later ones."""
+    """Return one outcome with the contract's keys, and later ones; `planned` only where a safety limit held a write."""
+    held = {}
+    if outcome.planned is not None and outcome.planned_reason is not None:
+        held = {"planned": outcome.planned.value, "planned_reason": outcome.planned_reason.value}
     return {
         "person": outcome.person,
         "upn": outcome.upn,
@@ -49,6 +53,7 @@ def as_json(outcome: Outcome) -> dict[str, str | bool | None]:
         "person_id": outcome.person_id,
         "target": outcome.target,
         "conflict": is_conflict(outcome),
+        **held,
     }
 
 
@@ -77,6 +82,7 @@ def _head(report: RunReport) -> dict[str, object]:
         "message": report.message,
         "notices": list(report.notices),
         "totals": dict(report.totals),
+        **({"plan": {name: report.planned[name] for name in _CHANGES}} if report.planned else {}),
         "requests": dict(report.requests),
         "pace": dict(report.pace),
     }
@@ -89,6 +95,7 @@ def _rows(report: RunReport) -> Iterator[list[str]]:
             *(short_name(outcome.person), outcome.upn, outcome.action, outcome.reason, advice.title),
             *(outcome.detail, advice.cure, "yes" if is_conflict(outcome) else ""),
             *(outcome.person, outcome.person_id, outcome.account_id or "", outcome.target, outcome.source_sha256 or ""),
+            *(outcome.planned or "", outcome.planned_reason or ""),
         )
         yield [safe_cell(text) for text in cells]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from connector.command import pasteable
@@ -90,6 +90,30 @@ class AttentionGroup:
     def includes(self, outcome: Outcome) -> bool:
         """Return True if the outcome belongs to this group."""
         return outcome.action is self.action and outcome.reason is self.reason
+
+
+def as_planned(report: RunReport) -> RunReport:
+    """Return a run that a safety limit stopped as its plan: people read what was meant, not that it was skipped."""
+    if not report.planned:
+        return report
+    return replace(report, totals=report.planned, outcomes=lambda: map(_planned, report.outcomes()))
+
+
+def _planned(outcome: Outcome) -> Outcome:
+    if outcome.planned is None or outcome.planned_reason is None:
+        return outcome
+    return replace(outcome, action=outcome.planned, reason=outcome.planned_reason, planned=None)
+
+
+def next_commands(report: RunReport) -> list[tuple[str, str]]:
+    """Return (label, command) pairs to paste for a run that a safety limit stopped; else nothing."""
+    if report.exit_code != ExitCode.BRAKE:
+        return []
+    review = ("Review", f"photo-connector report {report.run} --output plan.html")
+    if report.kind != "sync":
+        return [(review[0], pasteable(review[1]))]
+    commands = [review, ("Check again", "photo-connector sync --dry-run"), ("Apply", "photo-connector sync --force")]
+    return [(label, pasteable(command)) for label, command in commands]
 
 
 def headline(report: RunReport) -> str:

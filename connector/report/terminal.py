@@ -18,11 +18,13 @@ from connector.model.reasons import ADVICE, needs_attention, people
 from connector.report.summary import (
     AttentionGroup,
     action_labels,
+    as_planned,
     concerns,
     duration,
     format_utc,
     headline,
     labelled_totals,
+    next_commands,
     one_line_safe,
     short_name,
     state,
@@ -42,6 +44,7 @@ _MAIN = ("people", "created", "replaced", "removed", "unchanged", "skipped", "fa
 
 def write_screen(report: RunReport, console: Console, *, limit: int | None = None) -> None:
     """Show the run; `limit` caps each list of people, and with it people without a problem are only counted."""
+    report = as_planned(report)
     tone, words = state(report)
     console.print(Text(words, _TONES[tone]))
     console.print(Text(headline(report)))
@@ -51,6 +54,7 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
     console.print(
         Text(f"Run {report.run} ({report.kind}, {report.mode}), started {format_utc(report.started)}{took}.", "dim")
     )
+    _commands(report, console)
     _counts(report, console)
     _reasons(report, console)
     for notice in report.notices:
@@ -62,6 +66,15 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
     else:
         command = pasteable(f"photo-connector report {report.run}")
         console.print(Text(f"\nAll users: {command}, or with --output FILE.html", "dim"), soft_wrap=True)
+
+
+def _commands(report: RunReport, console: Console) -> None:
+    """Show what to do about a run that a safety limit stopped."""
+    commands = next_commands(report)
+    if commands:
+        console.print(Text("\nNeeds attention: stopped by a safety limit", "bold red"))
+    for label, command in commands:
+        console.print(Text.assemble((f"  {label:<11} ", "bold"), command), soft_wrap=True)
 
 
 def _counts(report: RunReport, console: Console) -> None:

@@ -10,11 +10,13 @@ from connector.model import Outcome, RunReport
 from connector.model.reasons import ADVICE, needs_attention, people
 from connector.report.summary import (
     AttentionGroup,
+    as_planned,
     concerns,
     duration,
     format_utc,
     headline,
     labelled_totals,
+    next_commands,
     one_line_safe,
     short_name,
 )
@@ -22,7 +24,7 @@ from connector.report.summary import (
 
 def write_text(report: RunReport, stream: TextIO, *, limit: int | None = None) -> None:
     """Write the run as text; `limit` caps each list of people, None lists all. Outcomes are streamed."""
-    for line in _lines(report, limit):
+    for line in _lines(as_planned(report), limit):
         stream.write(line + "\n")
 
 
@@ -30,6 +32,9 @@ def _lines(report: RunReport, limit: int | None) -> Iterator[str]:
     yield headline(report)
     if report.message:
         yield one_line_safe(report.message)
+    commands = next_commands(report)
+    if commands:
+        yield from ("", "Needs attention: stopped by a safety limit", *(f"  {a + ':':<12} {b}" for a, b in commands))
     yield ""
     yield from _facts(report)
     yield ""

@@ -11,6 +11,7 @@ from connector.ledger import people as people_rows
 from connector.ledger.codec import pack_time
 from connector.ledger.conflict_detail import PhotoFacts, both_pictures
 from connector.ledger.memory import mark_checked, save_refusal, set_retry
+from connector.ledger.plan import Step
 from connector.ledger.runs import save_outcome
 from connector.ledger.worklist import WorkItem, done
 from connector.model import Action, Memory, Outcome, PersonState, Presence, Reason
@@ -24,12 +25,22 @@ POSTPONED, FAILED = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """State what was done about one person and why; `conflict` counts and lists it among the conflicts."""
+    """State what was done about one person and why; `conflict` counts and lists it among the conflicts.
+
+    `planned` and `planned_reason` are set where a safety limit held a write.
+    """
 
     action: Action
     reason: Reason
     detail: str = ""
     conflict: bool = False
+    planned: Action | None = None
+    planned_reason: Reason | None = None
+
+
+def held(step: Step) -> Verdict:
+    """Return the verdict about a write that a safety limit held."""
+    return Verdict(Action.SKIP, Reason.SAFETY_LIMIT, step.detail, step.conflict, step.action, step.reason)
 
 
 def record_left_scope(context: RunContext, person_id: str, state: PersonState) -> None:
@@ -68,6 +79,8 @@ def record_outcome(context: RunContext, target: str, item: WorkItem, verdict: Ve
         source_sha256=item.source_sha256 or None,
         person_id=item.person.id,
         target=target,
+        planned=verdict.planned,
+        planned_reason=verdict.planned_reason,
     )
     save_outcome(context.db, context.run, outcome, conflict=verdict.conflict)
     known = {"run": context.run, "person": item.person.id, "account": item.account.id, "target": target}

@@ -35,7 +35,7 @@ from connector.sync.brakes import limits_of
 from connector.sync.context import RestoreRequest, RunContext
 from connector.sync.memory import close_assessed_intent
 from connector.sync.observe import FetchedPhoto, fetch_observations, observe_photo, verified
-from connector.sync.outcomes import Verdict, record_error, record_outcome
+from connector.sync.outcomes import Verdict, held, record_error, record_outcome
 from connector.sync.prepare import PreparedStep
 from connector.sync.summary import Summaries, notice
 from connector.sync.targets import open_targets
@@ -107,13 +107,14 @@ def writes_to_undo(context: RunContext, target: str, *, chunk: int) -> Iterator[
         yield writes
 
 
-def postpone_remaining(context: RunContext, detail: str) -> None:
-    """Record the steps that a stopped restore did not reach as postponed."""
+def postpone_remaining(context: RunContext, detail: str, *, is_held: bool) -> None:
+    """Record the steps that a stopped restore did not reach as postponed, or as held by a safety limit."""
     for target in context.settings.targets:
         for steps in untold_steps(context.db, context.run, target):
             with transaction(context.db):
                 for step in steps:
-                    record_outcome(context, target, step.item, Verdict(Action.SKIP, Reason.POSTPONED, detail))
+                    verdict = held(step) if is_held else Verdict(Action.SKIP, Reason.POSTPONED, detail)
+                    record_outcome(context, target, step.item, verdict)
 
 
 def written_photo(write: Write) -> WrittenPhoto:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from connector.cloud import Cloud, open_cloud
 from connector.cloud.refusal_limit import EverybodyRefused
 from connector.config import Settings
-from connector.errors import ExitCode, PersonError, StopRun
+from connector.errors import BrakeError, ExitCode, PersonError, StopRun
 from connector.ledger import worklist as work
 from connector.ledger.coverage import save_source_since
 from connector.ledger.matching import unmatched_accounts
@@ -38,10 +38,10 @@ from connector.sources import Source
 from connector.sources.open import open_source
 from connector.sync.apply import PlannedSteps, apply_steps
 from connector.sync.brakes import check_plan
-from connector.sync.conflict_photos import load_conflict_source_photos
+from connector.sync.conflict_photos import fetch_planned_photos, load_conflict_source_photos
 from connector.sync.context import Options, RunContext
 from connector.sync.guests import list_guests, read_guest_photo
-from connector.sync.outcomes import POSTPONED, Verdict, record_error, record_outcome
+from connector.sync.outcomes import POSTPONED, Verdict, held, record_error, record_outcome
 from connector.sync.plan import Planner
 from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts, read_accounts
 from connector.sync.read_chosen import read_chosen
@@ -182,13 +182,27 @@ def _sync(context: RunContext, cloud: Cloud, source: Source, totals: RunTotals) 
     if not context.writes:
         for target in targets:
             _record_plan(context, target)
-    totals.collect(check_plan(context, totals.summary))
+    try:
+        totals.collect(check_plan(context, totals.summary))
+    except BrakeError:
+        _load_photos(context, targets, source, totals)
+        raise
     if context.writes:
         for target in targets:
             step_source, count = PlannedSteps(context, target, source), sum(count_plan(context.db)[:3])
             uploads = totals.summary.uploads
             totals.collect(apply_steps(context, target, step_source, total=count, uploads_before=uploads))
     drop_gone_accounts(context, cloud.transport)
+    if context.options.dry_run:
+        _load_photos(context, targets, source, totals)
+    else:
+        load_conflict_source_photos(context, source, totals.summary.conflict_photos.values())
+
+
+def _load_photos(context: RunContext, targets: Sequence[Target], source: Source, totals: RunTotals) -> None:
+    """Load the pictures of a plan that is not carried out, for the report."""
+    for target in targets:
+        totals.collect(fetch_planned_photos(context, target, totals.summary.conflict_photos))
     load_conflict_source_photos(context, source, totals.summary.conflict_photos.values())
 
 
@@ -230,6 +244,14 @@ def _record_plan(context: RunContext, target: Target) -> None:
                 set_retry(context.db, target.name, step.item.person.id, retry=POSTPONED)
 
 
+def _record_held(context: RunContext, target: str) -> None:
+    """Record the steps of a plan that a safety limit stopped: each was held, and what it would have been."""
+    for chunk in steps(context.db, target, chunk=200):
+        with transaction(context.db):
+            for step in chunk:
+                record_outcome(context, target, step.item, held(step))
+
+
 def _postpone(context: RunContext, summary: Summary, refused: Mapping[str, PersonError]) -> Summary:
     """Record as postponed everybody who was due and not done.
 
@@ -237,9 +259,12 @@ def _postpone(context: RunContext, summary: Summary, refused: Mapping[str, Perso
     """
     is_limit = ExitCode.LIMIT in summary.exit_codes
     detail = "The run reached its limit." if is_limit else "The run was stopped before this person's turn."
-    postpone_remaining(context, detail)
+    is_held = ExitCode.BRAKE in summary.exit_codes and context.writes
+    postpone_remaining(context, detail, is_held=is_held)
     postponed = 0
     for target in context.settings.targets:
+        if is_held:
+            _record_held(context, target)
         for items in work.undone(context.db, target):
             postponed += len(items)
             with transaction(context.db):
