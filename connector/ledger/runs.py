@@ -76,6 +76,13 @@ def last_run_that_wrote(db: sqlite3.Connection) -> RunRow | None:
     return None if row is None else _run(row)
 
 
+def last_success(db: sqlite3.Connection, *, before: int) -> RunRow | None:
+    """Return the newest earlier sync of everybody that did everything that was due; None if there is none."""
+    query = "SELECT * FROM runs WHERE id < ? AND kind = 'sync' AND NOT dry_run AND NOT chosen AND exit_code = 0"
+    row = db.execute(f"{query} ORDER BY id DESC LIMIT 1", (before,)).fetchone()
+    return None if row is None else _run(row)
+
+
 def _run(row: sqlite3.Row) -> RunRow:
     return RunRow(
         id=row["id"],

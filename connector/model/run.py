@@ -45,6 +45,7 @@ class RunReport:
     `unmatched` yields the UPNs of synced accounts that are nobody's in scope, as the ledger knows them now.
     `coverage` counts accounts and people by whose photo the cloud shows, as the ledger knows them now.
     `planned` are the totals as they would have been if a safety limit had not stopped the run; else empty.
+    `last_success` is the number and time of the last earlier sync that did everything that was due.
     `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
     """
 
@@ -65,6 +66,7 @@ class RunReport:
     unmatched: Callable[[], Iterator[str]] = lambda: iter(())
     coverage: Callable[[], Mapping[str, Mapping[str, int]]] = dict
     planned: Mapping[str, int] = field(default_factory=dict)
+    last_success: tuple[int, datetime] | None = None
 
     @property
     def is_staging(self) -> bool:

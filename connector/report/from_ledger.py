@@ -14,7 +14,7 @@ from connector.ledger.coverage import count_coverage
 from connector.ledger.files import Backups, Spool
 from connector.ledger.held import planned_totals
 from connector.ledger.matching import unmatched_upns
-from connector.ledger.runs import RunRow, outcomes_of
+from connector.ledger.runs import RunRow, last_success, outcomes_of
 from connector.ledger.writes import find_write
 from connector.model import Outcome, RunReport
 
@@ -66,9 +66,16 @@ def load_report(
         notices=tuple(row.notices),
         pace=row.pace,
         coverage=lambda: count_coverage(db),
+        last_success=_last_success(db, row),
         planned=planned_totals(db, row.id, row.totals) if row.exit_code == ExitCode.BRAKE else {},
         unmatched=lambda: unmatched_upns(db) if row.totals.get("unmatched_accounts") else iter(()),
     )
+
+
+def _last_success(db: sqlite3.Connection, row: RunRow) -> tuple[int, datetime] | None:
+    success = last_success(db, before=row.id)
+    finished = None if success is None else _finished(success)
+    return None if success is None or finished is None else (success.id, finished)
 
 
 def _finished(row: RunRow) -> datetime | None:

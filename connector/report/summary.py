@@ -123,7 +123,26 @@ def headline(report: RunReport) -> str:
     text = opening.format(Run=name, failed=people(report.totals.get("failed", 0)))
     if not _was_decided(report):
         return f"{text}. Nothing was written."
+    if stopped_unread(report):
+        return f"{text}: {_unread(report)}"
     return f"{text}: {_changes(report)}; {_rest(report)}."
+
+
+def stopped_unread(report: RunReport) -> bool:
+    """Return True if the run changed nothing, because a system was unreachable or refused us before its first write."""
+    done = any(report.totals.get(name) for name in ("created", "replaced", "removed", "failed"))
+    is_stopped = report.exit_code == ExitCode.UNREACHABLE and bool(report.message)
+    return report.kind == "sync" and is_stopped and not done
+
+
+def _unread(report: RunReport) -> str:
+    count = report.totals.get("people", 0)
+    keeps = "keeps the photo that is there" if count == 1 else "keep the photos they have"
+    last = "No earlier run was successful."
+    if report.last_success is not None:
+        number, finished = report.last_success
+        last = f"The last successful run was run {number}, {format_utc(finished)}."
+    return f"no photo was changed; {people(count)} {keeps}. {last}"
 
 
 def state(report: RunReport) -> tuple[str, str]:
@@ -137,8 +156,10 @@ def labelled_totals(report: RunReport) -> list[tuple[str, str, int]]:
     If nothing was written, the labels are conditional: "Would create" instead of "Created".
     """
     totals, words = report.totals, TOTALS
+    if stopped_unread(report):
+        words = TOTALS | {"unchanged": "Left as they are"}
     if only_planned(report):
-        words = TOTALS | {f"{action}d": f"Would {action}" for action in (Action.CREATE, Action.REPLACE, Action.REMOVE)}
+        words = words | {f"{action}d": f"Would {action}" for action in (Action.CREATE, Action.REPLACE, Action.REMOVE)}
     known = [(name, label, totals[name]) for name, label in words.items() if name in totals]
     return known + [(name, name, count) for name, count in totals.items() if name not in words]
 
