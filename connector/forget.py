@@ -13,9 +13,10 @@ from pathlib import Path
 
 from connector.config import Settings
 from connector.disk import delete, reason
-from connector.errors import StateError
+from connector.errors import StateError, UsageError
 from connector.ledger import erasure as rows
 from connector.ledger.history import find_one, one_person
+from connector.ledger.proofs import open_proofs
 from connector.ledger.runs import find_run
 from connector.ledger.state import State
 from connector.ledger.store import transaction
@@ -37,6 +38,11 @@ class ForgetResult:
     reports: int
     log_lines: int
     beyond: tuple[str, ...]
+
+
+OPEN_PROOF = (
+    "A test of `check --prove` on this user's account was cut short; without the backup nothing could be put back."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ def is_held(state: State, name: str) -> bool:
 def forget_person(state: State, settings: Settings, name: str) -> ForgetResult:
     """Delete everything in the state folder about a person; UsageError if the name is unknown or ambiguous."""
     db, subject = state.db, find_subject(state.db, name)
+    if any(write.account_id in subject.account_ids for write in open_proofs(db)):
+        raise UsageError(OPEN_PROOF, "Run `photo-connector sync` first, which finishes it; then forget this user.")
     db.execute("PRAGMA secure_delete = ON")
     with transaction(db):  # committed last: the next attempt can still find the person by name
         count = _drop_rows(db, subject)

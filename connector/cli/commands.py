@@ -13,6 +13,8 @@ from connector.cli.quiet import is_quiet
 from connector.command import use_env_file
 from connector.doctor import Status, examine, write_json, write_line, write_verdict
 from connector.doctor import exit_code as exit_code_of
+from connector.doctor.prove import prove
+from connector.doctor.prove_output import write_proof, write_proof_json
 from connector.errors import UsageError
 from connector.ledger.runs import find_run
 from connector.ledger.state import open_state, view_state
@@ -68,8 +70,14 @@ def _check_usage(only: tuple[str, ...], reports: tuple[Path, ...], **flags: bool
 @click.command()
 @common
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: bool) -> None:
-    """Test all prerequisites and show how to fix problems (read-only)."""
+@click.option(
+    "--prove", "person", metavar="PERSON", help="Upload a test picture for this user, read it back, and undo it."
+)
+def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: bool, person: str | None) -> None:
+    """Test all prerequisites and show how to fix problems."""
+    if person is not None:
+        _prove(person, env_file, verbose=verbose, log_format=log_format, as_json=as_json)
+        return
     begin_logs(verbose=verbose, form=log_format)
     use_env_file(env_file)
     findings = []
@@ -82,6 +90,19 @@ def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: boo
     else:
         write_verdict(findings, utf8_stdout())
     sys.exit(exit_code_of(findings))
+
+
+def _prove(person: str, env_file: Path | None, *, verbose: bool, log_format: str, as_json: bool) -> None:
+    """Prove on one account how the service behaves, and exit with the code of the proof."""
+    settings = start_command(env_file, verbose=verbose, log_format=log_format)
+    with open_state(settings.state_dir) as state:
+        log_to_file(state.folder / "logs", form=log_format)
+        proof = prove(state, settings, person)
+    if as_json:
+        write_proof_json(proof, utf8_stdout())
+    else:
+        write_proof(proof, utf8_stdout())
+    sys.exit(proof.exit_code)
 
 
 @click.command("report")

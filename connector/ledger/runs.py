@@ -57,9 +57,9 @@ def finish_run(db: sqlite3.Connection, run: int, *, now: datetime, values: Mappi
 
 
 def find_run(db: sqlite3.Connection, run: int | None = None) -> RunRow | None:
-    """Return a run; the newest when none is named."""
+    """Return a run; the newest when none is named, which a proof on one account (`prove`) never is."""
     if run is None:
-        row = db.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        row = db.execute("SELECT * FROM runs WHERE kind <> 'prove' ORDER BY id DESC LIMIT 1").fetchone()
     else:
         row = db.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
     return None if row is None else _run(row)
@@ -72,7 +72,10 @@ def all_runs(db: sqlite3.Connection) -> list[RunRow]:
 
 def last_run_that_wrote(db: sqlite3.Connection) -> RunRow | None:
     """Return the newest run that wrote to the cloud; None where none did."""
-    row = db.execute("SELECT * FROM runs WHERE id = (SELECT MAX(run) FROM writes)").fetchone()
+    row = db.execute(
+        "SELECT * FROM runs WHERE id = (SELECT MAX(w.run) FROM writes w JOIN runs r"
+        " ON r.id = w.run WHERE r.kind <> 'prove')"
+    ).fetchone()
     return None if row is None else _run(row)
 
 

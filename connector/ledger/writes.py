@@ -87,9 +87,15 @@ def last_writes_of(db: sqlite3.Connection, person_id: str) -> list[Write]:
 
 
 def is_backup_wanted(db: sqlite3.Connection, content_sha256: str, *, since: str = "") -> bool:
-    """Return True if a kept write, at or after a time as `pack_time` writes it, refers to this backup."""
+    """Return True if a kept write, at or after a time as `pack_time` writes it, refers to this backup.
+
+    The backup of a proof that was cut short is wanted whatever its age.
+    """
     # said again that it is not empty: only then does SQLite take the index
-    query = "SELECT 1 FROM writes WHERE before_sha256 = ? AND before_sha256 <> '' AND written_at >= ? LIMIT 1"
+    query = (
+        "SELECT 1 FROM writes WHERE before_sha256 = ? AND before_sha256 <> '' AND (written_at >= ?"
+        " OR run IN (SELECT id FROM runs WHERE kind = 'prove' AND finished = '')) LIMIT 1"
+    )
     return db.execute(query, (content_sha256, since)).fetchone() is not None
 
 

@@ -43,6 +43,7 @@ from connector.sync.context import Options, RunContext
 from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.outcomes import POSTPONED, Verdict, held, record_error, record_outcome
 from connector.sync.plan import Planner
+from connector.sync.proofs import finish_proofs
 from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts, read_accounts
 from connector.sync.read_chosen import read_chosen
 from connector.sync.read_people import drop_departed, finish_reading, match, notice_none_synced, read_people
@@ -155,6 +156,7 @@ def _run(context: RunContext, backends: Backends, totals: RunTotals) -> None:
 
 
 def _sync_or_restore(context: RunContext, cloud: Cloud, backends: Backends, totals: RunTotals) -> None:
+    totals.collect(finish_proofs(context, cloud))
     if context.options.undo is not None:
         totals.collect(undo(context, cloud))
         return

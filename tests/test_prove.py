@@ -1,0 +1,358 @@
+"""Test `check --prove PERSON`: what it tells of the service, and that it leaves the account as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.doctor.prove_output import QUESTIONS
+from connector.photo import read_print
+from connector.photo.drawn import draw_test_picture
+from tests.lab.graph import Fault
+from tests.nights import Told, shown
+from tests.office import Colleague, Office, face
+
+BEFORE = ["own photo", "no photo"]
+# Of the fifteen requests of a proof, those during which it is killed: 5 and 8 upload, 13 puts back, 15 is the last.
+STEPS = (1, 4, 5, 6, 8, 9, 11, 13, 14, 15)
+
+
+def prove(office: Office, name: str, *options: str, days: float = 0) -> Told:
+    """Type `check --prove`, with JSON."""
+    command = ("check", "--env-file", str(office.nights.env_file()), "--prove", name, "--json", *options)
+    told = office.nights.type(*command, days=days)
+    return Told(told.code, told.out, told.err, json.loads(told.out) if told.out.startswith("{") else {})
+
+
+def answers(told: Told) -> dict[str, str]:
+    """Return the answers by the id of their question."""
+    return {row["id"]: row["answer"] for row in told.report["answers"]}
+
+
+def hired(office: Office, before: str = "own photo") -> Colleague:
+    """Have somebody without a photo in the directory, with or without one in the cloud."""
+    ada = office.hire("ada", photo=None)
+    if before == "own photo":
+        office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    return ada
+
+
+def is_as_before(office: Office, ada: Colleague, before: str = "own photo") -> bool:
+    """Return True if the account shows what it showed before the proof."""
+    photo = office.cloud.tenant.photo(ada.account_id)
+    if before == "no photo":
+        return photo is None
+    return photo is not None and shown(office.cloud, ada.account_id).shows_same(read_print(face("own ada")))
+
+
+def open_runs(office: Office) -> list[int]:
+    """Return the proofs without an end."""
+    with sqlite3.connect(office.nights.state / "ledger.sqlite3") as db:
+        return [row[0] for row in db.execute("SELECT id FROM runs WHERE kind = 'prove' AND finished = ''")]
+
+
+def test_the_picture_is_a_square_jpeg_like_no_face() -> None:
+    drawn = read_print(draw_test_picture())
+    assert (drawn.width, drawn.height) == (648, 648)
+    assert draw_test_picture() == draw_test_picture()
+    assert not drawn.shows_same(read_print(face("ada")))
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_every_question_is_answered_and_the_account_is_as_before(office: Office, before: str) -> None:
+    ada = hired(office, before)
+
+    told = prove(office, ada.upn)
+
+    assert told.code == 0, told.err
+    assert list(answers(told)) == list(QUESTIONS)
+    assert told.report["put"]["status"] == 200
+    assert set(told.report["put"]["seen_after_seconds"]) == {"metadata", "bytes", "sizes"}
+    assert None not in told.report["put"]["seen_after_seconds"].values()
+    assert told.report["restored"]["way"] == ("put-back" if before == "own photo" else "delete")
+    assert is_as_before(office, ada, before)
+    assert open_runs(office) == []
+    assert office.cloud.violations() == []
+
+
+def test_the_json_names_nobody(office: Office) -> None:
+    ada = hired(office)
+    tag = office.cloud.tenant.photo(ada.account_id)
+    told = prove(office, ada.upn)
+    hidden = [ada.upn, ada.account_id, "contoso", office.settings["AZURE_TENANT_ID"]]
+    hidden += [office.settings["AZURE_CLIENT_ID"], str(office.nights.folder), tag.tag if tag else ""]
+    assert [word for word in hidden if word and word.lower() in told.out.lower()] == []
+
+
+def test_the_page_lists_the_questions_that_the_command_answers() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "verified.md").read_text("utf-8")
+    assert dict(re.findall(r"^\| `([\w-]+)` \| ([^|]+) \|", page, re.M)) == {
+        key: f"{question}" for key, question in QUESTIONS.items()
+    }
+
+
+def test_people_read_the_answers_and_how_the_account_was_left(office: Office) -> None:
+    ada = hired(office)
+    told = office.nights.type("check", "--env-file", str(office.nights.env_file()), "--prove", ada.upn)
+    assert told.code == 0, told.err
+    assert QUESTIONS["header-tag"] in told.out
+    assert told.out.endswith("The photo from before was put back.\n")
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ({"reencode": "none"}, {"repeatable": "yes"}),
+        ({"reencode": "comment"}, {}),
+        ({"reencode": "jpeg", "reencode_repeatable": False}, {"repeatable": "no"}),
+        ({"largest_edge": 240}, {}),
+        ({"header_tag_differs": True}, {"header-tag": "no"}),
+        ({"header_tag_differs": False}, {"header-tag": "yes"}),
+        ({"put_status": 202, "delete_status": 200}, {"put-status": "HTTP 202"}),
+        ({"put_status": 204}, {"put-status": "HTTP 204"}),
+        ({"read_lag_reads": 4, "read_lag_shows": "old"}, {}),
+        ({"read_lag_reads": 4, "read_lag_shows": "old-tag"}, {}),
+        ({"read_lag_reads": 4, "read_lag_shows": "missing"}, {}),
+        ({"missing_photo": "1x1"}, {}),
+        ({"missing_photo": "nested"}, {}),
+        ({"sizes_descending": True, "item_base64": "urlsafe", "item_header_case": "mixed"}, {}),
+        ({"stable_tags": False}, {}),
+    ],
+    ids=lambda value: "-".join(f"{name}={setting}" for name, setting in value.items()) or "any",
+)
+def test_however_the_service_behaves_it_is_told_and_the_account_is_as_before(
+    office: Office, before: str, switches: dict[str, Any], expected: dict[str, str]
+) -> None:
+    office.cloud.set(**switches)
+    ada = hired(office, before)
+    if "read_lag_reads" in switches:
+        while not is_seen(office, ada, before):
+            time.sleep(0.01)
+
+    told = prove(office, ada.upn)
+
+    assert told.code == 0, told.err + told.out
+    assert {key: answers(told)[key] for key in expected} == expected
+    stored = told.report["stored"]
+    assert stored["same_bytes_as_sent"] == (switches.get("reencode") == "none")
+    assert stored["width"] == switches.get("largest_edge", 648)
+    assert stored["distance"] <= 14
+    assert is_as_before(office, ada, before)
+
+
+def is_seen(office: Office, ada: Colleague, before: str) -> bool:
+    """Read the photo once more; the lag of the emulator is counted in reads."""
+    account = office.cloud.tenant.find(ada.account_id)
+    assert account is not None
+    return (office.cloud.tenant.seen_photo(account) is not None) == (before == "own photo")
+
+
+def test_a_read_that_never_shows_the_write_ends_in_time_and_is_told(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WRITE_SECONDS", "AGAIN_SECONDS", "RESTORE_SECONDS"):
+        monkeypatch.setattr(f"connector.doctor.prove.{name}", 1.0)
+    ada = hired(office)
+    office.cloud.set(read_lag_seconds=3600.0)
+
+    told = prove(office, ada.upn)
+
+    assert told.code == 3, told.err
+    assert "not seen in time" in answers(told)["read-lag"]
+    assert is_as_before(office, ada)
+    assert open_runs(office) == []
+
+
+def test_a_tenant_that_refuses_is_told_with_its_words(office: Office) -> None:
+    ada = hired(office)
+    office.cloud.set(policy_source="onPremises")
+    told = prove(office, ada.upn)
+    assert told.code == 5
+    assert "ErrorAccessDenied" in answers(told)["refusal"]
+    assert is_as_before(office, ada)
+    assert open_runs(office) == []
+
+
+def test_a_name_that_fits_nobody_or_nobodys_account_is_a_usage_error(office: Office) -> None:
+    hired(office)
+    alone = office.hire("alone", account=False)
+    nobody, without = prove(office, "nobody@contoso.test"), prove(office, alone.upn)
+    assert (nobody.code, without.code) == (2, 2)
+    assert "--prove nobody@contoso.test: nobody in scope has this name." in nobody.err
+    assert "no account in Microsoft 365" in without.err
+    assert office.cloud.tenant.writes() == []
+
+
+def test_a_stand_by_server_writes_nothing(office: Office) -> None:
+    ada = hired(office)
+    killed_after(office, ada, write=1)
+    writes = len(office.cloud.tenant.writes())
+    office.settings["SYNC_STAGING"] = "true"
+    assert prove(office, ada.upn).code == 2
+    assert any("the next run that may write" in text for text in office.sync().report["notices"])
+    assert len(office.cloud.tenant.writes()) == writes
+    office.settings["SYNC_STAGING"] = "false"
+    office.sync()
+    assert is_as_before(office, ada)
+
+
+def test_the_sync_after_a_proof_finds_nothing_to_do(office: Office) -> None:
+    ada = office.hire("ada")
+    assert office.sync().of(ada.upn) == ("create", "first-upload")
+    assert prove(office, ada.upn).code == 0
+    writes = len(office.cloud.tenant.writes())
+
+    after, full = office.sync(days=1), office.sync("--full", days=1)
+
+    assert (after.code, full.code) == (0, 0), after.err
+    assert full.totals["unchanged"] == 1
+    assert len(office.cloud.tenant.writes()) == writes
+
+
+def test_a_proof_is_neither_the_latest_report_nor_what_restore_takes_back(office: Office) -> None:
+    ada = office.hire("ada")
+    office.sync()
+    prove(office, ada.upn)
+    report = office.nights.type("report", "--env-file", str(office.nights.env_file()))
+    assert "Run 1 (sync" in report.out
+    assert office.nights.type("report", "2", "--env-file", str(office.nights.env_file())).code == 0
+    runs = office.nights.type("runs", "--env-file", str(office.nights.env_file()))
+    assert "prove" in runs.out
+
+
+def test_a_put_back_that_fails_is_told_and_finished_by_the_next_run(office: Office) -> None:
+    ada = hired(office)
+    office.cloud.fail_next(r"PUT .*/photo/\$value", Fault(status=403, code="ErrorAccessDenied", skip=2), times=-1)
+
+    told = prove(office, ada.upn)
+
+    assert told.code == 5
+    assert "could not be put back" in told.err
+    assert open_runs(office) != []
+    office.cloud.faults.clear()
+    after = office.sync(days=1)
+    assert after.code == 0, after.err
+    assert any("was cut short; the photo from before it was put back" in text for text in after.report["notices"])
+    assert is_as_before(office, ada)
+
+
+def test_a_photo_that_somebody_chose_after_a_kill_stays(office: Office) -> None:
+    ada = hired(office)
+    killed_after(office, ada, write=1)
+    office.cloud.tenant.set_photo(ada.account_id, face("chosen since"))
+    after = office.sync(days=1)
+    assert any("changed since" in text for text in after.report["notices"])
+    assert shown(office.cloud, ada.account_id).shows_same(read_print(face("chosen since")))
+    assert open_runs(office) == []
+
+
+def test_forget_refuses_until_the_account_is_as_before(office: Office) -> None:
+    ada = hired(office)
+    office.sync()
+    killed_after(office, ada, write=1)
+    forget = ("forget", "--env-file", str(office.nights.env_file()), ada.upn, "--yes")
+    refused = office.nights.type(*forget)
+    assert (refused.code, "cut short" in refused.err) == (2, True)
+    office.sync()
+    assert is_as_before(office, ada)
+    assert office.nights.type(*forget).code == 0
+
+
+def test_a_dry_run_leaves_an_open_proof_to_the_next_run(office: Office) -> None:
+    ada = hired(office)
+    killed_after(office, ada, write=1)
+    writes = len(office.cloud.tenant.writes())
+    dry = office.sync("--dry-run")
+    assert any("the next run that may write" in text for text in dry.report["notices"])
+    assert len(office.cloud.tenant.writes()) == writes
+    assert office.sync().code == 0
+    assert is_as_before(office, ada)
+
+
+def start(office: Office, ada: Colleague) -> subprocess.Popen[str]:
+    """Start the proof as a process of its own."""
+    command = [sys.executable, "-m", "connector", "check", "--env-file", str(office.nights.env_file())]
+    return subprocess.Popen(
+        [*command, "--prove", ada.upn, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUTF8": "1"},
+    )
+
+
+def photo_requests(office: Office) -> int:
+    """Count the requests of this proof about the photo, also those under way."""
+    paths = [record.path for record in office.cloud.requests]
+    return sum("$batch" in path or "/photo" in path for path in paths)
+
+
+def killed_after(office: Office, ada: Colleague, *, write: int) -> None:
+    """Kill a proof while it waits for the answer to its last write, which was carried out."""
+    office.cloud.fail_next(
+        r"(PUT|DELETE) .*/photo/\$value", Fault(kind="slow", seconds=5.0, performed=True, skip=write - 1)
+    )
+    process = start(office, ada)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None and len(own_writes(office)) < write:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    office.cloud.faults.clear()
+
+
+def own_writes(office: Office) -> list[object]:
+    """Return the writes that came over the wire."""
+    return [record for record in office.cloud.requests if record.method in ("PUT", "DELETE")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is POSIX's")
+@pytest.mark.parametrize("before", BEFORE)
+def test_after_ctrl_c_the_account_is_as_before_at_once(office: Office, before: str) -> None:
+    ada = hired(office, before)
+    office.cloud.set(latency=0.2)
+    process = start(office, ada)
+    while process.poll() is None and not own_writes(office):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert is_as_before(office, ada, before)
+    assert open_runs(office) == []
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_each_of_its_steps_the_next_run_leaves_the_account_as_it_was(
+    office: Office, before: str, step: int
+) -> None:
+    ada = hired(office, before)
+    office.cloud.set(latency=0.2)
+    process = start(office, ada)
+    while process.poll() is None:
+        if photo_requests(office) >= 2 + step:  # before them: two batches that look up the account
+            break
+        time.sleep(0.005)
+    process.kill()
+    _, err = process.communicate()
+    assert process.returncode != 0, "the proof ended before its kill"
+    office.cloud.set(latency=0.0)
+
+    after = office.sync()
+
+    assert after.code == 0, err + after.err
+    assert is_as_before(office, ada, before)
+    assert open_runs(office) == []
+    assert office.sync("--full", days=1).code == 0
+    assert is_as_before(office, ada, before)
