@@ -19,6 +19,7 @@ from connector.ledger.history import (
     person_status,
     targets_of,
 )
+from connector.ledger.memberships import memberships_of
 from connector.ledger.memory import find_intent, find_memory
 from connector.ledger.restore import is_somebody_elses
 from connector.ledger.state import State
@@ -27,6 +28,13 @@ from connector.left_out import why_never_in_scope, why_out_of_scope
 from connector.model import Action, Person, Presence, Reason
 from connector.report import ADVICE
 from connector.report.summary import format_utc, iso_utc, one_line_safe, short_name
+
+_BY_SETTING = {
+    "OPT_OUT_GROUP": "Opted out",
+    "OPT_OUT_FILE": "Opted out",
+    "KEEP_CLOUD_GROUP": "The cloud photo wins a conflict",
+    "SOURCE_WINS_GROUP": "The source photo wins a conflict",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ def history_of(state: State, name: str) -> History:
         return History(person, tuple(why_never_in_scope(db, person.id)), (), (), frozenset())
     status, events = person_status(db, person.id), tuple(person_events(db, person.id))
     kept = frozenset(event.before_sha256 for event in events if _is_kept(state.backups, event))
-    now = tuple(_now(db, status, events))
+    now = tuple(_now(db, person.id, status, events))
     return History(person, now, events, tuple(_commands(state, person, status)), kept)
 
 
@@ -59,11 +67,13 @@ def _is_kept(backups: Backups, event: Event) -> bool:
     return backups.has(event.before_sha256)
 
 
-def _now(db: sqlite3.Connection, status: PersonStatus | None, events: Sequence[Event]) -> Iterator[str]:
+def _now(db: sqlite3.Connection, person_id: str, status: PersonStatus | None, events: Sequence[Event]) -> Iterator[str]:
     if status is None:
         yield "No longer in the source; only past actions are stored."
         return
     yield f"In the source: {_in_source(db, status)}."
+    for one in memberships_of(db, person_id):
+        yield f"{_BY_SETTING[one.setting]} since {format_utc(unpack_time(one.since))} ({one.setting})."
     if not status.account_id:
         yield f"Account: none ({_problem(status)})."
         return

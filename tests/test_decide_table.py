@@ -128,6 +128,8 @@ def looks(name: str) -> dict[str, CloudObservation]:
     }
 
 
+OPTED_OUT = Memory(person_id="ann", presence=Presence.CLEARED, conflict_policy="opted-out")
+REMEMBERED: dict[str, Memory | None] = {**MEMORIES, "opted out": OPTED_OUT}
 NAMES = {"photo": "ann, old", "same": "ann, old", "same photo of another person": "ann, old", "changed": "ann, new"}
 
 
@@ -144,7 +146,7 @@ class Cell:
     def decide(self) -> Decision:
         name = NAMES.get(self.source, "")
         look = looks(name)[self.cloud]
-        memory = MEMORIES[self.memory]
+        memory = REMEMBERED[self.memory]
         judged = judge(look, source=picture(name) if name else None, memory=memory, intent=None, now=NOW)
         case = Case(
             person_id="carl" if self.source == "same photo of another person" else "ann",
@@ -186,6 +188,13 @@ def asked_for() -> Iterator[Cell]:
         yield from cells(policy, source, memory, cloud, by_conflict=(wins, loses))
 
 
+def opted_out() -> Iterator[Cell]:
+    for source, memory, cloud, decision in rows("Opted out"):
+        for option in ("", "resend", "overwrite", "clear"):
+            policy = replace(Policy(opted_out=True), **{option: True} if option else {})  # type: ignore[arg-type]
+            yield from cells(policy, source, memory, cloud, by_conflict=(decision, "as left"))
+
+
 def cells(policy: Policy, *columns: str, by_conflict: tuple[str, str]) -> Iterator[Cell]:
     wins, loses = by_conflict
     alternatives = product(*(column.split(" / ") for column in columns))
@@ -202,12 +211,12 @@ def without_photo() -> Iterator[Cell]:
 
 
 def name_of(cell: Cell) -> str:
-    options = [f"--{name}" for name in ("resend", "overwrite", "clear") if getattr(cell.policy, name)]
+    options = [f"--{name}" for name in ("opted_out", "resend", "overwrite", "clear") if getattr(cell.policy, name)]
     settings = [f"SYNC_CONFLICT={cell.policy.conflict}", f"SYNC_REMOVED={cell.policy.removed}"]
     return " ".join([*options, f"source {cell.source}; memory {cell.memory}; cloud {cell.cloud};", *settings])
 
 
-ALL = [*with_photo(), *without_photo(), *asked_for()]
+ALL = [*with_photo(), *without_photo(), *asked_for(), *opted_out()]
 
 
 @pytest.mark.parametrize("cell", ALL, ids=name_of)
@@ -420,7 +429,7 @@ def test_whoever_is_postponed_unseen_was_said_to_need_a_look() -> None:
     for cell in ALL:
         name = NAMES.get(cell.source, "")
         source = Source.photo(f"sha of {name}") if name else Source.cleared()
-        case = Case(person_id="ann", source=source, memory=MEMORIES[cell.memory])
+        case = Case(person_id="ann", source=source, memory=REMEMBERED[cell.memory])
         unseen = decide(case, cell.policy, NOW)
         assert not unseen.writes, name_of(cell)
         if unseen.reason is Reason.POSTPONED:
@@ -459,3 +468,15 @@ def test_a_source_that_is_no_source_is_refused() -> None:
         Source.photo("")
     with pytest.raises(ValueError, match="no-account"):
         Source.exclude(Reason.NO_ACCOUNT)
+
+
+@pytest.mark.parametrize("conflict", Conflict)
+@pytest.mark.parametrize("cloud", ["not asked", "none", "another", "the source's picture"])
+@pytest.mark.parametrize("source", ["photo", "cleared"])
+def test_who_opted_out_and_came_back_is_decided_as_somebody_new(source: str, cloud: str, conflict: Conflict) -> None:
+    policy = Policy(conflict=conflict)
+    new, back = (Cell(source, memory, cloud, policy, "") for memory in ("nothing", "opted out"))
+    assert back.decide() == new.decide()
+    held = Source.photo("sha of ann, old") if source == "photo" else Source.cleared()
+    again, first = (Case(person_id="ann", source=held, memory=memory) for memory in (OPTED_OUT, None))
+    assert needs_look(again, policy) == needs_look(first, policy)

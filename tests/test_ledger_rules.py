@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from connector.decide.case import Case, MatchState, Policy, Source
+from connector.decide.case import Case, MatchState, PersonRule, Policy, Source
 from connector.decide.standing import POLICIES
 from connector.decide.table import MATCH_REASONS, decide, needs_look
 from connector.ledger import worklist as work
+from connector.ledger.memberships import SETTINGS as RULES
+from connector.ledger.memberships import save_members
 from connector.ledger.memory import save_memory
 from connector.ledger.people import save_person
 from connector.ledger.runs import begin_run, save_standing
@@ -98,16 +100,23 @@ def fill(db: sqlite3.Connection, run: int) -> None:
             save_memory(db, "graph", one.id, memory=one.memory, run=run, now=NOW)
 
 
-@pytest.mark.parametrize("removed", Removed)
+SETTINGS = ("", "OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP")
+
+
+@pytest.mark.parametrize(
+    ("removed", "setting"), [(Removed.KEEP, ""), *((Removed.REMOVE, setting) for setting in SETTINGS)]
+)
 @pytest.mark.parametrize("conflict", Conflict)
 def test_the_ledgers_queries_say_of_every_combination_what_the_table_says(
-    tmp_path: Path, conflict: Conflict, removed: Removed
+    tmp_path: Path, conflict: Conflict, removed: Removed, setting: str
 ) -> None:
     policy = Policy(conflict=conflict, removed=removed)
     with closing(open_ledger(tmp_path)[0]) as db:
         run = begin_run(db, kind="sync", now=NOW, dry_run=False, chosen=False)
         with transaction(db):
             fill(db, run)
+            if setting:
+                save_members(db, setting, (one.id for one in ALL), now=NOW)
         work.begin_work(db)
         work.exclude(db, "graph", unread=("away",), with_exchange=False, guests=False)
         wins, removes = conflict is Conflict.SOURCE, removed is Removed.REMOVE
@@ -115,11 +124,12 @@ def test_the_ledgers_queries_say_of_every_combination_what_the_table_says(
         listed = {row["person_id"] for row in db.execute("SELECT person_id FROM work")}
         save_standing(db, run, "graph", report_conflicts=conflict is Conflict.REPORT, removes=removes)
         told = {row["person_id"]: row for row in db.execute("SELECT * FROM standing_outcomes")}
+    policy = policy.of(RULES.get(setting, PersonRule.NONE))
     assert len(ALL) == 2 * len(TROUBLES) * (1 + 3 * 2 * 2 * len(POLICIES) * 2 * 2)
     assert {one.id for one in ALL if needs_look(one.case, policy)} == listed
     for one in ALL:
         decision = decide(one.case, policy, NOW)
-        if one.id in listed or one.trouble in LEFT or not is_told(decision.action, decision.reason, conflict):
+        if one.id in listed or one.trouble in LEFT or not is_told(decision.action, decision.reason, policy.conflict):
             assert one.id not in told, one
         else:
             row = told[one.id]

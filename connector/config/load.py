@@ -207,7 +207,20 @@ def _read_secret(twin: str, path: Path, *, problems: list[str]) -> str:
 OURS = ("LDAP_", "FOLDER_", "MATCH_", "GRAPH_", "SHAREPOINT_", "SYNC_", "PHOTO_", "REPORT_", "PLACEHOLDER_")
 OURS_IN_FILE = (
     *OURS,
-    *("AZURE_", "HTTP_", "HTTPS_", "NO_", "GUEST_", "STATE_", "LEDGER_", "BACKUP_", "METRICS_", "SMTP_"),
+    *(
+        "AZURE_",
+        "HTTP_",
+        "HTTPS_",
+        "NO_",
+        "GUEST_",
+        "STATE_",
+        "LEDGER_",
+        "BACKUP_",
+        "METRICS_",
+        "SMTP_",
+        "OPT_",
+        "KEEP_",
+    ),
 )
 NOT_OURS = ("PHOTO_CONNECTOR_",)
 # Names of other tools that are similar to ours.

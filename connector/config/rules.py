@@ -22,6 +22,9 @@ def _source(settings: Settings) -> Problems:
     if settings.source is SourceKind.FOLDER:
         if settings.folder_path is None:
             yield "FOLDER_PATH", "is needed with SOURCE=folder; name the folder of pictures"
+        for name in ("OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP"):
+            if getattr(settings, name.lower()):
+                yield name, "names a group, and SOURCE=folder has none; leave it out"
         return
     yield from _servers(settings)
     yield from _transport(settings)
@@ -108,6 +111,7 @@ def _files(settings: Settings) -> Problems:
         "AZURE_CLIENT_CERTIFICATE_PATH": settings.azure_client_certificate_path,
         "AZURE_FEDERATED_TOKEN_FILE": settings.azure_federated_token_file,
         "GUEST_PHOTO": settings.guest_photo,
+        "OPT_OUT_FILE": settings.opt_out_file,
     }.items():
         if path is not None and not _is_found(path.is_file):
             yield name, f"{path} was not found or is not readable by this account"

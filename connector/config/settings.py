@@ -76,6 +76,23 @@ class Settings(BaseModel):
         description="A CSV beside or instead of names: `person,file[,from][,until]`, the person in the form of "
         "`FOLDER_KEY`, the file below `FOLDER_PATH`, dates in ISO 8601.",
     )
+    opt_out_group: v.Group | None = Field(
+        None,
+        description="Members of this group, also nested ones, opted out: nothing is sent for them, and a photo that "
+        "this tool uploaded is removed (`opted-out`), within the safety limit for removals; its backup is deleted at "
+        "the end of the next run.",
+    )
+    opt_out_file: v.File | None = Field(
+        None, description="A text file of UPNs and mail addresses, one a line, of users who opted out, as above."
+    )
+    keep_cloud_group: v.Group | None = Field(
+        None,
+        description="For members of this group, also nested ones, `SYNC_CONFLICT` is `cloud`; also if they are in "
+        "`SOURCE_WINS_GROUP`.",
+    )
+    source_wins_group: v.Group | None = Field(
+        None, description="For members of this group, also nested ones, `SYNC_CONFLICT` is `source`."
+    )
     match_check_sid: bool = Field(
         True,
         description="A user and an account with the same anchor but different known SIDs do not match (skip "

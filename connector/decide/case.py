@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
 
 from connector.decide.compare import CloudView, ViewKind
 from connector.decide.intents import IntentState
@@ -24,6 +24,15 @@ class MatchState(StrEnum):
     AMBIGUOUS = "ambiguous"
     DISPUTED = "disputed"
     CLOUD_MANAGED = "cloud-managed"
+
+
+class PersonRule(IntEnum):
+    """Name what a setting decides for single people; of several the lowest applies."""
+
+    NONE = 0
+    OPTED_OUT = 1
+    KEEP_CLOUD = 2
+    SOURCE_WINS = 3
 
 
 class MemoryChange(StrEnum):
@@ -100,6 +109,15 @@ class Policy:
     resend: bool = False
     overwrite: bool = False
     clear: bool = False
+    opted_out: bool = False
+
+    def of(self, rule: PersonRule) -> Policy:
+        """Return the policy for a person to whom a rule applies."""
+        if rule is PersonRule.OPTED_OUT:
+            return replace(self, opted_out=True)
+        if rule is PersonRule.KEEP_CLOUD:
+            return replace(self, conflict=Conflict.CLOUD)
+        return replace(self, conflict=Conflict.SOURCE) if rule is PersonRule.SOURCE_WINS else self
 
 
 @dataclass(frozen=True, slots=True)

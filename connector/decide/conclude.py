@@ -12,7 +12,7 @@ from connector.decide.case import UNSEEN, Case, Decision, Policy, Source
 from connector.decide.compare import CloudObservation, SourcePicture, shows_one_of
 from connector.decide.intents import Assessment, judge
 from connector.decide.memory import memory_after
-from connector.decide.table import decide, needs_look
+from connector.decide.table import decide, is_expelled, needs_look
 from connector.model import Action, Conflict, Fingerprint, Intent, Memory, Presence, Reason
 
 
@@ -87,6 +87,8 @@ def _case(known: KnownState, assessment: Assessment) -> Case:
 
 def _guest_decision(decision: Decision) -> Decision:
     """Replace the reason: a guest's photo was given by this tool, or is left alone."""
+    if decision.reason is Reason.OPTED_OUT:
+        return decision
     if decision.writes:
         return replace(decision, reason=Reason.GUEST_DEFAULT, conflict=False, over_foreign=False)
     if decision.action is Action.KEEP and decision.reason is not Reason.AWAITING_CLOUD:
@@ -96,6 +98,6 @@ def _guest_decision(decision: Decision) -> Decision:
 
 def _as_final(memory: Memory | None) -> Memory | None:
     """Mark a guest's own photo as final; a later SYNC_CONFLICT=source does not apply to it."""
-    if memory is None or memory.presence is Presence.OURS:
+    if memory is None or memory.presence is Presence.OURS or is_expelled(memory):
         return memory
     return replace(memory, is_final=True)

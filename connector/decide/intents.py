@@ -148,7 +148,14 @@ def memory_of_write(intent: Intent, *, look: CloudObservation, memory: Memory | 
     )
 
 
+def expelled(person_id: str) -> Memory:
+    """Return what is remembered of somebody who opted out: nothing but that."""
+    return Memory(person_id=person_id, presence=Presence.CLEARED, conflict_policy=Reason.OPTED_OUT.value)
+
+
 def _memory_of_removal(intent: Intent) -> Memory | None:
+    if intent.reason == Reason.OPTED_OUT and not intent.restores:
+        return expelled(intent.person_id)
     by_admin = intent.reason == Reason.CLEARED_BY_ADMIN and bool(intent.source_sha256)
     if not (intent.restores or by_admin):
         return None

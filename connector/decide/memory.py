@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from connector.decide.case import Case, Decision, MemoryChange, Policy
 from connector.decide.compare import CloudObservation, SourcePicture, known_by
-from connector.model import Fingerprint, Memory, Presence
+from connector.decide.intents import expelled
+from connector.model import Fingerprint, Memory, Presence, Reason
 
 
 def memory_after(
@@ -19,6 +20,8 @@ def memory_after(
     """
     if decision.writes:
         raise ValueError("A write is remembered by its intent.")
+    if decision.reason is Reason.OPTED_OUT and decision.becomes is MemoryChange.CLEARED:
+        return expelled(case.person_id)
     match decision.becomes:
         case MemoryChange.UNTOUCHED:
             return case.memory

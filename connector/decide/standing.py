@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import NamedTuple
 
-from connector.decide.case import Case, Policy, Source
+from connector.decide.case import Case, PersonRule, Policy, Source
 from connector.decide.conclude import decide_for, policy_for
 from connector.decide.table import needs_look
 from connector.model import Action, Conflict, Memory, Presence, Reason
 
-# What `Memory.conflict_policy` may hold: nothing, or the SYNC_CONFLICT under which the conflict was kept first.
-POLICIES = ("", *(conflict.value for conflict in Conflict))
+# What `Memory.conflict_policy` may hold: nothing, the SYNC_CONFLICT under which the conflict was kept first, or that
+# the person opted out.
+POLICIES = ("", *(conflict.value for conflict in Conflict), Reason.OPTED_OUT.value)
 _PERSON, _OTHER = "person", "another person"
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # no decision without a look depends on it
 
@@ -28,6 +29,7 @@ class StandingRow(NamedTuple):
     decision is reported each night while it stands.
     """
 
+    rule: int
     is_guest: bool
     has_photo: bool
     presence: str
@@ -45,8 +47,8 @@ class StandingRow(NamedTuple):
 
 def standing_rows(policy: Policy) -> Iterator[StandingRow]:
     """Yield every state that a matched person can have, with what is decided of it under this policy."""
-    for is_guest, has_photo in product((False, True), repeat=2):
-        yield _row(None, policy, is_guest=is_guest, has_photo=has_photo)
+    for rule, is_guest, has_photo in product(PersonRule, (False, True), (False, True)):
+        yield _row(None, policy, rule=rule, is_guest=is_guest, has_photo=has_photo)
         for presence, is_own, is_same, kept_under, is_final, restored in product(
             Presence, (False, True), (False, True), POLICIES, (False, True), (False, True)
         ):
@@ -58,19 +60,21 @@ def standing_rows(policy: Policy) -> Iterator[StandingRow]:
                 is_final=is_final,
                 restored=restored,
             )
-            yield _row(memory, policy, is_guest=is_guest, has_photo=has_photo)
+            yield _row(memory, policy, rule=rule, is_guest=is_guest, has_photo=has_photo)
 
 
 def _source(has_photo: bool) -> str:
     return "source" if has_photo else ""
 
 
-def _row(memory: Memory | None, policy: Policy, *, is_guest: bool, has_photo: bool) -> StandingRow:
+def _row(memory: Memory | None, policy: Policy, *, rule: PersonRule, is_guest: bool, has_photo: bool) -> StandingRow:
+    policy = policy.of(rule)
     source = Source.photo(_source(has_photo)) if has_photo else Source.cleared()
     case = Case(person_id=_PERSON, source=source, memory=memory)
     decision = decide_for(case, policy, _ANY_TIME, is_guest=is_guest)
     is_looked_at = needs_look(case, policy_for(policy, is_guest=is_guest))
     return StandingRow(
+        rule=int(rule),
         is_guest=is_guest,
         has_photo=has_photo,
         presence=memory.presence.value if memory else "",

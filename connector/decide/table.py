@@ -24,6 +24,9 @@ def decide(case: Case, policy: Policy, now: datetime) -> Decision:
     early = _before_the_rows(case)
     if early is not None:
         return early
+    if policy.opted_out:
+        return _opted_out(case)
+    case = _come_back(case)
     if policy.clear:
         return _clear(case, now)
     decision = _by_rows(case, policy, now)
@@ -40,6 +43,10 @@ def needs_look(case: Case, policy: Policy) -> bool:
     memory = case.memory
     if case.source.left_out is not None or case.match is not MatchState.OK:
         return False
+    if policy.opted_out:
+        return memory is not None and not is_expelled(memory)
+    if memory is not None and is_expelled(memory):
+        case, memory = _come_back(case), None
     if policy.clear or policy.overwrite:
         return True
     if case.source == Source.cleared():
@@ -61,6 +68,28 @@ def _before_the_rows(case: Case) -> Decision | None:
     if case.settled is IntentState.WAIT:
         return Decision(Action.KEEP, Reason.AWAITING_CLOUD)
     return None
+
+
+def is_expelled(memory: Memory) -> bool:
+    """Return True if all that is remembered is that the person opted out."""
+    return memory.conflict_policy == Reason.OPTED_OUT
+
+
+def _come_back(case: Case) -> Case:
+    """Forget what is remembered of somebody who had opted out: coming back is a first upload again."""
+    return replace(case, memory=None) if case.memory is not None and is_expelled(case.memory) else case
+
+
+def _opted_out(case: Case) -> Decision:
+    """Remove what is ours, leave what is not, and remember no photo of somebody who opted out."""
+    memory = case.memory
+    if memory is None or is_expelled(memory):
+        return Decision(Action.SKIP, Reason.OPTED_OUT)
+    if case.view.kind is ViewKind.NOT_ASKED:
+        return _postponed()
+    if memory.presence is Presence.OURS and case.view.kind is ViewKind.OURS:
+        return Decision(Action.REMOVE, Reason.OPTED_OUT, MemoryChange.CLEARED)
+    return Decision(Action.SKIP, Reason.OPTED_OUT, MemoryChange.CLEARED)
 
 
 def _by_rows(case: Case, policy: Policy, now: datetime) -> Decision:

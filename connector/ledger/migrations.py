@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.ledger import coverage
+from connector.ledger import coverage, memberships
 from connector.ledger.schema import PLANS, VERSION_5_TABLES
 
 # Version 1 noted a retry per person, so that a success in one target ended the retry of a failure in another. What it
@@ -206,4 +206,5 @@ MIGRATIONS: dict[int, str] = {
     4: _LIGHTER,
     5: coverage.MIGRATION,
     6: PLANS,
+    7: memberships.TABLES,
 }

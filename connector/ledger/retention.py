@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from connector.ledger.codec import drop_unused_prints, pack_time, unpack_time
 from connector.ledger.files import Backups
+from connector.ledger.memberships import is_expelled
 from connector.ledger.store import transaction
 from connector.ledger.writes import is_backup_wanted
 
@@ -35,7 +36,9 @@ def forget_old(
             drop_unused_prints(db)
     stale = pack_time(now - timedelta(days=backup_days))
     before = now - min(_UNWRITTEN, timedelta(days=backup_days))
-    return backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one, since=stale), before=before)[1]
+    return backups.sweep(
+        is_wanted=lambda one: is_backup_wanted(db, one, since=stale) and not is_expelled(db, one), before=before
+    )[1]
 
 
 def _latest(db: sqlite3.Connection, now: datetime) -> datetime:
@@ -59,6 +62,7 @@ def _forget_runs(db: sqlite3.Connection, old: str) -> None:
         db.execute(f"DELETE FROM {table} WHERE run IN ({_OLD_RUNS})", (old,))
     db.execute(f"DELETE FROM standing_outcomes WHERE end_run IN ({_OLD_RUNS})", (old,))
     db.execute("DELETE FROM writes WHERE written_at < ?", (old,))
+    db.execute("DELETE FROM expelled_backups WHERE sha256 NOT IN (SELECT before_sha256 FROM writes)")
     db.execute(
         f"DELETE FROM runs WHERE id IN ({_OLD_RUNS}) AND id NOT IN (SELECT first_run FROM standing_outcomes)"
         " AND id NOT IN (SELECT seen_run FROM people)",

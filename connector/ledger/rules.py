@@ -6,8 +6,10 @@ import sqlite3
 
 from connector.decide.case import Policy
 from connector.decide.standing import StandingRow, standing_rows
+from connector.ledger.memberships import RULE
 
 _STATE = (
+    "rule",
     "is_guest",
     "has_photo",
     "presence",
@@ -19,7 +21,8 @@ _STATE = (
 )
 
 # One row for each person `p` with the memory `m`, or none for a state that no rule knows.
-JOIN_RULES = """LEFT JOIN temp.rules q ON q.is_guest = (p.context = 'guests') AND q.has_photo = (p.source_sha256 <> '')
+JOIN_RULES = f"""LEFT JOIN temp.rules q ON q.rule = {RULE}
+    AND q.is_guest = (p.context = 'guests') AND q.has_photo = (p.source_sha256 <> '')
     AND q.presence = COALESCE(m.presence, '') AND q.is_of_person = COALESCE(m.person_id = p.id, 0)
     AND q.is_same_source = COALESCE(m.source_sha256 = p.source_sha256, 0)
     AND q.conflict_policy = COALESCE(m.conflict_policy, '') AND q.is_final = COALESCE(m.is_final, 0)

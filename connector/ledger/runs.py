@@ -178,7 +178,8 @@ SELECT p.id AS person_id, p.name, p.upn, p.account_id, p.source_sha256,
        (SELECT k.detail FROM photos f JOIN pictures k ON k.source_sha256 = f.source_sha256
         WHERE f.person_id = p.id AND f.gone_run IS NULL AND k.refused = p.source_reason LIMIT 1)
        WHEN r.account_id IS NOT NULL THEN r.detail
-       WHEN m.presence IN ('theirs', 'cleared') AND NOT m.restored AND p.source_sha256 <> '' THEN
+       WHEN m.presence IN ('theirs', 'cleared') AND NOT m.restored AND p.source_sha256 <> ''
+       AND m.conflict_policy <> '{Reason.OPTED_OUT}' THEN
        both_pictures({packed_print("k.whole_print")}, p.source_sha256, m.presence, {packed_print("m.read_print")},
                      m.read_sha256, m.tag, m.checked_at)
        END, '') AS detail,

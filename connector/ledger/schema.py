@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from connector.ledger import coverage
+from connector.ledger import coverage, memberships
 
-VERSION = 7
+VERSION = 8
 
 # Texts are never NULL: empty means unknown or none. Times are ISO 8601 with zone. `*_run` is a runs.id.
 _UNCHANGED = """
@@ -258,4 +258,4 @@ CREATE TABLE plans (
 CREATE INDEX plans_person ON plans (person_id);
 """
 
-SCHEMA = _UNCHANGED + VERSION_5_TABLES + coverage.TABLES + PLANS
+SCHEMA = _UNCHANGED + VERSION_5_TABLES + coverage.TABLES + PLANS + memberships.TABLES

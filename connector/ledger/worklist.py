@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from connector.decide.case import Policy
+from connector.decide.case import PersonRule, Policy
+from connector.ledger.memberships import RULE
 from connector.ledger.memory import INTENT_COLUMNS, MEMORY_COLUMNS, to_intent, to_memory
 from connector.ledger.people import PICTURE_COLUMNS, PictureRow, to_person, to_picture
 from connector.ledger.rules import JOIN_RULES, fill_rules
@@ -26,7 +27,7 @@ _ADD = "INSERT OR IGNORE INTO work (target, person_id, due)"
 _DIFFERS = """(
     i.account_id IS NOT NULL
     OR (t.retry IS NOT NULL AND (m.account_id IS NOT NULL OR p.source_sha256 <> ''))
-    OR (q.is_looked_at IS NOT 0 AND (r.account_id IS NULL OR p.source_sha256 = '')))"""
+    OR (q.is_looked_at IS NOT 0 AND (r.account_id IS NULL OR p.source_sha256 = '' OR q.rule = 1)))"""
 
 
 class WorkItem(NamedTuple):
@@ -41,6 +42,7 @@ class WorkItem(NamedTuple):
     intent: Intent | None
     is_due: bool
     is_again: bool = False
+    rule: PersonRule = PersonRule.NONE
 
 
 def begin_work(db: sqlite3.Connection) -> None:
@@ -164,7 +166,7 @@ def undone(db: sqlite3.Connection, target: str, *, chunk: int = 200) -> Iterator
 _ITEM_COLUMNS = f"""p.*,
     a.upn AS a_upn, a.mail AS a_mail, a.sam_account_name AS a_sam, a.employee_id AS a_employee,
     a.immutable_id AS a_immutable, a.sid AS a_sid, a.is_guest, a.is_enabled, a.is_synced, a.has_exchange,
-    {PICTURE_COLUMNS}, {MEMORY_COLUMNS}, {INTENT_COLUMNS}, t.retry IS NOT NULL AS again"""
+    {PICTURE_COLUMNS}, {MEMORY_COLUMNS}, {INTENT_COLUMNS}, t.retry IS NOT NULL AS again, {RULE} AS rule"""
 _ITEM_JOINS = """JOIN accounts a ON a.id = p.account_id
     LEFT JOIN pictures k ON k.source_sha256 = p.source_sha256
     LEFT JOIN photo_state m ON m.target = ? AND m.account_id = p.account_id
@@ -183,6 +185,7 @@ def _item(row: sqlite3.Row) -> WorkItem:
         intent=to_intent(row) if row["i_account_id"] is not None else None,
         is_due=bool(row["due"]),
         is_again=bool(row["again"]),
+        rule=PersonRule(row["rule"]),
     )
 
 

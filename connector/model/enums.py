@@ -37,6 +37,7 @@ class Reason(StrEnum):
     AMBIGUOUS_MATCH = "ambiguous-match"
     ANCHOR_DISPUTED = "anchor-disputed"
     CLOUD_MANAGED = "cloud-managed"
+    OPTED_OUT = "opted-out"
     # the decision
     FIRST_UPLOAD = "first-upload"
     ADOPTED = "adopted"

@@ -129,6 +129,11 @@ _MATCH: Mapping[Reason, Advice] = {
         "`SYNC_CLOUD_MANAGED=follow` sends the source's photo to such "
         "accounts as to any other, also where another service than Entra Connect makes the accounts of the tenant.",
     ),
+    _R.OPTED_OUT: Advice(
+        "The user opted out",
+        "No photo is sent, and a photo that this tool uploaded is removed; one that somebody else set stays. "
+        "Take the user out of `OPT_OUT_GROUP` or `OPT_OUT_FILE` to upload the photo again.",
+    ),
 }
 
 _DECISION: Mapping[Reason, Advice] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from connector.model import MatchRule, Person, PersonState, Reason, SourcePhoto
 
@@ -173,3 +173,11 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Close every connection; a later call opens them again."""
+
+
+@runtime_checkable
+class HasGroups(Protocol):
+    """Define what a source may do besides: name the members of a group that a setting names."""
+
+    def members_of(self, context: str, *, group: str, setting: str) -> Iterator[str]:
+        """Yield the ids of a group's members in scope in a context; raise Unreachable without such a group."""

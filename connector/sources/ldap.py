@@ -18,7 +18,7 @@ from connector.sources import DECIDING, Cookie, Mode, PersonRead, Reading, Sourc
 from connector.sources import dn as names
 from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
-from connector.sources.groups import Forest, roster
+from connector.sources.groups import Forest, members, roster
 from connector.sources.ldap_errors import ConnectionLost
 from connector.sources.pages import Weight
 from connector.sources.read import (
@@ -131,6 +131,14 @@ class LdapSource:
         if not self._settings.ldap_group:
             return None
         return self._roster(context)
+
+    def members_of(self, context: str, *, group: str, setting: str) -> Iterator[str]:
+        """Yield the ids of a group's members in scope in a context, nested ones too, read now."""
+        reading_context = self._pass(context)
+        session = reading_context.session
+        found = members(session, group, context, forest=self._forest, setting=setting)
+        for page in roster(session, reading_context.scope, found):
+            yield from page
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
         """Read these people again, in whichever context they are; a lost connection is opened once again.

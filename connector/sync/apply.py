@@ -8,10 +8,11 @@ from typing import Protocol
 
 from connector.errors import ExitCode, PersonError
 from connector.ledger import memory as memory_rows
+from connector.ledger.memberships import note_expelled
 from connector.ledger.plan import Step, steps
 from connector.ledger.store import transaction
 from connector.ledger.writes import Write, drop_write, save_write
-from connector.model import Action, Intent
+from connector.model import Action, Intent, Reason
 from connector.model.reasons import ADVICE
 from connector.sources import Source
 from connector.sync.context import RunContext
@@ -153,6 +154,8 @@ class Applier:
         with transaction(context.db):
             memory_rows.open_intent(context.db, self._target.name, item.account.id, intent=intent)
             save_write(context.db, write)
+            if step.reason is Reason.OPTED_OUT:
+                note_expelled(context.db, prepared_step.backup_sha256, person_id=item.person.id, run=context.run)
         self._pending[item.account.id] = intent
         self._uploads += step.action is not Action.REMOVE
 

@@ -114,7 +114,7 @@ class Planner:
         options = self._context.options
         if item.intent is not None or item.is_again or not item.is_due or options.full or options.only:
             return True
-        return must_ask(self._known(item), self._context.policy)
+        return must_ask(self._known(item), self._context.policy.of(item.rule))
 
     def _ask(self, lanes: Lanes[PendingRequest, Answers], *, at_least: int) -> None:
         """Send full batches, bytes before tags; at the end of the list also batches that are not full."""
@@ -162,7 +162,7 @@ class Planner:
         """Decide about one person, then store the step, or the memory and the outcome."""
         context, target = self._context, self._target.name
         known = self._known(item, observation)
-        conclusion = conclude(known, observation, policy=context.policy, now=context.clock())
+        conclusion = conclude(known, observation, policy=context.policy.of(item.rule), now=context.clock())
         decision = conclusion.decision
         close_assessed_intent(context, target, item, conclusion.assessment)
         context.progress.step()

@@ -61,9 +61,14 @@ def _with_pictures(context: RunContext, chunk: Sequence[Step], *, target: Target
 
 
 def _confirmed(context: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> list[Step]:
-    """Read the people of removals again; confirm those who are there and have no photo now."""
+    """Read the people of removals again; confirm those who are there and have no photo now.
+
+    Who opted out is removed whatever the source has.
+    """
+    opted_out = [step for step in chunk if step.reason is Reason.OPTED_OUT]
+    chunk = [step for step in chunk if step.reason is not Reason.OPTED_OUT]
     if not chunk or context.options.clear:
-        return list(chunk)
+        return [*opted_out, *chunk]
     events = {event.person.id: event for event in source.fetch([step.item.person.id for step in chunk])}
     confirmed = [step for step in chunk if _is_empty(events.get(step.item.person.id))]
     wrong = [event for event in events.values() if event.photos]
@@ -75,7 +80,7 @@ def _confirmed(context: RunContext, chunk: Sequence[Step], *, target: Target, so
         if step not in confirmed:
             detail = "A direct read just before the removal did not show that the source photo is gone."
             _skip(context, target, step, Reason.REMOVAL_NOT_CONFIRMED, detail)
-    return confirmed
+    return [*opted_out, *confirmed]
 
 
 def _is_empty(event: PersonRead | None) -> bool:

@@ -15,6 +15,7 @@ from connector.model import MatchRule, Person
 from connector.sources import Mode, Source
 from connector.sources.scope import context_above
 from connector.sync.context import RunContext
+from connector.sync.memberships import read_memberships
 from connector.sync.pictures import choose_pictures
 from connector.sync.read_accounts import save_partial_accounts
 from connector.sync.read_people import save_events
@@ -41,6 +42,7 @@ def read_chosen(context: RunContext, source: Source, transport: Transport) -> Su
             # with the known values that the entry does not show
             yield from _read_accounts_of(context, transport, people_rows.find_person(context.db, person.id) or person)
             choose_pictures(context)
+            read_memberships(context, source, naming_context)
         chosen_ids.append(person.id)
         yield Summary(chosen_ids=(person.id,))
     yield from notice_unread(context, tuple(chosen_ids))

@@ -30,6 +30,7 @@ from connector.sources import Cookie, Emptied, Mode, Page, PersonGone, PersonRea
 from connector.sources.ldap_errors import SignInRefused
 from connector.sync.brakes import believe_vanished
 from connector.sync.context import RunContext
+from connector.sync.memberships import read_memberships
 from connector.sync.outcomes import record_left_scope
 from connector.sync.pictures import PreparedPage, choose_pictures, ready_pages, remember_picture
 from connector.sync.read_accounts import ACCOUNTS
@@ -159,6 +160,7 @@ def _read_context(context: RunContext, source: Source, naming_context: str) -> S
         _compare_roster(context, source, naming_context)
         _read_unread(context, source, naming_context)
     believe_emptied(context, source, naming_context)
+    read_memberships(context, source, naming_context)
     if in_full:
         yield from _drop_unasked(context, naming_context)
         people_rows.mark_context_changed(context.db, naming_context, run=context.run)

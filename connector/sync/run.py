@@ -41,6 +41,7 @@ from connector.sync.brakes import check_plan
 from connector.sync.conflict_photos import fetch_planned_photos, load_conflict_source_photos
 from connector.sync.context import Options, RunContext
 from connector.sync.guests import list_guests, read_guest_photo
+from connector.sync.memberships import read_opt_out_file
 from connector.sync.outcomes import POSTPONED, Verdict, held, record_error, record_outcome
 from connector.sync.plan import Planner
 from connector.sync.proofs import finish_proofs
@@ -176,6 +177,7 @@ def _sync(context: RunContext, cloud: Cloud, source: Source, totals: RunTotals) 
     else:
         _read_all(context, cloud, source, totals)
         list_guests(context, guest_sha256)
+    totals.collect(read_opt_out_file(context))
     totals.collect(notice_none_synced(context))
     source.close()
     targets = open_targets(context, cloud)

@@ -1,0 +1,114 @@
+"""Store which people the settings treat by themselves: opted out, cloud photo kept, source wins; and since when."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from connector.decide.case import PersonRule
+from connector.ledger.codec import key, pack_time
+
+# The trigger keeps the table free of people that are gone.
+TABLES = """
+-- Who is named by a setting, by a group or a file; `rule` is a PersonRule, and of several the lowest applies.
+CREATE TABLE memberships (
+  person_id TEXT NOT NULL,
+  setting TEXT NOT NULL,
+  rule INTEGER NOT NULL,
+  since TEXT NOT NULL,
+  PRIMARY KEY (person_id, setting)
+) WITHOUT ROWID;
+
+-- Backups of photos that were removed because the person opted out; they are kept until the next run ends.
+CREATE TABLE expelled_backups (
+  sha256 TEXT PRIMARY KEY,
+  person_id TEXT NOT NULL,
+  run INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TRIGGER memberships_gone AFTER DELETE ON people BEGIN
+  DELETE FROM memberships WHERE person_id = OLD.id;
+END;
+"""
+RULE = "COALESCE((SELECT MIN(g.rule) FROM memberships g WHERE g.person_id = p.id), 0)"
+SETTINGS = {
+    "OPT_OUT_GROUP": PersonRule.OPTED_OUT,
+    "OPT_OUT_FILE": PersonRule.OPTED_OUT,
+    "KEEP_CLOUD_GROUP": PersonRule.KEEP_CLOUD,
+    "SOURCE_WINS_GROUP": PersonRule.SOURCE_WINS,
+}
+
+
+class Membership(NamedTuple):
+    """Represent one setting that names a person; `since` is a time as `pack_time` writes it."""
+
+    setting: str
+    since: str
+
+
+def drop_unset(db: sqlite3.Connection, settings: Collection[str]) -> None:
+    """Forget the members of settings that are not set any more."""
+    marks = ", ".join("?" * len(settings))
+    db.execute(f"DELETE FROM memberships WHERE setting NOT IN ({marks})", tuple(settings))
+
+
+def save_members(
+    db: sqlite3.Connection, setting: str, members: Iterable[str], *, now: datetime, context: str | None = None
+) -> None:
+    """Store today's members of a setting, of one context or (None) of all; who is none any more is dropped."""
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS members_now (id TEXT PRIMARY KEY)")
+    db.execute("DELETE FROM members_now")
+    db.executemany("INSERT OR IGNORE INTO members_now (id) VALUES (?)", ((member,) for member in members))
+    within = "" if context is None else " AND person_id IN (SELECT id FROM people WHERE context = :context)"
+    values = {"setting": setting, "rule": int(SETTINGS[setting]), "since": pack_time(now), "context": context}
+    db.execute(
+        f"DELETE FROM memberships WHERE setting = :setting AND person_id NOT IN (SELECT id FROM members_now){within}",
+        values,
+    )
+    db.execute(
+        "INSERT OR IGNORE INTO memberships (person_id, setting, rule, since) "
+        "SELECT id, :setting, :rule, :since FROM members_now",
+        values,
+    )
+
+
+def people_named(db: sqlite3.Connection, names: Iterable[str]) -> tuple[set[str], list[str]]:
+    """Return the people who have one of these UPNs or mails, also by their account, and the names that fit nobody."""
+    found: set[str] = set()
+    unknown = []
+    for name in names:
+        ids = {row["id"] for row in db.execute(_NAMED, {"key": key(name)})}
+        found |= ids
+        if not ids:
+            unknown.append(name)
+    return found, unknown
+
+
+_NAMED = """
+    SELECT id FROM people WHERE upn_key = :key AND upn_key <> ''
+    UNION SELECT id FROM people WHERE mail_key = :key AND mail_key <> ''
+    UNION SELECT p.id FROM accounts a JOIN people p ON p.account_id = a.id AND p.account_id <> ''
+      WHERE a.upn_key = :key AND a.upn_key <> ''
+    UNION SELECT p.id FROM accounts a JOIN people p ON p.account_id = a.id AND p.account_id <> ''
+      WHERE a.mail_key = :key AND a.mail_key <> ''"""
+
+
+def memberships_of(db: sqlite3.Connection, person_id: str) -> Iterator[Membership]:
+    """Yield the settings that name a person, with the time of the first run that found it."""
+    query = "SELECT setting, since FROM memberships WHERE person_id = ? ORDER BY rule, since"
+    for row in db.execute(query, (person_id,)):
+        yield Membership(row["setting"], row["since"])
+
+
+def note_expelled(db: sqlite3.Connection, sha256: str, *, person_id: str, run: int) -> None:
+    """Store that a backup is of somebody who opted out."""
+    if sha256:
+        db.execute("INSERT OR REPLACE INTO expelled_backups VALUES (?, ?, ?)", (sha256, person_id, run))
+
+
+def is_expelled(db: sqlite3.Connection, sha256: str) -> bool:
+    """Return True if a backup is of somebody who opted out, and a later run than the one that took it is there."""
+    query = "SELECT 1 FROM expelled_backups WHERE sha256 = ? AND run < (SELECT MAX(id) FROM runs WHERE NOT dry_run)"
+    return db.execute(query, (sha256,)).fetchone() is not None

@@ -1,0 +1,84 @@
+"""KEEP_CLOUD_GROUP and SOURCE_WINS_GROUP decide conflicts for their members, from the night of joining or leaving."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab.ldapserver_wire import DIRSYNC
+from tests.office import Office, face
+from tests.test_opt_out import GROUP, INNER, group, join
+
+
+@pytest.fixture
+def house(office: Office) -> Office:
+    """Open an office with two groups."""
+    group(office)
+    group(office, INNER)
+    office.settings["KEEP_CLOUD_GROUP"] = GROUP
+    office.settings["SOURCE_WINS_GROUP"] = INNER
+    return office
+
+
+def test_each_group_decides_for_its_members_and_in_both_the_cloud_wins(house: Office) -> None:
+    house.settings["SYNC_CONFLICT"] = "cloud"
+    anna, bert, carl = (house.hire(name) for name in ("anna", "bert", "carl"))
+    house.cloud.tenant.set_photos({one.account_id: face("other") for one in (anna, bert, carl)})
+    join(house, anna, INNER)
+    join(house, bert, GROUP, INNER)
+
+    told = house.sync()
+
+    assert told.of(anna.upn) == ("replace", "cloud-differs")
+    assert told.of(bert.upn) == ("keep", "cloud-differs")
+    assert told.of(carl.upn) == ("keep", "cloud-differs")
+
+
+def test_leaving_the_group_acts_the_same_night(house: Office) -> None:
+    anna = house.hire("anna")
+    house.cloud.tenant.set_photos({anna.account_id: face("other")})
+    join(house, anna, GROUP)
+    assert house.sync().of(anna.upn) == ("keep", "cloud-differs")
+    assert house.sync(days=1).of(anna.upn) is None
+
+    join(house, anna)
+
+    assert house.sync(days=1).of(anna.upn) == ("replace", "cloud-differs")
+
+
+def test_joining_the_group_acts_the_same_night(house: Office) -> None:
+    house.settings["SYNC_CONFLICT"] = "cloud"
+    anna = house.hire("anna")
+    house.cloud.tenant.set_photos({anna.account_id: face("other")})
+    assert house.sync().of(anna.upn) == ("keep", "cloud-differs")
+
+    join(house, anna, INNER)
+
+    assert house.sync(days=1).of(anna.upn) == ("replace", "cloud-differs")
+
+
+@pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP"])
+def test_a_folder_has_no_groups(office: Office, setting: str) -> None:
+    office.settings.update({"SOURCE": "folder", "FOLDER_PATH": str(office.nights.folder), setting: "Sales"})
+
+    told = office.sync()
+
+    assert told.code == 2
+    assert setting in told.err
+
+
+def test_a_quiet_night_costs_the_group_searches_and_no_request_more(house: Office) -> None:
+    team = house.team(30)
+    for one in team[:10]:
+        join(house, one, GROUP)
+    house.settings["OPT_OUT_GROUP"] = INNER
+    join(house, team[10], INNER)
+    house.sync()
+    house.cloud.log.clear()
+    house.house.server.asked.clear()
+
+    told = house.sync(days=1)
+
+    assert told.requests["http"] <= 3
+    assert len([asked for asked in house.house.server.asked if DIRSYNC in asked.controls]) == 1
+    groups = 3
+    assert told.requests["ldap_entries"] <= groups * 2 + 10 + 1 + 1, "groups, their nested ones, and their members"
