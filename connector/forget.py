@@ -25,7 +25,7 @@ from connector.model import Person, utc_now
 from connector.report import save_report
 from connector.report.from_ledger import load_report
 
-_REPORT = re.compile(r"run-(\d+)\.html")
+_REPORT = re.compile(r"run-(\d+)(?:-preview)?\.html")
 _SHORTEST = 3
 
 

@@ -79,6 +79,33 @@ def test_only_the_newest_reports_are_kept(nights: Nights) -> None:
     assert len(list((nights.state / "reports").glob("run-*.html"))) == KEPT_REPORTS
 
 
+def test_previews_push_no_scheduled_run_out(nights: Nights) -> None:
+    nights.sync()
+    for number in range(2, KEPT_REPORTS + 4):
+        (nights.state / "reports" / f"run-{number:06}-preview.html").write_text("old")
+    nights.sync("--dry-run")
+
+    names = sorted(path.name for path in (nights.state / "reports").glob("run-*.html"))
+    assert "run-000001.html" in names
+    assert "run-000002-preview.html" not in names
+    assert len(names) == 1 + KEPT_REPORTS
+
+
+def test_dry_runs_and_runs_for_named_people_are_not_mailed(nights: Nights) -> None:
+    mailbox = Mailbox()
+    server = Controller(mailbox, hostname="127.0.0.1", port=_free_port())
+    server.start()
+    try:
+        nights.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{server.port}", **MAIL}
+        told = [nights.sync("--dry-run"), nights.sync("--only", "anna@contoso.test"), nights.sync(days=1)]
+    finally:
+        server.stop()
+
+    assert [one.code for one in told] == [0, 0, 0], told[0].err
+    tenant = nights.settings["AZURE_TENANT_ID"]
+    assert mailbox.subjects == [f"[photo-connector {tenant}] Finished (sync 3)"]
+
+
 def test_the_log_file_names_run_and_person_and_no_secret(nights: Nights, cloud: Emulator) -> None:
     nights.sync("--log-format", "json")
 

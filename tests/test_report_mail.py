@@ -234,7 +234,7 @@ def mail(serve, mailbox):
 
 def test_the_mail_says_at_once_how_it_went(mail):
     message = mail(a_run())
-    assert message["Subject"] == "photo-connector: Some people failed (sync 12)"
+    assert message["Subject"] == "[photo-connector contoso.onmicrosoft.com] Some people failed (sync 12)"
     assert (message["From"], message["To"]) == (SENDER, ", ".join(TO))
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Message-ID"].endswith("@contoso.com>")

@@ -41,7 +41,7 @@ class RunReport:
 
     `kind` is `sync`, `staging` (a stand-by server, which never writes) or `restore`; `message` is the sentence of what
     stopped the run, else empty; `notices` are sentences the administrator should read (a refused cookie, a brake that
-    was passed, backups switched off).
+    was passed, backups switched off). `chosen` says that the run is about named people, or those of an earlier run.
     `unmatched` yields the UPNs of synced accounts that are nobody's in scope, as the ledger knows them now.
     `coverage` counts accounts and people by whose photo the cloud shows, as the ledger knows them now.
     `planned` are the totals as they would have been if a safety limit had not stopped the run; else empty.
@@ -60,6 +60,7 @@ class RunReport:
     requests: Mapping[str, int]
     outcomes: Callable[[], Iterator[Outcome]]
     pictures: Callable[[Outcome], tuple[bytes | None, bytes | None]]
+    chosen: bool = False
     message: str = ""
     notices: tuple[str, ...] = ()
     pace: Mapping[str, float] = field(default_factory=dict)
@@ -67,6 +68,11 @@ class RunReport:
     coverage: Callable[[], Mapping[str, Mapping[str, int]]] = dict
     planned: Mapping[str, int] = field(default_factory=dict)
     last_success: tuple[int, datetime] | None = None
+
+    @property
+    def is_preview(self) -> bool:
+        """Return True for a dry run or a run for named people: no scheduled run, and no restore that wrote."""
+        return self.dry_run or (self.chosen and self.kind != "restore")
 
     @property
     def is_staging(self) -> bool:

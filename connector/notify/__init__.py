@@ -16,6 +16,7 @@ from connector.report import headline, save_report
 
 # HTML reports kept in the state folder; `report RUN` shows older runs, without their pictures.
 KEPT_REPORTS = 14
+PREVIEW = "-preview.html"
 
 
 def deliver_report(report: RunReport, settings: Settings, folder: Path) -> Iterator[str]:
@@ -24,7 +25,7 @@ def deliver_report(report: RunReport, settings: Settings, folder: Path) -> Itera
         yield from _keep(report, settings, folder / "reports")
     except (ConnectorError, OSError) as error:
         yield f"The report could not be kept in the state folder: {error}"
-    if settings.report_mail_to:
+    if settings.report_mail_to and not report.is_preview:
         from connector.notify.mail import mail_report  # loads Jinja2 and smtplib, which only mail needs
 
         yield mail_report(report, settings)
@@ -37,6 +38,8 @@ def deliver_report(report: RunReport, settings: Settings, folder: Path) -> Itera
 
 
 def _keep(report: RunReport, settings: Settings, folder: Path) -> list[str]:
-    path = folder / f"run-{report.run:06}.html"
-    save_report(report, path, pictures=settings.report_pictures)
-    return delete_each(iter(sorted(folder.glob("run-*.html"))[:-KEPT_REPORTS]))[1]
+    """Keep the report beside the newest of its sort, so that previews push no scheduled run out."""
+    ending = PREVIEW if report.is_preview else ".html"
+    save_report(report, folder / f"run-{report.run:06}{ending}", pictures=settings.report_pictures)
+    paths = [path for path in folder.glob("run-*.html") if path.name.endswith(PREVIEW) == report.is_preview]
+    return delete_each(iter(sorted(paths)[:-KEPT_REPORTS]))[1]

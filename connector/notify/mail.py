@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from email.policy import default
 from email.utils import formatdate, make_msgid
 from tempfile import TemporaryFile
 from typing import IO
@@ -40,6 +41,8 @@ from connector.report.thumbnails import ThumbnailProvider
 MOST_PLAIN = 1_000_000
 MOST_ZIPPED = 8_000_000
 _TIMEOUT = 30
+# A shorter line would break the subject before its first word; RFC 5322 allows 998.
+_MOST_IN_LINE = 200
 _TEXT_LIMIT = 20
 _WELL = (ExitCode.OK, ExitCode.LIMIT)
 
@@ -74,7 +77,12 @@ def mail_report(report: RunReport, settings: Settings) -> str:
         return ""
     server = urlsplit(settings.smtp_url.get_secret_value())
     try:
-        message = compose(report, to=settings.report_mail_to, sender=settings.report_mail_from)
+        message = compose(
+            report,
+            to=settings.report_mail_to,
+            sender=settings.report_mail_from,
+            tenant=settings.azure_tenant_id or "",
+        )
         refused = _send(message, server)
     except (OSError, ValueError, ConnectorError) as error:
         return f"The report could not be mailed through {server.hostname}: {_error_text(error)}"
@@ -103,14 +111,15 @@ def try_mail_server(settings: Settings) -> str:
     )
 
 
-def compose(report: RunReport, *, to: tuple[str, ...], sender: str) -> EmailMessage:
+def compose(report: RunReport, *, to: tuple[str, ...], sender: str, tenant: str = "") -> EmailMessage:
     """Return the mail: text, HTML, and the table as a file. A line break in an address raises ValueError."""
     table = _table(report)
-    message = EmailMessage()
+    message = EmailMessage(policy=default.clone(max_line_length=_MOST_IN_LINE))
     message["From"] = sender
     message["To"] = ", ".join(to)
     dry = ", dry run" if report.dry_run else ""
-    message["Subject"] = f"photo-connector: {state(report)[1]} ({one_line_safe(report.kind)} {report.run}{dry})"
+    program = one_line_safe(f"[photo-connector {tenant}]") if tenant else "photo-connector:"
+    message["Subject"] = f"{program} {state(report)[1]} ({one_line_safe(report.kind)} {report.run}{dry})"
     message["Date"] = formatdate()
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or None)
     message["Auto-Submitted"] = "auto-generated"

@@ -56,6 +56,7 @@ def load_report(
         started=started,
         finished=_finished(row),
         dry_run=row.dry_run,
+        chosen=row.chosen,
         mode=row.mode,
         exit_code=row.exit_code,
         totals=row.totals,
