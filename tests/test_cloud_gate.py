@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -256,3 +257,124 @@ def test_a_closed_gate_turns_everybody_away() -> None:
             with pytest.raises(PersonError) as caught:
                 one.result(10)
             assert caught.value.reason is Reason.INTERRUPTED
+
+
+class Service:
+    """Answer through a throttle, with a clock of its own: so many at a time, one more is refused."""
+
+    def __init__(self, *, allows: int, first: int = 4, widest: int = 16) -> None:
+        self.now, self.seconds, self.allows = 0.0, 0.1, allows
+        self.gate = Throttle(first, widest=widest, clock=lambda: self.now)
+        self.answered = self.refused = 0
+
+    def width(self) -> int:
+        return int(self.gate.pace()["lanes_now"])
+
+    def round(self, kind: str = "PUT") -> None:
+        """Fill all lanes once, and answer those that the service allows."""
+        width = self.width()
+        with contextlib.ExitStack() as lanes:
+            permits = [lanes.enter_context(self.gate.lane(kind)) for _ in range(width)]
+            self.now += self.seconds
+            for number, permit in enumerate(permits):
+                if number < self.allows:
+                    self.answered += 1
+                    self.gate.report_success(permit)
+                else:
+                    self.refused += 1
+                    self.gate.reduce_concurrency(permit)
+
+
+def test_auto_begins_with_four_and_opens_up_to_sixteen() -> None:
+    service = Service(allows=16)
+    widths = [service.width()]
+    for _ in range(40):
+        service.round()
+        widths.append(service.width())
+    assert widths[0] == 4
+    assert widths == sorted(widths)
+    assert widths[20] == widths[-1] == 16
+    assert all(after - before <= 1 for before, after in itertools.pairwise(widths))
+    pace = service.gate.pace()
+    assert (pace["lanes_lowest"], pace["lanes_highest"], pace["lanes_allowed"], pace["slow_downs"]) == (4, 16, 16, 0)
+
+
+def test_auto_halves_at_a_refusal_and_rarely_tries_that_width_again() -> None:
+    service = Service(allows=4)
+    while service.answered < 10_000:
+        service.round()
+    pace = service.gate.pace()
+    assert pace["lanes_highest"] == 5
+    assert pace["lanes_lowest"] == 2
+    assert pace["slow_downs"] == pace["slow_downs_by_refusal"] == service.refused
+    assert service.refused <= 5, "at 8 answers, then after 1,000, 2,000 and 4,000 more"
+
+
+def test_auto_stays_below_the_width_that_was_refused() -> None:
+    service = Service(allows=9)
+    for _ in range(60):
+        service.round()
+    assert (service.width(), service.refused) == (9, 1)
+
+
+def test_auto_opens_nothing_while_answers_take_longer() -> None:
+    service = Service(allows=16)
+    for _ in range(2):
+        service.round()
+    service.seconds = 0.18
+    for _ in range(20):
+        service.round()
+    assert service.width() == 5
+    assert service.gate.pace()["slow_downs"] == 0
+
+
+def test_auto_closes_lanes_when_answers_take_twice_as_long_but_none_of_the_first() -> None:
+    service = Service(allows=16)
+    for _ in range(40):
+        service.round()
+    service.seconds = 0.5
+    widths = []
+    for _ in range(20):
+        service.round()
+        widths.append(service.width())
+    assert min(widths) == widths[-1] == 4
+    assert 8 in widths
+    assert service.gate.pace()["slow_downs"] == service.gate.pace()["slow_downs_by_latency"] == 2
+
+
+def test_auto_compares_only_requests_of_one_kind() -> None:
+    service = Service(allows=16)
+    for _ in range(12):
+        service.seconds = 0.1
+        service.round("PUT")
+        service.seconds = 2.0
+        service.round("batch of photos")
+    assert service.gate.pace()["slow_downs"] == 0
+    assert service.width() > 8
+
+
+def test_auto_opens_no_lane_that_nobody_needs() -> None:
+    service = Service(allows=16)
+    for _ in range(100):
+        with service.gate.lane("GET") as permit:
+            service.now += 0.1
+            service.gate.report_success(permit)
+    assert service.width() == 4
+
+
+def test_auto_closes_below_four_where_the_service_refuses_and_opens_again() -> None:
+    service = Service(allows=2)
+    for _ in range(10):
+        service.round()
+    assert service.gate.pace()["lanes_lowest"] <= 2
+    service.allows = 16
+    for _ in range(60):
+        service.round()
+    assert service.width() == 16
+
+
+def test_a_number_of_lanes_is_never_exceeded() -> None:
+    service = Service(allows=16, widest=0)
+    for _ in range(100):
+        service.round()
+    assert service.gate.pace()["lanes_highest"] == 4

@@ -192,6 +192,8 @@ class TestValues:
             ("SYNC_MAX_OVERWRITES", "-1"),
             ("SYNC_VERIFY_PERCENT", "many"),
             ("SYNC_CONCURRENCY", "0"),
+            ("SYNC_CONCURRENCY", "65"),
+            ("SYNC_CONCURRENCY", "automatic"),
             ("PHOTO_SIZE", "47"),
             ("PHOTO_CROP", "round"),
             ("PLACEHOLDER_PEOPLE", "1"),

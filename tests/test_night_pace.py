@@ -131,3 +131,65 @@ def test_also_an_overloaded_service_is_asked_by_fewer_at_a_time(neighbourhood: N
     assert told.report["pace"]["slow_downs"] >= 1
     assert told.report["pace"]["lanes_lowest"] < 4
     assert len(office.cloud.tenant.writes()) == 40
+
+
+def refusals(cloud: Emulator) -> int:
+    """Return how many requests were refused for load."""
+    return sum(record.status == 429 for record in cloud.requests)
+
+
+def most_for_one_person(cloud: Emulator) -> int:
+    """Return how many photo requests about one person were ever on the wire at once."""
+    spans: dict[str, list[tuple[float, int]]] = {}
+    for record in cloud.log.records():
+        paths = [record.path, *(item.path for item in record.items)]
+        for person in {found[1] for path in paths if (found := re.search(r"/users/([^/]+)/photo", path))}:
+            spans.setdefault(person, []).extend([(record.started, 1), (record.ended, -1)])
+    most = 0
+    for moments in spans.values():
+        open_now = 0
+        for _, step in sorted(moments):
+            open_now += step
+            most = max(most, open_now)
+    return most
+
+
+def test_auto_widens_where_nobody_refuses_and_the_next_night_begins_with_four_again(
+    neighbourhood: Neighbourhood,
+) -> None:
+    office = neighbourhood.of(200, photos=False)
+    office.settings["SYNC_CONCURRENCY"] = "auto"
+    office.cloud.set(latency=0.05, concurrency_cap=16)
+
+    told = office.sync()
+
+    pace = told.report["pace"]
+    assert (told.code, told.totals["created"], told.totals["open_intents"]) == (0, 200, 0), told.err
+    assert pace["lanes_allowed"] == 16
+    assert 4 < office.cloud.log.most_in_flight() <= pace["lanes_highest"] <= 16
+    assert (refusals(office.cloud), pace["waits"]) == (0, 0)
+    assert most_for_one_person(office.cloud) == 1
+    text = office.nights.type("report", "--env-file", str(office.nights.env_file()), "--format", "text").out
+    assert f"Photo requests in parallel: {pace['lanes_lowest']} to {pace['lanes_highest']}; slowed down " in text
+
+    assert office.sync().report["pace"]["lanes_highest"] == 4
+
+
+def test_auto_finds_out_once_that_four_are_allowed(neighbourhood: Neighbourhood) -> None:
+    office = neighbourhood.of(200, photos=False)
+    office.settings["SYNC_CONCURRENCY"] = "auto"
+    office.cloud.set(latency=0.05, concurrency_cap=4, retry_after_seconds=0.2, retry_after_forms=("decimal",))
+
+    told = office.sync()
+
+    pace = told.report["pace"]
+    assert (told.code, told.totals["created"], told.totals["failed"]) == (0, 200, 0), told.err
+    assert pace["lanes_highest"] == 5
+    assert 1 <= refusals(office.cloud) <= 5, "those that were on the wire together"
+    assert pace["lanes_lowest"] == 2
+    assert pace["slow_downs_by_refusal"] == pace["waits"] == 1
+    assert office.cloud.violations() == []
+    assert most_for_one_person(office.cloud) == 1
+    text = office.nights.type("report", "--env-file", str(office.nights.env_file()), "--format", "text").out
+    assert "Photo requests in parallel: 2 to 5; slowed down " in text
+    assert "1 by refusal" in text

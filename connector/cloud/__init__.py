@@ -38,12 +38,12 @@ class Cloud:
 def open_cloud(settings: Settings, traffic: RequestCounters) -> Cloud:
     """Make the parts without contacting anybody; raise SettingsError for an unusable certificate or bundle."""
     urls = cloud_urls(settings)
-    lanes = settings.sync_concurrency
     proxies = Proxies(settings.https_proxy, settings.no_proxy)
     for url in (urls.authority_host, urls.graph_url):
         proxies.proxy_for(url)  # one that cannot be used is told before anybody is contacted
     bundle, _ = named_bundle(settings.http_ca_file)
-    http = HttpClient(tls_context(settings.http_ca_file), proxies, lanes=lanes, bundle=bundle)
+    http = HttpClient(tls_context(settings.http_ca_file), proxies, lanes=settings.most_lanes, bundle=bundle)
     tokens = TokenSource(settings, traffic, TokenHttp(http, traffic))
     endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version=VERSION)
-    return Cloud(http, tokens, Transport(http, tokens, traffic, endpoint=endpoint, lanes=lanes))
+    lanes, widest = settings.first_lanes, settings.most_lanes
+    return Cloud(http, tokens, Transport(http, tokens, traffic, endpoint=endpoint, lanes=lanes, widest=widest))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 
+from connector.cloud.widening import Widening
 from connector.errors import PersonError
 from connector.model import Reason
 
@@ -17,12 +20,24 @@ WAIT_LIMIT_SECONDS = 1800.0
 WAIT_SLICE_SECONDS = 0.5
 
 
+class SlowDown(StrEnum):
+    """List why lanes are closed: the service refused, gave no answer, or answered more slowly."""
+
+    REFUSED = "refusal"
+    UNANSWERED = "no_answer"
+    LATENCY = "latency"
+
+
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """When a request was admitted: the throttle's generation, and the second of the clock."""
+    """When a request was admitted: the throttle's generation, and the second of the clock; and its kind.
+
+    Requests of one kind take equally long where nothing is wrong.
+    """
 
     generation: int
     entered: float
+    kind: str = ""
 
 
 class WaitLimitExceeded(Exception):
@@ -38,13 +53,14 @@ class Throttle:
 
     After `block_all` no request starts before the time; then one is sent alone, the others after its success.
     After `reduce_concurrency` there are half as many lanes; each round of successes adds one (additive increase, as in
-    TCP). `successes` counts the requests that succeeded.
+    TCP). `successes` counts the requests that succeeded. With `widest`, it begins with `lanes` and opens up to so many
+    while the service shows no load (see `Widening`).
     """
 
-    def __init__(self, lanes: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lanes: int, *, widest: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()
-        self._most = lanes
+        self._first = self._most = lanes
         self._lanes = float(lanes)
         self._busy = 0
         self._generation = 0
@@ -52,15 +68,18 @@ class Throttle:
         self._trouble_since: float | None = None
         self._is_probing = False
         self._closed = False
-        self._lowest = lanes
+        self._lowest = self._highest = lanes
+        self._widening = Widening(lanes, widest) if widest > lanes else None
+        self._widest = max(lanes, widest)
         self.successes = 0
-        self._slowed = self._blocks = self._passed = 0
+        self._slowed: Counter[SlowDown] = Counter()
+        self._blocks = self._passed = 0
         self._blocked_seconds = self._busy_seconds = 0.0
 
     @contextmanager
-    def lane(self) -> Iterator[Permit]:
+    def lane(self, kind: str = "") -> Iterator[Permit]:
         """Wait for a free lane and occupy it; raise PersonError (interrupted) when the throttle is closed."""
-        permit = self._enter()
+        permit = self._enter(kind)
         try:
             yield permit
         finally:
@@ -87,21 +106,18 @@ class Throttle:
             self._generation += 1
             self._is_probing = True
 
-    def reduce_concurrency(self, permit: Permit) -> None:
+    def reduce_concurrency(self, permit: Permit, cause: SlowDown = SlowDown.REFUSED) -> None:
         """Halve the lanes, once for all requests that were in flight together."""
         with self._changed:
             self._trouble_since = self._clock() if self._trouble_since is None else self._trouble_since
             if permit.generation < self._generation:
                 return
-            self._generation += 1
-            self._slowed += 1
-            self._lanes = max(1.0, self._lanes / 2)
-            self._lowest = min(self._lowest, int(self._lanes))
+            self._halve(cause, at_least=1.0)
 
     def report_success(self, permit: Permit) -> None:
         """Raise the limit by 1/limit if the request was admitted after the last overload."""
         self.successes += 1  # an increment lost between threads does no harm: only growth matters
-        if self._trouble_since is None and self._lanes >= self._most:
+        if self._widening is None and self._trouble_since is None and self._lanes >= self._most:
             return  # the usual case, without the lock
         with self._changed:
             if permit.generation < self._generation:
@@ -109,7 +125,29 @@ class Throttle:
             self._trouble_since = None
             self._is_probing = False
             self._lanes = min(float(self._most), self._lanes + 1 / self._lanes)
+            if self._widening is not None:
+                self._widen(permit, self._widening)
             self._changed.notify_all()
+
+    def _widen(self, permit: Permit, widening: Widening) -> None:
+        """Open another lane, or close some, by how long this request took."""
+        is_full = int(self._lanes) == widening.allowed <= self._busy
+        if widening.note(permit.kind, self._clock() - permit.entered, is_full=is_full):
+            if self._lanes > self._first:
+                self._halve(SlowDown.LATENCY, at_least=float(self._first))
+        elif widening.allowed > self._most:
+            self._most = widening.allowed
+            self._lanes = float(self._most)
+            self._highest = max(self._highest, self._most)
+
+    def _halve(self, cause: SlowDown, *, at_least: float) -> None:
+        self._generation += 1
+        self._slowed[cause] += 1
+        if self._widening is not None:
+            self._widening.narrow(int(self._lanes), is_slow=cause is SlowDown.LATENCY)
+            self._most = self._widening.allowed
+        self._lanes = max(at_least, self._lanes / 2)
+        self._lowest = min(self._lowest, int(self._lanes))
 
     def pause(self, seconds: float) -> None:
         """Sleep outside every lane; raise PersonError (interrupted) when the throttle is closed meanwhile."""
@@ -132,20 +170,22 @@ class Throttle:
             self._changed.notify_all()
 
     def pace(self) -> dict[str, float]:
-        """Return the figures of the run: lanes, slow-downs, waits (seconds), and the mean time of a request."""
+        """Return the figures of the run: lanes, slow-downs by cause, waits (seconds), and a request's mean time."""
         with self._changed:
             return {
-                "lanes_allowed": self._most,
+                "lanes_allowed": self._widest,
                 "lanes_now": int(self._lanes),
                 "lanes_lowest": self._lowest,
-                "slow_downs": self._slowed,
+                "lanes_highest": self._highest,
+                "slow_downs": self._slowed.total(),
+                **{f"slow_downs_by_{cause}": self._slowed[cause] for cause in SlowDown},
                 "waits": self._blocks,
                 "wait_seconds": round(self._blocked_seconds, 3),
                 "requests": self._passed,
                 "mean_milliseconds": round(1000 * self._busy_seconds / max(1, self._passed), 1),
             }
 
-    def _enter(self) -> Permit:
+    def _enter(self, kind: str) -> Permit:
         with self._changed:
             while True:
                 self._stop_if_closed()
@@ -155,7 +195,7 @@ class Throttle:
                     break
                 self._changed.wait(min(blocked, WAIT_SLICE_SECONDS) if blocked > 0 else WAIT_SLICE_SECONDS)
             self._busy += 1
-            return Permit(self._generation, now)
+            return Permit(self._generation, now, kind)
 
     def _leave(self, permit: Permit) -> None:
         with self._changed:

@@ -27,7 +27,7 @@ from connector.cloud.retry import (
     tries_allowed,
     wait_after,
 )
-from connector.cloud.throttle import WAIT_LIMIT_SECONDS, Throttle, WaitLimitExceeded
+from connector.cloud.throttle import WAIT_LIMIT_SECONDS, SlowDown, Throttle, WaitLimitExceeded
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 
@@ -82,6 +82,13 @@ class Call:
     repeats: int | None
     one_person: bool = False
 
+    @property
+    def kind(self) -> str:
+        """Return what takes equally long: the method, and for a batch whether it asks for photos or for their tags."""
+        if not self.url.endswith("/$batch"):
+            return self.method
+        return "batch of photos" if b"$value" in (self.body or b"") else "batch"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
@@ -114,6 +121,7 @@ class Transport:
         *,
         endpoint: Endpoint,
         lanes: int,
+        widest: int = 0,
         read_seconds: float = READ_SECONDS,
         throttle: Throttle | None = None,
     ) -> None:
@@ -122,7 +130,7 @@ class Transport:
         self.origin = origin_of(endpoint.root)
         self.system = endpoint.system
         self._below = endpoint.root + endpoint.version
-        self.throttle = throttle or Throttle(lanes)
+        self.throttle = throttle or Throttle(lanes, widest=widest)
         self._http = http
         self._tokens = tokens
         self._traffic = traffic
@@ -218,7 +226,7 @@ class Transport:
         this request fails and others succeed.
         """
         self._tokens.token(self._scope)  # acquired, if needed, outside the lanes
-        with self.throttle.lane() as permit:
+        with self.throttle.lane(call.kind) as permit:
             token = self._tokens.token(self._scope)  # again, since it may have been renewed during the wait
             answer = self._send(call, token, again=tries > 1)
             if not is_retryable(answer):
@@ -228,7 +236,7 @@ class Transport:
             if is_alone:
                 return answer, wait.seconds, token
             if is_overload(answer):
-                self.throttle.reduce_concurrency(permit)
+                self.throttle.reduce_concurrency(permit, SlowDown.REFUSED if answer.status else SlowDown.UNANSWERED)
             if wait.scope is WaitScope.ONE:
                 return answer, wait.seconds, token
             self.block_all(wait.seconds)

@@ -208,7 +208,11 @@ class Settings(BaseModel):
         le=100,
         description="Percentage of the unchanged users whose cloud photo is checked in each run, in rotation.",
     )
-    sync_concurrency: int = Field(4, ge=1, le=64, description="Photo requests in parallel; a batch counts as one.")
+    sync_concurrency: v.Concurrency = Field(
+        v.FIRST_LANES,
+        description="Photo requests in parallel, 1 to 64; a batch counts as one. `auto` begins with 4 and widens to at "
+        "most 16 while answers stay as quick, and narrows at the first sign of load.",
+    )
     photo_size: int = Field(
         648, ge=48, le=4096, description="Longest edge sent, in pixels; a picture is never enlarged."
     )
@@ -246,6 +250,16 @@ class Settings(BaseModel):
     report_mail_when: v.MailWhen = Field(
         v.MailWhen.ALWAYS, description="When the report is mailed: `always`, `changes`, `problems`."
     )
+
+    @property
+    def first_lanes(self) -> int:
+        """Return how many photo requests a run begins with in parallel."""
+        return v.FIRST_LANES if isinstance(self.sync_concurrency, str) else self.sync_concurrency
+
+    @property
+    def most_lanes(self) -> int:
+        """Return how many photo requests may ever run in parallel."""
+        return v.MOST_LANES if isinstance(self.sync_concurrency, str) else self.sync_concurrency
 
 
 def _is_path(annotation: object) -> bool:

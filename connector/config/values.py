@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from ldap3.core.exceptions import LDAPExceptionError
@@ -64,6 +64,8 @@ class MailWhen(StrEnum):
 
 FALLBACK_RULES = (MatchRule.SID, MatchRule.UPN, MatchRule.MAIL)
 FOLDER_KEYS = (MatchRule.UPN, MatchRule.MAIL, MatchRule.EMPLOYEE_ID, MatchRule.SAM_ACCOUNT_NAME)
+# SYNC_CONCURRENCY: the default, with which `auto` begins; how far `auto` goes; and what may be set.
+FIRST_LANES, MOST_LANES, LANES_LIMIT = 4, 16, 64
 TARGETS = ("graph", "sharepoint")
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 DNS_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+", re.IGNORECASE)
@@ -250,6 +252,18 @@ def _address(value: str) -> str:
     return _addresses((value,))[0]
 
 
+def _concurrency(value: Any) -> Any:
+    if value == "auto":
+        return value
+    try:
+        lanes = int(value)
+    except (TypeError, ValueError):
+        lanes = 0
+    if not 1 <= lanes <= LANES_LIMIT:
+        raise ValueError(f"must be auto, or a number from 1 to {LANES_LIMIT}")
+    return lanes
+
+
 def _people(value: int) -> int:
     if value == 1:
         raise ValueError("1 would make every picture a placeholder; use 0 for off, or 2 and more")
@@ -291,4 +305,5 @@ Tenant = Annotated[str, AfterValidator(_tenant)]
 DnsName = Annotated[str, AfterValidator(_dns_name)]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_addresses)]
 Address = Annotated[str, AfterValidator(_address)]
+Concurrency = Annotated[int | Literal["auto"], BeforeValidator(_concurrency)]
 PlaceholderPeople = Annotated[int, AfterValidator(_people)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TextIO
 
@@ -63,6 +63,19 @@ def _facts(report: RunReport) -> Iterator[str]:
     took = duration(report)
     ended = f"took {took}" if took else "not finished"
     yield f"Run {report.run} ({report.kind}, {report.mode}), started {format_utc(report.started)}, {ended}."
+    pace = report.pace
+    if pace.get("slow_downs") or pace.get("lanes_highest", 0) > pace.get("lanes_lowest", 0):
+        yield _pace(pace)
+
+
+def _pace(pace: Mapping[str, float]) -> str:
+    """Say how many requests were made in parallel, and why there were fewer at times; older runs did not count why."""
+    lowest, prefix = pace.get("lanes_lowest", 0), "slow_downs_by_"
+    causes = [(name.removeprefix(prefix), int(count)) for name, count in pace.items() if name.startswith(prefix)]
+    why = ", ".join(f"{count} by {cause.replace('_', ' ')}" for cause, count in causes if count)
+    slowed = int(pace.get("slow_downs", 0))
+    told = f"slowed down {slowed:,} {'time' if slowed == 1 else 'times'}" + (f" ({why})" if why else "")
+    return f"Photo requests in parallel: {lowest:.0f} to {pace.get('lanes_highest', lowest):.0f}; {told}."
 
 
 def _totals(report: RunReport) -> Iterator[str]:

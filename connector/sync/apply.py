@@ -79,7 +79,7 @@ class Applier:
         """Write until the plan is done, a limit is reached, or an exception ends the run."""
         context = self._context
         context.progress.phase("uploading", total)
-        lanes = WriteLanes(context.settings.sync_concurrency, cancel_waiting=context.cancel_waiting)
+        lanes = WriteLanes(context.settings.most_lanes, cancel_waiting=context.cancel_waiting)
         with lanes, self._read_back:
             try:
                 self._write_all(lanes)
@@ -90,7 +90,7 @@ class Applier:
             self._read_back.finish()
 
     def _write_all(self, lanes: WriteLanes) -> None:
-        ahead = self._context.settings.sync_concurrency * 2
+        ahead = self._context.settings.most_lanes * 2
         for chunk in self._step_source.chunks(self._target.batch_size * 5):
             if self._is_over():
                 break

@@ -90,7 +90,7 @@ class Planner:
         context = self._context
         list_work(context, self._target, self._read)
         context.progress.phase("asking", work.count_work(context.db, self._target.name))
-        concurrency = context.settings.sync_concurrency
+        concurrency = context.settings.most_lanes
         with Lanes[PendingRequest, Answers](concurrency, cancel_waiting=context.cancel_waiting) as lanes:
             for items in work.work_items(context.db, self._target.name):
                 context.stop_when_out_of_time()
@@ -118,7 +118,7 @@ class Planner:
 
     def _ask(self, lanes: Lanes[PendingRequest, Answers], *, at_least: int) -> None:
         """Send full batches, bytes before tags; at the end of the list also batches that are not full."""
-        size, ahead = self._target.batch_size, self._context.settings.sync_concurrency * 2
+        size, ahead = self._target.batch_size, self._context.settings.most_lanes * 2
         while len(self._need_bytes) >= at_least and self._need_bytes and (at_least > 1 or self._has_all_tags(lanes)):
             part, self._need_bytes = self._need_bytes[:size], self._need_bytes[size:]
             request = PendingRequest([item for item, _ in part], {item.account.id: tag for item, tag in part})

@@ -44,7 +44,7 @@ class ReadBackQueue:
         self._written: deque[PendingReadBack] = deque()
         self._tagged: deque[PendingReadBack] = deque()
         self._lanes: Lanes[Sequence[PendingReadBack], Answers] = Lanes(
-            context.settings.sync_concurrency, cancel_waiting=context.cancel_waiting
+            context.settings.most_lanes, cancel_waiting=context.cancel_waiting
         )
 
     def __enter__(self) -> ReadBackQueue:
@@ -79,7 +79,7 @@ class ReadBackQueue:
         while self._written or self._tagged or len(self._lanes):
             if self._is_over():
                 return
-            while (self._written or self._tagged) and len(self._lanes) < self._context.settings.sync_concurrency:
+            while (self._written or self._tagged) and len(self._lanes) < self._context.settings.most_lanes:
                 if not self._send(is_last=not self._written and not len(self._lanes)):
                     break
             self._take_answers(until=max(0, len(self._lanes) - 1))

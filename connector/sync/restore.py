@@ -140,14 +140,14 @@ class UndoPlanner:
         context.progress.phase("asking")
         context.stop_when_out_of_time()
         lanes = Lanes[Sequence[RestoreItem], Observations](
-            context.settings.sync_concurrency, cancel_waiting=context.cancel_waiting
+            context.settings.most_lanes, cancel_waiting=context.cancel_waiting
         )
         with lanes:
             for writes in writes_to_undo(context, self._target.name, chunk=self._target.batch_size):
                 context.stop_when_out_of_time()
                 part = [undo_of(context.db, write) for write in writes]
                 lanes.send(part, observe_all, self._target, part)
-                self._take_answers(lanes, until=context.settings.sync_concurrency)
+                self._take_answers(lanes, until=context.settings.most_lanes)
             self._take_answers(lanes, until=0)
 
     def _take_answers(self, lanes: Lanes[Sequence[RestoreItem], Observations], *, until: int) -> None:

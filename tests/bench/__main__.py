@@ -1,4 +1,4 @@
-"""How is the bench run? `scripts/bench [--people N …] [--large] [--json FILE]` prints a table and writes JSON."""
+"""How is the bench run? `scripts/bench [--people N …] [--large] [--pace N] [--json FILE]` prints and writes JSON."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.bench.faces import EDGE
 from tests.bench.loop import MEASURED, Loop, measure
 from tests.bench.nights import Cost, live_through
+from tests.bench.pace import auto_against_four, measure_pace
 from tests.bench.world import CAP, LATENCY, open_place
 
 HEAD = (
@@ -87,10 +88,11 @@ def machine() -> dict[str, object]:
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--people", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--people", type=int, nargs="*", default=[1_000, 10_000])
     parser.add_argument("--large", action="store_true", help="also 50,000 people")
     parser.add_argument("--json", type=Path, default=Path(".lab/bench.json"))
     parser.add_argument("--no-loop", action="store_true", help="leave out what people run today")
+    parser.add_argument("--pace", type=int, default=2_000, help="people of the first nights with auto; 0 leaves it out")
     asked = parser.parse_args()
     print(f"{machine()}; {LATENCY * 1000:.0f} ms a request, {CAP} at a time, pictures of {EDGE} px")
     print(_row((*HEAD, *TAIL)) + "\n|" + "---|" * len(HEAD + TAIL), flush=True)
@@ -99,6 +101,8 @@ def main() -> None:
     compared = against(costs, loops)
     told = {"machine": machine(), "latency": LATENCY, "concurrency": CAP, "nights": [asdict(one) for one in costs]}
     told |= {"loop_measured": [asdict(one) for one in loops], "against_the_loop": compared}
+    paces = measure_pace(asked.pace) if asked.pace else []
+    told |= {"pace": [asdict(one) for one in paces], "auto": auto_against_four(paces) if paces else []}
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
 

@@ -45,18 +45,21 @@ def _account(number: int, anchor: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def open_cloud() -> Iterator[Emulator]:
-    """Run the cloud: fixed latency, four photo requests at a time, uploads re-encoded in the cheapest way."""
+def open_cloud(*, cap: int = CAP) -> Iterator[Emulator]:
+    """Run the cloud: fixed latency, so many photo requests at a time, uploads re-encoded in the cheapest way."""
     with running("tests.lab.graph") as process:
         assert process.stdout
         cloud = remote(json.loads(process.stdout.readline())["side_url"])
-        cloud.set(latency=LATENCY, concurrency_cap=CAP, reencode="comment")
+        cloud.set(latency=LATENCY, concurrency_cap=cap, reencode="comment")
         yield cloud
 
 
 @contextlib.contextmanager
-def open_place(folder: Path, people: int) -> Iterator[Place]:
-    """Run a cloud and a directory with so many people, who have accounts but no photo yet."""
-    with open_cloud() as cloud, open_directory(folder, people) as directory:
+def open_place(folder: Path, people: int, *, cap: int = CAP, real: bool = True) -> Iterator[Place]:
+    """Run a cloud and a directory with so many people, who have accounts but no photo yet.
+
+    `cap`: photo requests that the cloud allows at once. Unless `real`, the directory is always our own server.
+    """
+    with open_cloud(cap=cap) as cloud, open_directory(folder, people, real=real) as directory:
         hire(cloud, directory.anchors())
         yield Place(cloud, directory, {**directory.settings, **cloud.environ()})

@@ -97,7 +97,7 @@ class Badge(TokenSource):
 def open_indoors(wire: Indoors, settings: Settings, traffic: RequestCounters) -> Cloud:
     """Open the cloud behind a wire of this kind."""
     endpoint, badge = Endpoint(root=ROOT, scope="", version=VERSION), Badge()
-    return Cloud(wire, badge, Transport(wire, badge, traffic, endpoint=endpoint, lanes=settings.sync_concurrency))
+    return Cloud(wire, badge, Transport(wire, badge, traffic, endpoint=endpoint, lanes=settings.most_lanes))
 
 
 @dataclass(slots=True)

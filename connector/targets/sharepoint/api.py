@@ -47,8 +47,8 @@ class SharePoint:
 def open_sharepoint(settings: Settings, traffic: RequestCounters, cloud: Cloud) -> SharePoint:
     """Make the transports of both hosts, each with its own token; they share the cloud's throttle."""
     return SharePoint(
-        _transport(settings.sharepoint_my_site_url or "", traffic, cloud, lanes=settings.sync_concurrency),
-        _transport(settings.sharepoint_admin_url or "", traffic, cloud, lanes=settings.sync_concurrency),
+        _transport(settings.sharepoint_my_site_url or "", traffic, cloud, lanes=settings.most_lanes),
+        _transport(settings.sharepoint_admin_url or "", traffic, cloud, lanes=settings.most_lanes),
     )
 
 
