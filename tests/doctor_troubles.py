@@ -381,7 +381,7 @@ def graph_refuses_the_connection(ward: Ward) -> None:
     ward.settings["GRAPH_URL"] = f"https://127.0.0.1:{free_port()}"
 
 
-@trouble("cloud-way", "fail", "by the proxy 127.0.0.1:", "HTTPS_PROXY")
+@trouble("cloud-way", "fail", "through the proxy 127.0.0.1:", "HTTPS_PROXY")
 def the_proxy_is_down(ward: Ward) -> None:
     ward.settings["HTTPS_PROXY"] = f"http://somebody:a-proxy-password@127.0.0.1:{free_port()}"
 

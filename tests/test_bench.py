@@ -23,7 +23,7 @@ def test_the_bench_lives_through_every_night_and_writes_what_each_cost(tmp_path:
     assert {night: cost["uploads"] for night, cost in costs.items()} == {
         **{"first": PEOPLE, "quiet": 0, "0.5 % changed": 1, "full": 0, "adoption": 0},
     }
-    assert costs["first"]["entries"] == PEOPLE
+    assert costs["first"]["entries"] == PEOPLE + 1  # the base DN is looked up, too
     assert (costs["quiet"]["requests"], costs["quiet"]["entries"]) == (1, 0)
     assert all(cost["violations"] == 0 and cost["peak_mib"] > 0 for cost in costs.values())
     highest = {(one["allowed"], one["lanes"]): one["lanes_highest"] for one in measured["pace"]}

@@ -423,7 +423,7 @@ def test_an_item_that_stays_broken_keeps_its_answer_and_harms_no_other(cloud: Em
 
 
 def test_a_whole_batch_that_is_refused_is_each_items_answer(cloud: Emulator, opened: Cloud) -> None:
-    cloud.fail_next("POST /v1.0", Fault(status=400, code="BadRequest"))
+    cloud.fail_next("POST /v1.0", Fault(status=400, code="BadRequest"), times=-1)
     answers = batch_get(opened.transport, {"a": "/users/1", "b": "/users/2"})
     assert [answer.status for answer in answers.values()] == [400, 400]
 

@@ -220,3 +220,33 @@ def test_delta_may_be_narrowed_to_fifty_ids(cloud: Emulator, caller: Caller) -> 
         answer = caller.get("/users/delta", params={"$filter": text})
         assert answer.status_code == status
     assert caller.get("/users/delta", params={"$filter": "mail eq 'x'"}).status_code == 400
+
+
+# -- the troubles that people report of delta (F 13)
+
+
+def test_one_and_the_same_next_link_comes_for_ever(cloud: Emulator, caller: Caller) -> None:
+    crowd(cloud, 3)
+    cloud.set(same_next_link=True)
+    link = caller.get("/users?$select=id").json()["@odata.nextLink"].partition("/v1.0")[2]
+    assert caller.get(link).json()["@odata.nextLink"].endswith(link)
+
+
+def test_delta_may_be_refused_or_begin_with_a_page(cloud: Emulator, caller: Caller) -> None:
+    cloud.set(delta_refused=403)
+    assert caller.get("/users/delta?$select=id").status_code == 403
+    cloud.set(delta_refused=0, delta_begins_with_page=True)
+    first = caller.get("/users/delta?$select=id&$deltatoken=latest").json()
+    assert "@odata.nextLink" in first
+    assert "@odata.deltaLink" not in first
+
+
+def test_delta_may_leave_properties_out_and_be_silent_about_somebody(cloud: Emulator, caller: Caller) -> None:
+    told, silent = crowd(cloud, 2)
+    link = delta_link(caller.pages("/users/delta?$select=id,mail,userType"))
+    cloud.set(delta_leaves_out=("userType",), delta_silent=(silent,))
+    for account_id in (told, silent):
+        cloud.tenant.update_account(account_id, mail="new@contoso.com")
+    (changed,) = caller.pages(link)[0]["value"]
+    assert (changed["id"], changed["mail"]) == (told, "new@contoso.com")
+    assert "userType" not in changed

@@ -280,20 +280,19 @@ def test_both_targets_are_taken_back_by_one_restore(site: Office, lab: SharePoin
     assert lab.farm.files == files
 
 
-def test_a_file_that_is_no_picture_comes_back_and_is_left_alone(
+def test_a_file_that_is_no_picture_is_an_unreadable_answer_and_stays(
     site: Office, lab: SharePointLab, ada: Colleague
 ) -> None:
     own_three(lab, ada.upn, "own ada")
     for size in "SML":
         lab.farm.files[path_of(ada.upn, size)] = b"no picture at all"
     files = dict(lab.farm.files)
-    site.sync()
 
-    told = restore(site.nights, "--run", "1", days=1)
+    told = site.sync()
 
-    assert told.of(ada.upn) == ("replace", "restored"), told.out
+    assert told.code == 3, told.err
+    assert told.of(ada.upn) == ("fail", "unreadable-answer")
     assert lab.farm.files == files
-    assert site.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
 
 
 def test_a_picture_with_an_archive_hidden_in_it_is_kept_as_a_picture(lab: SharePointLab) -> None:
