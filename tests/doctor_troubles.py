@@ -466,7 +466,7 @@ _row(
     _with_secret,
     of="credential warn",
     says="its expiry date cannot be read from here",
-    fix="Look at 'Expires' in Entra admin center",
+    fix="See 'Expires' in Entra admin center",
 )
 _row(
     "the_secret_is_wrong",
