@@ -72,10 +72,10 @@ def _unmatched() -> list[Case]:
         link=Link.NOTHING, is_guest=True, upn="gwen_partner.example#EXT#@contoso.test", mail="gwen@partner.example"
     )
     former = AccountPlan(is_enabled=False)
-    ambiguous, absent = Reason.AMBIGUOUS_MATCH, Reason.NO_ACCOUNT
+    ambiguous, absent, disputed = Reason.AMBIGUOUS_MATCH, Reason.NO_ACCOUNT, Reason.ANCHOR_DISPUTED
     return [
         _left_alone("one-anchor-a", "Ada One-Anchor", ambiguous, consistency_guid=_SHARED_ANCHOR),
-        _left_alone("one-anchor-b", "Bea One-Anchor", ambiguous, consistency_guid=_SHARED_ANCHOR, accounts=()),
+        _left_alone("one-anchor-b", "Bea One-Anchor", disputed, consistency_guid=_SHARED_ANCHOR, accounts=()),
         _left_alone("ambiguous-sid", "Amy Twice", ambiguous, accounts=twice),
         _left_alone("no-account", "Noah Nowhere", absent, accounts=()),
         _left_alone("cloud-only", "Claude Only", absent, accounts=(AccountPlan(link=Link.NOTHING),)),
