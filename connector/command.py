@@ -35,7 +35,7 @@ _env_file: ContextVar[str] = ContextVar("env_file", default="")
 
 
 def use_env_file(path: Path | None) -> None:
-    """Let every command that is printed from now on name the settings file that was given by `--env-file`."""
+    """Add the settings file given by `--env-file` to every command that is printed from now on."""
     _env_file.set("" if path is None else os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
 
 

@@ -8,7 +8,7 @@ from connector.model import Reason
 
 
 class ExitCode(IntEnum):
-    """Tell a scheduler how the run ended (the contract's table)."""
+    """Define how a run ended, for schedulers (the contract's table)."""
 
     OK = 0
     FAULT = 1
@@ -22,7 +22,7 @@ class ExitCode(IntEnum):
 
 
 class ConnectorError(Exception):
-    """Say what happened and to whom (`message`), and what to do next (`fix`); one sentence each."""
+    """Represent an error: what happened and to whom (`message`), what to do next (`fix`); one sentence each."""
 
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(message)
@@ -63,7 +63,7 @@ class StateError(StopRun):
 
 
 class DiskError(StopRun):
-    """Say that the disk of the state folder, or of the temporary folder, is full or fails while a run is at work."""
+    """Represent a disk of the state folder, or of the temporary folder, that is full or fails during a run."""
 
     exit_code = ExitCode.FAULT
 
@@ -111,7 +111,7 @@ class Unreachable(StopRun):
 
 
 class PersonError(ConnectorError):
-    """Leave one person for the report, with a reason; the night goes on.
+    """Represent the failure of one person, with a reason; the run goes on.
 
     `skip` says that nothing is wrong that a later night would mend (no mailbox, picture refused);
     otherwise the person counts as failed and is tried again next night.

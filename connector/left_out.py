@@ -1,4 +1,4 @@
-"""Say what leaves a person or an account out of the scope, and what of that the database does not know."""
+"""Find what excludes a person or an account from the scope, and what of that the database does not know."""
 
 from __future__ import annotations
 

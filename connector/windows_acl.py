@@ -1,4 +1,4 @@
-"""Tell which accounts may read or write a file: by owner and mode on POSIX, by the access control list on Windows."""
+"""Find which accounts may read or write a file: by owner and mode on POSIX, by the access control list on Windows."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def _offer_password(path: Path, answers: dict[str, str]) -> None:
 
 
 def _show_next(path: Path, answers: dict[str, str]) -> None:
-    """Say what was written, which files are still missing, and which command comes next."""
+    """Print what was written, which files are still missing, and the next command."""
     use_env_file(None)
     out = utf8_stdout()
     out.write(f"Settings written to {path}, readable by its owner only.\n")

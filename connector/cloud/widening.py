@@ -18,7 +18,7 @@ PATIENCE = 1000
 
 
 class Widening:
-    """Hold the number of lanes that are allowed now: from `first` to `most`.
+    """Control the number of requests in parallel that are allowed now: from `first` to `most`.
 
     One more is allowed after each round in which the lanes were used and answers came as quickly as ever. The width at
     which the service was under load is not tried again for a while, and narrowing never goes below `first`: below that,
@@ -35,7 +35,7 @@ class Widening:
         self._left = 0
 
     def note(self, kind: str, seconds: float, *, is_full: bool) -> bool:
-        """Note how long an answer took; return True if this completes a round that was slow.
+        """Record how long an answer took; return True if this completes a round that was slow.
 
         `is_full`: all lanes were in use. Rounds with free lanes show nothing about more of them.
         """

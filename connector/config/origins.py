@@ -1,4 +1,4 @@
-"""Tell for each setting which value is in force and where it comes from, with secrets masked."""
+"""Find for each setting which value is in force and where it comes from, with secrets masked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say how many accounts and people have a photo, whose it is, and who has none; from what the runs have seen."""
+"""Count the accounts and people with a photo, whose photo it is, and who has none, from what the runs have seen."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Counts:
+class PhotoTotals:
     """Count people or accounts by whose photo the cloud shows, and what else is asked of them."""
 
     states: dict[CloudState, int] = field(default_factory=lambda: dict.fromkeys(CloudState, 0))
@@ -99,16 +99,16 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Hold the counts of one unit, department or company; an empty name stands for those without one."""
+    """Represent the counts of one unit, department or company; an empty name stands for those without one."""
 
     name: str
-    accounts: Counts = field(default_factory=Counts)
-    people: Counts = field(default_factory=Counts)
+    accounts: PhotoTotals = field(default_factory=PhotoTotals)
+    people: PhotoTotals = field(default_factory=PhotoTotals)
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Hold what is known of all enabled member accounts and all people in scope.
+    """Represent what is known of all enabled member accounts and all people in scope.
 
     `groups` are by kind: "ou", "department", "company". `run` and `as_of` name the newest run that was no dry run.
     """

@@ -64,7 +64,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class BrakeTrip:
-    """Say which brake holds the plan, with the numbers (`message`) and the way past (`fix`)."""
+    """Represent the brake that stops the plan, with the numbers (`message`) and the way past it (`fix`)."""
 
     brake: Brake
     count: int

@@ -36,7 +36,7 @@ class PersonRule(IntEnum):
 
 
 class MemoryChange(StrEnum):
-    """Say what the memory becomes, for a write: after its success."""
+    """Define what the memory becomes; for a write, after its success."""
 
     UNTOUCHED = "untouched"
     OURS_SENT = "ours-sent"
@@ -49,26 +49,26 @@ class MemoryChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Say what the source holds for a person: a photo (its sha256), a cleared photo, or why it is left out."""
+    """Represent the source's state for a person: a photo (its sha256), a cleared photo, or why it is excluded."""
 
     sha256: str = ""
     left_out: Reason | None = None
 
     @classmethod
     def photo(cls, sha256: str) -> Source:
-        """Hold a usable photo; raises ValueError without its sha256."""
+        """Return the state with a usable photo; raises ValueError without its sha256."""
         if not sha256:
             raise ValueError("A photo needs its sha256.")
         return cls(sha256=sha256)
 
     @classmethod
     def cleared(cls) -> Source:
-        """Say that the person was read and has no photo in any readable attribute."""
+        """Return the state of a person who was read and has no photo in any readable attribute."""
         return cls()
 
     @classmethod
     def exclude(cls, reason: Reason) -> Source:
-        """Say why the person, or the picture, takes no part; raises ValueError for a reason of another kind."""
+        """Return the state of a person or picture that is excluded; raises ValueError for a reason of another kind."""
         if reason not in EXCLUDING:
             raise ValueError(f"{reason} does not leave a source out.")
         return cls(left_out=reason)
@@ -122,7 +122,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Say what to do and why, and what is remembered after.
+    """Represent what to do and why, and what is remembered afterwards.
 
     `conflict` counts and lists it; `over_foreign` counts for SYNC_MAX_OVERWRITES: the write goes over a cloud
     state that we did not make.

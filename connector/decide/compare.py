@@ -26,7 +26,7 @@ class CloudObservation:
 
     @classmethod
     def not_asked(cls) -> CloudObservation:
-        """Say that nobody asked the cloud."""
+        """Return the observation of a photo that was not asked for."""
         return cls(asked=False)
 
     @classmethod
@@ -87,7 +87,7 @@ class MatchLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CloudView:
-    """Say what the cloud shows, how that is known, and whether it is a clearly smaller copy.
+    """Represent what the cloud shows, how that is known, and whether it is a clearly smaller copy.
 
     `how` beside ANOTHER means that it is still the photo which the memory holds as theirs.
     `smaller`: the edge is under 75 % of what we read back, or, where the memory holds no photo of ours
@@ -138,7 +138,7 @@ def _beside_ours(
 
 
 def known_by(look: CloudObservation, memory: Memory | None) -> MatchLevel | None:
-    """Say how the photo is known to be exactly the one that the memory holds; None when it is not."""
+    """Return how the photo is known to be exactly the one in the memory; None if it is not."""
     if memory is None or not look.present:
         return None
     if look.tag and look.tag == memory.tag:

@@ -13,7 +13,7 @@ PATIENCE = timedelta(hours=24)
 
 
 class IntentState(StrEnum):
-    """Say how an open intent ends: as ours, not yet (wait), dropped (the old memory decides), or doubtful.
+    """Define how an open intent ends: as ours, not yet (wait), dropped (the old memory decides), or doubtful.
 
     Doubtful is a write of which no yes was heard and nothing is seen, for 24 hours: the old memory decides, and
     the intent stays open unless another write takes its place.

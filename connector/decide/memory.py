@@ -30,7 +30,7 @@ def memory_after(
         case MemoryChange.OURS_ADOPTED:
             return _adopted(case, look=look, picture=picture)
         case MemoryChange.THEIRS | MemoryChange.CLEARED:
-            return _left(case, look=look, presence=Presence(decision.becomes.value), policy=policy)
+            return _standing(case, look=look, presence=Presence(decision.becomes.value), policy=policy)
         case _:
             return None
 
@@ -63,8 +63,8 @@ def _adopted(case: Case, *, look: CloudObservation, picture: SourcePicture | Non
     )
 
 
-def _left(case: Case, *, look: CloudObservation, presence: Presence, policy: Policy) -> Memory:
-    """Leave a conflict standing, under the policy of its first night; what `--clear` left is not lifted by one."""
+def _standing(case: Case, *, look: CloudObservation, presence: Presence, policy: Policy) -> Memory:
+    """Keep a conflict under the policy of its first run; a change of policy does not end what `--clear` left."""
     old = case.memory
     is_gone = presence is Presence.CLEARED
     is_standing = old is not None and old.presence is not Presence.OURS and not case.is_changed

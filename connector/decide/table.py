@@ -261,7 +261,7 @@ def _clear(case: Case, now: datetime) -> Decision:
 
 
 def _conflict(case: Case, policy: Policy, *, reason: Reason) -> Decision:
-    """Let SYNC_CONFLICT decide over a cloud state that is somebody else's doing."""
+    """Decide by SYNC_CONFLICT on a cloud state that somebody else made."""
     is_gone = case.view.kind is ViewKind.NONE
     if policy.conflict is Conflict.SOURCE or policy.overwrite:
         action = Action.CREATE if is_gone else Action.REPLACE
@@ -278,5 +278,5 @@ def _better_quality() -> Decision:
 
 
 def _postponed() -> Decision:
-    """Leave a case that was not looked at for the next night: never a write unseen."""
+    """Defer a case that was not looked at to the next run; nothing is written unseen."""
     return Decision(Action.SKIP, Reason.POSTPONED)

@@ -24,10 +24,10 @@ class PhotoFacts(NamedTuple):
 
 def both_pictures(source: PhotoFacts, cloud: PhotoFacts) -> str:
     """Return the sentence that tells both apart, for a report; no picture is in it."""
-    return f"Source: {_told(source)}; cloud: {_told(cloud)}."
+    return f"Source: {_photo_text(source)}; cloud: {_photo_text(cloud)}."
 
 
-def _told(picture: PhotoFacts) -> str:
+def _photo_text(picture: PhotoFacts) -> str:
     size = f"{picture.width} × {picture.height} pixels" if picture.width and picture.height else "size unknown"
     when = unpack_time(picture.seen)
     parts = (
@@ -40,7 +40,7 @@ def _told(picture: PhotoFacts) -> str:
 
 
 def register_sql_function(db: sqlite3.Connection) -> None:
-    """Let SQL say `both_pictures` of whole_print, source_sha256, presence, read_print, read_sha256, tag, checked_at."""
+    """Register `both_pictures` in SQL: whole_print, source_sha256, presence, read_print, read_sha256, tag, checked_at."""
     db.create_function("both_pictures", 7, _of_columns, deterministic=True)
 
 

@@ -69,7 +69,7 @@ class CloudState(StrEnum):
 
 
 class CoverageRow(NamedTuple):
-    """Hold one account, one person in scope, or both, with what is known of the photos of each side.
+    """Represent one account, one person in scope, or both, with what is known of the photos of each side.
 
     `is_member` is True for an enabled member account, `in_scope` for a person in scope. `edge` is the longest edge of
     the cloud photo in pixels, 0 where that is not known.
@@ -123,7 +123,7 @@ def save_look(
 
 
 def save_source_since(db: sqlite3.Connection, run: int, *, now: datetime) -> None:
-    """Note since when people have their source photo, for those whose photo changed in this run."""
+    """Store since when people have their source photo, for those whose photo changed in this run."""
     db.execute(
         """INSERT INTO source_since SELECT id, source_sha256, ? FROM people
         WHERE changed_run = ? AND state = 'in-scope' AND source_sha256 <> ''

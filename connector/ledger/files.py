@@ -18,7 +18,7 @@ SPARE_BYTES = 512 * 1024 * 1024
 
 
 class Spool:
-    """Hold prepared pictures by the sha256 of their source until the night ends; what finds no room is made again.
+    """Store prepared pictures by the sha256 of their source until the run ends; what does not fit is made again.
 
     A few at a time can be kept in hand (in memory) instead, so that a full disk keeps nobody from their photo.
     """

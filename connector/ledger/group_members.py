@@ -15,7 +15,7 @@ _LEFT = """
 
 
 def note_roster(db: sqlite3.Connection, members: Iterable[str]) -> None:
-    """Note the ids of tonight's members in one context, for `joined` and `left`."""
+    """Store the ids of this run's members in one context, for `joined` and `left`."""
     db.execute("CREATE TEMP TABLE IF NOT EXISTS roster (id TEXT PRIMARY KEY)")
     db.execute("DELETE FROM roster")
     db.executemany("INSERT OR IGNORE INTO roster (id) VALUES (?)", ((member,) for member in members))

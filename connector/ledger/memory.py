@@ -204,7 +204,7 @@ def failing_accounts(db: sqlite3.Connection, target: str, *, failed: int, most: 
 
 
 def set_retry(db: sqlite3.Connection, target: str, person_id: str, *, retry: int) -> None:
-    """Note whether a target is to look at the person again next night: 0 no, 1 postponed, 2 failed."""
+    """Store whether a target looks at the person again in the next run: 0 no, 1 postponed, 2 failed."""
     if retry:
         db.execute(
             "INSERT OR REPLACE INTO retries (target, person_id, retry) VALUES (?, ?, ?)", (target, person_id, retry)

@@ -272,7 +272,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def noting_damage(folder: Path) -> Iterator[None]:
-    """Note for the next opening that the ledger was found malformed; StateError then."""
+    """Mark a ledger that was found malformed for the next opening, and raise StateError."""
     try:
         yield
     except sqlite3.DatabaseError as error:

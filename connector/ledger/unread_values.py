@@ -52,7 +52,7 @@ def _leave_or_take_back(db: sqlite3.Connection, person_id: str, *, reason: Reaso
 
 
 def note_unidentified(db: sqlite3.Connection, context: str, name: str, *, run: int) -> None:
-    """Leave as they are whom we know by this name in the source, since tonight the entry's id cannot be read."""
+    """Keep the people known by this name in the source as they are, since the entry's id cannot be read in this run."""
     query = "SELECT id FROM people WHERE context = ? AND name = ? AND state = 'in-scope'"
     for row in db.execute(query, (context, name)).fetchall():
         db.execute("UPDATE people SET seen_run = ? WHERE id = ?", (run, row["id"]))

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """Say what was done, or in a dry run would have been done, for one person."""
+    """Define what was done, or in a dry run would have been done, for one person."""
 
     CREATE = "create"
     REPLACE = "replace"
@@ -17,7 +17,7 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """Say why, in a stable code; each has its paragraph in docs/operations.md."""
+    """Define the reason in a stable code; each has its paragraph in docs/operations.md."""
 
     # the person
     OUT_OF_SCOPE = "out-of-scope"
@@ -106,7 +106,7 @@ class MatchRule(StrEnum):
 
 
 class Presence(StrEnum):
-    """Say what a memory row stands for."""
+    """Define what a memory row stands for."""
 
     OURS = "ours"
     THEIRS = "theirs"
@@ -114,7 +114,7 @@ class Presence(StrEnum):
 
 
 class Conflict(StrEnum):
-    """Say who wins where the cloud photo is somebody else's doing (SYNC_CONFLICT)."""
+    """Define who wins where somebody else made the cloud photo (SYNC_CONFLICT)."""
 
     SOURCE = "source"
     CLOUD = "cloud"
@@ -122,14 +122,14 @@ class Conflict(StrEnum):
 
 
 class CloudManaged(StrEnum):
-    """Say what becomes of accounts that came from a directory and are managed in the cloud (SYNC_CLOUD_MANAGED)."""
+    """Define what is done with accounts from a directory that are managed in the cloud now (SYNC_CLOUD_MANAGED)."""
 
     LEAVE = "leave"
     FOLLOW = "follow"
 
 
 class Removed(StrEnum):
-    """Say what becomes of our cloud photo when the source photo was cleared (SYNC_REMOVED)."""
+    """Define what is done with our cloud photo when the source photo was cleared (SYNC_REMOVED)."""
 
     KEEP = "keep"
     REMOVE = "remove"

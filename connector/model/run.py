@@ -16,7 +16,7 @@ STAGING = "staging"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Tell what happened to one person, in the words of the report; `conflict` counts and lists it as one.
+    """Represent what happened to one person, as reported; `conflict` counts and lists it as one.
 
     `planned` and `planned_reason` are set where a safety limit held a write.
     """
@@ -110,10 +110,10 @@ class Progress(Protocol):
         """Begin a phase of `total` steps, or of unknown length."""
 
     def step(self, amount: int = 1) -> None:
-        """Say that so many more of the phase are done."""
+        """Add this many to what is done of the phase."""
 
     def end(self) -> None:
-        """Say that nothing follows but words: whatever is shown gives way to them."""
+        """End the display; only text follows."""
 
 
 class NoProgress:

@@ -69,7 +69,7 @@ def _facts(report: RunReport) -> Iterator[str]:
 
 
 def _pace(pace: Mapping[str, float]) -> str:
-    """Say how many requests were made in parallel, and why there were fewer at times; older runs did not count why."""
+    """Format how many requests were made in parallel, and why there were fewer at times (not counted by older runs)."""
     lowest, prefix = pace.get("lanes_lowest", 0), "slow_downs_by_"
     causes = [(name.removeprefix(prefix), int(count)) for name, count in pace.items() if name.startswith(prefix)]
     why = ", ".join(f"{count} by {cause.replace('_', ' ')}" for cause, count in causes if count)

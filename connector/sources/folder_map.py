@@ -16,7 +16,7 @@ _NEEDED, _OPTIONAL = ("person", "file"), ("from", "until")
 
 
 class Period(StrEnum):
-    """Say where today is, seen from the dates of a row."""
+    """Define where today is relative to the dates of a row."""
 
     BEFORE = "before"
     WITHIN = "within"

@@ -16,7 +16,7 @@ def is_look_only(item: WorkItem) -> bool:
     return not is_known and not item.is_due and not item.is_again
 
 
-def note_look(context: RunContext, target: str, item: WorkItem, answer: CloudTag | PersonError | None) -> None:
+def record_look(context: RunContext, target: str, item: WorkItem, answer: CloudTag | PersonError | None) -> None:
     """Store what the look showed. A refusal is stored too, so that the turn passes on; it fails nobody."""
     now = context.clock()
     if isinstance(answer, PersonError):

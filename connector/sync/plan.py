@@ -23,7 +23,7 @@ from connector.report.from_ledger import ConflictPhotos
 from connector.sync.conflict_photos import MAX_CONFLICTS, keep_conflict_photo
 from connector.sync.context import RunContext
 from connector.sync.guests import is_guest
-from connector.sync.looks import is_look_only, note_look
+from connector.sync.looks import is_look_only, record_look
 from connector.sync.memory import close_assessed_intent, store_memory
 from connector.sync.observe import FetchedPhoto, fetch_observations
 from connector.sync.outcomes import Verdict, conflict_detail, record_error, record_outcome
@@ -144,7 +144,7 @@ class Planner:
         self, item: WorkItem, answer: CloudTag | FetchedPhoto | PersonError | None, tag: CloudTag | None
     ) -> None:
         if is_look_only(item) and not isinstance(answer, FetchedPhoto):
-            note_look(self._context, self._target.name, item, answer)
+            record_look(self._context, self._target.name, item, answer)
             self._context.progress.step()
         elif isinstance(answer, PersonError):
             record_error(self._context, self._target.name, item, answer)
