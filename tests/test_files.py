@@ -144,7 +144,7 @@ def test_what_stays_in_the_spool_is_not_taken_for_a_picture_of_this_night(tmp_pa
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / f"{'ab' * 32}.jpg").write_bytes(b"of another recipe")
     spool = Stubborn(tmp_path)
-    spool.begin()
+    spool.open()
 
     assert not spool.has("ab" * 32)
     assert spool.keep("ab" * 32, b"new")

@@ -459,12 +459,12 @@ def test_what_stands_is_told_although_the_run_that_began_it_is_old(office: Offic
 
 def test_a_spool_holds_a_picture_until_it_is_emptied(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    spool.begin()
+    spool.open()
 
     assert spool.keep("ab" * 32, b"picture")
     assert spool.has("ab" * 32)
     assert spool.load("ab" * 32) == b"picture"
-    spool.begin()
+    spool.open()
     assert not spool.has("ab" * 32)
     assert list(tmp_path.iterdir()) == []
 
@@ -472,7 +472,7 @@ def test_a_spool_holds_a_picture_until_it_is_emptied(tmp_path: Path) -> None:
 def test_a_spool_leaves_the_disk_to_others(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
     spool = Spool(tmp_path, spare_bytes=free * 2)
-    spool.begin()
+    spool.open()
 
     assert not spool.keep("ab" * 32, b"picture")
     assert not spool.has("ab" * 32)

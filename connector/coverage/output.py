@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import TextIO
 
-from connector.coverage.summary import STATE_LABELS, Counts, Coverage, Entry, Group
+from connector.coverage.summary import STATE_LABELS, Coverage, Entry, Group, PhotoTotals
 from connector.ledger.coverage import SMALL, CloudState
 from connector.report.json_csv import safe_cell
 from connector.report.summary import iso_utc, one_line_safe
@@ -78,7 +78,7 @@ def _lines(coverage: Coverage, by: str, when: str) -> Iterator[str]:
     yield from _list_lines(coverage.without_photo())
 
 
-def _count_lines(counts: Counts) -> Iterator[str]:
+def _count_lines(counts: PhotoTotals) -> Iterator[str]:
     if counts.total:
         yield f"  {_bar(counts)}"
     for state, label in STATE_LABELS.items():
@@ -93,7 +93,7 @@ def _count_lines(counts: Counts) -> Iterator[str]:
             yield f"  {count:>9,}    {label}"
 
 
-def _bar(counts: Counts, length: int = BAR) -> str:
+def _bar(counts: PhotoTotals, length: int = BAR) -> str:
     """Return a bar in which each state has its share; whatever is there at all has at least one sign."""
     there = {state: count for state, count in counts.states.items() if count}
     signs = {state: max(1, round(length * count / counts.total)) for state, count in there.items()}
@@ -127,7 +127,7 @@ def _group_json(group: Group) -> dict[str, object]:
     return {"accounts": _counts_json(group.accounts), "people": _counts_json(group.people)}
 
 
-def _counts_json(counts: Counts) -> dict[str, int]:
+def _counts_json(counts: PhotoTotals) -> dict[str, int]:
     return {
         "total": counts.total,
         **{state.value: count for state, count in counts.states.items()},

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from connector.coverage.output import label_of
-from connector.coverage.summary import STATE_LABELS, Counts, Coverage, Group
+from connector.coverage.summary import STATE_LABELS, Coverage, Group, PhotoTotals
 from connector.ledger.coverage import SMALL, CloudState
 from connector.report.html import asset, environment, policy
 
@@ -66,7 +66,7 @@ def write_page(coverage: Coverage, stream: TextIO, *, by: str = "", when: str = 
         stream.write(chunk)
 
 
-def segments(counts: Counts) -> list[Segment]:
+def segments(counts: PhotoTotals) -> list[Segment]:
     """Share out 1,000 units among the states; what is there at all stays visible."""
     there = {state: count for state, count in counts.states.items() if count}
     widths = {state: max(8.0, 1000 * count / counts.total) for state, count in there.items()}

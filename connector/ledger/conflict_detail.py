@@ -40,7 +40,7 @@ def _photo_text(picture: PhotoFacts) -> str:
 
 
 def register_sql_function(db: sqlite3.Connection) -> None:
-    """Register `both_pictures` in SQL: whole_print, source_sha256, presence, read_print, read_sha256, tag, checked_at."""
+    """Register SQL `both_pictures`: whole_print, source_sha256, presence, read_print, read_sha256, tag, checked_at."""
     db.create_function("both_pictures", 7, _of_columns, deterministic=True)
 
 

@@ -30,7 +30,7 @@ class Spool:
         self._room_bytes = 0
         self._in_hand: dict[str, bytes] = {}
 
-    def begin(self) -> list[str]:
+    def open(self) -> list[str]:
         """Empty the spool and see how much room there is; returns a sentence for each file that stays."""
         stay = self.empty()
         # what stays may be of another recipe, so it is not looked at again

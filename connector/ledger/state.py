@@ -40,7 +40,7 @@ def open_state(folder: Path) -> Iterator[State]:
         db, notice = open_ledger(folder)
         spool = Spool(folder / "spool")
         try:
-            stay = [*left, *spool.begin()]
+            stay = [*left, *spool.open()]
             notice = " ".join([notice, *stay[:MOST_NAMED]]).strip()
             with noting_damage(folder):
                 yield State(folder, db, Backups(folder / "backups"), spool, notice)
