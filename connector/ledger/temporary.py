@@ -16,7 +16,8 @@ _LEAST_BYTES = 64 * 1024
 def temporary_folder() -> Path:
     """Return SQLite's temporary folder: the first that can be written (https://sqlite.org/tempfiles.html)."""
     named = [os.environ.get(name, "") for name in ("SQLITE_TMPDIR", "TMPDIR")]
-    for folder in (*filter(None, named), "/var/tmp", "/usr/tmp"):  # noqa: S108  # nosec B108 - only looked at
+    # only looked at, never written to by a name that others can guess
+    for folder in (*filter(None, named), "/var/tmp", "/usr/tmp"):  # noqa: S108  # nosec B108
         if os.name != "nt" and Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK):
             return Path(folder)
     return Path(tempfile.gettempdir())
