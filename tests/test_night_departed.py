@@ -87,7 +87,7 @@ def test_who_is_still_there_without_an_account_is_a_brake_as_ever(blind: Office)
     look_ups = [asked for asked in blind.house.server.asked if asked.base and not asked.controls]
 
     assert (stopped.code, again.code) == (4, 4), "the brake holds until somebody decides"
-    assert f"{MANY} people changed or lost their account since last night" in stopped.err
+    assert f"{MANY} people changed or lost their account since the last run" in stopped.err
     assert reasons(stopped, team[:4]) == {("skip", "out-of-scope")}
     assert reasons(stopped, team[4 : 4 + MANY]) == {("skip", "no-account")}
     assert stopped.requests["ldap_entries"] == MANY

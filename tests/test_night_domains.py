@@ -273,7 +273,7 @@ def test_what_passed_while_a_domain_was_down_does_not_add_up_to_a_brake(forest: 
 
     assert [told.code for told in nights] == [5, 5, 5], "two at a time pass"
     assert back.code == 4, "the three of the domain that was down are judged when it is back"
-    assert "3 people changed or lost their account since last night" in back.err
+    assert "3 people changed or lost their account since the last run" in back.err
 
 
 def test_a_new_member_of_the_group_belongs_to_the_domain_that_has_them(forest: Forest) -> None:

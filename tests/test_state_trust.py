@@ -253,7 +253,7 @@ def test_a_file_in_a_folder_that_cannot_be_entered_is_a_settings_problem(office:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 2, done.stderr
-    assert "which is not a file that this account can see" in done.stderr
+    assert "was not found or is not readable by this account" in done.stderr
 
 
 @needs_root
