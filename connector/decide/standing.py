@@ -5,6 +5,7 @@ So the work list and the standing outcomes are the rules of `decide.table`, and 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import product
@@ -45,8 +46,13 @@ class StandingRow(NamedTuple):
     conflict: bool
 
 
-def standing_rows(policy: Policy) -> Iterator[StandingRow]:
-    """Yield every state that a matched person can have, with what is decided of it under this policy."""
+@functools.cache
+def standing_rows(policy: Policy) -> tuple[StandingRow, ...]:
+    """Return every state that a matched person can have, with what is decided of it under this policy."""
+    return tuple(_all_rows(policy))
+
+
+def _all_rows(policy: Policy) -> Iterator[StandingRow]:
     for rule, is_guest, has_photo in product(PersonRule, (False, True), (False, True)):
         yield _row(None, policy, rule=rule, is_guest=is_guest, has_photo=has_photo)
         for presence, is_own, is_same, kept_under, is_final, restored in product(
