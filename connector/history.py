@@ -13,10 +13,12 @@ from connector.ledger.files import Backups
 from connector.ledger.history import (
     Event,
     PersonStatus,
+    contexts_read,
     find_one,
     one_person,
     person_events,
     person_status,
+    run_time,
     targets_of,
 )
 from connector.ledger.memberships import memberships_of
@@ -24,8 +26,7 @@ from connector.ledger.memory import find_intent, find_memory
 from connector.ledger.restore import is_somebody_elses
 from connector.ledger.state import State
 from connector.ledger.writes import Write, last_writes_of
-from connector.left_out import why_never_in_scope, why_out_of_scope
-from connector.model import Action, Person, Presence, Reason
+from connector.model import Account, Action, Person, PersonState, Presence, Reason
 from connector.report import ADVICE
 from connector.report.summary import format_utc, iso_utc, one_line_safe, short_name
 
@@ -230,3 +231,49 @@ def _event_json(event: Event, kept: frozenset[str]) -> dict[str, object]:
         "written": event.is_write,
         "backup": event.before_sha256 in kept,
     }
+
+
+SCOPE_SETTINGS = "LDAP_BASE_DN, LDAP_EXCLUDE_DN, LDAP_GROUP and LDAP_FILTER (or FOLDER_PATH)"
+
+
+def why_out_of_scope(db: sqlite3.Connection, status: PersonStatus) -> str:
+    """Return in which state a person left the scope, since when, and by which setting."""
+    run = status.seen_run
+    since = f"since run {run}, {format_utc(run_time(db, run))}" if run_time(db, run) else f"since run {run}"
+    if status.state == PersonState.DISABLED:
+        return f"disabled {since}; left out unless LDAP_INCLUDE_DISABLED=true"
+    if status.state == PersonState.DELETED:
+        return f"deleted {since}"
+    return f"out of scope {since}: no longer chosen by {SCOPE_SETTINGS}; by which of them, the database does not know"
+
+
+def why_never_in_scope(db: sqlite3.Connection, account_id: str) -> Iterator[str]:
+    """Yield what is known of an account that no person in scope ever had."""
+    yield "In the source: no run has seen a person in scope with this name, so nothing was done."
+    account = find_account(db, account_id)
+    if account is None:
+        return
+    yield f"Account: {account.upn or account.id}, {_kind(account)}."
+    yield from _why(account)
+    read = [f"{name} (run {run})" for name, run in contexts_read(db)]
+    yield f"The directory was read up to now in: {', '.join(read)}." if read else "The directory was not read so far."
+
+
+def _kind(account: Account) -> str:
+    kind = "a guest" if account.is_guest else "a member"
+    state = "enabled" if account.is_enabled else "disabled"
+    return f"{kind}, {state}, {'synchronized' if account.is_synced else 'not synchronized'} from a directory"
+
+
+def _why(account: Account) -> Iterator[str]:
+    if account.is_guest:
+        yield "Left out: guests have no person in the directory, except contacts (LDAP_INCLUDE_CONTACTS)."
+    elif account.is_synced:
+        text = f"Left out: the account is synchronized, so there is a directory user, whom {SCOPE_SETTINGS} leave out"
+        reasons = "or who is disabled there" if not account.is_enabled else "or whom the reading account may not see"
+        yield f"{text}, {reasons}; which of them it is, the database does not know."
+    else:
+        yield (
+            "Left out: the account is not synchronized, so it belongs to no directory user, or to one whom neither the "
+            "anchor nor MATCH_FALLBACK finds."
+        )

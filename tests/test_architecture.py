@@ -36,8 +36,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 WORKSHOP = WORDS | set(MAY_IMPORT)
 MAY_IMPORT["sync"] = frozenset(WORKSHOP - {"notify"})
-MAY_IMPORT["left_out"] = WORDS | {"ledger", "report"}
-MAY_IMPORT["history"] = WORDS | {"ledger", "report", "left_out"}
+MAY_IMPORT["history"] = WORDS | {"ledger", "report"}
 MAY_IMPORT["forget"] = WORDS | {"config", "ledger", "report"}
 MAY_IMPORT["coverage"] = WORDS | {"config", "ledger", "report"}
 MAY_IMPORT["export"] = WORDS | {"forget", "ledger"}

@@ -15,8 +15,8 @@ import pytest
 from connector.cloud import Cloud, open_cloud
 from connector.cloud.refusal_limit import IN_A_ROW
 from connector.errors import PersonError, Unreachable
+from connector.ledger.accounts import shared_names
 from connector.ledger.store import open_ledger, transaction
-from connector.ledger.target_names import shared_names
 from connector.model import Account, CloudPhoto, CloudTag, Reason, RequestCounters
 from connector.photo import thumbnails
 from connector.targets.dry_run import DryRun

@@ -15,10 +15,10 @@ from ldap3.utils.dn import escape_rdn
 from ldap3.utils.dn import parse_dn as parsed_by_ldap3
 
 from connector.config import Settings
+from connector.config import dn as names
 from connector.config.dn import parse_dn, spell_dn
 from connector.errors import Unreachable
 from connector.model import RequestCounters
-from connector.sources import dn as names
 from connector.sources.entries import Reader, is_disabled, person_id
 from connector.sources.ldap import LdapSource
 from connector.sources.open import open_source

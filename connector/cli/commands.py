@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from connector.cli.console import begin_logs, log_to_file, progress
+from connector.cli.console import begin_logs, is_quiet, log_to_file, progress
 from connector.cli.options import common, show_and_deliver, show_report, start_command, utf8_stdout
-from connector.cli.quiet import is_quiet
 from connector.command import use_env_file
 from connector.doctor import Status, examine, write_json, write_line, write_verdict
 from connector.doctor import exit_code as exit_code_of

@@ -19,7 +19,7 @@ from connector.command import quoted, use_env_file
 from connector.config import load_settings, render_env_example
 from connector.config.env_file import DEFAULT_FILE
 from connector.config.first_settings import FIRST, FirstSetting, env_text, first_problem, write_new
-from connector.config.origins import InForce, settings_in_force
+from connector.config.render import InForce, settings_in_force
 from connector.disk import reason, write_whole
 from connector.errors import ConnectorError, SettingsError, UsageError
 from connector.windows_acl import icacls

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
 from datetime import UTC, datetime
 from io import TextIOWrapper
@@ -14,6 +15,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, TextIO
 
+import click
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import (
@@ -29,7 +31,6 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from connector.cli.quiet import is_quiet
 from connector.model import NoProgress, safe
 from connector.model import Progress as Shown
 
@@ -250,3 +251,21 @@ def _formatted(handler: logging.Handler, form: str) -> logging.Handler:
     text = SafeLines("%(asctime)s %(levelname)s %(of_run)s%(name)s: %(message)s")
     handler.setFormatter(JsonLines() if form == "json" else text)
     return handler
+
+
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+def is_quiet() -> bool:
+    """Return True if the running command was given `--quiet`."""
+    return _quiet.get()
+
+
+def quiet_option(command: Any) -> Any:
+    """Add `--quiet` to a command."""
+    text = "Show warnings and errors only: no progress, no report on the screen."
+    return click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_remember, help=text)(command)
+
+
+def _remember(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    _quiet.set(value)

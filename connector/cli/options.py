@@ -12,8 +12,7 @@ import click
 from rich.console import Console
 
 from connector import __version__
-from connector.cli.console import begin_logs, is_terminal
-from connector.cli.quiet import is_quiet, quiet_option
+from connector.cli.console import begin_logs, is_quiet, is_terminal, quiet_option
 from connector.command import pasteable, use_env_file
 from connector.config import Settings, load_database_settings, load_settings
 from connector.errors import ConnectorError, ExitCode

@@ -13,8 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from connector.addresses import page
-from connector.config.beside import beside_env_file
-from connector.config.env_file import decoded, find, read_lines, variable_in
+from connector.config.env_file import beside_env_file, decoded, find, read_lines, variable_in
 from connector.config.rules import broken_rules
 from connector.config.settings import NAMES, SECRET_FILE_SETTINGS, SECRETS, Settings
 from connector.config.values import expanded

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 import ldap3
 
 from connector.config import Settings
+from connector.config.dn import root_of_domain
 from connector.doctor.context import CheckContext
 from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
 from connector.errors import ConnectorError, Unreachable
 from connector.sources import dirsync
 from connector.sources.connect import ServerRequirements, open_session
-from connector.sources.dn import root_of_domain
 from connector.sources.endpoints import Endpoint, endpoints
 from connector.sources.entries import Reader
 from connector.sources.groups import Forest, named_in

@@ -1,4 +1,4 @@
-"""Store which people the settings treat by themselves: opted out, cloud photo kept, source wins; and since when."""
+"""Store the members of groups: whom the settings treat by themselves and since when, and who is in LDAP_GROUP."""
 
 from __future__ import annotations
 
@@ -112,3 +112,36 @@ def is_expelled(db: sqlite3.Connection, sha256: str) -> bool:
     """Return True if a backup is of somebody who opted out, and a later run than the one that took it is there."""
     query = "SELECT 1 FROM expelled_backups WHERE sha256 = ? AND run < (SELECT MAX(id) FROM runs WHERE NOT dry_run)"
     return db.execute(query, (sha256,)).fetchone() is not None
+
+
+CHUNK = 500
+_JOINED = """
+    SELECT id FROM roster WHERE id > :last AND id NOT IN (SELECT id FROM people WHERE state = 'in-scope')
+    ORDER BY id LIMIT :chunk"""
+_LEFT = """
+    SELECT id FROM people WHERE context = :context AND state = 'in-scope' AND id > :last
+    AND id NOT IN (SELECT id FROM roster) ORDER BY id LIMIT :chunk"""
+
+
+def note_roster(db: sqlite3.Connection, members: Iterable[str]) -> None:
+    """Store the ids of this run's members in one context, for `joined` and `left`."""
+    db.execute("CREATE TEMP TABLE IF NOT EXISTS roster (id TEXT PRIMARY KEY)")
+    db.execute("DELETE FROM roster")
+    db.executemany("INSERT OR IGNORE INTO roster (id) VALUES (?)", ((member,) for member in members))
+
+
+def joined(db: sqlite3.Connection) -> Iterator[list[str]]:
+    """Yield members who are not in scope yet; chunks may be written meanwhile."""
+    return _chunks(db, _JOINED)
+
+
+def left(db: sqlite3.Connection, context: str) -> Iterator[list[str]]:
+    """Yield who is in scope in this context and no member any more; chunks may be written meanwhile."""
+    return _chunks(db, _LEFT, context=context)
+
+
+def _chunks(db: sqlite3.Connection, query: str, **values: str) -> Iterator[list[str]]:
+    last = ""
+    while ids := [row["id"] for row in db.execute(query, {**values, "last": last, "chunk": CHUNK})]:
+        last = ids[-1]
+        yield ids

@@ -1,6 +1,5 @@
 """Define the values that all rooms share: people, accounts, photos, tags, outcomes."""
 
-from connector.model.case_folding import fold
 from connector.model.entities import (
     SAME_PICTURE_CELLS,
     Account,
@@ -33,7 +32,7 @@ from connector.model.run import (
     RunReport,
     utc_now,
 )
-from connector.model.safe_text import LONGEST_CODE, foreign, safe, safe_lines
+from connector.model.text import LONGEST_CODE, fold, foreign, safe, safe_lines
 
 __all__ = [
     "LONGEST_CODE",

@@ -12,8 +12,8 @@ import dns.exception
 import dns.resolver
 
 from connector.config import Settings
+from connector.config import dn as names
 from connector.errors import Unreachable
-from connector.sources import dn as names
 from connector.sources.ldap_errors import SYSTEM
 
 _LDAP, _LDAPS = 389, 636

@@ -12,11 +12,11 @@ import ldap3
 from ldap3.utils.conv import escape_filter_chars
 
 from connector.config import Settings
+from connector.config import dn as names
+from connector.config.dn import Parts
 from connector.errors import Unreachable
 from connector.model import RequestCounters, fold
-from connector.sources import dn as names
 from connector.sources.connect import READ_SECONDS, ServerRequirements, open_session
-from connector.sources.dn import Parts
 from connector.sources.entries import has_id, person_id
 from connector.sources.ldap_errors import SYSTEM, SignInRefused
 from connector.sources.pages import Query, walk

@@ -11,11 +11,11 @@ from typing import TypeVar
 import ldap3
 
 from connector.config import Settings
+from connector.config import dn as names
 from connector.errors import SettingsError, Unreachable
 from connector.model import MatchRule, RequestCounters
 from connector.model.formats import installed_extras
 from connector.sources import DECIDING, Cookie, Mode, PersonRead, Reading, SourceTraits, dirsync
-from connector.sources import dn as names
 from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
 from connector.sources.groups import Forest, members, roster

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from connector.config import Settings
+from connector.config import dn as names
 from connector.model import PersonState
 from connector.sources import Emptied, Event, Page, PersonGone, PersonRead, Unidentified
-from connector.sources import dn as names
 from connector.sources.dirsync import DirSyncPage, DirSyncQuery, rounds
 from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id
 from connector.sources.groups import EVERYBODY, Forest, Members, Named, members, named_in, roster

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ldap3.utils.conv import escape_bytes, escape_filter_chars
 
 from connector.config import Settings
-from connector.sources import dn as names
-from connector.sources.dn import Parts
+from connector.config import dn as names
+from connector.config.dn import Parts
 from connector.sources.session import Kind
 
 _BIT_AND = "1.2.840.113556.1.4.803"

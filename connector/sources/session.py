@@ -13,9 +13,9 @@ from ldap3.operation.search import compile_filter, parse_filter, search_operatio
 from ldap3.protocol.convert import prepare_filter_for_sending
 from ldap3.protocol.rfc2696 import paged_search_control
 
+from connector.config import dn as names
 from connector.errors import Unreachable
 from connector.model import RequestCounters
-from connector.sources import dn as names
 from connector.sources import ldap_errors as trouble
 from connector.sources.receiving import receive_by
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from connector.decide.brakes import VANISHED_FROM, AttributeLoss, Limits, PlanCounts, check_brakes
 from connector.errors import BrakeError
-from connector.ledger.lost_attributes import settle_vanished, vanished, vanished_units
 from connector.ledger.matching import count_matched, count_rematched, count_settled, settle_matches
 from connector.ledger.plan import count_plan, count_with_photo
 from connector.ledger.store import transaction
-from connector.ledger.unread_values import empty, missed_below
+from connector.ledger.unread_values import empty, missed_below, settle_vanished, vanished, vanished_units
 from connector.sources import Mode
 from connector.sync.context import RunContext
 from connector.sync.summary import Summaries, Summary, notice

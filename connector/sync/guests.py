@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from connector.errors import SettingsError
-from connector.ledger.guests import save_guests
+from connector.ledger.people import save_guests
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
 from connector.photo import PictureRefused

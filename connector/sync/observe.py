@@ -1,4 +1,7 @@
-"""Fetch cloud photos in batches and describe what they show; decoding runs in the worker thread that fetched them."""
+"""Fetch cloud photos in batches and describe what they show, or only store that somebody has one.
+
+Decoding runs in the worker thread that fetched the photos.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,12 @@ from dataclasses import dataclass, field
 
 from connector.decide.compare import CloudObservation
 from connector.errors import PersonError
+from connector.ledger.coverage import save_look
+from connector.ledger.memory import mark_checked
+from connector.ledger.worklist import WorkItem
 from connector.model import Account, CloudPhoto, CloudTag, Reason
 from connector.photo import PictureRefused, read_print
+from connector.sync.context import RunContext
 from connector.targets import Target
 
 
@@ -70,3 +77,23 @@ def _observe(
     if observation.read_print is None and is_no_picture(answer.content_bytes):
         return no_picture(account)
     return FetchedPhoto(observation, answer.to_keep)
+
+
+def is_look_only(item: WorkItem) -> bool:
+    """Return True if it is merely this person's turn, and whatever the cloud shows, there is nothing to do."""
+    is_known = item.source_sha256 or item.memory is not None or item.intent is not None
+    return not is_known and not item.is_due and not item.is_again
+
+
+def record_look(context: RunContext, target: str, item: WorkItem, answer: CloudTag | PersonError | None) -> None:
+    """Store what the look showed. A refusal is stored too, so that the turn passes on; it fails nobody."""
+    now = context.clock()
+    if isinstance(answer, PersonError):
+        if answer.reason is not Reason.INTERRUPTED:
+            save_look(context.db, target, item.account.id, state="refused", size=(0, 0), now=now)
+            mark_checked(context.db, target, item.account.id, now=now)
+        return
+    size = (answer.width, answer.height) if answer is not None else (0, 0)
+    state = "none" if answer is None else "photo"
+    save_look(context.db, target, item.account.id, state=state, size=size, now=now)
+    mark_checked(context.db, target, item.account.id, now=now)

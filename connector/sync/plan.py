@@ -23,9 +23,8 @@ from connector.report.from_ledger import ConflictPhotos
 from connector.sync.conflict_photos import MAX_CONFLICTS, keep_conflict_photo
 from connector.sync.context import RunContext
 from connector.sync.guests import is_guest
-from connector.sync.looks import is_look_only, record_look
 from connector.sync.memory import close_assessed_intent, store_memory
-from connector.sync.observe import FetchedPhoto, fetch_observations
+from connector.sync.observe import FetchedPhoto, fetch_observations, is_look_only, record_look
 from connector.sync.outcomes import Verdict, conflict_detail, record_error, record_outcome
 from connector.sync.summary import Summary
 from connector.sync.targets import at_target_size

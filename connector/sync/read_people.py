@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from connector.errors import Unreachable
-from connector.ledger import group_members as roster
+from connector.ledger import memberships as roster
 from connector.ledger import people as people_rows
 from connector.ledger.cursors import (
     SyncCursor,
@@ -18,9 +18,9 @@ from connector.ledger.cursors import (
     save_full_reading,
     save_place,
 )
-from connector.ledger.guests import CONTEXT as GUESTS
 from connector.ledger.matching import claimed_by_others, left_managed, match_people, rematched_unseen
 from connector.ledger.memory import forget_dropped_attributes
+from connector.ledger.people import GUESTS
 from connector.ledger.runs import drop_left_outcomes
 from connector.ledger.store import transaction
 from connector.ledger.unread_values import drop_unasked as drop_unread

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from connector.cloud import Cloud
+from connector.ledger.accounts import shared_names, tags_in_use
 from connector.ledger.memory import failing_accounts
-from connector.ledger.target_names import shared_names, tags_in_use
 from connector.model import Fingerprint
 from connector.photo import shrink, thumbnails
 from connector.sync.context import RunContext

@@ -1,9 +1,38 @@
-"""Make text of foreign origin safe to show: on one line, of bounded length, without what moves or hides letters."""
+"""Fold names for comparison, and make text of foreign origin safe to show."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
+from itertools import groupby
+
+
+def fold(text: str) -> str:
+    """Return the text in Unicode NFC and lower case.
+
+    A letter changes its case only where its lower-case letter leads back to it. So `ß` is not `ss`, and the Kelvin sign
+    is not `k`, as they would be with `str.casefold`.
+    """
+    if text.isascii():
+        return text.lower()
+    parts = ((is_single, "".join(letters)) for is_single, letters in groupby(text, key=_is_another_letter))
+    composed = "".join(part if is_single else unicodedata.normalize("NFC", part) for is_single, part in parts)
+    return "".join(map(_lower, composed))
+
+
+@lru_cache(maxsize=4096)
+def _is_another_letter(letter: str) -> bool:
+    """Return True if normalisation would turn this letter into another one, e.g. the Kelvin sign into K."""
+    decomposed = unicodedata.decomposition(letter)
+    return bool(decomposed) and " " not in decomposed and unicodedata.combining(letter) == 0
+
+
+@lru_cache(maxsize=4096)
+def _lower(letter: str) -> str:
+    lower = letter.lower()
+    return lower if len(lower) == 1 and lower.upper() == letter else letter
+
 
 # Long enough for every message Microsoft documents, short enough for one line of a report.
 LONGEST_WORDS = 300
