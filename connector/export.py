@@ -17,7 +17,7 @@ from connector.disk import reason, write_whole
 from connector.errors import ConnectorError
 from connector.forget import Subject, find_subject, kept_reports, lines_with, log_files, log_pattern, text_pattern
 from connector.ledger.codec import load_print
-from connector.ledger.erasure import rows_of, texts_about_others
+from connector.ledger.retention import rows_of, texts_about_others
 from connector.ledger.state import State
 from connector.model import safe
 

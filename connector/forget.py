@@ -14,7 +14,7 @@ from pathlib import Path
 from connector.config import Settings
 from connector.disk import delete, reason
 from connector.errors import StateError, UsageError
-from connector.ledger import erasure as rows
+from connector.ledger import retention as rows
 from connector.ledger.history import find_one, one_person
 from connector.ledger.proofs import open_proofs
 from connector.ledger.runs import find_run

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.ledger.erasure import backups_of
 from connector.ledger.files import Backups
+from connector.ledger.retention import backups_of
 from connector.ledger.store import LEDGER_NAME, hold_lock, make_state_folder, open_ledger, transaction
 from connector.ledger.writes import Write, is_backup_wanted, save_write
 from connector.model import Action

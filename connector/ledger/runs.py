@@ -12,7 +12,7 @@ from typing import NamedTuple
 from connector.decide.case import Policy
 from connector.ledger.codec import pack_time, packed_print, save_row
 from connector.ledger.conflict_detail import register_sql_function
-from connector.ledger.held import COUNTED_AS, JOIN_HELD, RANK, save_held
+from connector.ledger.plan import COUNTED_AS, JOIN_HELD, RANK, save_held
 from connector.ledger.worklist import JOIN_RULES, fill_rules
 from connector.model import Action, Conflict, Outcome, Reason, Removed
 

@@ -12,8 +12,8 @@ from connector.errors import ExitCode
 from connector.ledger.codec import unpack_time
 from connector.ledger.coverage import count_coverage
 from connector.ledger.files import Backups, Spool
-from connector.ledger.held import planned_totals
 from connector.ledger.matching import unmatched_upns
+from connector.ledger.plan import planned_totals
 from connector.ledger.runs import RunRow, last_success, outcomes_of
 from connector.ledger.writes import find_write
 from connector.model import Outcome, RunReport

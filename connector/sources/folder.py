@@ -14,8 +14,7 @@ from connector.config import Settings
 from connector.errors import SettingsError
 from connector.model import MatchRule, Person, Reason, RequestCounters, SourcePhoto
 from connector.sources import Cookie, Mode, Page, PersonRead, Reading, SourceTraits
-from connector.sources.folder_index import SHOWN, FolderIndex, folded, unreadable
-from connector.sources.folder_map import map_problem
+from connector.sources.folder_index import SHOWN, FolderIndex, folded, map_problem, unreadable
 
 CONTEXT = "folder"
 ATTRIBUTE = "file"

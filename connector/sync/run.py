@@ -39,7 +39,7 @@ from connector.sources.open import open_source
 from connector.sync.apply import PlannedSteps, apply_steps
 from connector.sync.brakes import check_plan
 from connector.sync.conflict_photos import fetch_planned_photos, load_conflict_source_photos
-from connector.sync.context import Options, RunContext
+from connector.sync.context import Options, RunContext, log_end, log_start, marked_records
 from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.memberships import read_opt_out_file
 from connector.sync.outcomes import POSTPONED, Verdict, held, record_error, record_outcome
@@ -49,7 +49,6 @@ from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts,
 from connector.sync.read_chosen import read_chosen
 from connector.sync.read_people import drop_departed, finish_reading, match, notice_none_synced, read_people
 from connector.sync.restore import postpone_remaining, undo
-from connector.sync.run_log import log_end, log_start, marked_records
 from connector.sync.summary import RunTotals, Summaries, Summary, notice
 from connector.sync.targets import open_targets
 from connector.targets import Target
