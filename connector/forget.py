@@ -22,6 +22,7 @@ from connector.ledger.state import State
 from connector.ledger.store import transaction
 from connector.ledger.writes import is_backup_wanted
 from connector.model import Person, utc_now
+from connector.model.reasons import count_of
 from connector.report import save_report
 from connector.report.from_ledger import load_report
 
@@ -246,8 +247,9 @@ def _beyond(folder: Path, settings: Settings) -> Iterator[str]:
 def as_lines(result: ForgetResult, *, opening: str = "Erased") -> Iterator[str]:
     """Yield what was erased, or would be, and what is not changed, as plain lines."""
     yield (
-        f"{opening}: {result.rows} rows of the database, {result.backups} kept photos, {result.reports} kept "
-        f"reports (rewritten without the user), {result.log_lines} lines of the logs."
+        f"{opening}: {count_of(result.rows, 'row')} of the database, {count_of(result.backups, 'kept photo')}, "
+        f"{count_of(result.reports, 'kept report')} (rewritten without the user), "
+        f"{count_of(result.log_lines, 'line')} of the logs."
     )
     yield "Not changed:"
     yield from (f"  - {line}" for line in result.beyond)

@@ -11,7 +11,7 @@ import pytest
 
 from connector.cli.main import commands
 from connector.config import render_env_example
-from connector.decide.brakes import AttributeLoss, Limits, PlanCounts, check_brakes
+from connector.decide.brakes import AttributeLoss, Limits, PlanCounts, check_brakes, way_past
 from connector.doctor import CHECKS
 from connector.errors import ExitCode
 from connector.model import Action
@@ -74,7 +74,7 @@ def texts() -> Iterator[tuple[str, str]]:
     yield from ((f"event {event.id}", event.meaning) for event in EVENTS.values())
     yield from ((f"total {name}", label) for name, label in TOTALS.items())
     for trip in check_brakes(ALL_LIMITS, Limits()):
-        yield f"limit {trip.brake}", f"{trip.message} {trip.fix}"
+        yield f"limit {trip.brake}", f"{trip.message} {way_past([trip], previewed=False)}"
     for code in (*ExitCode, None):
         for is_dry_run in (False, True):
             report = a_run(exit_code=code, dry_run=is_dry_run)

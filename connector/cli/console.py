@@ -28,7 +28,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from connector.model import NoProgress, safe
@@ -36,6 +36,8 @@ from connector.model import Progress as Shown
 
 LOG_BYTES = 5_000_000
 LOG_FILES = 5
+# The widest line of a phase without its bar, as "300,000 of 300,000  1,200/s  about 2 h 59 min left".
+BESIDE_BAR = 75
 # Optional fields of a record in the JSON log.
 FIELDS = (
     *("run", "dry_run", "person", "account", "target", "action", "reason"),
@@ -108,6 +110,17 @@ def is_terminal(stream: TextIO) -> bool:
     return bool(ctypes.windll.kernel32.GetConsoleMode(handle, ctypes.byref(mode)))
 
 
+def progress_columns(width: int) -> tuple[ProgressColumn, ...]:
+    """Return the columns of a phase; the bar is short where a line with large counts would not fit the terminal."""
+    return (
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=max(4, min(24, width - BESIDE_BAR))),
+        RateColumn(table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(),
+    )
+
+
 @contextmanager
 def progress() -> Iterator[Shown]:
     """Show progress on standard error while it is a terminal, and nothing otherwise."""
@@ -115,14 +128,7 @@ def progress() -> Iterator[Shown]:
     if is_quiet() or not (is_terminal(sys.stderr) and console.is_terminal):
         yield NoProgress()
         return
-    columns = (
-        SpinnerColumn(finished_text="✓"),
-        TextColumn("{task.description:<12}"),
-        BarColumn(bar_width=24),
-        RateColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*progress_columns(console.width), console=console, transient=True) as bars:
         yield ProgressBars(bars)
 
 

@@ -35,7 +35,7 @@ def _servers(settings: Settings) -> Problems:
     if settings.ldap_uri and settings.ldap_domain:
         yield "LDAP_DOMAIN", "cannot stand beside LDAP_URI; set one of the two"
     if not settings.ldap_uri and not settings.ldap_domain:
-        yield "LDAP_URI", "is needed, e.g. ldaps://dc1.contoso.com; or set LDAP_DOMAIN to find servers by DNS"
+        yield "LDAP_URI", "is needed, e.g. ldaps://dc1.contoso.com; set it, or LDAP_DOMAIN to find servers by DNS"
     if settings.ldap_site and not settings.ldap_domain:
         yield "LDAP_SITE", "works only with LDAP_DOMAIN; set that instead of LDAP_URI, or leave out LDAP_SITE"
 
@@ -82,7 +82,7 @@ def _credential(settings: Settings) -> Problems:
     if not given:
         yield (
             "AZURE_CLIENT_CERTIFICATE_PATH",
-            "is needed; or one of AZURE_CLIENT_SECRET, AZURE_FEDERATED_TOKEN_FILE, AZURE_MANAGED_IDENTITY",
+            "is needed; set it, or one of AZURE_CLIENT_SECRET, AZURE_FEDERATED_TOKEN_FILE, AZURE_MANAGED_IDENTITY",
         )
     if len(given) > 1:
         yield given[0], f"cannot stand beside {' and '.join(given[1:])}; keep exactly one way to sign in"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -64,13 +64,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class BrakeTrip:
-    """Represent the brake that stops the plan, with the numbers (`message`) and the way past it (`fix`)."""
+    """Represent the brake that stops the plan, with the numbers (`message`) and the way past it.
+
+    `first` is a sentence on what to check before, `setting` what to change instead of using --force; either may be
+    empty.
+    """
 
     brake: Brake
     count: int
     allowed: int
     message: str
-    fix: str
+    setting: str = ""
+    first: str = ""
 
 
 def check_brakes(plan: PlanCounts, limits: Limits) -> list[BrakeTrip]:
@@ -97,7 +102,7 @@ def _changes(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
         f"{plan.replacements} photos would be replaced, {_percent(plan.replacements, plan.with_photo)} of the "
         f"{plan.with_photo} matched people who have a cloud photo; from {CHANGES_FROM} on, "
         f"SYNC_MAX_CHANGES_PERCENT allows {limits.changes_percent:g} %.",
-        _way_past("raise SYNC_MAX_CHANGES_PERCENT"),
+        "raise SYNC_MAX_CHANGES_PERCENT",
     )
 
 
@@ -110,7 +115,7 @@ def _overwrites(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
         limits.overwrites,
         f"{plan.overwrites} cloud photos that this tool did not upload would be replaced or uploaded again; "
         f"SYNC_MAX_OVERWRITES allows {limits.overwrites}.",
-        _way_past("raise SYNC_MAX_OVERWRITES, or set SYNC_CONFLICT=cloud to leave them"),
+        "raise SYNC_MAX_OVERWRITES, or set SYNC_CONFLICT=cloud to leave them",
     )
 
 
@@ -126,7 +131,7 @@ def _removals(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
         plan.removals,
         allowed,
         f"{plan.removals} photos would be removed, of {plan.known} people known; {limit}.",
-        _way_past("raise SYNC_MAX_REMOVALS" if is_setting else "set SYNC_REMOVED=keep to leave them"),
+        "raise SYNC_MAX_REMOVALS" if is_setting else "set SYNC_REMOVED=keep to leave them",
     )
 
 
@@ -145,7 +150,8 @@ def _rematches(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
         f"{plan.rematches} people changed or lost their account since the last run, "
         f"{_percent(plan.rematches, plan.matched_before)} of the {plan.matched_before} who had one; "
         f"SYNC_MAX_REMATCHES allows {limits.rematches}, or {REMATCHES_PERCENT} %.",
-        _way_past("raise SYNC_MAX_REMATCHES; first check LDAP_ANCHOR and MATCH_FALLBACK"),
+        "raise SYNC_MAX_REMATCHES",
+        first="Check LDAP_ANCHOR and MATCH_FALLBACK.",
     )
 
 
@@ -161,8 +167,7 @@ def _vanished(name: str, counts: AttributeLoss, limits: Limits) -> BrakeTrip | N
         min(counts.had - 1, max(VANISHED_MORE_THAN, counts.had * VANISHED_PERCENT // 100)),
         f"{name} vanished for {counts.vanished} of the {counts.had} people who had it: "
         "perhaps it is no longer readable.",
-        f"Check that the reading account may read {name}; no setting overrides this limit. "
-        "Preview with `photo-connector sync --dry-run`; if this is intended, run once with --force.",
+        first=f"Check that the reading account may read {name}; no setting overrides this limit.",
     )
 
 
@@ -170,5 +175,11 @@ def _percent(part: int, whole: int) -> str:
     return f"{part * 100 / whole:.1f} %" if whole else "more than all"
 
 
-def _way_past(setting: str) -> str:
-    return f"Preview with `photo-connector sync --dry-run`; if this is intended, run once with --force, or {setting}."
+def way_past(trips: Sequence[BrakeTrip], *, previewed: bool) -> str:
+    """Return what to do about all these brakes, each piece of advice once; `previewed`: this is a dry run."""
+    firsts = dict.fromkeys(trip.first for trip in trips if trip.first)
+    settings = dict.fromkeys(trip.setting for trip in trips if trip.setting)
+    ways = ["run once with --force", *(["; ".join(settings)] if settings else [])]
+    intended = f"f this is intended, {', or '.join(ways)}."
+    preview = "I" if previewed else "Preview with `photo-connector sync --dry-run`; i"
+    return " ".join([*firsts, preview + intended])

@@ -171,7 +171,8 @@ def _split(sentence: str) -> tuple[str, str]:
     """Split `NAME: what is wrong; what to do` at the semicolon into detail and fix."""
     what, _, cure = sentence.partition("; ")
     name = sentence.partition(":")[0]
-    return what, f"{name}: {cure}." if cure else f"Correct {name}; see `photo-connector config example`."
+    end = "" if cure.endswith("?") else "."
+    return what, f"{name}: {cure}{end}" if cure else f"Correct {name}; see `photo-connector config example`."
 
 
 def check_mail(context: CheckContext) -> Iterator[CheckResult]:

@@ -33,7 +33,16 @@ _R = Reason
 _NOTHING = "Nothing to do."
 _CHOOSE = (
     "Ask the person which photo is right. `SYNC_CONFLICT` decides for everybody; "
-    "`sync --only PERSON --overwrite` sends the source's photo for one person, after a backup."
+    "`photo-connector sync --only PERSON --overwrite` sends the source's photo for one person, after a backup."
+)
+# Where the source's photo has won already, or is about to, there is nothing to overwrite.
+_SENT = (
+    "The source's photo was sent. Where the earlier state is right, `photo-connector restore --person PERSON` brings "
+    "it back; `SYNC_CONFLICT=cloud` leaves such photos alone from the next run on."
+)
+_TO_BE_SENT = (
+    "Nothing was written yet; the source's photo would be sent. Ask the person which photo is right: "
+    "`SYNC_CONFLICT=cloud` leaves such photos alone."
 )
 
 _PERSON: Mapping[Reason, Advice] = {
@@ -304,6 +313,11 @@ def people(count: int) -> str:
     return "1 person" if count == 1 else f"{count:,} people"
 
 
+def count_of(count: int, noun: str) -> str:
+    """Return "1 row" or "2,000 rows"."""
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def is_conflict(outcome: Outcome) -> bool:
     """Return True if both sides disagreed about this photo; `conflict-standing` counts only while it is listed."""
     by_reason = ADVICE[outcome.reason].is_conflict and outcome.reason is not Reason.CONFLICT_STANDING
@@ -313,6 +327,14 @@ def is_conflict(outcome: Outcome) -> bool:
 def needs_attention(outcome: Outcome) -> bool:
     """Return True if the outcome belongs on top of a report: a failure or a conflict."""
     return outcome.action is Action.FAIL or is_conflict(outcome)
+
+
+def cure_of(action: Action, reason: Reason, *, planned: bool = False) -> str:
+    """Return what to do about outcomes of this action and reason; `planned` says that nothing was written."""
+    cure = ADVICE[reason].cure
+    if cure != _CHOOSE or action not in (Action.CREATE, Action.REPLACE):
+        return cure
+    return _TO_BE_SENT if planned else _SENT
 
 
 def render_reasons_md() -> str:

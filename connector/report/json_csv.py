@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from connector.model import Outcome, RunReport
-from connector.model.reasons import ADVICE, is_conflict
-from connector.report.summary import iso_utc, one_line_safe, short_name
+from connector.model.reasons import ADVICE, cure_of, is_conflict
+from connector.report.summary import iso_utc, one_line_safe, only_planned, short_name
 
 # Spreadsheets strip blanks, also accept full-width characters, and compute within quotes.
 _FORMULA = re.compile(r"(^|[;|])([\s\"']*[=+\-@＝＋－＠])")
@@ -89,11 +89,12 @@ def _head(report: RunReport) -> dict[str, object]:
 
 
 def _rows(report: RunReport) -> Iterator[list[str]]:
+    planned = only_planned(report)
     for outcome in report.outcomes():
-        advice = ADVICE[outcome.reason]
+        cure = cure_of(outcome.action, outcome.reason, planned=planned)
         cells = (
-            *(short_name(outcome.person), outcome.upn, outcome.action, outcome.reason, advice.title),
-            *(outcome.detail, advice.cure, "yes" if is_conflict(outcome) else ""),
+            *(short_name(outcome.person), outcome.upn, outcome.action, outcome.reason, ADVICE[outcome.reason].title),
+            *(outcome.detail, cure, "yes" if is_conflict(outcome) else ""),
             *(outcome.person, outcome.person_id, outcome.account_id or "", outcome.target, outcome.source_sha256 or ""),
             *(outcome.planned or "", outcome.planned_reason or ""),
         )

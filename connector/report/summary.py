@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from connector.command import pasteable
 from connector.errors import ExitCode
 from connector.model import STAGING, Action, Outcome, Reason, RunReport, safe
-from connector.model.reasons import ADVICE, Advice, needs_attention, people
+from connector.model.reasons import ADVICE, cure_of, needs_attention, people
 
 TOTALS = {
     "people": "People",
@@ -71,16 +71,22 @@ _RUN_NAMES: Mapping[tuple[str, bool], str] = {
 
 @dataclass(frozen=True, slots=True)
 class AttentionGroup:
-    """Represent the people who need attention for one reason, with their number."""
+    """Represent the people who need attention for one reason, with their number; `planned`: nothing was written."""
 
     action: Action
     reason: Reason
     count: int
+    planned: bool = False
 
     @property
-    def advice(self) -> Advice:
-        """Return the meaning of the reason and its fix."""
-        return ADVICE[self.reason]
+    def title(self) -> str:
+        """Return the meaning of the reason."""
+        return ADVICE[self.reason].title
+
+    @property
+    def cure(self) -> str:
+        """Return what to do; commands in it can be pasted."""
+        return one_line_safe(cure_of(self.action, self.reason, planned=self.planned))
 
     @property
     def is_failure(self) -> bool:
@@ -223,7 +229,8 @@ def concerns(report: RunReport) -> list[AttentionGroup]:
     for outcome in report.outcomes():
         if needs_attention(outcome):
             counts[outcome.action, outcome.reason] += 1
-    groups = [AttentionGroup(action, reason, count) for (action, reason), count in counts.items()]
+    planned = only_planned(report)
+    groups = [AttentionGroup(action, reason, count, planned) for (action, reason), count in counts.items()]
     return sorted(groups, key=lambda concern: (not concern.is_failure, -concern.count, concern.reason))
 
 

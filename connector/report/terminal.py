@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from rich.box import SIMPLE_HEAD
@@ -81,18 +81,34 @@ def _counts(report: RunReport, console: Console) -> None:
     known = labelled_totals(report)
     if not known:
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     main = [(name, label, count) for name, label, count in known if name in _MAIN]
-    for name, label, count in main:
-        alarming = name in ("failed", "conflicts") and count
-        table.add_column(
-            label, justify="right", style=("bold red" if name == "failed" else "yellow") if alarming else ""
-        )
-    table.add_row(*(f"{count:,}" for *_, count in main))
-    console.print(table)
+    console.print(_in_columns(main, console.width))
     rest = [f"{label}: {count:,}" for name, label, count in known if name not in _MAIN and count]
     if rest:
         console.print(Text(" · ".join(rest), "dim"))
+
+
+def _in_columns(counts: Sequence[tuple[str, str, int]], width: int) -> Table:
+    """Return the counts side by side, or below each other where that is wider than the terminal."""
+    cells = [(label, f"{count:,}", _count_style(name, count)) for name, label, count in counts]
+    is_wide = sum(max(len(label), len(text)) + 2 for label, text, _ in cells) <= width
+    table = Table(box=SIMPLE_HEAD if is_wide else None, pad_edge=False, show_header=is_wide)
+    if is_wide:
+        for label, _, style in cells:
+            table.add_column(label, justify="right", style=style)
+        table.add_row(*(text for _, text, _ in cells))
+        return table
+    table.add_column()
+    table.add_column(justify="right")
+    for label, text, style in cells:
+        table.add_row(label, Text(text, style))
+    return table
+
+
+def _count_style(name: str, count: int) -> str:
+    if not count or name not in ("failed", "conflicts"):
+        return ""
+    return "bold red" if name == "failed" else "yellow"
 
 
 def _reasons(report: RunReport, console: Console) -> None:
@@ -104,7 +120,7 @@ def _reasons(report: RunReport, console: Console) -> None:
     table.add_column("People", justify="right")
     table.add_column("Action", no_wrap=True)
     table.add_column("Why")
-    table.add_column("Reason", style="dim", overflow="fold")
+    table.add_column("Reason", style="dim", no_wrap=True)
     for (action, reason), count in sorted(counts.items(), key=lambda item: (_rank(item[0][0]), -item[1])):
         label = Text(words[action], _COLOURS.get(action, ""))
         table.add_row(f"{count:,}", label, ADVICE[reason].title, reason.value)
@@ -118,9 +134,9 @@ def _rank(action: Action) -> int:
 
 def _concern(report: RunReport, concern: AttentionGroup, console: Console, *, limit: int | None) -> None:
     kind, tone = ("Failed", "bold red") if concern.is_failure else ("Conflict", "bold yellow")
-    title = f": {concern.advice.title}, {people(concern.count)}"
+    title = f": {concern.title}, {people(concern.count)}"
     console.print(Text.assemble("\n", (kind, tone), (title, "bold")))
-    console.print(Padding(Text(f"What to do: {concern.advice.cure}"), (0, 0, 0, 2)))
+    console.print(Padding(Text(f"What to do: {concern.cure}"), (0, 0, 0, 2)))
     chosen = (outcome for outcome in report.outcomes() if concern.includes(outcome))
     for line in _listed(islice(chosen, limit)):
         console.print(Padding(line, (0, 0, 0, 2)))

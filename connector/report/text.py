@@ -91,8 +91,8 @@ def _totals(report: RunReport) -> Iterator[str]:
 def _concern(report: RunReport, concern: AttentionGroup, limit: int | None) -> Iterator[str]:
     kind = "Failed" if concern.is_failure else "Conflict"
     yield ""
-    yield f"{kind}: {concern.advice.title} [{concern.reason}], {people(concern.count)}"
-    yield f"  What to do: {concern.advice.cure}"
+    yield f"{kind}: {concern.title} [{concern.reason}], {people(concern.count)}"
+    yield f"  What to do: {concern.cure}"
     chosen = (outcome for outcome in report.outcomes() if concern.includes(outcome))
     yield from _listed(chosen, limit)
 

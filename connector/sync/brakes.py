@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.decide.brakes import VANISHED_FROM, AttributeLoss, Limits, PlanCounts, check_brakes
+from connector.decide.brakes import VANISHED_FROM, AttributeLoss, Limits, PlanCounts, check_brakes, way_past
 from connector.errors import BrakeError
 from connector.ledger.matching import count_matched, count_rematched, count_settled, settle_matches
 from connector.ledger.plan import count_plan, count_with_photo
@@ -18,8 +18,8 @@ def check_plan(context: RunContext, read: Summary) -> Summaries[None]:
     trips = check_brakes(_counts(context, read), limits_of(context))
     if trips and not context.options.force:
         reasons = " ".join(trip.message for trip in trips)
-        fixes = " ".join(dict.fromkeys(trip.fix for trip in trips))
-        raise BrakeError(f"A safety limit stopped the run; nothing was written: {reasons}", fixes)
+        fix = way_past(trips, previewed=context.options.dry_run)
+        raise BrakeError(f"A safety limit stopped the run; nothing was written: {reasons}", fix)
     for trip in trips:
         yield notice(f"Safety limit overridden by --force: {trip.message}")
     if not context.options.only:
