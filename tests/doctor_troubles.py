@@ -299,6 +299,13 @@ _row(
     fix="Correct LDAP_GROUP",
 )
 _row(
+    "there_is_no_such_policy_group",
+    _setting(OPT_OUT_GROUP="Photo Opponents"),
+    of="policy-groups fail",
+    says="there is no group 'Photo Opponents'",
+    fix="Correct OPT_OUT_GROUP",
+)
+_row(
     "the_filter_cannot_be_followed",
     _setting(LDAP_FILTER="(!(memberOf=CN=Nobody,DC=contoso,DC=test))"),
     of="directory-filter warn",

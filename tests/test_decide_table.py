@@ -146,11 +146,12 @@ class Cell:
     def decide(self) -> Decision:
         name = NAMES.get(self.source, "")
         look = looks(name)[self.cloud]
+        without = Source.exclude(Reason.TOO_SMALL) if self.source == "unusable" else Source.cleared()
         memory = REMEMBERED[self.memory]
         judged = judge(look, source=picture(name) if name else None, memory=memory, intent=None, now=NOW)
         case = Case(
             person_id="carl" if self.source == "same photo of another person" else "ann",
-            source=Source.photo(f"sha of {name}") if name else Source.cleared(),
+            source=Source.photo(f"sha of {name}") if name else without,
             memory=judged.memory,
             view=judged.view,
             sent_sha256=f"sent of {name}",
@@ -461,6 +462,27 @@ def test_a_quiet_person_needs_no_look_and_one_who_may_change_does() -> None:
     assert not needs(same, "theirs, by cloud", conflict=Conflict.CLOUD)
     assert needs(Source.cleared(), "ours", removed=Removed.REMOVE)
     assert needs(Source.cleared(), "nothing", clear=True)
+
+
+@pytest.mark.parametrize("reason", LEFT_OUT["unusable"])
+def test_an_opt_out_does_not_wait_for_a_usable_picture(reason: Reason) -> None:
+    case = Case(person_id="ann", source=Source.exclude(reason), memory=MEMORIES["ours"])
+    policy = Policy(opted_out=True)
+    assert needs_look(case, policy)
+    shown = judge(
+        looks("ann, old")["our photo, same tag"], source=None, memory=MEMORIES["ours"], intent=None, now=NOW
+    ).view
+    assert decide(replace(case, view=shown), policy, NOW) == Decision(
+        Action.REMOVE, Reason.OPTED_OUT, MemoryChange.CLEARED
+    )
+    assert decide(replace(case, memory=OPTED_OUT), policy, NOW) == Decision(Action.SKIP, Reason.OPTED_OUT)
+
+
+@pytest.mark.parametrize("reason", [one for state, found in LEFT_OUT.items() if state != "unusable" for one in found])
+def test_who_was_not_read_is_left_as_they_are_also_where_they_opted_out(reason: Reason) -> None:
+    case = Case(person_id="ann", source=Source.exclude(reason), memory=MEMORIES["ours"])
+    assert not needs_look(case, Policy(opted_out=True))
+    assert decide(case, Policy(opted_out=True), NOW) == Decision(Action.SKIP, reason)
 
 
 def test_a_source_that_is_no_source_is_refused() -> None:

@@ -41,7 +41,15 @@ def test_where_all_is_well_the_code_is_0_and_nothing_was_written(ward: Ward, clo
     assert checked.wrong() == {}
     assert checked.code == 0
     assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == [
-        *("ledger", "directory-group", "directory-filter", "photo-policy", "sharepoint", "competing-writer"),
+        *(
+            "ledger",
+            "directory-group",
+            "policy-groups",
+            "directory-filter",
+            "photo-policy",
+            "sharepoint",
+            "competing-writer",
+        ),
         "mail",
     ]
     assert {record.method for record in cloud.requests if record.kind == "graph"} == {"GET", "POST"}
@@ -57,7 +65,7 @@ def test_where_everything_is_used_all_of_it_is_tried(ward: Ward, cloud: Emulator
     roles = ("User.Read.All", "ProfilePhoto.ReadWrite.All", "PeopleSettings.Read.All")
     cloud.issuer.set_roles(*roles)
     group = ward.directory.add_group(ward.ou, "Doctors and Pilots", ward.dns[:2])
-    ward.settings |= {"LDAP_GROUP": group.dn, "LDAP_FILTER": "(mail=*)"}
+    ward.settings |= {"LDAP_GROUP": group.dn, "KEEP_CLOUD_GROUP": group.dn, "LDAP_FILTER": "(mail=*)"}
     competed(ward, 20)
     porter = Porter({})
     server = Controller(porter, hostname="127.0.0.1", port=free_port())
@@ -70,6 +78,7 @@ def test_where_everything_is_used_all_of_it_is_tried(ward: Ward, cloud: Emulator
     assert (checked.code, checked.wrong()) == (0, {})
     assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == ["sharepoint"]
     assert checked.of("people")[0]["detail"].startswith("2 people in scope")
+    assert checked.of("policy-groups")[0]["detail"].startswith("KEEP_CLOUD_GROUP: 2 people in scope in ")
     assert checked.of("competing-writer")[0]["detail"] == "20 people in the last run (1)"
     assert "cloud" in checked.of("photo-policy")[0]["detail"]
     assert checked.of("mail")[0]["detail"] == "the server accepts reports for admin@contoso.test (always)"

@@ -14,8 +14,8 @@ INNER = f"CN=Works council,OU=Groups,{BASE}"
 
 
 def group(office: Office, dn: str = GROUP, **attributes: str) -> bytes:
-    entry = office.house.tree.add(dn, objectClass="group", objectCategory="group", sAMAccountName=dn[3:9], **attributes)
-    return entry.guid
+    kind = {"objectClass": "group", "objectCategory": "group", "sAMAccountType": "268435456", "userAccountControl": []}
+    return office.house.tree.add(dn, **kind, sAMAccountName=dn[3:9], **attributes).guid
 
 
 def join(office: Office, one: Colleague, *groups: str) -> None:
@@ -54,6 +54,23 @@ def test_joining_a_nested_group_removes_our_photo_the_same_night_and_leaving_it_
     join(house, anna)
     assert house.sync(days=1).of(anna.upn) == ("create", "first-upload")
     assert house.photo(anna)
+
+
+def test_an_opt_out_does_not_wait_for_a_usable_source_picture(house: Office) -> None:
+    anna = house.hire("anna")
+    house.sync()
+    house.paint(anna, b"no picture")
+    assert house.sync(days=1).of(anna.upn) == ("skip", "not-an-image")
+
+    join(house, anna, GROUP)
+    assert house.sync(days=1).of(anna.upn) == ("remove", "opted-out")
+    assert house.photo(anna) is None
+    assert house.sync(days=1).of(anna.upn) == ("skip", "opted-out")
+
+    join(house, anna)
+    assert house.sync(days=1).of(anna.upn) == ("skip", "not-an-image")
+    house.paint(anna, face("anna"))
+    assert house.sync(days=1).of(anna.upn) == ("create", "first-upload")
 
 
 def test_a_photo_of_somebody_else_stays_and_is_nobodys_to_remove(house: Office) -> None:
@@ -128,17 +145,36 @@ def test_history_shows_since_when(house: Office) -> None:
     assert "OPT_OUT_GROUP" in told.out
 
 
-def test_a_group_that_is_not_there_is_never_nobody(house: Office) -> None:
-    anna = house.hire("anna")
+@pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP", "LDAP_GROUP"])
+def test_a_group_that_is_not_there_is_never_nobody_in_run_and_check(house: Office, setting: str) -> None:
+    anna, bert = house.hire("anna"), house.hire("bert")
     join(house, anna, GROUP)
     house.sync()
-    house.settings["OPT_OUT_GROUP"] = f"CN=Misspelt,OU=Groups,{BASE}"
+    house.paint(bert, face("new bert"))
+    house.settings[setting] = f"CN=Misspelt,OU=Groups,{BASE}"
 
     told = house.sync(days=1)
+    checked = house.nights.type("check", "--env-file", str(house.nights.env_file()))
 
-    assert told.code == 5
-    assert "OPT_OUT_GROUP" in told.out + told.err
-    assert house.photo(anna) is None
+    assert (told.code, told.totals["replaced"], house.photo(anna)) == (5, 0, None)
+    assert setting in told.out + told.err
+    assert checked.code == 5
+    assert f"there is no group 'CN=Misspelt,OU=Groups,{BASE}'" in checked.out
+    assert f"→ Correct {setting}" in checked.out
+
+
+def test_check_tells_how_many_are_in_each_group(house: Office) -> None:
+    anna = house.hire("anna")
+    join(house, anna, INNER)
+    house.settings["KEEP_CLOUD_GROUP"] = INNER
+    house.settings["SOURCE_WINS_GROUP"] = f"CN=Empty,OU=Groups,{BASE}"
+    group(house, house.settings["SOURCE_WINS_GROUP"])
+
+    told = house.nights.type("check", "--env-file", str(house.nights.env_file())).out
+
+    assert f"OPT_OUT_GROUP: 1 person in scope in {BASE}, members of {GROUP}" in told
+    assert "SOURCE_WINS_GROUP: 0 people in scope" in told
+    assert "may not read its members: both look the same" in told
 
 
 def test_a_file_names_upns_and_mails(office: Office, tmp_path: Path) -> None:
@@ -158,11 +194,21 @@ def test_a_file_names_upns_and_mails(office: Office, tmp_path: Path) -> None:
     assert office.sync(days=1).of(anna.upn) == ("create", "first-upload")
 
 
-def test_a_file_that_is_not_there_is_a_problem_of_the_settings(office: Office, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [None, "anna@contoso.test\n".encode("utf-16")])
+def test_a_file_that_cannot_be_read_is_a_problem_of_the_settings_before_anything_is_contacted(
+    office: Office, tmp_path: Path, content: bytes | None
+) -> None:
     anna = office.hire("anna")
-    office.settings["OPT_OUT_FILE"] = str(tmp_path / "gone.txt")
+    listed = tmp_path / "opted-out.txt"
+    if content is not None:
+        listed.write_bytes(content)
+    office.settings["OPT_OUT_FILE"] = str(listed)
 
     told = office.sync()
+    checked = office.nights.type("check", "--env-file", str(office.nights.env_file()))
 
-    assert (told.code, office.photo(anna)) == (2, None)
+    assert (told.code, checked.code, office.photo(anna)) == (2, 2, None)
     assert "OPT_OUT_FILE" in told.err
+    assert f"OPT_OUT_FILE: {listed} cannot be read" in checked.out
+    assert "→ OPT_OUT_FILE: " in checked.out
+    assert list(office.house.server.asked) == []

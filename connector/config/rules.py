@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 
 from connector.config.clouds import proxy_problem, url_problem
 from connector.config.env_file import variable_in
+from connector.config.opt_out_file import opt_out_names
 from connector.config.settings import PATHS, Settings
 from connector.config.values import LdapAuth, SourceKind
+from connector.errors import SettingsError
 
 Problems = Iterator[tuple[str, str]]
 
@@ -111,12 +113,23 @@ def _files(settings: Settings) -> Problems:
         "AZURE_CLIENT_CERTIFICATE_PATH": settings.azure_client_certificate_path,
         "AZURE_FEDERATED_TOKEN_FILE": settings.azure_federated_token_file,
         "GUEST_PHOTO": settings.guest_photo,
-        "OPT_OUT_FILE": settings.opt_out_file,
     }.items():
         if path is not None and not _is_found(path.is_file):
             yield name, f"{path} was not found or is not readable by this account"
     if settings.metrics_file is not None and not _is_found(settings.metrics_file.parent.is_dir):
         yield "METRICS_FILE", f"is in {settings.metrics_file.parent}, which is not a directory; create it"
+
+
+def _opted_out(settings: Settings) -> Problems:
+    """Read the file itself: one that cannot be read must never be nobody."""
+    if settings.opt_out_file is None:
+        return
+    try:
+        opt_out_names(settings.opt_out_file)
+    except SettingsError as error:
+        for problem in error.problems:
+            name, _, text = problem.partition(": ")
+            yield name, text
 
 
 def _paths(settings: Settings) -> Problems:
@@ -164,5 +177,5 @@ def _proxy(settings: Settings) -> Problems:
 
 RULES: tuple[Callable[[Settings], Problems], ...] = (
     _paths,
-    *(_source, _application, _credential, _sharepoint, _files, _mail, _proxy),
+    *(_source, _application, _credential, _sharepoint, _files, _opted_out, _mail, _proxy),
 )

@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from connector.decide.compare import CloudView, ViewKind
 from connector.decide.intents import IntentState
 from connector.model import Action, Conflict, Memory, Reason, Removed
-from connector.model.reasons import EXCLUDING
+from connector.model.reasons import EXCLUDING, UNUSABLE
 
 UNSEEN = CloudView(ViewKind.NOT_ASKED)
 
@@ -98,6 +98,11 @@ class Case:
         """Return True if the source is another one than remembered; another person is another source."""
         memory = self.memory
         return memory is None or (memory.person_id, memory.source_sha256) != (self.person_id, self.source.sha256)
+
+    def is_left_out(self, policy: Policy) -> bool:
+        """Return True if person or picture takes no part; an opt-out does not wait for a usable picture."""
+        reason = self.source.left_out
+        return reason is not None and not (policy.opted_out and reason in UNUSABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

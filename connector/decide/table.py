@@ -21,7 +21,7 @@ MATCH_REASONS = {
 
 def decide(case: Case, policy: Policy, now: datetime) -> Decision:
     """Decide one case by the rows of docs/decision-table.md, the first that fits."""
-    early = _before_the_rows(case)
+    early = _before_the_rows(case, policy)
     if early is not None:
         return early
     if policy.opted_out:
@@ -41,7 +41,7 @@ def needs_look(case: Case, policy: Policy) -> bool:
     A quiet person needs no look; who has the turn of SYNC_VERIFY_PERCENT, or `--full`, is looked at all the same.
     """
     memory = case.memory
-    if case.source.left_out is not None or case.match is not MatchState.OK:
+    if case.is_left_out(policy) or case.match is not MatchState.OK:
         return False
     if policy.opted_out:
         return memory is not None and not is_expelled(memory)
@@ -58,8 +58,8 @@ def needs_look(case: Case, policy: Policy) -> bool:
     return _is_lifted(memory, policy)
 
 
-def _before_the_rows(case: Case) -> Decision | None:
-    if case.source.left_out is not None:
+def _before_the_rows(case: Case, policy: Policy) -> Decision | None:
+    if case.source.left_out is not None and case.is_left_out(policy):
         return Decision(Action.SKIP, case.source.left_out)
     if case.match is not MatchState.OK:
         return Decision(Action.SKIP, MATCH_REASONS[case.match])

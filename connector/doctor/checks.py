@@ -82,6 +82,15 @@ CHECKS: tuple[Check, ...] = (
         ldap_only=True,
     ),
     Check(
+        id="policy-groups",
+        what="Opt-out and policy groups",
+        about="✗ when `OPT_OUT_GROUP`, `KEEP_CLOUD_GROUP` or `SOURCE_WINS_GROUP` names no group (a run then reads"
+        " nobody); skipped when none is set",
+        look=directory.check_policy_groups,
+        needs=_READERS,
+        ldap_only=True,
+    ),
+    Check(
         id="directory-filter",
         what="Filter",
         about="✗ when the directory refuses `LDAP_FILTER`; ! when its changes cannot be followed",

@@ -13,11 +13,13 @@ from connector.config.dn import root_of_domain
 from connector.doctor.context import CheckContext
 from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
 from connector.errors import ConnectorError, Unreachable
+from connector.ledger.memberships import GROUP_SETTINGS
+from connector.model.reasons import people
 from connector.sources import dirsync
 from connector.sources.connect import ServerRequirements, open_session
 from connector.sources.endpoints import Endpoint, endpoints
 from connector.sources.entries import Reader
-from connector.sources.groups import Forest, named_in
+from connector.sources.groups import Forest, members, named_in, roster
 from connector.sources.ldap_errors import SignInRefused
 from connector.sources.pages import Weight
 from connector.sources.read import ContextReader, dirsync_query
@@ -133,6 +135,24 @@ def check_group(context: CheckContext) -> Iterator[CheckResult]:
             yield ok(f"{settings.ldap_group} exists; nested members count, and each run reads it again")
     if not settings.ldap_group:
         yield skipped("LDAP_GROUP is not set: all people below the base DNs")
+
+
+def check_policy_groups(context: CheckContext) -> Iterator[CheckResult]:
+    """Read the members of OPT_OUT_GROUP, KEEP_CLOUD_GROUP and SOURCE_WINS_GROUP, as a run does."""
+    forest = Forest(context.settings, context.traffic)
+    named = {name: getattr(context.settings, name.lower()) for name in GROUP_SETTINGS}
+    for setting, group in named.items():
+        for reader in context.readers.values() if group else ():
+            try:
+                found = members(reader.session, group, reader.context, forest=forest, setting=setting)
+                number = sum(len(page) for page in roster(reader.session, reader.scope, found))
+            except Unreachable as error:
+                yield fail(error.message, error.fix)
+                continue
+            nobody = "" if number else f" (or {context.account} may not read its members: both look the same)"
+            yield ok(f"{setting}: {people(number)} in scope in {reader.context}, members of {group}{nobody}")
+    if not any(named.values()):
+        yield skipped(f"{', '.join(GROUP_SETTINGS)} are not set")
 
 
 def check_dirsync(context: CheckContext) -> Iterator[CheckResult]:

@@ -39,6 +39,7 @@ SETTINGS = {
     "KEEP_CLOUD_GROUP": PersonRule.KEEP_CLOUD,
     "SOURCE_WINS_GROUP": PersonRule.SOURCE_WINS,
 }
+GROUP_SETTINGS = ("OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP")
 
 
 class Membership(NamedTuple):

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from connector.ledger.codec import key, packed_print, save_print, save_row, unpack_print
 from connector.model import Fingerprint, Person, PersonState
-from connector.model.reasons import ADVICE
+from connector.model.reasons import ADVICE, UNUSABLE
 
-# As a list in SQL: they stand until the person is read completely again.
+# As lists in SQL. The unread ones stand until the person is read completely again.
+UNUSABLE_REASONS = f"({', '.join(repr(reason.value) for reason in sorted(UNUSABLE))})"
 UNREAD_REASONS = f"({', '.join(repr(reason.value) for reason, advice in ADVICE.items() if advice.is_unread)})"
 _COLUMNS = (
     "id, context, name, upn, upn_key, mail, mail_key, sam_account_name, sam_key, employee_id, sid, anchor, is_contact"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from connector.decide.case import Policy
 from connector.ledger.codec import pack_time, packed_print, save_row
 from connector.ledger.conflict_detail import register_sql_function
+from connector.ledger.people import UNUSABLE_REASONS
 from connector.ledger.plan import COUNTED_AS, JOIN_HELD, RANK, save_held
 from connector.ledger.worklist import JOIN_RULES, fill_rules
 from connector.model import Action, Conflict, Outcome, Reason, Removed
@@ -163,18 +164,21 @@ def _words(table: str) -> str:
     return ", ".join(f"{table}.{name}" for name in _WORDS)
 
 
-_IS_SKIPPED = """(p.context IN (SELECT name FROM unread) OR p.source_reason NOT IN ('', 'no-photo')
+# An opt-out does not wait for a usable picture.
+_IS_LEFT_OUT = f"""(p.source_reason NOT IN ('', 'no-photo')
+    AND NOT (q.rule IS 1 AND p.source_reason IN {UNUSABLE_REASONS}))"""
+_IS_SKIPPED = f"""(p.context IN (SELECT name FROM unread) OR {_IS_LEFT_OUT}
     OR p.match_problem <> '' OR r.account_id IS NOT NULL)"""
 _STANDS = f"""
 CREATE TEMP TABLE stands AS
 SELECT p.id AS person_id, p.name, p.upn, p.account_id, p.source_sha256,
   CASE WHEN {_IS_SKIPPED} THEN 'skip' ELSE q.action END AS action,
   CASE WHEN p.context IN (SELECT name FROM unread) THEN 'source-unread'
-       WHEN p.source_reason NOT IN ('', 'no-photo') THEN p.source_reason
+       WHEN {_IS_LEFT_OUT} THEN p.source_reason
        WHEN p.match_problem <> '' THEN p.match_problem
        WHEN r.account_id IS NOT NULL THEN r.reason
        ELSE q.reason END AS reason,
-  COALESCE(CASE WHEN p.source_reason NOT IN ('', 'no-photo') THEN
+  COALESCE(CASE WHEN {_IS_LEFT_OUT} THEN
        (SELECT k.detail FROM photos f JOIN pictures k ON k.source_sha256 = f.source_sha256
         WHERE f.person_id = p.id AND f.gone_run IS NULL AND k.refused = p.source_reason LIMIT 1)
        WHEN r.account_id IS NOT NULL THEN r.detail
@@ -193,7 +197,7 @@ WHERE p.state = 'in-scope' AND p.context <> 'guests'
   AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run = :run AND o.target = :target AND o.person_id = p.id)
   AND NOT EXISTS (SELECT 1 FROM excluded_accounts x WHERE x.target = :target AND x.account_id = p.account_id)
   AND ({_IS_SKIPPED}
-       OR (q.is_told AND (p.source_sha256 <> '' OR p.source_reason = 'no-photo')))
+       OR (q.is_told AND (p.source_sha256 <> '' OR p.source_reason <> '')))
 """
 
 

@@ -11,7 +11,7 @@ from connector.decide.case import PersonRule, Policy
 from connector.decide.standing import StandingRow, standing_rows
 from connector.ledger.memberships import RULE
 from connector.ledger.memory import INTENT_COLUMNS, MEMORY_COLUMNS, to_intent, to_memory
-from connector.ledger.people import PICTURE_COLUMNS, PictureRow, to_person, to_picture
+from connector.ledger.people import PICTURE_COLUMNS, UNUSABLE_REASONS, PictureRow, to_person, to_picture
 from connector.model import Account, Conflict, Intent, Memory, Person, Removed
 
 _STATE = (
@@ -44,9 +44,11 @@ def fill_rules(db: sqlite3.Connection, policy: Policy) -> None:
     db.executemany(f"INSERT INTO temp.rules ({names}) VALUES ({marks})", standing_rows(policy))
 
 
-# A person takes part where the read was whole, the account is certain and the picture can be judged.
-_TAKES_PART = """p.state = 'in-scope' AND p.account_id <> '' AND p.match_problem = ''
-    AND p.context NOT IN (SELECT name FROM unread) AND (p.source_sha256 <> '' OR p.source_reason = 'no-photo')
+# A person takes part where the read was whole, the account is certain, and the picture can be judged or is not needed.
+_TAKES_PART = f"""p.state = 'in-scope' AND p.account_id <> '' AND p.match_problem = ''
+    AND p.context NOT IN (SELECT name FROM unread)
+    AND (p.source_sha256 <> '' OR p.source_reason = 'no-photo'
+         OR (p.source_reason IN {UNUSABLE_REASONS} AND {RULE} = 1))
     AND NOT EXISTS (SELECT 1 FROM excluded_accounts o WHERE o.target = :target AND o.account_id = p.account_id)"""
 _JOINED = """people p
     LEFT JOIN photo_state m ON m.target = :target AND m.account_id = p.account_id

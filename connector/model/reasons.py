@@ -299,6 +299,8 @@ GROUPS: Mapping[str, Mapping[Reason, Advice]] = {
 
 ADVICE: Mapping[Reason, Advice] = {reason: advice for group in GROUPS.values() for reason, advice in group.items()}
 EXCLUDING = frozenset(reason for reason, advice in ADVICE.items() if advice.excludes)
+# The person was read, and none of their pictures can be sent.
+UNUSABLE = frozenset(_PICTURE)
 
 # More outcomes than this in one run mean that another program writes photos continuously.
 MANY_COMPETING = 20

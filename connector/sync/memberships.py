@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from connector.config.env_file import decoded
-from connector.disk import reason
+from connector.config.opt_out_file import NAME as FILE
+from connector.config.opt_out_file import opt_out_names
 from connector.errors import SettingsError
 from connector.ledger.memberships import SETTINGS, drop_unset, people_named, save_members
 from connector.ledger.store import transaction
@@ -11,7 +11,6 @@ from connector.sources import HasGroups, Source
 from connector.sync.context import RunContext
 from connector.sync.summary import Summaries, notice
 
-FILE = "OPT_OUT_FILE"
 EXAMPLES = 5
 
 
@@ -28,25 +27,18 @@ def read_memberships(context: RunContext, source: Source, naming_context: str) -
 
 
 def read_opt_out_file(context: RunContext) -> Summaries[None]:
-    """Store who is named in OPT_OUT_FILE, and forget the members of settings that are not set any more."""
+    """Store who is named in OPT_OUT_FILE, and forget the members of settings that are not set any more.
+
+    Raises SettingsError where the file cannot be read any more.
+    """
     set_now = [setting for setting in SETTINGS if getattr(context.settings, setting.lower())]
     unknown: list[str] = []
     with transaction(context.db):
         drop_unset(context.db, set_now)
-        if FILE in set_now:
-            found, unknown = people_named(context.db, _names(context))
+        path = context.settings.opt_out_file
+        if path is not None:
+            found, unknown = people_named(context.db, opt_out_names(path))
             save_members(context.db, FILE, found, now=context.clock())
     if unknown and not context.options.only:
         named = ", ".join(unknown[:EXAMPLES]) + (", …" if len(unknown) > EXAMPLES else "")
         yield notice(f"{FILE}: {len(unknown)} lines match no known user: {named}.")
-
-
-def _names(context: RunContext) -> list[str]:
-    """Return the UPNs and mails in the file; raises SettingsError where it cannot be read."""
-    path = context.settings.opt_out_file
-    try:
-        lines = decoded(path.read_bytes()).splitlines() if path is not None else []
-    except (OSError, ValueError) as error:
-        detail = reason(error) if isinstance(error, OSError) else str(error)
-        raise SettingsError([f"{FILE}: {path} cannot be read: {detail}."]) from error
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
