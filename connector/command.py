@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterable
 from contextvars import ContextVar
 from pathlib import Path
@@ -56,6 +57,16 @@ def word_for(names: Iterable[str], fallback: str, *, windows: bool = sys.platfor
         if is_text and not (windows and ('"' in name or name.endswith("\\"))):
             return quoted(name, windows=windows)
     return quoted(fallback, windows=windows)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return the text in lines of at most this width; a command between backticks stays in one piece to be pasted.
+
+    A word that is longer than the width is longer than the line.
+    """
+    joined = re.sub(r"`[^`]*`", lambda found: found[0].replace(" ", "\x00"), text)
+    lines = textwrap.wrap(joined, max(20, width), break_long_words=False, break_on_hyphens=False) or [""]
+    return [line.replace("\x00", " ") for line in lines]
 
 
 def pasteable(text: str) -> str:

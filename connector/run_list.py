@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 
 from connector.errors import ExitCode
 from connector.ledger.codec import unpack_time
 from connector.ledger.runs import RunRow, all_runs
-from connector.report.summary import iso_utc
+from connector.report.summary import iso_utc, local_time
 
 HEADINGS = ("run", "started", "kind", "result", "counts", "exit")
 RESULTS: Mapping[int | None, str] = {
@@ -35,7 +34,7 @@ def rows(runs: list[RunRow]) -> Iterator[tuple[str, ...]]:
     """Yield each run as texts in the order of HEADINGS."""
     for run in runs:
         code = "" if run.exit_code is None else str(run.exit_code)
-        yield str(run.id), local_time(unpack_time(run.started)), _kind(run), _result(run), _counts(run), code
+        yield str(run.id), local_time(unpack_time(run.started)), _kind(run), result_of(run), counts_of(run), code
 
 
 def as_lines(runs: list[RunRow]) -> Iterator[str]:
@@ -62,7 +61,7 @@ def as_json(runs: list[RunRow]) -> list[dict[str, object]]:
             "mode": run.mode,
             "started": iso_utc(unpack_time(run.started)),
             "finished": iso_utc(unpack_time(run.finished)),
-            "result": _result(run),
+            "result": result_of(run),
             "exit_code": run.exit_code,
             "message": run.message,
             "totals": run.totals,
@@ -71,21 +70,17 @@ def as_json(runs: list[RunRow]) -> list[dict[str, object]]:
     ]
 
 
-def local_time(when: datetime | None) -> str:
-    """Return a time for people: in this machine's zone, with its offset, such as "2026-11-28 01:42 +0100"."""
-    return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M %z")
-
-
 def _kind(run: RunRow) -> str:
     words = [run.kind, "--only" if run.chosen and run.kind == "sync" else "", "dry run" if run.dry_run else ""]
     return " ".join(word for word in words if word)
 
 
-def _result(run: RunRow) -> str:
+def result_of(run: RunRow) -> str:
+    """Return how the run ended, in words."""
     return RESULTS.get(run.exit_code, "stopped")
 
 
-def _counts(run: RunRow) -> str:
+def counts_of(run: RunRow) -> str:
     """Return what was written and what failed, without zeros."""
     told = [f"{run.totals[name]:,} {name}" for name in COUNTED if run.totals.get(name)]
     return ", ".join(told) or ("nothing to write" if run.totals else "")

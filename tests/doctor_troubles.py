@@ -73,7 +73,7 @@ def free_port() -> int:
 # Settings
 
 
-@trouble("settings", "fail", "LDAP_URI: is needed", "set LDAP_DOMAIN")
+@trouble("settings", "fail", "LDAP_URI: is needed", "set it, or LDAP_DOMAIN")
 def a_setting_is_missing(ward: Ward) -> None:
     ward.without("LDAP_URI")
 
@@ -125,6 +125,15 @@ def the_ledger_is_newer(ward: Ward) -> None:
 def the_ledger_is_damaged(ward: Ward) -> None:
     make_state_folder(ward.nights.state)
     (ward.nights.state / "ledger.sqlite3").write_bytes(b"no database at all" * 500)
+
+
+@trouble("last-run", "warn", ": some failed; 1 created, 2 failed", "`photo-connector report ")
+def the_last_run_failed_for_some(ward: Ward) -> None:
+    make_state_folder(ward.nights.state)
+    now = datetime.now(UTC)
+    with closing(open_ledger(ward.nights.state)[0]) as db, transaction(db):
+        run = begin_run(db, kind="sync", now=now, dry_run=False, chosen=False)
+        finish_run(db, run, now=now, values={"exit_code": 3, "totals": {"people": 9, "created": 1, "failed": 2}})
 
 
 _row(

@@ -43,6 +43,7 @@ def test_where_all_is_well_the_code_is_0_and_nothing_was_written(ward: Ward, clo
     assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == [
         *(
             "ledger",
+            "last-run",
             "directory-group",
             "policy-groups",
             "directory-filter",
@@ -272,11 +273,14 @@ def test_the_lines_carry_marks_and_fixes(ward: Ward) -> None:
 
     assert told.code == 5
     lines = told.out.splitlines()
-    assert lines[0] == "✓ Settings: complete and consistent"
+    assert lines[0] == "– Last run: there is none yet"
+    assert lines[1] == "This server: 1 warning, 3 passed, 1 skipped"
+    assert lines[2] == "✓ Settings: complete and consistent"
     at = next(number for number, line in enumerate(lines) if line.startswith("! Backups: BACKUP_DAYS=0"))
     assert lines[at + 1] == "    → Set BACKUP_DAYS=30, or another number of days."
     assert any(line.startswith("✗ Sign-in to the directory: ") for line in lines)
-    assert any(line.startswith("– People in scope: skipped (depends on Sign-in") for line in lines)
+    (skipped,) = [line for line in lines if "depend" in line]
+    assert skipped.startswith("– 10 checks skipped (they depend on Sign-in to the directory): Base DNs, ")
     again = f"`photo-connector check --env-file {ward.nights.env_file()}`"
     assert lines[-1] == f"1 failed, 1 warning. Fix the failures from the top, then run {again} again."
 
@@ -304,7 +308,7 @@ def test_a_pipe_gets_utf_8_whatever_the_code_page_as_from_every_command(ward: Wa
     assert "! Backups: " in text
     assert "    → Set BACKUP_DAYS=30" in text
     assert "✗ Names of the domain controllers: " in text
-    assert "– People in scope: skipped (depends on" in text
+    assert "checks skipped (they depend on Names of the domain controllers)" in text
 
 
 def test_json_is_a_list_of_findings_with_five_fields(ward: Ward) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -12,6 +13,7 @@ from rich.progress import Progress
 
 from connector.cli.console import RateColumn, progress_columns
 from connector.decide.brakes import Limits, PlanCounts, check_brakes, way_past
+from connector.doctor import CheckOutput, Finding, Status
 from connector.forget import ForgetResult, as_lines
 from connector.model import Action, Outcome, Reason, RunReport
 from connector.report import write_report, write_screen
@@ -121,6 +123,59 @@ def test_check_puts_no_full_stop_after_a_question_and_begins_no_fix_with_or(offi
     assert told.code == 2
     assert "LDAP_URI: set it, or LDAP_DOMAIN to find servers by DNS." in told.out
     assert ": or " not in told.out
+
+
+# check: groups with a verdict, the last run first, one line for what was not tried
+
+STEP = "step {} of a long way that does not fit into one line of a narrow terminal, "
+
+
+def a_check(*, console: Console | None, out: io.StringIO, quiet: bool = False) -> str:
+    """Show a check with two failures and 27 checks that were not made for them."""
+    fix = STEP.format(1) + "then `photo-connector sync --dry-run --report plan.html --verbose --log-format json`."
+    shown = CheckOutput(out, console=console, quiet=quiet)
+    shown.add(Finding(id="settings", group="This server", status=Status.OK, what="Settings", detail="complete"))
+    shown.add(Finding(id="last-run", group="This server", status=Status.OK, what="Last run", detail="run 14: finished"))
+    for number in range(2):
+        detail = STEP.format(number) * 2
+        shown.add(Finding(id="dc", group="Source", status=Status.FAIL, what="Sign-in", detail=detail, fix=fix))
+    for number in range(27):
+        what = f"Check {number}"
+        one = Finding(id=what, group="Source", status=Status.SKIPPED, what=what, detail="x", depends_on="Sign-in")
+        shown.add(one)
+    shown.finish()
+    return out.getvalue()
+
+
+def test_check_begins_with_the_last_run_and_gives_each_group_its_verdict() -> None:
+    lines = a_check(console=None, out=io.StringIO()).splitlines()
+
+    assert lines[:3] == ["✓ Last run: run 14: finished", "This server: 1 passed", "✓ Settings: complete"]
+    assert "Source: 2 failed" in lines
+    assert [line for line in lines if "skipped" in line] == ["– 27 checks skipped (they depend on Sign-in)"]
+    assert lines[-1].startswith("2 failed, 0 warnings.")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_check_has_colours_and_a_hanging_indent_and_leaves_commands_whole(width: int) -> None:
+    out = io.StringIO()
+
+    told = a_check(console=Console(file=out, width=width, force_terminal=True, color_system="standard"), out=out)
+
+    plain = re.sub(r"\x1b\[[\d;]*m", "", told)
+    assert told != plain
+    assert "`photo-connector sync --dry-run --report plan.html --verbose --log-format json`" in plain
+    without_commands = [line for line in plain.splitlines() if "`" not in line]
+    assert max(map(len, without_commands)) <= width
+    failed = plain.splitlines().index(next(line for line in plain.splitlines() if line.startswith("✗ Sign-in")))
+    assert plain.splitlines()[failed + 1].startswith("  ")
+    assert plain.splitlines()[failed + 1].lstrip() != plain.splitlines()[failed + 1]
+
+
+def test_a_quiet_check_has_failures_and_the_verdict_alone() -> None:
+    lines = a_check(console=None, out=io.StringIO(), quiet=True).splitlines()
+
+    assert {line[:1] for line in lines} == {"✗", " ", "", "2"}
 
 
 # 80 columns

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from connector.cli.console import LOG_FILES, begin_logs, log_to_file
 from connector.cli.options import echo_error
 from connector.cloud.response import Response, read_refusal
-from connector.doctor.findings import Finding, Status, write_line
+from connector.doctor import CheckOutput, Finding, Status
 from connector.model import Action, Reason, foreign, safe
 from connector.notify.systemlog import event_text
 from connector.report.json_csv import write_csv
@@ -78,11 +78,13 @@ def test_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_line_of_check() -> None:
     out = io.StringIO()
 
-    write_line(Finding(id="x", status=Status.FAIL, what="A", detail=HOSTILE, fix=HOSTILE), out)
+    shown = CheckOutput(out, quiet=True)
+    shown.add(Finding(id="x", status=Status.FAIL, what="A", detail=HOSTILE, fix=HOSTILE, group="G"))
+    shown.finish()
 
     told = out.getvalue()
     assert NEVER.search(told) is None
-    assert told.count("\n") == 2
+    assert told.count("\n") == 4, "the line, its fix, an empty line, and the verdict"
 
 
 @pytest.fixture

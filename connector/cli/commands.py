@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import click
+from rich.console import Console
 
-from connector.cli.console import begin_logs, is_quiet, log_to_file, progress
+from connector.cli.console import begin_logs, is_quiet, is_terminal, log_to_file, progress
 from connector.cli.options import common, show_and_deliver, show_report, start_command, utf8_stdout
 from connector.command import use_env_file
-from connector.doctor import Status, examine, write_json, write_line, write_verdict
+from connector.doctor import CheckOutput, examine, write_json
 from connector.doctor import exit_code as exit_code_of
 from connector.doctor.prove import prove
 from connector.doctor.prove_output import write_proof, write_proof_json
@@ -79,15 +80,16 @@ def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: boo
         return
     begin_logs(verbose=verbose, form=log_format)
     use_env_file(env_file)
-    findings = []
+    out, findings = utf8_stdout(), []
+    shown = CheckOutput(out, console=Console(file=out) if is_terminal(out) else None, quiet=is_quiet())
     for finding in examine(env_file):
         findings.append(finding)
-        if not as_json and not (is_quiet() and finding.status in (Status.OK, Status.SKIPPED)):
-            write_line(finding, utf8_stdout())
+        if not as_json:
+            shown.add(finding)
     if as_json:
-        write_json(findings, utf8_stdout())
+        write_json(findings, out)
     else:
-        write_verdict(findings, utf8_stdout())
+        shown.finish()
     sys.exit(exit_code_of(findings))
 
 

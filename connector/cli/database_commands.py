@@ -21,6 +21,7 @@ from connector.ledger.runs import RunRow
 from connector.ledger.state import view_state
 from connector.model import utc_now
 from connector.report import FORMATS, format_of
+from connector.report.summary import local_time
 
 
 @click.command()
@@ -64,7 +65,7 @@ def coverage(
     settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
     with view_state(settings.state_dir) as state:
         found = read_coverage(state.db, now=utc_now())
-    when = run_list.local_time(found.as_of)
+    when = local_time(found.as_of)
     if output is not None:
         save_coverage(found, chosen, output, by=by or "", when=when)
     else:

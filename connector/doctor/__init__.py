@@ -16,9 +16,8 @@ from connector.doctor.findings import (
     render_checks_md,
     skipped,
     write_json,
-    write_line,
-    write_verdict,
 )
+from connector.doctor.output import CheckOutput
 from connector.errors import ConnectorError
 from connector.model import Clock, utc_now
 from connector.sources.open import source_traits
@@ -26,6 +25,7 @@ from connector.sources.open import source_traits
 __all__ = [
     "CHECKS",
     "Check",
+    "CheckOutput",
     "CheckResult",
     "Finding",
     "Status",
@@ -33,8 +33,6 @@ __all__ = [
     "exit_code",
     "render_checks_md",
     "write_json",
-    "write_line",
-    "write_verdict",
 ]
 
 
@@ -52,8 +50,17 @@ def examine(env_file: Path | None, *, checks: Sequence[Check] = CHECKS, clock: C
                 results = _results(check, context)
             if failed_check or all(result.status is Status.FAIL for result in results):
                 broken[check.id] = failed_check or check.id
+            need = whats.get(failed_check, "")
             for result in results:
-                yield Finding(id=check.id, status=result.status, what=check.what, detail=result.detail, fix=result.fix)
+                yield Finding(
+                    id=check.id,
+                    status=result.status,
+                    what=check.what,
+                    detail=result.detail,
+                    fix=result.fix,
+                    group=check.group,
+                    depends_on=need,
+                )
     finally:
         context.close()
 

@@ -6,11 +6,13 @@ from connector.doctor import cloud, directory, local, people
 from connector.doctor.findings import Check
 
 _S = ("settings",)
+_SERVER, _SOURCE, _CLOUD, _REPORTS = "This server", "Source", "Microsoft 365", "Reports"
 _READERS = ("directory-group",)
 
 CHECKS: tuple[Check, ...] = (
     Check(
         id="settings",
+        group=_SERVER,
         what="Settings",
         about="✗ for each setting that is missing or wrong (exit code 2; nothing else is tested), a bundle or"
         " certificate file that cannot be used, or Kerberos without its library; ! for unknown names and weak choices",
@@ -18,6 +20,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="state-folder",
+        group=_SERVER,
         what="State folder",
         about="✗ when it cannot be written, is on a network share, belongs to another account, contains links, or can"
         " be written by others; ! when others on the machine can read it",
@@ -26,21 +29,40 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="ledger",
+        group=_SERVER,
         what="Database",
         about="✗ when a newer version made it; ! when it is damaged; skipped before the first sync",
         look=local.check_ledger,
         needs=("state-folder",),
     ),
     Check(
+        id="last-run",
+        group=_SERVER,
+        what="Last run",
+        about="! when the last run over all people failed for some, was stopped, was incomplete or did not end; skipped"
+        " before the first sync",
+        look=local.check_last_run,
+        needs=("ledger",),
+    ),
+    Check(
         id="staging",
+        group=_SERVER,
         what="Stand-by",
         about="says whether `SYNC_STAGING` keeps this server from writing",
         look=local.check_staging,
         needs=_S,
     ),
-    Check(id="backups", what="Backups", about="! for `BACKUP_DAYS=0`", look=local.check_backups, needs=_S),
+    Check(
+        id="backups",
+        group=_SERVER,
+        what="Backups",
+        about="! for `BACKUP_DAYS=0`",
+        look=local.check_backups,
+        needs=_S,
+    ),
     Check(
         id="directory-dns",
+        group=_SOURCE,
         what="Names of the domain controllers",
         about="✗ when DNS knows no SRV record of `LDAP_DOMAIN`, or no server of `LDAP_URI`; ! for each that it does not"
         " know while it knows another",
@@ -50,6 +72,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="directory-tls",
+        group=_SOURCE,
         what="Connection to the domain controllers",
         about="✗ when none can be reached over TLS with a certificate that is trusted, in date and in the server's name"
         " (at most 20 are tried); ! for each that fails while another works, or whose certificate ends in 30 days",
@@ -59,6 +82,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="directory-sign-in",
+        group=_SOURCE,
         what="Sign-in to the directory",
         about="✗ when the account is refused: wrong password, expired, locked, disabled, no ticket, channel binding …",
         look=directory.check_sign_in,
@@ -67,6 +91,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="directory-base",
+        group=_SOURCE,
         what="Base DNs",
         about="✗ for a base DN or an excluded subtree or person that does not exist or cannot be read",
         look=directory.check_bases,
@@ -75,6 +100,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="directory-group",
+        group=_SOURCE,
         what="Group",
         about="✗ when there is no such group; skipped when `LDAP_GROUP` is not set",
         look=directory.check_group,
@@ -83,6 +109,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="policy-groups",
+        group=_SOURCE,
         what="Opt-out and policy groups",
         about="✗ when `OPT_OUT_GROUP`, `KEEP_CLOUD_GROUP` or `SOURCE_WINS_GROUP` names no group (a run then reads"
         " nobody); skipped when none is set",
@@ -92,6 +119,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="directory-filter",
+        group=_SOURCE,
         what="Filter",
         about="✗ when the directory refuses `LDAP_FILTER`; ! when its changes cannot be followed",
         look=directory.check_filter,
@@ -100,6 +128,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="people",
+        group=_SOURCE,
         what="People in scope",
         about="✗ when there are none, or the folder cannot be read (counted up to 20,000)",
         look=people.check_people,
@@ -107,6 +136,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="photos",
+        group=_SOURCE,
         what="Readable photos",
         about="✗ when no photo attribute has a readable value for any person; ! for one of several attributes without",
         look=people.check_photos,
@@ -115,6 +145,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="anchor",
+        group=_SOURCE,
         what="Readable anchor",
         about="! when mS-DS-ConsistencyGuid is empty or unreadable for all people; ✗ when another `LDAP_ANCHOR` is",
         look=people.check_anchor,
@@ -123,6 +154,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="directory-dirsync",
+        group=_SOURCE,
         what="DirSync",
         about="! when the domain controller refuses the control: runs work, but each is a full read",
         look=directory.check_dirsync,
@@ -131,6 +163,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="directory-clock",
+        group=_SOURCE,
         what="Clock against the directory",
         about="! from a minute's difference on (with Kerberos the sign-in fails from five minutes on)",
         look=directory.check_clock,
@@ -139,6 +172,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="cloud-way",
+        group=_CLOUD,
         what="Network connectivity",
         about="✗ when token issuer or Graph (or the proxy to them) cannot be reached: DNS, firewall, proxy",
         look=cloud.check_way_out,
@@ -146,6 +180,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="token",
+        group=_CLOUD,
         what="Token",
         about="✗ with the issuer's own words: wrong or expired secret, unknown certificate, application or tenant …",
         look=cloud.check_token,
@@ -153,6 +188,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="roles",
+        group=_CLOUD,
         what="Application permissions",
         about="✗ for each that the token lacks, ! for those that are not needed",
         look=cloud.check_roles,
@@ -160,6 +196,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="graph",
+        group=_CLOUD,
         what="Graph",
         about="✗ when its certificate is not accepted or the proxy refuses; ! when something else answers in its place",
         look=cloud.check_graph,
@@ -167,6 +204,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="cloud-clock",
+        group=_CLOUD,
         what="Clock against Graph",
         about="! from a minute's difference on, ✗ from five minutes on",
         look=cloud.check_cloud_clock,
@@ -174,6 +212,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="graph-users",
+        group=_CLOUD,
         what="Listing users",
         about="✗ when no page of users can be read, or the tenant has none",
         look=cloud.check_users,
@@ -181,6 +220,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="graph-photo",
+        group=_CLOUD,
         what="Reading a photo",
         about="✗ when the photos of the first accounts are refused",
         look=cloud.check_photo,
@@ -188,6 +228,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="photo-policy",
+        group=_CLOUD,
         what="Photo policy (photoUpdateSettings)",
         about="! when it says onPremises, names roles, or cannot be read although the role was granted; skipped"
         " without `PeopleSettings.Read.All`",
@@ -196,6 +237,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="match",
+        group=_CLOUD,
         what="People and their accounts",
         about="✗ when no person of the sample (the first 500) has an account, ! when under 90 % have; five without are"
         " named",
@@ -204,6 +246,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="credential",
+        group=_CLOUD,
         what="Certificate or secret",
         about="✗ when the certificate has expired; ! within 30 days of that, and for a secret, whose expiry cannot be"
         " read",
@@ -212,6 +255,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="sharepoint",
+        group=_CLOUD,
         what="SharePoint",
         about="✗ when no token for it is issued, or it lacks a role; skipped unless `TARGETS` names it",
         look=cloud.check_sharepoint,
@@ -219,6 +263,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="competing-writer",
+        group=_CLOUD,
         what="Competing writers",
         about="! when in the last run the cloud showed a smaller copy for more than 20 people, as Entra Connect writes",
         look=local.check_for_competitors,
@@ -226,6 +271,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         id="mail",
+        group=_REPORTS,
         what="Mail server",
         about="! when it cannot be reached, encrypted or signed in to, or would not take the report (none is sent)",
         look=local.check_mail,

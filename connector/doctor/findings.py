@@ -1,8 +1,7 @@
-"""Represent the findings of the preflight check and write them: a line each, JSON, and the documentation's table."""
+"""Represent the findings of the preflight check, with their verdict, as JSON, and as the documentation's table."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import TextIO
 from connector.command import pasteable
 from connector.doctor.context import CheckContext
 from connector.errors import ExitCode
-from connector.model import safe
 
 
 class Status(StrEnum):
@@ -35,18 +33,23 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Represent one line of the preflight check: the check's stable `id`, `what` was tested, and the result."""
+    """Represent one line of the preflight check: the check's stable `id`, `what` was tested, and the result.
+
+    `depends_on` names the check whose failure is the reason why this one was not made.
+    """
 
     id: str
     status: Status
     what: str
     detail: str
     fix: str = ""
+    group: str = ""
+    depends_on: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """Describe one prerequisite.
+    """Describe one prerequisite; checks of one `group` follow each other.
 
     `look` tests it and yields one or several results; a ConnectorError that it raises is a failure. It is skipped
     if one of `needs` failed altogether, and, if `ldap_only`, with SOURCE=folder. `about` is for the documentation:
@@ -54,6 +57,7 @@ class Check:
     """
 
     id: str
+    group: str
     what: str
     about: str
     look: Callable[[CheckContext], Iterable[CheckResult]]
@@ -81,19 +85,11 @@ def skipped(detail: str, fix: str = "") -> CheckResult:
     return CheckResult(Status.SKIPPED, detail, fix)
 
 
-_MARKS = {Status.OK: "✓", Status.WARN: "!", Status.FAIL: "✗", Status.SKIPPED: "–"}
+MARKS = {Status.OK: "✓", Status.WARN: "!", Status.FAIL: "✗", Status.SKIPPED: "–"}
 
 
-def write_line(finding: Finding, out: TextIO) -> None:
-    """Write a finding: mark, title, detail, and below it the fix if there is one."""
-    out.write(f"{_MARKS[finding.status]} {safe(finding.what)}: {pasteable(safe(finding.detail))}\n")
-    if finding.fix:
-        out.write(f"    → {pasteable(safe(finding.fix))}\n")
-    out.flush()
-
-
-def write_verdict(findings: Sequence[Finding], out: TextIO) -> None:
-    """Write the last line: the number of failures and warnings, and the next step."""
+def verdict(findings: Sequence[Finding]) -> str:
+    """Return the last line: the number of failures and warnings, and the next step; commands can be pasted."""
     failed = sum(finding.status is Status.FAIL for finding in findings)
     warnings = sum(finding.status is Status.WARN for finding in findings)
     if failed:
@@ -104,8 +100,7 @@ def write_verdict(findings: Sequence[Finding], out: TextIO) -> None:
         text = f"No failures, {_counted(warnings)}. Ready to sync. {preview}."
     else:
         text = "All checks passed. Preview with `photo-connector sync --dry-run --report plan.html`."
-    out.write(f"\n{pasteable(text)}\n")
-    out.flush()
+    return pasteable(text)
 
 
 def _counted(warnings: int) -> str:
@@ -114,7 +109,8 @@ def _counted(warnings: int) -> str:
 
 def write_json(findings: Iterable[Finding], out: TextIO) -> None:
     """Write the list of findings, in ASCII for every console and pipe."""
-    json.dump([dataclasses.asdict(finding) for finding in findings], out, indent=2)
+    names = ("id", "status", "what", "detail", "fix")
+    json.dump([{name: getattr(finding, name) for name in names} for finding in findings], out, indent=2)
     out.write("\n")
 
 

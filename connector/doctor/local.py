@@ -16,12 +16,15 @@ from connector.command import quoted
 from connector.config import Settings, cloud_urls, load_settings
 from connector.doctor.context import CheckContext
 from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
-from connector.errors import SettingsError, StateError
+from connector.errors import ExitCode, SettingsError, StateError
+from connector.ledger.codec import unpack_time
 from connector.ledger.runs import RunRow, count_reason, find_run
 from connector.ledger.schema import VERSION
 from connector.ledger.store import LEDGER_NAME, make_state_folder
 from connector.model import STAGING, Reason
 from connector.model.reasons import MANY_COMPETING, people
+from connector.report.summary import local_time
+from connector.run_list import counts_of, result_of
 from connector.sources.open import local_problems
 from connector.windows_acl import icacls, rights_of
 
@@ -101,11 +104,23 @@ def _ledger(db: sqlite3.Connection, path: Path, context: CheckContext) -> CheckR
     if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise sqlite3.DatabaseError("its integrity check failed")
     context.last_run = _last_run(db)
-    if context.last_run is None:
-        return ok(f"{path} is sound; it holds no run yet")
-    context.competing = count_reason(db, context.last_run.id, Reason.COMPETING_WRITER)
-    ended = context.last_run.finished[:16].replace("T", " ")
-    return ok(f"{path} is sound; the last run is {context.last_run.id}, {ended or 'which did not end'}")
+    if context.last_run is not None:
+        context.competing = count_reason(db, context.last_run.id, Reason.COMPETING_WRITER)
+    return ok(f"{path} is sound")
+
+
+def check_last_run(context: CheckContext) -> Iterator[CheckResult]:
+    """Report how the last run over all people ended, and when."""
+    run = context.last_run
+    if run is None:
+        yield skipped("there is none yet")
+        return
+    when = local_time(unpack_time(run.finished) or unpack_time(run.started))
+    told = f"run {run.id}, {when}: {result_of(run)}; {counts_of(run)}".removesuffix("; ")
+    if run.exit_code in (ExitCode.OK, ExitCode.LIMIT):
+        yield ok(told)
+        return
+    yield warn(told, f"See its report: `photo-connector report {run.id}`.")
 
 
 def _last_run(db: sqlite3.Connection) -> RunRow | None:

@@ -199,6 +199,11 @@ def format_utc(when: datetime | None) -> str:
     return "" if when is None else when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def local_time(when: datetime | None) -> str:
+    """Return a time for people: in this machine's zone, with its offset, such as "2026-11-28 01:42 +0100"."""
+    return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M %z")
+
+
 def iso_utc(when: datetime | None) -> str | None:
     """Return a time for programs: ISO 8601 in UTC with a Z; None for None."""
     if when is None:
