@@ -111,13 +111,13 @@ class Unreachable(StopRun):
 
 
 class PersonError(ConnectorError):
-    """Represent the failure of one person, with a reason; the run goes on.
+    """Represent the failure of one person; the run goes on. What to do about it stands with its reason (`ADVICE`).
 
-    `skip` says that nothing is wrong that a later night would mend (no mailbox, picture refused);
-    otherwise the person counts as failed and is tried again next night.
+    `skip` says that no later run would succeed (no mailbox, picture refused); otherwise the person counts as failed and
+    is tried again in the next run.
     """
 
-    def __init__(self, reason: Reason, message: str, *, fix: str = "", skip: bool = False) -> None:
-        super().__init__(message, fix)
+    def __init__(self, reason: Reason, message: str, *, skip: bool = False) -> None:
+        super().__init__(message)
         self.reason = reason
         self.skip = skip

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from connector.command import pasteable, word_for
 from connector.ledger.accounts import find_account
 from connector.ledger.codec import unpack_time
-from connector.ledger.files import Backups
 from connector.ledger.history import (
     Event,
     PersonStatus,
@@ -59,13 +58,9 @@ def history_of(state: State, name: str) -> History:
     if find_account(db, person.id) is not None:  # an account that no person has goes by its own id
         return History(person, tuple(why_never_in_scope(db, person.id)), (), (), frozenset())
     status, events = person_status(db, person.id), tuple(person_events(db, person.id))
-    kept = frozenset(event.before_sha256 for event in events if _is_kept(state.backups, event))
+    kept = frozenset(event.before_sha256 for event in events if state.backups.has(event.before_sha256))
     now = tuple(_now(db, person.id, status, events))
     return History(person, now, events, tuple(_commands(state, person, status)), kept)
-
-
-def _is_kept(backups: Backups, event: Event) -> bool:
-    return backups.has(event.before_sha256)
 
 
 def _now(db: sqlite3.Connection, person_id: str, status: PersonStatus | None, events: Sequence[Event]) -> Iterator[str]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from connector.model import Reason
+from connector.model.reasons import ADVICE
 from connector.photo import read_print
 from tests.lab.graph import Fault
 from tests.nights import Told, shown
@@ -97,7 +99,7 @@ def test_a_400_404_409_or_412_fails_one_person_by_name(office: Office, status: i
     (detail,) = details(told, "cloud-error")
     assert f"HTTP {status}, {code}: No." in detail
     assert "@contoso.test could not be written" in detail
-    assert "show support the request-id" in detail
+    assert "support the request-id" in ADVICE[Reason.CLOUD_ERROR].cure
     put_right(office, team, created=1)
 
 

@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageOps
 
 from connector.model import Prepared, Reason
 from connector.model.formats import BY_NAME
+from connector.model.reasons import ADVICE
 from connector.photo import (
     Candidate,
     PictureRefused,
@@ -49,7 +50,7 @@ def looked_at(content_bytes: bytes) -> Image.Image:
 def reason_for(content_bytes: bytes, recipe: Recipe = SQUARE) -> Reason:
     with pytest.raises(PictureRefused) as refused:
         prepare(content_bytes, recipe)
-    assert refused.value.fix, "a refusal says what to do"
+    assert ADVICE[refused.value.reason].cure, "a refusal says what to do"
     assert refused.value.skip
     return refused.value.reason
 

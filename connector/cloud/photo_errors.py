@@ -47,34 +47,21 @@ class ErrorMapping:
 
     reason: Reason
     words: str
-    fix: str = ""
     skip: bool = True
 
 
-NO_MAILBOX = ErrorMapping(
-    Reason.NO_MAILBOX, "has no mailbox in Exchange Online", "Give a licence with Exchange Online, or leave as it is."
-)
-GUEST = ErrorMapping(
-    Reason.GUEST_NOT_ALLOWED, "is a guest, whose photo this tenant does not let us set", "Guests keep their home photo."
-)
+NO_MAILBOX = ErrorMapping(Reason.NO_MAILBOX, "has no mailbox in Exchange Online")
+GUEST = ErrorMapping(Reason.GUEST_NOT_ALLOWED, "is a guest, whose photo this tenant does not let us set")
 BY_CODE = {
     "errornonexistentmailbox": NO_MAILBOX,
     "mailboxnotenabledforrestapi": NO_MAILBOX,
     "authenticationerror": NO_MAILBOX,
     # "Resource could not be discovered." is Outlook's; only Request_ResourceNotFound is the directory's "no such user".
     "resourcenotfound": NO_MAILBOX,
-    "mailboxnothostedinexchangeonline": ErrorMapping(
-        Reason.MAILBOX_ON_PREMISES,
-        "has the mailbox on-premises",
-        "Move the mailbox, or set the photo in Exchange Server.",
-    ),
+    "mailboxnothostedinexchangeonline": ErrorMapping(Reason.MAILBOX_ON_PREMISES, "has the mailbox on-premises"),
     "consumerphotoisnotsupported": ErrorMapping(Reason.PERSONAL_ACCOUNT, "is a personal Microsoft account"),
     "extensionerror": ErrorMapping(Reason.CLOUD_ERROR, "was refused by the Outlook service"),
 }
-DENIED_FIX = (
-    "Grant the application ProfilePhoto.ReadWrite.All with admin consent, and look at the tenant's photo policy "
-    "(photoUpdateSettings): photo-connector check reads it."
-)
 POLICY_FIX = (
     "The likely cause is the tenant's photo policy: look at it with GET "
     f"{POLICY_URL} (Graph Explorer; source must not be onPremises, "
@@ -83,10 +70,6 @@ POLICY_FIX = (
 )
 READ_FIX = "Grant the application ProfilePhoto.ReadWrite.All with admin consent; photo-connector check shows its roles."
 PERMISSION_FIX = "Grant the application User.Read.All and ProfilePhoto.ReadWrite.All, with admin consent."
-PROTECTED_FIX = (
-    "Application permissions do not reach members of a restricted management administrative unit, and may not reach "
-    "holders of a directory role: take the account out of that unit, set the photo by hand, or leave it as it is."
-)
 CLOUD_FIX = "Check GRAPH_CLOUD, GRAPH_URL and AZURE_TENANT_ID: the token must be of the tenant's own cloud."
 SUPPORT_FIX = "The next run tries again; show support the request-id."
 
@@ -109,15 +92,15 @@ def photo_trouble(
     meaning = _meaning(refusal, account, operation)
     if meaning is not None:
         words = f"{account_name(account)} {meaning.words}: {refusal}"
-        return PersonError(meaning.reason, words, fix=meaning.fix, skip=meaning.skip)
+        return PersonError(meaning.reason, words, skip=meaning.skip)
     if refusal.status in (401, 403):
         return _denied(refusal, account, operation, others_pass=others_pass)
     reason = Reason.THROTTLED if refusal.status == 429 else Reason.CLOUD_ERROR
     message = f"The photo of {account_name(account)} could not be {operation.value}: {refusal}"
     if is_retryable(answer):
-        return PersonError(reason, message, fix="The next run tries again.")
+        return PersonError(reason, message)
     cause = Cause(f"{refusal.status} {refusal.code}", f"photos could not be {operation.value}", SUPPORT_FIX)
-    return RefusedPerson(reason, message, fix=SUPPORT_FIX, cause=cause, said=str(refusal))
+    return RefusedPerson(reason, message, cause=cause, said=str(refusal))
 
 
 def account_name(account: Account) -> str:
@@ -137,34 +120,32 @@ def page_came(account: Account, page: str, operation: PhotoOperation) -> Refused
     name = account_name(account)
     message = f"The photo of {name} could not be {operation.value}: a web page came in Graph's place ({page})"
     cause = Cause("page", "a web page came in place of Graph's answers about photos", WEB_PAGE_FIX)
-    return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=WEB_PAGE_FIX, cause=cause, said=page)
+    return RefusedPerson(Reason.UNREADABLE_ANSWER, message, cause=cause, said=page)
 
 
 def _denied(refusal: ErrorDetails, account: Account, operation: PhotoOperation, *, others_pass: bool) -> PersonError:
     """Return the error of a denied request; if others' requests succeed, the account is protected."""
     what = f"photos may not be {operation.value}"
-    message, fix = f"The photo of {account_name(account)} may not be {operation.value}: {refusal}", DENIED_FIX
+    message = f"The photo of {account_name(account)} may not be {operation.value}: {refusal}"
     cause = Cause("403", what, READ_FIX if operation is PhotoOperation.READ else POLICY_FIX)
     if refusal.status == 401:
-        fix = f"Others' answers came well with the same token. {SUPPORT_FIX}" if others_pass else CLOUD_FIX
+        message += "; others' requests succeed with the same token" if others_pass else ""
         cause = Cause("401", f"our token was refused, also after it was renewed; {what}", CLOUD_FIX)
     elif refusal.code.lower() == "authorization_requestdenied":
         cause = Cause("403", f"the application lacks a permission; {what}", PERMISSION_FIX)
-        fix = PROTECTED_FIX
         if others_pass:
-            message = f"{account_name(account)} is protected, since others' photos may be {operation.value}: {refusal}"
-        else:
-            fix = f"If others' photos may be {operation.value}, this account is protected. {fix} Else: {PERMISSION_FIX}"
-    return RefusedPerson(Reason.ACCESS_DENIED, message, fix=fix, cause=cause, said=str(refusal))
+            message = (
+                f"{account_name(account)} is protected (perhaps by a restricted management administrative unit or a "
+                f"directory role), since others' photos may be {operation.value}: {refusal}"
+            )
+    return RefusedPerson(Reason.ACCESS_DENIED, message, cause=cause, said=str(refusal))
 
 
 def unreadable(account: Account, what: str) -> PersonError:
     """Return the error of a successful answer that cannot be read."""
     message = f"The answer about {account_name(account)} cannot be read: {what}."
     cause = Cause("unreadable", "answers about photos cannot be read", f"{WEB_PAGE_FIX} {SUPPORT_FIX}")
-    return RefusedPerson(
-        Reason.UNREADABLE_ANSWER, message, fix="The next run tries again.", cause=cause, said=f"no use: {what}"
-    )
+    return RefusedPerson(Reason.UNREADABLE_ANSWER, message, cause=cause, said=f"no use: {what}")
 
 
 def says_no_photo(refusal: ErrorDetails) -> bool:
@@ -195,16 +176,12 @@ def _stop_the_run(refusal: ErrorDetails) -> None:
 def _meaning(refusal: ErrorDetails, account: Account, operation: PhotoOperation) -> ErrorMapping | None:
     code = refusal.code.lower()
     if _says_no_user(refusal):
-        fix = "Nothing, if it was deleted; a new account has its place for a photo after some minutes."
-        return ErrorMapping(Reason.ACCOUNT_GONE, "is not there (any more, or yet)", fix, skip=False)
+        return ErrorMapping(Reason.ACCOUNT_GONE, "is not there (any more, or yet)", skip=False)
     if operation is PhotoOperation.WRITE and says_no_photo(refusal):
-        fix = "The next run tries again; after days, ask for a mailbox or licence."
-        return ErrorMapping(Reason.ACCOUNT_PENDING, "has no place for a photo yet", fix, skip=False)
+        return ErrorMapping(Reason.ACCOUNT_PENDING, "has no place for a photo yet", skip=False)
     if code in TOO_SMALL or code in TOO_LARGE or refusal.status == 413:
         size = "small" if code in TOO_SMALL else "large"
-        return ErrorMapping(
-            Reason.PICTURE_REFUSED, f"has a picture that Graph finds too {size}", "Give another picture."
-        )
+        return ErrorMapping(Reason.PICTURE_REFUSED, f"has a picture that Graph finds too {size}")
     if account.is_guest and (code == "nopermissionsinaccesstoken" or "request is invalid" in refusal.message.lower()):
         return GUEST
     return BY_CODE.get(code)

@@ -27,8 +27,8 @@ class Cause:
 class RefusedPerson(PersonError):
     """Raised for an answer that may concern everybody: `cause` states its meaning then, `said` is its text."""
 
-    def __init__(self, reason: Reason, message: str, *, fix: str = "", cause: Cause, said: str) -> None:
-        super().__init__(reason, message, fix=fix)
+    def __init__(self, reason: Reason, message: str, *, cause: Cause, said: str) -> None:
+        super().__init__(reason, message)
         self.cause = cause
         self.said = said
 

@@ -20,6 +20,7 @@ from connector.doctor.directory import SOON, format_difference
 from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
 from connector.errors import ConnectorError, PersonError
 from connector.model import Account
+from connector.model.reasons import ADVICE
 from connector.targets.graph import GraphTarget
 
 LEAST = ("User.Read.All", "ProfilePhoto.ReadWrite.All")
@@ -192,7 +193,7 @@ def check_photo(context: CheckContext) -> Iterator[CheckResult]:
     elif len(refused) == len(asked):
         yield fail(
             refused[0].message,
-            refused[0].fix or "Run the check again; if it still fails, check the roles in the token.",
+            ADVICE[refused[0].reason].cure,
         )
     else:
         yield ok(f"tested {len(asked)} accounts: photos can be read, none of these has one")
@@ -239,6 +240,6 @@ def check_sharepoint(context: CheckContext) -> Iterator[CheckResult]:
 def _fetched(target: GraphTarget, account: Account) -> CheckResult:
     photo = target.photos([account])[account.id]
     if isinstance(photo, PersonError):
-        return fail(photo.message, photo.fix or "Run the check again.")
+        return fail(photo.message, ADVICE[photo.reason].cure)
     size = len(photo.content_bytes) if photo is not None else 0
     return ok(f"the photo of {account.upn} was read ({size:,} bytes)")

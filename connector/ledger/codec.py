@@ -13,11 +13,6 @@ from connector.model import Fingerprint, fold
 _SIZE = struct.Struct(">II")
 
 
-def pack_print(value: Fingerprint | None) -> bytes | None:
-    """Pack a fingerprint: width and height as big-endian 32-bit integers, then 576 cells."""
-    return None if value is None else _SIZE.pack(value.width, value.height) + value.cells
-
-
 def unpack_print(packed: bytes | None) -> Fingerprint | None:
     """Unpack what `pack_print` made."""
     if packed is None:
@@ -33,7 +28,7 @@ def print_hash(packed: bytes) -> bytes:
 
 def save_print(db: sqlite3.Connection, value: Fingerprint | None) -> int | None:
     """Store a fingerprint unless an equal one is there; return its id, None for no fingerprint."""
-    packed = pack_print(value)
+    packed = None if value is None else _SIZE.pack(value.width, value.height) + value.cells
     if packed is None:
         return None
     digest = print_hash(packed)

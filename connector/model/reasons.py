@@ -83,7 +83,8 @@ _PERSON: Mapping[Reason, Advice] = {
 _PICTURE: Mapping[Reason, Advice] = {
     _R.NOT_AN_IMAGE: Advice(
         "The source value is not a readable picture",
-        "Store the photo again in the source as JPEG or PNG; the value is damaged or of another kind.",
+        "Store the photo again in the source as JPEG or PNG; the value is damaged or of another kind. "
+        "Or install what the detail names, where this installation cannot read the format.",
         excludes=True,
         nearness=1,
     ),
@@ -234,16 +235,20 @@ _RUN: Mapping[Reason, Advice] = {
 _CLOUD: Mapping[Reason, Advice] = {
     _R.ACCOUNT_GONE: Advice(
         "The cloud account was deleted meanwhile",
-        "Nothing to do if the person left; otherwise restore the account in Entra.",
+        "Nothing to do if the person left; otherwise restore the account in Entra. A new account takes some minutes.",
     ),
-    _R.ACCOUNT_PENDING: Advice("The cloud account is too new for a photo", "Nothing to do; the next run tries again."),
+    _R.ACCOUNT_PENDING: Advice(
+        "The cloud account is too new for a photo",
+        "Nothing to do; the next run tries again. If it lasts for days, assign an Exchange Online licence.",
+    ),
     _R.NO_MAILBOX: Advice(
         "Microsoft 365 refuses a photo without a mailbox",
         "Assign an Exchange Online licence, or leave the person out by `LDAP_FILTER` or `LDAP_GROUP`.",
     ),
     _R.MAILBOX_ON_PREMISES: Advice(
         "The mailbox is still on-premises",
-        "Nothing to do until the mailbox moves to Exchange Online; the photo is sent then.",
+        "Nothing to do until the mailbox moves to Exchange Online; the photo is sent then. "
+        "Until then, set it in Exchange Server.",
     ),
     _R.GUEST_NOT_ALLOWED: Advice(
         "The tenant refuses photos for this guest", "Set it in the Entra portal, or leave the guest without a photo."
@@ -257,8 +262,9 @@ _CLOUD: Mapping[Reason, Advice] = {
     _R.ACCESS_DENIED: Advice(
         "Microsoft 365 denied the write",
         "Where others' photos were written, the account is protected (restricted management unit, or a directory "
-        "role): set its photo by hand. Else grant ProfilePhoto.ReadWrite.All with admin consent, and see that "
-        "photoUpdateSettings does not say onPremises; `check` shows which.",
+        "role): set its photo by hand, or take it out of that unit. If the token was refused (401), check "
+        "`GRAPH_CLOUD`, `GRAPH_URL` and `AZURE_TENANT_ID`. Else grant ProfilePhoto.ReadWrite.All with admin consent, "
+        "and see that photoUpdateSettings does not say onPremises; `check` shows which.",
     ),
     _R.THROTTLED: Advice(
         "Throttled; retries exhausted",
@@ -272,16 +278,19 @@ _CLOUD: Mapping[Reason, Advice] = {
     ),
     _R.UNREADABLE_ANSWER: Advice(
         "The answer could not be understood",
-        "The next run tries again. If it lasts, look for a proxy that rewrites answers; `check` tests the connection.",
+        "The next run tries again. If it lasts, look for a proxy that rewrites answers; `check` tests the connection. "
+        "Where the SharePoint picture is on another host, clear PictureURL of that profile.",
         ambiguous_write=True,
     ),
     _R.NO_PROFILE: Advice(
         "SharePoint has no profile of this person",
-        "SharePoint makes one when a licensed person is imported, within a day or so; the next run tries again.",
+        "Assign a licence with SharePoint. SharePoint makes the profile within a day or so; it is found in turn, or by "
+        "`sync --full`.",
     ),
     _R.NAME_NOT_ALLOWED: Advice(
         "The account's name holds characters that SharePoint forbids in file names",
-        "Change the account's UPN, or do without the SharePoint thumbnails for this person.",
+        "Change the account's UPN, or do without the SharePoint thumbnails for this person. "
+        "If a renamed user shares the file name, send that user's own picture first: `sync --only UPN --resend`.",
     ),
 }
 

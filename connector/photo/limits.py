@@ -25,16 +25,8 @@ MAX_MEMORY_TOGETHER = 260_000_000
 class PictureRefused(PersonError):
     """Report that a picture cannot be used, so that its person is skipped; `reason` is a word of the contract."""
 
-    def __init__(self, reason: Reason, detail: str, *, fix: str = "") -> None:
-        super().__init__(reason, detail, fix=fix or _FIXES[reason], skip=True)
-
-
-_FIXES = {
-    Reason.NOT_AN_IMAGE: "Replace it in the source with a JPEG or PNG.",
-    Reason.DAMAGED: "Copy the picture into the source again; what is there now is not whole.",
-    Reason.TOO_SMALL: "Put a picture of at least 48 by 48 pixels in the source.",
-    Reason.TOO_LARGE: "Put a smaller copy in the source.",
-}
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail, skip=True)
 
 
 def not_an_image(detail: str) -> PictureRefused:
@@ -47,7 +39,6 @@ def not_installed(absent: PictureFormat) -> PictureRefused:
     return PictureRefused(
         Reason.NOT_AN_IMAGE,
         f"The value is a {absent.title} picture, which cannot be read without photo-connector[{absent.extra}].",
-        fix=f"Install photo-connector[{absent.extra}], or replace it with a JPEG or PNG.",
     )
 
 

@@ -8,6 +8,7 @@ from connector.errors import SettingsError
 from connector.ledger.people import save_guests
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
+from connector.model.reasons import ADVICE
 from connector.photo import PictureRefused
 from connector.sync.context import RunContext
 from connector.sync.pictures import make, remember_picture
@@ -24,7 +25,7 @@ def read_guest_photo(context: RunContext, *, sent_next: bool = False) -> str:
         raise SettingsError([f"GUEST_PHOTO: {path} cannot be read: {error.strerror}."]) from error
     made = make(content_bytes, context.recipe)
     if isinstance(made, PictureRefused):
-        raise SettingsError([f"GUEST_PHOTO: {path} cannot be used: {made}"])
+        raise SettingsError([f"GUEST_PHOTO: {path} cannot be used: {made} {ADVICE[made.reason].cure}"])
     source_sha256 = hashlib.sha256(content_bytes).hexdigest()
     with transaction(context.db):
         remember_picture(context, source_sha256, made, sent_next=sent_next)

@@ -47,7 +47,7 @@ def verified(answer: CloudPhoto | PersonError | None, account: Account) -> Cloud
 def no_picture(account: Account) -> PersonError:
     """Return the error of a person for whose photo the service returned something else."""
     message = f"What came as the photo of {account.upn or account.id} is no picture; nothing was written over it."
-    return PersonError(Reason.UNREADABLE_ANSWER, message, fix="The next run tries again.")
+    return PersonError(Reason.UNREADABLE_ANSWER, message)
 
 
 def observe_photo(photo: CloudPhoto, tag: CloudTag | None) -> CloudObservation:

@@ -165,27 +165,26 @@ def refused(answer: Response, account: Account, operation: str) -> PersonError:
         page = describe_page(answer)
         message = f"The SharePoint picture of {who} could not be {operation}: a web page came in its place ({page})"
         cause = Cause("page", "a web page came in place of SharePoint's answers", WEB_PAGE_FIX)
-        return RefusedPerson(Reason.UNREADABLE_ANSWER, message, fix=WEB_PAGE_FIX, cause=cause, said=page)
+        return RefusedPerson(Reason.UNREADABLE_ANSWER, message, cause=cause, said=page)
     if answer.status == 401 and NOT_FOR_US in refusal.message.lower():
         raise Unreachable(SYSTEM, f"our token was refused, also after it was renewed: {refusal}", REFUSED_FIX)
     if answer.status in (401, 403):
         message = f"The SharePoint picture of {who} may not be {operation}: {refusal}"
         fix = REFUSED_FIX if answer.status == 401 else ROLES_FIX
         cause = Cause(str(answer.status), f"pictures may not be {operation}", fix)
-        return RefusedPerson(Reason.ACCESS_DENIED, message, fix=fix, cause=cause, said=str(refusal))
+        return RefusedPerson(Reason.ACCESS_DENIED, message, cause=cause, said=str(refusal))
     if UNKNOWN in refusal.message.lower() or (answer.status == 404 and refusal.code.startswith(ABOUT_ONE_PROFILE)):
         return no_profile(account, str(refusal))
     reason = Reason.THROTTLED if answer.status == 429 else Reason.CLOUD_ERROR
     message = f"The SharePoint picture of {who} could not be {operation}: {refusal}"
     if is_retryable(answer):
-        return PersonError(reason, message, fix="The next run tries again.")
+        return PersonError(reason, message)
     fix = "The next run tries again; show support this answer."
     cause = Cause(f"{answer.status} {refusal.code}", f"pictures could not be {operation}", fix)
-    return RefusedPerson(reason, message, fix=fix, cause=cause, said=str(refusal))
+    return RefusedPerson(reason, message, cause=cause, said=str(refusal))
 
 
 def no_profile(account: Account, said: str) -> PersonError:
     """Return the skip of a person without a SharePoint profile."""
     message = f"{account.upn or account.id} has no SharePoint profile: {said}"
-    fix = "Give a licence with SharePoint; a new profile appears within a day, and is then found in turn or by --full."
-    return PersonError(Reason.NO_PROFILE, message, fix=fix, skip=True)
+    return PersonError(Reason.NO_PROFILE, message, skip=True)

@@ -16,9 +16,6 @@ SIZES = ("S", "M", "L")
 FORBIDDEN = re.compile(r'["*:<>?/\\|\x00-\x1f]|_vti_|^~\$|^\s|\s$', re.IGNORECASE)
 THUMB = re.compile(r"(.+)_[SML]Thumb\.jpg", re.IGNORECASE)
 LONGEST_STEM = 240
-SHARED_FIX = (
-    "If somebody was renamed, move their own pictures first: sync --only THEIR-UPN --resend; else change one UPN."
-)
 
 
 def file_stem(upn: str) -> str:
@@ -36,10 +33,10 @@ def checked_stem(account: Account, taken: frozenset[str]) -> str:
     stem = file_stem(account.upn)
     if not stem or len(stem) > LONGEST_STEM or FORBIDDEN.search(stem):
         message = f"SharePoint takes no file name made from {account.upn or account.id}."
-        raise PersonError(Reason.NAME_NOT_ALLOWED, message, fix="Another UPN would mend it.", skip=True)
+        raise PersonError(Reason.NAME_NOT_ALLOWED, message, skip=True)
     if file_key(account.upn) in taken:
         message = f"{account.upn} would share the file name {stem} with another account's picture."
-        raise PersonError(Reason.NAME_NOT_ALLOWED, message, fix=SHARED_FIX, skip=True)
+        raise PersonError(Reason.NAME_NOT_ALLOWED, message, skip=True)
     return stem
 
 

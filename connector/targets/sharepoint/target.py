@@ -227,8 +227,7 @@ class SharePointTarget:
             message = (
                 f"The picture of {account.upn} is on another host ({plain.hostname}), where it cannot be kept from."
             )
-            fix = "Clear PictureURL of this profile in the SharePoint admin center if it is to follow the directory."
-            raise PersonError(Reason.UNREADABLE_ANSWER, message, fix=fix, skip=True)
+            raise PersonError(Reason.UNREADABLE_ANSWER, message, skip=True)
         path = unquote(plain.path)
         folder, _, name = path.rpartition("/")
         thumb = THUMB.fullmatch(name)
