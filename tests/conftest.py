@@ -11,12 +11,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.intranet import lab, site  # noqa: F401 - fixtures
 from tests.lab import loopback, samba
 from tests.lab.directory import Directory
-from tests.lab.fixtures_cloud import cloud, cloud_server  # noqa: F401 - fixtures
 from tests.lab.samba import DomainController
-from tests.office import office  # noqa: F401 - a fixture
+
+# Whose fixtures every test may ask for by name; what one of them imports of the others stands before it.
+pytest_plugins = (
+    "tests.cloud_stories",
+    "tests.lab.fixtures_cloud",
+    "tests.folder_stories",
+    "tests.office",
+    "tests.intranet",
+)
 
 # the gate tries the same examples each time; people's own runs look for new ones
 settings.register_profile("gate", derandomize=True)

@@ -27,12 +27,11 @@ from connector.cloud.batch import batch_get, decode_photo
 from connector.cloud.photo_errors import PolicyUnread, read_policy
 from connector.errors import Unreachable
 from connector.model import Account, RequestCounters
-from tests.cloud_stories import (  # noqa: F401  # a fixture
+from tests.cloud_stories import (
     Reply,
     Scripted,
     as_json,
     picture,
-    plain_surroundings,
     settings_for,
 )
 from tests.lab.graph import Emulator, Fault

@@ -18,7 +18,7 @@ from connector.cloud.http import MOST_BYTES, HttpClient, Proxies, tls_context
 from connector.cloud.network_errors import NetworkError, RequestFailure
 from connector.errors import Unreachable
 from connector.model import RequestCounters
-from tests.cloud_stories import Scripted, plain_surroundings, settings_for  # noqa: F401  # a fixture
+from tests.cloud_stories import Scripted, settings_for
 from tests.lab.graph import Emulator
 from tests.test_sources_line import name_of, silent_addresses
 

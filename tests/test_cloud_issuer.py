@@ -12,7 +12,7 @@ from connector.cloud import open_cloud
 from connector.cloud.token_http import token_refused
 from connector.errors import Unreachable
 from connector.model import RequestCounters
-from tests.cloud_stories import plain_surroundings, settings_for  # noqa: F401  # a fixture
+from tests.cloud_stories import settings_for
 from tests.lab.graph import Emulator, Fault
 
 pytestmark = pytest.mark.usefixtures("plain_surroundings")

@@ -19,14 +19,13 @@ from connector.cloud.token_http import TokenAnswer
 from connector.config import Settings
 from connector.errors import SettingsError, Unreachable
 from connector.model import RequestCounters
-from tests.cloud_stories import (  # noqa: F401  # a fixture
+from tests.cloud_stories import (
     Proxy,
     Reply,
     Scripted,
     as_json,
     closed_port,
     new_certificate,
-    plain_surroundings,
     settings_for,
     silent_host,
     write,

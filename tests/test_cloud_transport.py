@@ -20,12 +20,11 @@ from connector.cloud.transport import FRUITLESS_IN_A_ROW, USER_AGENT, Endpoint, 
 from connector.config import cloud_urls
 from connector.errors import PersonError, Unreachable
 from connector.model import Reason, RequestCounters
-from tests.cloud_stories import (  # noqa: F401  # a fixture
+from tests.cloud_stories import (
     Proxy,
     Scripted,
     closed_port,
     picture,
-    plain_surroundings,
     settings_for,
     silent_host,
 )

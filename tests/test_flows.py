@@ -13,7 +13,6 @@ import requests
 
 from connector.photo import read_print
 from connector.targets.sharepoint.target import BEGINNING
-from tests.cloud_stories import plain_surroundings  # noqa: F401  # a fixture
 from tests.intranet import FOLDER, hire, width
 from tests.lab.directory import Directory, Entry
 from tests.lab.graph import Emulator

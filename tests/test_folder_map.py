@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.folder_stories import people, put
 from tests.lab.graph import Emulator
 from tests.nights import Nights
-from tests.test_sources_folder import nights, people, pictures, put  # noqa: F401 - fixtures
 
 
 def day(offset: int) -> str:
@@ -18,7 +18,7 @@ def day(offset: int) -> str:
 
 
 @pytest.fixture
-def export(nights: Nights, tmp_path: Path) -> Path:  # noqa: F811
+def export(nights: Nights, tmp_path: Path) -> Path:
     """Let the settings name a list that is not written yet."""
     path = tmp_path / "hr.csv"
     nights.settings["FOLDER_MAP"] = str(path)
@@ -26,8 +26,8 @@ def export(nights: Nights, tmp_path: Path) -> Path:  # noqa: F811
 
 
 def test_the_list_names_files_beside_those_that_have_a_persons_name(
-    nights: Nights,  # noqa: F811
-    pictures: Path,  # noqa: F811
+    nights: Nights,
+    pictures: Path,
     export: Path,
     cloud: Emulator,
 ) -> None:
@@ -50,8 +50,8 @@ def test_the_list_names_files_beside_those_that_have_a_persons_name(
 
 
 def test_a_list_inside_the_folder_is_nobodys_picture(
-    nights: Nights,  # noqa: F811
-    pictures: Path,  # noqa: F811
+    nights: Nights,
+    pictures: Path,
     cloud: Emulator,
 ) -> None:
     cloud.tenant.add_account("anna@contoso.test", employee_id="7")
@@ -65,8 +65,8 @@ def test_a_list_inside_the_folder_is_nobodys_picture(
 
 
 def test_a_row_counts_on_its_days_only(
-    nights: Nights,  # noqa: F811
-    pictures: Path,  # noqa: F811
+    nights: Nights,
+    pictures: Path,
     export: Path,
     cloud: Emulator,
 ) -> None:
@@ -91,8 +91,8 @@ def test_a_row_counts_on_its_days_only(
 
 
 def test_what_is_not_yet_or_missing_removes_nothing_and_what_is_over_does_if_asked(
-    nights: Nights,  # noqa: F811
-    pictures: Path,  # noqa: F811
+    nights: Nights,
+    pictures: Path,
     export: Path,
     cloud: Emulator,
 ) -> None:
@@ -142,8 +142,8 @@ def test_what_is_not_yet_or_missing_removes_nothing_and_what_is_over_does_if_ask
     ],
 )
 def test_a_list_that_is_not_there_or_does_not_parse_changes_nothing(
-    nights: Nights,  # noqa: F811
-    pictures: Path,  # noqa: F811
+    nights: Nights,
+    pictures: Path,
     export: Path,
     cloud: Emulator,
     text: str | None,
@@ -164,8 +164,8 @@ def test_a_list_that_is_not_there_or_does_not_parse_changes_nothing(
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need a right on Windows")
 def test_a_link_out_of_the_folder_and_a_pipe_are_nobodys_picture(
-    nights: Nights,  # noqa: F811
-    pictures: Path,  # noqa: F811
+    nights: Nights,
+    pictures: Path,
     export: Path,
     cloud: Emulator,
     tmp_path: Path,

@@ -13,7 +13,7 @@ from connector.cloud.response import read_json
 from connector.cloud.retry import http_date, retry_after
 from connector.errors import Unreachable
 from connector.model import RequestCounters
-from tests.cloud_stories import Reply, Scripted, as_json, plain_surroundings  # noqa: F401  # a fixture
+from tests.cloud_stories import Reply, Scripted, as_json
 from tests.lab.graph import Emulator
 from tests.office import Office
 

@@ -13,12 +13,11 @@ from connector.cloud.refusal_limit import IN_A_ROW
 from connector.errors import PersonError, Unreachable
 from connector.model import Account, Reason, RequestCounters
 from connector.targets.graph import GraphTarget
-from tests.cloud_stories import (  # noqa: F401  # a fixture
+from tests.cloud_stories import (
     Reply,
     Scripted,
     as_json,
     picture,
-    plain_surroundings,
 )
 from tests.lab.graph import Emulator, Fault
 from tests.office import Colleague, Office, face, total

@@ -8,7 +8,6 @@ import pytest
 
 from connector.cloud.http import Proxies
 from connector.config.clouds import proxy_problem, url_problem
-from tests.cloud_stories import plain_surroundings  # noqa: F401  # a fixture
 from tests.office import Office
 
 pytestmark = pytest.mark.usefixtures("plain_surroundings")

@@ -23,7 +23,7 @@ from connector.targets.dry_run import DryRun
 from connector.targets.sharepoint.api import open_sharepoint
 from connector.targets.sharepoint.file_names import file_key
 from connector.targets.sharepoint.target import BEGINNING, SharePointTarget
-from tests.cloud_stories import picture, plain_surroundings  # noqa: F401  # a fixture
+from tests.cloud_stories import picture
 from tests.contracts.target import DryRunContract, TargetBench, TargetContract
 from tests.intranet import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows, width
 from tests.lab.graph import Fault

@@ -14,7 +14,6 @@ import pytest
 from connector.cloud import open_cloud
 from connector.model import Account, RequestCounters
 from connector.photo import read_print, thumbnails
-from tests.cloud_stories import plain_surroundings  # noqa: F401  # a fixture
 from tests.intranet import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows
 from tests.lab.sharepoint import SharePointLab
 from tests.office import Colleague, Office, anchor_of, face

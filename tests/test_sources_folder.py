@@ -7,48 +7,16 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from connector.model import MatchRule
 from connector.sources.folder import CONTEXT, FolderSource
+from tests.folder_stories import LONG_AGO, people, put
 from tests.lab.graph import Emulator
 from tests.lab.pictures import jpeg
 from tests.nights import Nights, shown
-
-LONG_AGO = time.time() - 3600
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Give an empty folder."""
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def nights(pictures: Path, cloud: Emulator, tmp_path: Path) -> Nights:
-    """Point the product at the folder."""
-    settings = {"SOURCE": "folder", "FOLDER_PATH": str(pictures), "FOLDER_KEY": "upn", **cloud.environ()}
-    return Nights(tmp_path, settings)
-
-
-def put(folder: Path, name: str, face: str, *, settled: bool = True) -> Path:
-    """File a picture; one that is not settled may still be on its way."""
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(jpeg(face, (300, 300)))
-    if settled:
-        os.utime(path, (LONG_AGO, LONG_AGO))
-    return path
-
-
-def people(cloud: Emulator, *names: str) -> list[str]:
-    """Give the tenant cloud-only accounts."""
-    return [cloud.tenant.add_account(f"{name}@contoso.test") for name in names]
 
 
 def test_a_folder_run_twice_with_one_change_sends_only_that(nights: Nights, pictures: Path, cloud: Emulator) -> None:

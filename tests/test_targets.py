@@ -17,12 +17,11 @@ from connector.errors import PersonError, Unreachable
 from connector.model import Account, CloudPhoto, CloudTag, Reason, RequestCounters
 from connector.targets.dry_run import DryRun
 from connector.targets.graph import GraphTarget
-from tests.cloud_stories import (  # noqa: F401  # a fixture
+from tests.cloud_stories import (
     Scripted,
     as_json,
     noisy_picture,
     picture,
-    plain_surroundings,
     settings_for,
 )
 from tests.contracts.target import DryRunContract, TargetBench, TargetContract, looks

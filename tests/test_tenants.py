@@ -11,7 +11,7 @@ import pytest
 
 from connector.ledger.store import hold_lock
 from connector.photo import read_print
-from tests.cloud_stories import Proxy, plain_surroundings  # noqa: F401  # a fixture
+from tests.cloud_stories import Proxy
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator, app_certificate
 from tests.lab.ldapserver_house import House, authority
