@@ -422,6 +422,32 @@ def test_a_write_that_was_begun_ends_as_the_page_says(
     assert settle(intent, look, NOW) is expected
 
 
+def dropped_restores() -> Iterator[object]:
+    for write, clouds, *results in rows("A restore that was dropped"):
+        heard = ("accepted earlier", "no yes heard, begun earlier")
+        for cloud, (when, expected) in product(clouds.split(" / "), zip(heard, results, strict=True)):
+            intent = replace(WRITES[write], restores=True, **cast("dict[str, Any]", WHEN[when]))
+            yield pytest.param(intent, SETTLING[cloud], expected, id=f"{write}, {when}, cloud shows {cloud}")
+
+
+@pytest.mark.parametrize("intent, look, expected", [*dropped_restores()])
+def test_whom_a_dropped_restore_was_about_is_left_alone(intent: Intent, look: CloudObservation, expected: str) -> None:
+    source, old = picture("ann, new"), ours("ann, new", tag="tag before")
+    judged = judge(look, source=source, memory=old, intent=intent, now=NOW)
+    assert judged.settled is IntentState.DROPPED
+    if expected == "as left":
+        assert judged.memory is old
+        return
+    case = Case(person_id="ann", source=Source.photo(source.source_sha256), memory=judged.memory, view=judged.view)
+    presence = Presence.CLEARED if expected == "restored to none" else Presence.THEIRS
+    assert judged.memory is not None
+    assert (judged.memory.presence, judged.memory.restored, judged.memory.tag) == (presence, True, "")
+    for conflict in Conflict:
+        assert decide(case, Policy(conflict=conflict), NOW) == Decision(Action.KEEP, Reason.RESTORED)
+        later = decide(replace(case, source=Source.photo("another")), Policy(conflict=conflict), NOW)
+        assert (later.reason, later.writes) == (Reason.BOTH_CHANGED, conflict is Conflict.SOURCE)
+
+
 # --------------------------------------------------------------------------------------------- who must be looked at
 
 

@@ -118,11 +118,22 @@ def judge(
     if intent is None:
         return Assessment(None, memory, view(look, source=source, memory=memory))
     settled = settle(intent, look, now)
+    if settled is IntentState.DROPPED and intent.restores and not _came_to_nothing(intent, look):
+        # what was put back is gone again, by somebody's hand: the person is left alone as after any restore
+        memory = memory_of_write(intent, look=_NOT_SEEN, memory=memory)
     if settled is IntentState.OURS:
         memory = memory_of_write(intent, look=look, memory=memory)
         if memory is not None and look.read_print is not None and is_smaller(look.read_print, intent.sent_print):
             memory = replace(memory, tag="", read_sha256="", read_print=None)
     return Assessment(settled, memory, view(look, source=source, memory=memory))
+
+
+_NOT_SEEN = CloudObservation(asked=True, present=True)
+
+
+def _came_to_nothing(intent: Intent, look: CloudObservation) -> bool:
+    """Return True if a write left no trace: the old photo is there, or there was none and the cloud never said yes."""
+    return _is_as_before(intent, look) and (look.present or intent.accepted_at is None)
 
 
 def memory_of_write(intent: Intent, *, look: CloudObservation, memory: Memory | None) -> Memory | None:

@@ -12,13 +12,15 @@ from connector.sync.context import RunContext
 
 
 def close_assessed_intent(context: RunContext, target: str, item: WorkItem, assessment: Assessment) -> None:
-    """Close an open intent if the assessment ended it; for a confirmed write, store its memory and its tag."""
+    """Close an open intent if the assessment ended it; for a confirmed write, store its tag, and its memory too."""
     if item.intent is None or assessment.settled is None or assessment.settled.stays_open:
         return
+    memory = assessment.memory
     if assessment.settled is not IntentState.OURS:
         memory_rows.close_intent(context.db, target, item.account.id)
+        if memory != item.memory:
+            _save_or_drop(context, target, item.account.id, memory)
         return
-    memory = assessment.memory
     shown = (memory.tag, memory.read_sha256) if memory is not None else ("", "")
     _confirm(context, target, item.account.id, intent=item.intent, memory=memory, shown=shown)
 
