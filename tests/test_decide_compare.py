@@ -111,7 +111,7 @@ def test_small_is_measured_by_what_was_read_back_where_the_service_shrank_it(edg
     assert view(look, source=picture("ann, old"), memory=memory).smaller is is_small
 
 
-def test_the_source_is_recognised_cropped_and_whole() -> None:
+def test_the_source_is_recognised_cropped_whole_and_cropped_at_the_centre() -> None:
     source = SourcePicture.of(
         Prepared(
             source_sha256="sha",
@@ -119,12 +119,18 @@ def test_the_source_is_recognised_cropped_and_whole() -> None:
             sent_bytes=b"jpeg",
             sent=portrait("ann"),
             whole=portrait("ann, whole", height=864),
+            centre=portrait("ann, centre"),
         )
     )
-    assert source == SourcePicture("sha", portrait("ann"), portrait("ann, whole", height=864))
+    assert source == SourcePicture("sha", portrait("ann"), portrait("ann, whole", height=864), portrait("ann, centre"))
     assert source.matches(portrait("ann", wear=5))
     assert source.matches(portrait("ann, whole", width=300, height=400, wear=5))
+    assert source.matches(portrait("ann, centre", width=96, height=96, wear=5))
     assert not source.matches(portrait("bob"))
+
+
+def test_a_centre_that_is_not_known_recognises_nothing() -> None:
+    assert not picture("ann").matches(portrait("ann, centre"))
 
 
 def test_another_attribute_is_recognised_only_as_a_picture() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
 from tests.lab.graph import Emulator
-from tests.lab.pictures import jpeg, reencoded
+from tests.lab.pictures import encoded, jpeg, reencoded
+from tests.lab.portraits import portrait
 from tests.nights import Nights, shown
 from tests.office import Office, copy_of, face
 
@@ -43,6 +45,34 @@ def test_square_and_uncropped_copies_are_adopted_without_an_upload(office: Offic
     assert office.cloud.tenant.writes() == []
     assert told.of(square.upn) == told.of(uncropped.upn) == ("keep", "adopted")
     assert office.sync(days=1).requests["http"] == 1, "the second night asks for changed accounts and nothing else"
+
+
+def test_a_copy_that_another_tool_cropped_at_the_centre_is_adopted(office: Office, tall: bytes) -> None:
+    centred = office.hire("centred", photo=tall)
+    cropped = portrait("somebody tall", (200, 300)).crop((0, 50, 200, 250))
+    office.cloud.tenant.set_photo(centred.account_id, reencoded(encoded(cropped), 648))
+
+    told = office.sync()
+
+    assert (told.code, told.of(centred.upn)) == (0, ("keep", "adopted")), told.err
+    assert office.cloud.tenant.writes() == []
+
+
+def test_a_picture_of_an_older_database_is_known_by_its_centre_once_it_is_read_again(
+    office: Office, tall: bytes
+) -> None:
+    centred = office.hire("centred", photo=tall)
+    office.sync()
+    with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db, db:
+        db.execute("UPDATE pictures SET centre_print = NULL")
+    cropped = portrait("somebody tall", (200, 300)).crop((0, 50, 200, 250))
+    office.cloud.tenant.set_photo(centred.account_id, reencoded(encoded(cropped), 648))
+    before = len(office.cloud.tenant.writes())
+
+    told = office.sync("--full", days=1)
+
+    assert (told.code, told.of(centred.upn)) == (0, ("keep", "unchanged")), told.err
+    assert len(office.cloud.tenant.writes()) == before
 
 
 def test_another_picture_and_a_clearly_smaller_copy_are_replaced_with_a_backup(office: Office) -> None:

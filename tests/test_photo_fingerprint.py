@@ -70,6 +70,25 @@ def test_a_copy_that_the_cloud_made_smaller_and_encoded_twice_is_known_again(
     assert prepared.whole.shows_same(read_print(stored)) is not recipe.square
 
 
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(square=False)], ids=["square", "uncropped"])
+@pytest.mark.parametrize("size", [(480, 640), (641, 961), (960, 720), (2000, 3001)], ids=str)
+def test_the_square_about_the_centre_is_known_again_however_the_picture_is_cropped(
+    size: tuple[int, int], recipe: Recipe
+) -> None:
+    image, edge = portrait("centred", size), min(size)
+    left, top = (size[0] - edge) // 2, (size[1] - edge) // 2
+    cropped = image.crop((left, top, left + edge, top + edge))
+    prepared = prepare(encoded(image, "JPEG"), recipe)
+    assert prepared.centre is not None
+    assert (prepared.centre.width, prepared.centre.height) == (edge, edge)
+    assert prepared.centre.shows_same(read_print(reencoded(encoded(cropped, "JPEG"), 240)))
+    assert not prepared.centre.shows_same(prepared.whole)
+
+
+def test_a_square_picture_has_no_square_about_its_centre() -> None:
+    assert prepare(pictures.jpeg("square", (500, 500)), Recipe()).centre is None
+
+
 @pytest.mark.parametrize("size", [(500, 500), (640, 851), (1301, 1700), (3000, 2250)], ids=str)
 def test_a_large_picture_is_read_cheaply_and_seen_alike(size: tuple[int, int]) -> None:
     content_bytes = pictures.jpeg("cheap", size)

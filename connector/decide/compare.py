@@ -51,20 +51,25 @@ class CloudObservation:
 
 @dataclass(frozen=True, slots=True)
 class SourcePicture:
-    """Describe the source's picture: as it would be sent, and whole, as it was before cropping."""
+    """Describe the source's picture: as it would be sent, whole, as it was before cropping, and cropped elsewhere.
+
+    `centre` is the square about the centre of the whole; None where that is not known, or the whole is a square.
+    """
 
     source_sha256: str
     sent: Fingerprint
     whole: Fingerprint
+    centre: Fingerprint | None = None
 
     @classmethod
     def of(cls, prepared: Prepared) -> SourcePicture:
         """Take what comparing needs from a prepared picture."""
-        return cls(prepared.source_sha256, prepared.sent, prepared.whole)
+        return cls(prepared.source_sha256, prepared.sent, prepared.whole, prepared.centre)
 
     def matches(self, shown: Fingerprint) -> bool:
-        """Return True if a picture is this one, cropped or whole."""
-        return shown.shows_same(self.sent) or shown.shows_same(self.whole)
+        """Return True if a picture is this one: as it would be sent, whole, or cropped at the centre."""
+        prints = (self.sent, self.whole, self.centre)
+        return any(known is not None and shown.shows_same(known) for known in prints)
 
 
 class ViewKind(StrEnum):

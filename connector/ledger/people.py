@@ -22,7 +22,8 @@ _COLUMNS = (
 class PictureRow(NamedTuple):
     """Describe a source picture: the reason why it is refused, or the fingerprints of what it shows.
 
-    `sent` is the picture as it is sent, `whole` before cropping, `centre` its square about the centre (None: unknown).
+    `sent` is the picture as it is sent, `whole` before cropping, `centre` the square about the centre of the whole
+    (None where that is not known, or the whole is a square).
     """
 
     refused: str = ""

@@ -93,7 +93,8 @@ class Fingerprint:
 class Prepared:
     """Represent a picture ready to be sent, with what later nights need to recognise it.
 
-    `whole` is the upright source before cropping, `sent` the picture as it will be sent.
+    `whole` is the upright source before cropping, `sent` the picture as it will be sent, `centre` the square about
+    the centre of the whole, as other programs crop it (None where the whole is a square).
     """
 
     source_sha256: str
@@ -101,6 +102,7 @@ class Prepared:
     sent_bytes: bytes = field(repr=False)
     sent: Fingerprint
     whole: Fingerprint
+    centre: Fingerprint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,20 @@ def fingerprint(image: Image.Image, *, size: tuple[int, int] | None = None, box:
     return Fingerprint(cells.tobytes(), *(size or image.size))
 
 
+def centre_print(image: Image.Image, *, size: tuple[int, int], box: Box | None = None) -> Fingerprint | None:
+    """Return what the square about the centre of an upright picture shows; None for a picture that is a square.
+
+    Programs that crop without looking for a face take this square. `size` and `box` are those of `fingerprint`.
+    """
+    if size[0] == size[1]:
+        return None
+    left, top, right, bottom = box or (0.0, 0.0, float(image.width), float(image.height))
+    across, down = right - left, bottom - top
+    edge = min(across, down)
+    left, top = left + (across - edge) / 2, top + (down - edge) / 2
+    return fingerprint(image, size=(min(size), min(size)), box=(left, top, left + edge, top + edge))
+
+
 def _narrowed(luma: Image.Image, left: float, right: float) -> Image.Image:
     """Average what lies between left and right into 24 columns.
 

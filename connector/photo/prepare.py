@@ -13,7 +13,7 @@ from connector.model import Prepared, Reason
 from connector.model.formats import installed_extras
 from connector.model.reasons import ADVICE
 from connector.photo.decode import OpenedImage, check_whole, decode, decode_luma, open_image
-from connector.photo.fingerprint import FINGERPRINT_EDGE, fingerprint
+from connector.photo.fingerprint import FINGERPRINT_EDGE, centre_print, fingerprint
 from connector.photo.limits import PictureRefused, too_large
 
 RECIPE = 1
@@ -160,13 +160,15 @@ def _is_fit(opened: OpenedImage, recipe: Recipe) -> bool:
 
 def _as_it_stands(opened: OpenedImage, source_sha256: str) -> Prepared:
     luma, box = decode_luma(opened, FINGERPRINT_EDGE)
-    seen = fingerprint(luma, size=(opened.width, opened.height), box=box)
+    size = (opened.width, opened.height)
+    seen = fingerprint(luma, size=size, box=box)
     return Prepared(
         source_sha256=source_sha256,
         sent_sha256=hashlib.sha256(opened.jpeg_bytes).hexdigest(),
         sent_bytes=opened.jpeg_bytes,
         sent=seen,
         whole=seen,
+        centre=centre_print(luma, size=size, box=box),
     )
 
 
@@ -181,6 +183,7 @@ def _made(opened: OpenedImage, source_sha256: str, recipe: Recipe) -> Prepared:
         sent_bytes=sent_bytes,
         sent=fingerprint(sent),
         whole=fingerprint(upright, size=(opened.width, opened.height)),
+        centre=centre_print(upright, size=(opened.width, opened.height)),
     )
 
 

@@ -69,9 +69,14 @@ def _begun(
 
 
 def _is_known(context: RunContext, source_sha256: str) -> bool:
-    """Return True if a picture was examined; a refusal counts for the settings and formats of its time only."""
+    """Return True if a picture was examined; a refusal counts for the settings and formats of its time only.
+
+    What was examined before the square about the centre was kept is examined again, now that its bytes are at hand.
+    """
     row = ledger.find_picture(context.db, source_sha256)
-    return row is not None and (not row.refused or row.recipe == context.recipe.refusal_key)
+    if row is None or row.refused:
+        return row is not None and row.recipe == context.recipe.refusal_key
+    return row.centre is not None or row.whole is None or row.whole.width == row.whole.height
 
 
 def _ready(waiting: tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[PrepareResult]]]) -> PreparedPage:
@@ -87,7 +92,7 @@ def remember_picture(context: RunContext, source_sha256: str, made: PrepareResul
     if isinstance(made, PictureRefused):
         row = PictureRow(refused=made.reason, detail=str(made), recipe=context.recipe.refusal_key)
     else:
-        row = PictureRow("", "", context.recipe.key, made.sent_sha256, made.sent, made.whole)
+        row = PictureRow("", "", context.recipe.key, made.sent_sha256, made.sent, made.whole, made.centre)
         if not context.spool.keep(source_sha256, made.sent_bytes) and sent_next:
             context.spool.cache_in_memory(source_sha256, made.sent_bytes)
     known = ledger.find_picture(context.db, source_sha256)

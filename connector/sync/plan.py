@@ -225,8 +225,8 @@ class Planner:
             return None
         width, height = sent_size(row.whole.width, row.whole.height, self._context.recipe)
         sent = at_target_size(self._target, replace(row.sent, width=width, height=height))
-        return SourcePicture(item.source_sha256, sent, row.whole)
+        return SourcePicture(item.source_sha256, sent, row.whole, row.centre)
 
     def _other_prints(self, item: WorkItem) -> tuple[Fingerprint, ...]:
         rows = other_pictures(self._context.db, item.person.id, than=item.source_sha256)
-        return tuple(shown for row in rows for shown in (row.sent, row.whole) if shown is not None)
+        return tuple(shown for row in rows for shown in (row.sent, row.whole, row.centre) if shown is not None)
