@@ -58,6 +58,7 @@ def as_json(runs: list[RunRow]) -> list[dict[str, object]]:
             "kind": run.kind,
             "dry_run": run.dry_run,
             "chosen": run.chosen,
+            "approves": run.approves or None,
             "mode": run.mode,
             "started": iso_utc(unpack_time(run.started)),
             "finished": iso_utc(unpack_time(run.finished)),
@@ -72,6 +73,7 @@ def as_json(runs: list[RunRow]) -> list[dict[str, object]]:
 
 def _kind(run: RunRow) -> str:
     words = [run.kind, "--only" if run.chosen and run.kind == "sync" else "", "dry run" if run.dry_run else ""]
+    words.append(f"--approve {run.approves}" if run.approves else "")
     return " ".join(word for word in words if word)
 
 

@@ -173,6 +173,35 @@ def test_a_migration_that_is_stopped_half_way_changes_nothing_and_goes_on_later(
 def test_a_process_killed_while_it_brings_a_ledger_forward_loses_nothing(tmp_path: Path, version: int) -> None:
     path = old_ledger(tmp_path / "old")
     before = {name: sorted(table(path, name)) for name in (*KEPT, "writes")}
+
+    killed = killed_while_it_brings_forward(path, version)
+
+    assert (killed, table(path, "pragma_user_version")) == (9, [(version,)])
+    assert {name: sorted(table(path, name)) for name in before} == before, "what the killed step began is undone"
+    open_ledger(path.parent)[0].close()
+    assert table(path, "pragma_user_version") == [(VERSION,)]
+    after = {name: len(table(path, TODAY.get(name, name))) for name in before}
+    assert after == {name: len(rows) for name, rows in before.items()}
+
+
+def test_what_a_safety_limit_held_outlives_a_kill_of_the_step_that_keeps_what_was_seen(tmp_path: Path) -> None:
+    path = old_ledger(tmp_path / "old")
+    assert killed_while_it_brings_forward(path, 8) == 9
+    held = (3, "graph", "somebody", "replace", "source-changed")
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("INSERT INTO plans VALUES (?, ?, ?, ?, ?)", held)
+
+    assert killed_while_it_brings_forward(path, 8) == 9
+    assert (table(path, "plans"), table(path, "pragma_user_version")) == ([held], [(8,)])
+
+    open_ledger(path.parent)[0].close()
+
+    assert table(path, "plans") == [(*held, "", "", "", 0)]
+    assert (table(path, "run_plans"), table(path, "pragma_user_version")) == ([], [(VERSION,)])
+
+
+def killed_while_it_brings_forward(path: Path, version: int) -> int:
+    """Open a ledger in a process that is killed at the end of a version's step; return its exit code."""
     script = f"""
 import os
 from pathlib import Path
@@ -187,14 +216,7 @@ store.connect = connected
 store.open_ledger(Path({str(path.parent)!r}))
 """
 
-    killed = subprocess.run([sys.executable, "-c", script], check=False)
-
-    assert (killed.returncode, table(path, "pragma_user_version")) == (9, [(version,)])
-    assert {name: sorted(table(path, name)) for name in before} == before, "what the killed step began is undone"
-    open_ledger(path.parent)[0].close()
-    assert table(path, "pragma_user_version") == [(VERSION,)]
-    after = {name: len(table(path, TODAY.get(name, name))) for name in before}
-    assert after == {name: len(rows) for name, rows in before.items()}
+    return subprocess.run([sys.executable, "-c", script], check=False).returncode
 
 
 def test_equal_fingerprints_are_kept_once_and_go_with_the_last_row_that_has_them(office: Office) -> None:

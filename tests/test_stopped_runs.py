@@ -63,7 +63,7 @@ def test_the_stop_comes_first_with_three_commands_to_paste(office: Office, tmp_p
     for text in (told.out, formats["txt"], formats["html"].partition("Needs attention")[2]):
         assert f"photo-connector report {env} {run} --output plan.html" in text
         assert f"photo-connector sync {env} --dry-run" in text
-        assert f"photo-connector sync {env} --force" in text
+        assert f"photo-connector sync {env} --approve {run}" in text
     kept = office.nights.type("report", "--env-file", str(office.nights.env_file()), str(run))
     assert "25 photos would be replaced" in " ".join(kept.out.split())
 

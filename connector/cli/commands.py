@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -18,8 +19,10 @@ from connector.doctor.prove_output import write_proof, write_proof_json
 from connector.errors import UsageError
 from connector.ledger.runs import find_run
 from connector.ledger.state import open_state, view_state
+from connector.model import utc_now
 from connector.report import FORMATS, format_of, save_report, write_report
 from connector.report.from_ledger import load_report
+from connector.sync.approved_plan import approved_options
 from connector.sync.context import Options
 from connector.sync.run import run_night
 
@@ -35,6 +38,14 @@ from connector.sync.run import run_night
 @click.option("--overwrite", is_flag=True, help="With --only: replace the cloud photo in any case.")
 @click.option("--clear", is_flag=True, help="With --only: remove the cloud photo, if photo-connector uploaded it.")
 @click.option("--force", is_flag=True, help="Override the safety limits for this run.")
+@click.option("--approve", type=int, metavar="RUN", help="Carry out the plan of this dry or stopped run, nothing else.")
+@click.option(
+    "--except",
+    "except_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="With --approve: only users still in this file (CSV report with rows struck out, or one UPN a line).",
+)
 @click.option("--report", "reports", multiple=True, type=click.Path(path_type=Path), help="Write .html/.csv/.json/.txt")
 def sync(
     *,
@@ -42,15 +53,20 @@ def sync(
     verbose: bool,
     log_format: str,
     only: tuple[str, ...],
+    approve: int | None,
+    except_file: Path | None,
     reports: tuple[Path, ...],
     **flags: bool,
 ) -> None:
     """Synchronize changed photos (scheduled run)."""
     _check_usage(only, reports, **flags)
+    _check_approval(approve, except_file, {"only": bool(only), **flags})
     settings = start_command(env_file, verbose=verbose, log_format=log_format)
-    options = Options(only=only, undo=None, **flags)
     with open_state(settings.state_dir) as state:
         log_to_file(state.folder / "logs", form=log_format)
+        options = Options(only=only, undo=None, approval=None, **flags)
+        if approve is not None:
+            options = approved_options(state, approve, except_file, now=utc_now())
         with progress() as shown, run_night(state, settings, options, progress=shown) as finished:
             shown.end()
             code = show_and_deliver(finished, settings, reports, folder=state.folder)
@@ -65,6 +81,16 @@ def _check_usage(only: tuple[str, ...], reports: tuple[Path, ...], **flags: bool
         raise UsageError("--overwrite and --clear exclude each other.", "Use one of them.")
     for path in reports:
         format_of(path)
+
+
+def _check_approval(approve: int | None, except_file: Path | None, flags: Mapping[str, bool]) -> None:
+    """Refuse what does not go with a plan: it has the options of its run, and passes the limits that it named."""
+    if except_file is not None and approve is None:
+        raise UsageError("--except requires --approve RUN.", "`photo-connector runs` lists the runs.")
+    given = [f"--{name.replace('_', '-')}" for name, is_given in flags.items() if is_given]
+    if approve is not None and given:
+        fix = "The plan of a run is carried out with the options of that run; only --except and --report go with it."
+        raise UsageError(f"--approve excludes {', '.join(given)}.", fix)
 
 
 @click.command()

@@ -48,7 +48,7 @@ def restore(
         raise UsageError("SYNC_STAGING is on: this server does not write.", "Set SYNC_STAGING=false, or add --dry-run.")
     with open_state(settings.state_dir) as state:
         log_to_file(state.folder / "logs", form=log_format)
-        options = Options(only=(), undo=choose_undo(state, run=run, person=person, last=last), **flags)
+        options = Options(only=(), approval=None, undo=choose_undo(state, run=run, person=person, last=last), **flags)
         with progress() as shown, run_night(state, settings, options, progress=shown) as report:
             shown.end()
             code = show_and_deliver(report, settings, reports, folder=state.folder)

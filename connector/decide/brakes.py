@@ -67,7 +67,7 @@ class BrakeTrip:
     """Represent the brake that stops the plan, with the numbers (`message`) and the way past it.
 
     `first` is a sentence on what to check before, `setting` what to change instead of using --force; either may be
-    empty.
+    empty. `name` is the attribute that vanished; empty for the other brakes.
     """
 
     brake: Brake
@@ -76,6 +76,12 @@ class BrakeTrip:
     message: str
     setting: str = ""
     first: str = ""
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return the name under which a plan remembers that it tripped this brake."""
+        return f"{self.brake} {self.name}".strip()
 
 
 def check_brakes(plan: PlanCounts, limits: Limits) -> list[BrakeTrip]:
@@ -168,6 +174,7 @@ def _vanished(name: str, counts: AttributeLoss, limits: Limits) -> BrakeTrip | N
         f"{name} vanished for {counts.vanished} of the {counts.had} people who had it: "
         "perhaps it is no longer readable.",
         first=f"Check that the reading account may read {name}; no setting overrides this limit.",
+        name=name,
     )
 
 

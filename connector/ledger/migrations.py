@@ -198,6 +198,29 @@ DROP TABLE standing_4;
 DROP TABLE writes_4;
 """
 
+# Version 6 kept nothing of the writes that a safety limit held.
+_HELD = """
+CREATE TABLE plans (
+  run INTEGER NOT NULL,
+  target TEXT NOT NULL,
+  person_id TEXT NOT NULL,
+  action TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (run, target, person_id)
+) WITHOUT ROWID;
+CREATE INDEX plans_person ON plans (person_id);
+"""
+
+# Version 8 kept no plan of a dry run, and of others not what had been seen: those older plans cannot be approved.
+_SEEN = f"""
+DROP INDEX plans_person;
+ALTER TABLE plans RENAME TO plans_8;
+{PLANS}
+INSERT INTO plans (run, target, person_id, action, reason)
+  SELECT run, target, person_id, action, reason FROM plans_8;
+DROP TABLE plans_8;
+"""
+
 # MIGRATIONS[n] brings a ledger of version n to n + 1, for good: what it says is never changed later.
 MIGRATIONS: dict[int, str] = {
     1: _RETRY_BY_TARGET,
@@ -205,6 +228,7 @@ MIGRATIONS: dict[int, str] = {
     3: _UNREAD,
     4: _LIGHTER,
     5: coverage.MIGRATION,
-    6: PLANS,
+    6: _HELD,
     7: memberships.TABLES,
+    8: _SEEN,
 }

@@ -61,7 +61,7 @@ def _forget_people(db: sqlite3.Connection, old: str) -> None:
 
 
 def _forget_runs(db: sqlite3.Connection, old: str) -> None:
-    for table in ("outcomes", "plans"):
+    for table in ("outcomes", "plans", "run_plans", "approvals"):
         db.execute(f"DELETE FROM {table} WHERE run IN ({_OLD_RUNS})", (old,))
     db.execute(f"DELETE FROM standing_outcomes WHERE end_run IN ({_OLD_RUNS})", (old,))
     db.execute("DELETE FROM writes WHERE written_at < ?", (old,))
@@ -86,7 +86,10 @@ ACCOUNT_TABLES = (
 )
 PICTURE_TABLES = ("pictures", "placeholders")
 # Texts about others and about runs, in which a person may be named.
-MENTIONS = (("outcomes", "detail"), ("standing_outcomes", "detail"), ("runs", "message"), ("runs", "notices"))
+MENTIONS = (
+    *(("outcomes", "detail"), ("standing_outcomes", "detail"), ("runs", "message"), ("runs", "notices")),
+    ("run_plans", "options"),
+)
 
 
 def accounts_of(db: sqlite3.Connection, person_id: str) -> list[str]:
@@ -189,7 +192,7 @@ def rows_of(
 
 def texts_about_others(db: sqlite3.Connection) -> Iterator[tuple[str, str, int, str]]:
     """Yield (table, column, run, text) of all texts in which a person may be named."""
-    keys = {"runs": "id", "outcomes": "run", "standing_outcomes": "first_run"}
+    keys = {"runs": "id", "outcomes": "run", "standing_outcomes": "first_run", "run_plans": "run"}
     for table, column in MENTIONS:
         for row in db.execute(f"SELECT {keys[table]}, {column} FROM {table} WHERE {column} <> ''"):
             yield table, column, row[0], row[1]

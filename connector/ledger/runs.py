@@ -17,11 +17,15 @@ from connector.ledger.plan import COUNTED_AS, JOIN_HELD, RANK, save_held
 from connector.ledger.worklist import JOIN_RULES, fill_rules
 from connector.model import Action, Conflict, Outcome, Reason, Removed
 
+_SELECT = "SELECT *, COALESCE((SELECT plan_run FROM approvals a WHERE a.run = runs.id), 0) AS approves FROM runs"
 _TOTALS = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed")
 
 
 class RunRow(NamedTuple):
-    """Represent one stored run; `finished` is empty and `exit_code` None while it runs, or if it was killed."""
+    """Represent one stored run; `finished` is empty and `exit_code` None while it runs, or if it was killed.
+
+    `approves` is the run whose plan it carried out; 0 for any other run.
+    """
 
     id: int
     kind: str
@@ -36,6 +40,7 @@ class RunRow(NamedTuple):
     requests: dict[str, int]
     pace: dict[str, float]
     notices: list[str]
+    approves: int
 
 
 def begin_run(db: sqlite3.Connection, *, kind: str, now: datetime, dry_run: bool, chosen: bool) -> int:
@@ -60,29 +65,30 @@ def finish_run(db: sqlite3.Connection, run: int, *, now: datetime, values: Mappi
 def find_run(db: sqlite3.Connection, run: int | None = None) -> RunRow | None:
     """Return a run; the newest when none is named, which a proof on one account (`prove`) never is."""
     if run is None:
-        row = db.execute("SELECT * FROM runs WHERE kind <> 'prove' ORDER BY id DESC LIMIT 1").fetchone()
+        row = db.execute(f"{_SELECT} WHERE kind <> 'prove' ORDER BY id DESC LIMIT 1").fetchone()
     else:
-        row = db.execute("SELECT * FROM runs WHERE id = ?", (run,)).fetchone()
+        row = db.execute(f"{_SELECT} WHERE id = ?", (run,)).fetchone()
     return None if row is None else _run(row)
 
 
 def all_runs(db: sqlite3.Connection) -> list[RunRow]:
     """Return every run that is kept, newest first."""
-    return [_run(row) for row in db.execute("SELECT * FROM runs ORDER BY id DESC")]
+    return [_run(row) for row in db.execute(f"{_SELECT} ORDER BY id DESC")]
 
 
 def last_run_that_wrote(db: sqlite3.Connection) -> RunRow | None:
     """Return the newest run that wrote to the cloud; None where none did."""
     row = db.execute(
-        "SELECT * FROM runs WHERE id = (SELECT MAX(w.run) FROM writes w JOIN runs r"
-        " ON r.id = w.run WHERE r.kind <> 'prove')"
+        f"{_SELECT} WHERE id = (SELECT MAX(w.run) FROM writes w JOIN runs r ON r.id = w.run WHERE r.kind <> 'prove')"
     ).fetchone()
     return None if row is None else _run(row)
 
 
 def last_success(db: sqlite3.Connection, *, before: int) -> RunRow | None:
     """Return the newest earlier sync of everybody that did everything that was due; None if there is none."""
-    query = "SELECT * FROM runs WHERE id < ? AND kind = 'sync' AND NOT dry_run AND NOT chosen AND exit_code = 0"
+    query = (
+        f"{_SELECT} WHERE id < ? AND kind = 'sync' AND NOT dry_run AND NOT chosen AND NOT approves AND exit_code = 0"
+    )
     row = db.execute(f"{query} ORDER BY id DESC LIMIT 1", (before,)).fetchone()
     return None if row is None else _run(row)
 
@@ -102,6 +108,7 @@ def _run(row: sqlite3.Row) -> RunRow:
         requests=json.loads(row["requests"]),
         pace=json.loads(row["pace"]),
         notices=json.loads(row["notices"]),
+        approves=row["approves"],
     )
 
 
@@ -312,8 +319,8 @@ def copy_standing_to_outcomes(db: sqlite3.Connection, run: int, *, person_ids: S
 
 
 def copy_run(source: sqlite3.Connection, db: sqlite3.Connection, run: int) -> None:
-    """Copy a dry run and its outcomes from the copy it worked in to the real ledger: nothing else is kept of it."""
-    for table in ("runs", "outcomes"):
+    """Copy a dry run, its outcomes and its plan from the copy it worked in to the real ledger: nothing else is kept."""
+    for table in ("runs", "outcomes", "plans", "run_plans"):
         column = "id" if table == "runs" else "run"
         rows = source.execute(f"SELECT * FROM {table} WHERE {column} = ?", (run,))
         names = [column[0] for column in rows.description]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connector.ledger import coverage, memberships
 
-VERSION = 8
+VERSION = 9
 
 # Texts are never NULL: empty means unknown or none. Times are ISO 8601 with zone. `*_run` is a runs.id.
 _UNCHANGED = """
@@ -245,7 +245,8 @@ CREATE INDEX writes_before ON writes (before_sha256) WHERE before_sha256 <> '';
 """
 
 
-# The writes that a safety limit held: what each would have been.
+# The writes that a dry run planned or that a safety limit held: what each would have been, and what was seen of it
+# then. `tag` is empty where the cloud had no photo. `run_plans` has a row for each plan that can be approved.
 PLANS = """
 CREATE TABLE plans (
   run INTEGER NOT NULL,
@@ -253,9 +254,19 @@ CREATE TABLE plans (
   person_id TEXT NOT NULL,
   action TEXT NOT NULL,
   reason TEXT NOT NULL,
+  account_id TEXT NOT NULL DEFAULT '',
+  source_sha256 TEXT NOT NULL DEFAULT '',
+  tag TEXT NOT NULL DEFAULT '',
+  over_foreign INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (run, target, person_id)
 ) WITHOUT ROWID;
 CREATE INDEX plans_person ON plans (person_id);
+
+-- `limits` are the safety limits that the plan tripped, with their counts, and `options` those of its run, as JSON.
+CREATE TABLE run_plans (run INTEGER PRIMARY KEY, limits TEXT NOT NULL, options TEXT NOT NULL);
+
+-- Runs that carried out the plan of another run.
+CREATE TABLE approvals (run INTEGER PRIMARY KEY, plan_run INTEGER NOT NULL);
 """
 
 SCHEMA = _UNCHANGED + VERSION_5_TABLES + coverage.TABLES + PLANS + memberships.TABLES

@@ -99,13 +99,17 @@ def exclude(db: sqlite3.Connection, target: str, *, unread: Collection[str], wit
 
 def list_different(db: sqlite3.Connection, target: str, *, source_wins: bool, removes: bool) -> int:
     """List everybody whose source, account or cloud is not as remembered; those who failed come last."""
-    conflict = Conflict.SOURCE if source_wins else Conflict.CLOUD
-    fill_rules(db, Policy(conflict=conflict, removed=Removed.REMOVE if removes else Removed.KEEP))
+    _fill_rules(db, source_wins=source_wins, removes=removes)
     query = (
         f"{_ADD} SELECT :target, p.id, 1 FROM {_JOINED} {JOIN_RULES} WHERE {_TAKES_PART} AND {_DIFFERS} "
         "ORDER BY i.account_id IS NULL, COALESCE(t.retry, 0) > 1, p.id"
     )
     return db.execute(query, {"target": target}).rowcount
+
+
+def _fill_rules(db: sqlite3.Connection, *, source_wins: bool, removes: bool) -> None:
+    conflict = Conflict.SOURCE if source_wins else Conflict.CLOUD
+    fill_rules(db, Policy(conflict=conflict, removed=Removed.REMOVE if removes else Removed.KEEP))
 
 
 def list_everybody(db: sqlite3.Connection, target: str) -> int:
@@ -126,6 +130,35 @@ def list_chosen(db: sqlite3.Connection, target: str, person_ids: Sequence[str]) 
     chosen = f"SELECT :target, p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} AND p.id = :person"
     query = f"{_ADD} {chosen}"
     return sum(db.execute(query, {"target": target, "person": one}).rowcount for one in person_ids)
+
+
+def list_approved(db: sqlite3.Connection, target: str) -> None:
+    """List the people of the approved plan who were not struck out, where they still take part (`--approve`)."""
+    in_plan = "SELECT 1 FROM approved v WHERE v.person_id = p.id AND v.target = :target AND v.is_kept"
+    query = f"{_ADD} SELECT :target, p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} AND EXISTS ({in_plan}) ORDER BY p.id"
+    db.execute(query, {"target": target})
+
+
+def unlisted(db: sqlite3.Connection, run: int, target: str) -> list[sqlite3.Row]:
+    """Return the people of the approved plan who are in scope and were read, but are not on the list and not told of.
+
+    A row is one of `people`, with `is_kept`: 0 for a step that was struck out.
+    """
+    query = """SELECT p.*, v.is_kept FROM approved v JOIN people p ON p.id = v.person_id
+        WHERE v.target = :target AND p.state = 'in-scope' AND p.context NOT IN (SELECT name FROM unread)
+          AND NOT EXISTS (SELECT 1 FROM work w WHERE w.target = v.target AND w.person_id = p.id)
+          AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run = :run AND o.target = v.target AND o.person_id = p.id)
+        ORDER BY p.id"""
+    return db.execute(query, {"run": run, "target": target}).fetchall()
+
+
+def count_others(db: sqlite3.Connection, target: str, *, source_wins: bool, removes: bool) -> int:
+    """Count the people who are due and not in the approved plan."""
+    _fill_rules(db, source_wins=source_wins, removes=removes)
+    in_plan = "SELECT 1 FROM approved v WHERE v.person_id = p.id AND v.target = :target"
+    query = f"SELECT COUNT(*) FROM {_JOINED} {JOIN_RULES} WHERE {_TAKES_PART} AND {_DIFFERS} AND NOT EXISTS ({in_plan})"
+    count: int = db.execute(query, {"target": target}).fetchone()[0]
+    return count
 
 
 def add_rotation(db: sqlite3.Connection, target: str, percent: float, *, refused_only: bool = False) -> int:

@@ -62,6 +62,8 @@ class Reason(StrEnum):
     # the run
     POSTPONED = "postponed"
     SAFETY_LIMIT = "safety-limit"
+    PLAN_OUTDATED = "plan-outdated"
+    NOT_APPROVED = "not-approved"
     INTERRUPTED = "interrupted"
     # restore
     CHANGED_SINCE = "changed-since"

@@ -212,8 +212,19 @@ _RUN: Mapping[Reason, Advice] = {
     ),
     _R.SAFETY_LIMIT: Advice(
         "Held: a safety limit stopped the run before its first write",
-        "Look through the plan in the report. If it is meant, start `sync --force`; else correct the filter, the "
-        "base DN or the read right that changed.",
+        "Look through the plan in the report. If it is meant, start `sync --approve RUN` with the number of that run; "
+        "else correct the filter, the base DN or the read right that changed.",
+        retry=True,
+    ),
+    _R.PLAN_OUTDATED: Advice(
+        "Not done: source, account or cloud changed since the plan was made",
+        "Nothing to do; the next `sync` decides anew. The detail says what changed.",
+        retry=True,
+    ),
+    _R.NOT_APPROVED: Advice(
+        "Struck out of the plan that was approved",
+        "The next `sync` plans the photo again. To keep the cloud photo for good, use `KEEP_CLOUD_GROUP` or "
+        "`SYNC_CONFLICT=cloud`, or change the photo in the source.",
         retry=True,
     ),
     _R.INTERRUPTED: Advice(

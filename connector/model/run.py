@@ -46,6 +46,8 @@ class RunReport:
     `coverage` counts accounts and people by whose photo the cloud shows, as the ledger knows them now.
     `planned` are the totals as they would have been if a safety limit had not stopped the run; else empty.
     `last_success` is the number and time of the last earlier sync that did everything that was due.
+    `approves` is the number of the run whose plan this run carried out, else 0; `has_plan` says that the plan of this
+    run can be carried out by `sync --approve`.
     `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
     """
 
@@ -68,6 +70,8 @@ class RunReport:
     coverage: Callable[[], Mapping[str, Mapping[str, int]]] = dict
     planned: Mapping[str, int] = field(default_factory=dict)
     last_success: tuple[int, datetime] | None = None
+    approves: int = 0
+    has_plan: bool = False
 
     @property
     def is_preview(self) -> bool:

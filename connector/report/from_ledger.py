@@ -9,6 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from connector.errors import ExitCode
+from connector.ledger.approval import count_planned, find_plan
 from connector.ledger.codec import unpack_time
 from connector.ledger.coverage import count_coverage
 from connector.ledger.files import Backups, Spool
@@ -68,6 +69,8 @@ def load_report(
         pace=row.pace,
         coverage=lambda: count_coverage(db),
         last_success=_last_success(db, row),
+        approves=row.approves,
+        has_plan=find_plan(db, row.id) is not None and count_planned(db, row.id) > 0,
         planned=planned_totals(db, row.id, row.totals) if row.exit_code == ExitCode.BRAKE else {},
         unmatched=lambda: unmatched_upns(db) if row.totals.get("unmatched_accounts") else iter(()),
     )

@@ -77,6 +77,7 @@ def _head(report: RunReport) -> dict[str, object]:
         "finished": iso_utc(report.finished),
         "dry_run": report.dry_run,
         "staging": report.is_staging,
+        **({"approves": report.approves} if report.approves else {}),
         "mode": report.mode,
         "exit_code": report.exit_code,
         "message": report.message,

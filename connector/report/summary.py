@@ -112,14 +112,20 @@ def _planned(outcome: Outcome) -> Outcome:
 
 
 def next_commands(report: RunReport) -> list[tuple[str, str]]:
-    """Return (label, command) pairs to paste for a run that a safety limit stopped; else nothing."""
-    if report.exit_code != ExitCode.BRAKE:
-        return []
-    review = ("Review", f"photo-connector report {report.run} --output plan.html")
-    if report.kind != "sync":
-        return [(review[0], pasteable(review[1]))]
-    commands = [review, ("Check again", "photo-connector sync --dry-run"), ("Apply", "photo-connector sync --force")]
+    """Return (label, command) pairs to paste for a plan that was not carried out; nothing for any other run."""
+    is_stopped = report.exit_code == ExitCode.BRAKE
+    commands = [("Review", f"photo-connector report {report.run} --output plan.html")] if is_stopped else []
+    if is_stopped and report.kind == "sync":
+        commands.append(("Check again", "photo-connector sync --dry-run"))
+    if report.has_plan:
+        commands.append(("Apply", f"photo-connector sync --approve {report.run}"))
     return [(label, pasteable(command)) for label, command in commands]
+
+
+def commands_heading(report: RunReport) -> str:
+    """Return the heading of these commands."""
+    is_stopped = report.exit_code == ExitCode.BRAKE
+    return "Needs attention: stopped by a safety limit" if is_stopped else "To carry out exactly this plan"
 
 
 def headline(report: RunReport) -> str:

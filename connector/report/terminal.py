@@ -13,12 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from connector.command import pasteable
+from connector.errors import ExitCode
 from connector.model import Action, Outcome, Reason, RunReport
 from connector.model.reasons import ADVICE, needs_attention, people
 from connector.report.summary import (
     AttentionGroup,
     action_labels,
     as_planned,
+    commands_heading,
     concerns,
     duration,
     format_utc,
@@ -69,10 +71,11 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
 
 
 def _commands(report: RunReport, console: Console) -> None:
-    """Show what to do about a run that a safety limit stopped."""
+    """Show what to do about a plan that was not carried out."""
     commands = next_commands(report)
     if commands:
-        console.print(Text("\nNeeds attention: stopped by a safety limit", "bold red"))
+        tone = "bold red" if report.exit_code == ExitCode.BRAKE else "bold"
+        console.print(Text(f"\n{commands_heading(report)}", tone))
     for label, command in commands:
         console.print(Text.assemble((f"  {label:<11} ", "bold"), command), soft_wrap=True)
 

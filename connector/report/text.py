@@ -11,6 +11,7 @@ from connector.model.reasons import ADVICE, needs_attention, people
 from connector.report.summary import (
     AttentionGroup,
     as_planned,
+    commands_heading,
     concerns,
     duration,
     format_utc,
@@ -34,7 +35,7 @@ def _lines(report: RunReport, limit: int | None) -> Iterator[str]:
         yield one_line_safe(report.message)
     commands = next_commands(report)
     if commands:
-        yield from ("", "Needs attention: stopped by a safety limit", *(f"  {a + ':':<12} {b}" for a, b in commands))
+        yield from ("", commands_heading(report), *(f"  {a + ':':<12} {b}" for a, b in commands))
     yield ""
     yield from _facts(report)
     yield ""

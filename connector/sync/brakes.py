@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
-from connector.decide.brakes import VANISHED_FROM, AttributeLoss, Limits, PlanCounts, check_brakes, way_past
+from connector.decide.brakes import (
+    VANISHED_FROM,
+    AttributeLoss,
+    Brake,
+    BrakeTrip,
+    Limits,
+    PlanCounts,
+    check_brakes,
+    way_past,
+)
 from connector.errors import BrakeError
 from connector.ledger.matching import count_matched, count_rematched, count_settled, settle_matches
 from connector.ledger.plan import count_plan, count_with_photo
 from connector.ledger.store import transaction
 from connector.ledger.unread_values import empty, missed_below, settle_vanished, vanished, vanished_units
 from connector.sources import Mode
+from connector.sync.approval import keep_plan
 from connector.sync.context import RunContext
 from connector.sync.summary import Summaries, Summary, notice
 
 
 def check_plan(context: RunContext, read: Summary) -> Summaries[None]:
-    """Raise BrakeError with every brake that the plan trips; with `--force` yield notices instead."""
+    """Raise BrakeError with every brake that the plan trips; yield notices of those that are passed.
+
+    `--force` passes all, an approval those of its plan. The plan of a dry or a stopped run is kept for `--approve`.
+    """
     trips = check_brakes(_counts(context, read), limits_of(context))
-    if trips and not context.options.force:
-        reasons = " ".join(trip.message for trip in trips)
-        fix = way_past(trips, previewed=context.options.dry_run)
+    passed = [trip for trip in trips if _is_passed(context, trip)]
+    stopping = [trip for trip in trips if trip not in passed]
+    if context.options.dry_run or (stopping and context.writes):
+        keep_plan(context, limits={trip.key: trip.count for trip in trips})
+    for trip in passed:
+        yield notice(f"Safety limit {_passed_by(context)}: {trip.message}")
+    if stopping:
+        reasons = " ".join(trip.message for trip in stopping)
+        fix = f"{way_past(stopping, previewed=context.options.dry_run)} {_approve(context)}".strip()
         raise BrakeError(f"A safety limit stopped the run; nothing was written: {reasons}", fix)
-    for trip in trips:
-        yield notice(f"Safety limit overridden by --force: {trip.message}")
-    if not context.options.only:
-        with transaction(context.db):
-            settle_matches(context.db, unread=read.unread_contexts)
+    if context.options.only:
+        return
+    with transaction(context.db):
+        settle_matches(context.db, unread=read.unread_contexts)
+        if not (context.options.approval and any(trip.brake is Brake.VANISHED_ATTRIBUTE for trip in passed)):
             settle_vanished(context.db, unread=read.unread_contexts)
+
+
+def _is_passed(context: RunContext, trip: BrakeTrip) -> bool:
+    """Return True if `--force` passes this brake, or if the approved plan had tripped it by as many or more."""
+    approval = context.options.approval
+    return context.options.force or (approval is not None and trip.count <= approval.limits.get(trip.key, -1))
+
+
+def _passed_by(context: RunContext) -> str:
+    approval = context.options.approval
+    return "overridden by --force" if approval is None else f"passed by the approval of run {approval.plan_run}"
+
+
+def _approve(context: RunContext) -> str:
+    """Return the sentence about the command that carries out what was planned; empty where nothing was."""
+    if not sum(count_plan(context.db)[:3]) or not (context.options.dry_run or context.writes):
+        return ""
+    return f"`photo-connector sync --approve {context.run}` carries out exactly this plan."
 
 
 def believe_vanished(context: RunContext, read: Summary) -> None:

@@ -31,6 +31,19 @@ class RestoreRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """Name the plan that a run carries out, and nothing else of what it could do.
+
+    `limits` are the safety limits that the plan's run named, with their counts: the approval passes these. `kept` are
+    (person id, target) of the steps that `--except` left in the plan; None for all.
+    """
+
+    plan_run: int
+    limits: Mapping[str, int] = field(default_factory=dict)
+    kept: frozenset[tuple[str, str]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Represent the options of the command line of this run."""
 
@@ -42,6 +55,7 @@ class Options:
     clear: bool = False
     force: bool = False
     undo: RestoreRequest | None = None
+    approval: Approval | None = None
 
     @property
     def kind(self) -> str:

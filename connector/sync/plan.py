@@ -20,6 +20,7 @@ from connector.model import CloudTag, Fingerprint, Reason
 from connector.model.reasons import ADVICE
 from connector.photo import sent_size
 from connector.report.from_ledger import ConflictPhotos
+from connector.sync.approval import outdated_step
 from connector.sync.conflict_photos import MAX_CONFLICTS, keep_conflict_photo
 from connector.sync.context import RunContext
 from connector.sync.guests import is_guest
@@ -53,6 +54,9 @@ def list_work(context: RunContext, target: Target, read: Summary) -> None:
     only_without = target.features.completes_others and len(settings.targets) > 1
     guests, unread = not target.features.takes_guests, read.unread_contexts
     work.exclude(context.db, target.name, unread=unread, with_exchange=only_without, guests=guests)
+    if options.approval is not None:
+        work.list_approved(context.db, target.name)
+        return
     if options.only:
         work.list_chosen(context.db, target.name, read.chosen_ids)
         return
@@ -111,7 +115,8 @@ class Planner:
     def _is_asked(self, item: WorkItem) -> bool:
         """Return True if the decision needs the cloud, an intent is open, the last run failed, or a check is due."""
         options = self._context.options
-        if item.intent is not None or item.is_again or not item.is_due or options.full or options.only:
+        is_news = item.intent is not None or item.is_again or not item.is_due
+        if is_news or options.full or options.only or options.approval is not None:
             return True
         return must_ask(self._known(item), self._context.policy.of(item.rule))
 
@@ -171,13 +176,14 @@ class Planner:
             detail = RESTORED_STAYS
         if decision.conflict and content_bytes is not None and not (context.writes and decision.writes):
             self._keep_conflict_photo(item, observation, content_bytes)
-        if decision.writes:
+        outdated = outdated_step(context, target, item, decision, observation)
+        if decision.writes and outdated is None:
             self._add_step(item, decision, observation, content_bytes=content_bytes, detail=detail)
             return
-        store_memory(context, target, item, memory=conclusion.memory, asked=observation.asked)
-        record_outcome(
-            context, target, item, Verdict(decision.action, decision.reason, detail, conflict=decision.conflict)
-        )
+        if not decision.writes:
+            store_memory(context, target, item, memory=conclusion.memory, asked=observation.asked)
+        verdict = Verdict(decision.action, decision.reason, detail, conflict=decision.conflict)
+        record_outcome(context, target, item, outdated or verdict)
 
     def _keep_conflict_photo(self, item: WorkItem, observation: CloudObservation, content_bytes: bytes) -> None:
         if len(self._read.conflict_photos) + len(self._conflict_photos) >= MAX_CONFLICTS:

@@ -37,6 +37,7 @@ from connector.report.from_ledger import load_report
 from connector.sources import Source
 from connector.sources.open import open_source
 from connector.sync.apply import PlannedSteps, apply_steps
+from connector.sync.approval import approval_notice, begin_approval, record_unlisted
 from connector.sync.brakes import check_plan
 from connector.sync.conflict_photos import fetch_planned_photos, load_conflict_source_photos
 from connector.sync.context import Options, RunContext, log_end, log_start, marked_records
@@ -95,6 +96,7 @@ def run_night(
     with transaction(state.db):
         kind = STAGING if settings.sync_staging and not options.dry_run and options.undo is None else options.kind
         run = begin_run(state.db, kind=kind, now=clock(), dry_run=options.dry_run, chosen=options.is_chosen)
+        begin_approval(state.db, run, options)
     copy = dry_run_copy(state) if options.dry_run else nullcontext(state.db)
     with marked_records(run, dry_run=options.dry_run), copy as db:
         context = RunContext(
@@ -112,7 +114,7 @@ def run_night(
         )
         totals = RunTotals()
         totals.add(notice(state.notice) + notice("" if settings.backup_days else NO_BACKUPS))
-        totals.add(notice(STAGING_NOTICE if settings.sync_staging else ""))
+        totals.add(notice(STAGING_NOTICE if settings.sync_staging else "") + approval_notice(options))
         _run(context, doors, totals)
         if options.dry_run:
             with transaction(state.db):
@@ -227,6 +229,7 @@ def _plan(context: RunContext, target: Target, read: Summary) -> Summaries[None]
         planner.run()
     finally:
         yield planner.summary
+    yield from record_unlisted(context, target.name)
     with transaction(context.db):
         reports, removes = context.settings.sync_conflict == "report", context.settings.sync_removed == "remove"
         save_standing(context.db, context.run, target.name, report_conflicts=reports, removes=removes)
@@ -263,6 +266,7 @@ def _postpone(context: RunContext, summary: Summary, refused: Mapping[str, Perso
     is_limit = ExitCode.LIMIT in summary.exit_codes
     detail = "The run reached its limit." if is_limit else "The run was stopped before this person's turn."
     is_held = ExitCode.BRAKE in summary.exit_codes and context.writes
+    resends = context.options.resend and context.options.approval is None
     postpone_remaining(context, detail, is_held=is_held)
     postponed = 0
     for target in context.settings.targets:
@@ -276,7 +280,7 @@ def _postpone(context: RunContext, summary: Summary, refused: Mapping[str, Perso
                         record_error(context, target, item, refused[item.account.id])
                     else:
                         record_outcome(context, target, item, Verdict(Action.SKIP, Reason.POSTPONED, detail))
-    return notice(RESEND_AGAIN if context.options.resend and postponed else "")
+    return notice(RESEND_AGAIN if resends and postponed else "")
 
 
 def _finish(

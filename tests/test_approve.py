@@ -1,0 +1,340 @@
+"""Does `sync --approve RUN` carry out the plan of that run as far as it is still true, and nothing else?"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.nights import Told
+from tests.office import Colleague, Office, anchor_of, face
+
+STRUCK_OUT, CHANGED = 10, 5
+TEAM = 21
+
+
+def new_photos(office: Office, team: list[Colleague], what: object = "anew") -> None:
+    """Let HR give everybody another photo."""
+    for one in team:
+        office.paint(one, face(f"{one.name} {what}", 64))
+
+
+@pytest.fixture
+def team(office: Office) -> list[Colleague]:
+    """Hire a team, sync it, and give everybody another photo: more than a safety limit allows."""
+    office.cloud.set(reencode="comment")
+    team = [office.hire(f"person{number:03}", photo=face(number, 64)) for number in range(TEAM)]
+    assert office.sync().code == 0
+    new_photos(office, team)
+    return team
+
+
+def writes(office: Office) -> int:
+    """Count what was written to the cloud."""
+    return len(office.cloud.tenant.writes())
+
+
+def run_of(told: Told) -> str:
+    """Return the number of a run."""
+    return str(told.report["run"])
+
+
+def csv_of(office: Office, run: str, folder: Path) -> tuple[Path, list[dict[str, str]]]:
+    """Write the CSV report of a run; return its path and its rows."""
+    path = folder / f"plan-{run}.csv"
+    told = office.nights.type("report", "--env-file", str(office.nights.env_file()), run, "--output", str(path))
+    assert told.code == 0, told.err
+    return path, list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))
+
+
+def save_rows(path: Path, rows: list[dict[str, str]], *, separator: str = ",", encoding: str = "utf-8-sig") -> None:
+    """Save rows as a spreadsheet does."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]), delimiter=separator, lineterminator="\r\n")
+    table.writeheader()
+    table.writerows(rows)
+    path.write_bytes(text.getvalue().encode(encoding))
+
+
+def test_600_replacements_are_approved_with_ten_struck_out_and_five_changed_meanwhile(
+    office: Office, tmp_path: Path
+) -> None:
+    office.cloud.set(reencode="comment")
+    team = [office.hire(f"person{number:03}", photo=face(number % 50, 48)) for number in range(600)]
+    office.settings["PLACEHOLDER_PEOPLE"] = "0"
+    assert office.sync().totals["created"] == 600
+    for number, one in enumerate(team):
+        office.paint(one, face(f"new {number % 50}", 48))
+    before = writes(office)
+
+    dry = office.sync("--dry-run", days=1)
+
+    assert (dry.code, dry.totals["replaced"], writes(office)) == (4, 600, before)
+    assert f"sync --env-file {office.nights.env_file()} --approve {run_of(dry)}" in dry.out
+    path, rows = csv_of(office, run_of(dry), tmp_path)
+    struck = {one.upn for one in team[100 : 100 + STRUCK_OUT]}
+    save_rows(path, [row for row in rows if row["upn"] not in struck])
+    painted, painted_too, edited, cleared, renewed = team[:CHANGED]
+    office.paint(painted, face("another one", 48))
+    office.paint(painted_too, face("yet another one", 48))
+    office.cloud.tenant.set_photo(edited.account_id, face("a selfie"))
+    office.paint(cleared, None)
+    office.cloud.tenant.remove_account(renewed.account_id)
+    office.cloud.tenant.add_account(
+        renewed.upn, mail=renewed.upn, immutable_id=anchor_of(renewed.entry.guid), synced=True
+    )
+
+    done = office.sync("--approve", run_of(dry), "--except", str(path), days=1)
+
+    assert (done.code, writes(office) - before) == (0, 585), done.err
+    assert done.totals["replaced"] == 585
+    assert {name: done.reasons()[name] for name in ("plan-outdated", "not-approved")} == {
+        "plan-outdated": CHANGED,
+        "not-approved": STRUCK_OUT,
+    }
+    assert {one.upn for one in team if done.of(one.upn) == ("skip", "not-approved")} == struck
+    assert {one.upn for one in team if done.of(one.upn) == ("skip", "plan-outdated")} == {
+        one.upn for one in team[:CHANGED]
+    }
+    assert (done.totals["failed"], done.totals["postponed"]) == (0, 0)
+
+
+def test_the_report_of_an_approved_run_names_the_plan_and_the_limits_that_it_passed(
+    office: Office, team: list[Colleague]
+) -> None:
+    stopped = office.sync(days=1)
+    assert (stopped.code, writes(office)) == (4, TEAM)
+
+    done = office.sync("--approve", run_of(stopped), days=1)
+
+    assert (done.code, done.totals["replaced"], writes(office)) == (0, TEAM, 2 * TEAM), done.err
+    assert done.report["approves"] == stopped.report["run"]
+    told = " ".join(done.report["notices"])
+    assert f"Carries out the plan of run {run_of(stopped)}" in told
+    assert f"Safety limit passed by the approval of run {run_of(stopped)}: {TEAM} photos would be replaced" in told
+    quiet = office.sync(days=1)
+    assert (quiet.code, quiet.totals["unchanged"], writes(office)) == (0, TEAM, 2 * TEAM)
+    assert "approves" not in quiet.report
+
+
+def test_nobody_outside_the_plan_is_written_to_or_told_as_failed(office: Office) -> None:
+    office.cloud.set(reencode="comment")
+    first = office.hire("anna")
+    dry = office.sync("--dry-run")
+    newcomer = office.hire("newcomer")
+
+    done = office.sync("--approve", run_of(dry), days=1)
+
+    assert (done.code, done.of(first.upn)) == (0, ("create", "first-upload")), done.err
+    assert done.of(newcomer.upn) is None
+    assert "1 person outside the plan is due" in " ".join(done.report["notices"])
+    assert [write.account_id for write in office.cloud.tenant.writes()] == [first.account_id]
+    assert office.sync(days=1).of(newcomer.upn) == ("create", "first-upload")
+
+
+def test_an_approval_passes_the_limits_that_its_run_named_and_no_others(office: Office, team: list[Colleague]) -> None:
+    dry = office.sync("--dry-run", days=1)
+    office.settings["SYNC_MAX_OVERWRITES"] = "0"
+    office.settings["SYNC_MAX_REMATCHES"] = "0"
+    for one in team[:1]:
+        office.cloud.tenant.remove_account(one.account_id)
+
+    stopped = office.sync("--approve", run_of(dry), days=1)
+
+    assert (stopped.code, writes(office)) == (4, TEAM)
+    assert "1 people changed or lost their account" in stopped.err
+    assert "photos would be replaced" not in stopped.err
+    assert f"{TEAM - 1} photos would be replaced" in " ".join(stopped.report["notices"])
+
+    done = office.sync("--approve", run_of(stopped), days=1)
+
+    assert (done.code, done.totals["replaced"], writes(office)) == (0, TEAM - 1, 2 * TEAM - 1), done.err
+
+
+def test_an_approved_run_ends_at_its_upload_limit_and_the_plan_can_be_approved_again(
+    office: Office, team: list[Colleague]
+) -> None:
+    dry = office.sync("--dry-run", days=1)
+    office.settings["SYNC_MAX_UPLOADS"] = "15"
+
+    part = office.sync("--approve", run_of(dry), days=1)
+    rest = office.sync("--approve", run_of(dry), days=1)
+
+    assert (part.code, part.totals["replaced"], part.totals["postponed"]) == (7, 15, TEAM - 15)
+    assert (rest.code, rest.totals["replaced"], rest.reasons()["plan-outdated"]) == (0, TEAM - 15, 15), rest.err
+    assert writes(office) == 2 * TEAM
+
+
+def test_a_stand_by_server_writes_no_plan(office: Office, team: list[Colleague]) -> None:
+    dry = office.sync("--dry-run", days=1)
+    office.settings["SYNC_STAGING"] = "true"
+
+    told = office.sync("--approve", run_of(dry), days=1)
+
+    assert (told.code, writes(office)) == (0, TEAM), told.err
+    assert "SYNC_STAGING is on" in " ".join(told.report["notices"])
+
+
+def test_the_options_that_shaped_a_plan_shape_the_run_that_carries_it_out(office: Office) -> None:
+    office.cloud.set(reencode="comment")
+    anna, bert = office.team(2)
+    office.sync()
+
+    resent = office.sync("--approve", run_of(office.sync("--dry-run", "--resend", days=1)))
+    assert (resent.code, resent.reasons()) == (0, {"resent": 2}), resent.err
+
+    cleared = office.sync("--approve", run_of(office.sync("--dry-run", "--only", anna.upn, "--clear", days=1)))
+    assert (cleared.code, cleared.reasons()) == (0, {"cleared-by-admin": 1}), cleared.err
+    assert (office.photo(anna), office.photo(bert) is None) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["one a line", "upper case", "account ids", "semicolons", "Excel's ANSI", "UTF-16", "a page's columns"],
+)
+def test_only_who_is_still_in_the_file_is_written_to(
+    office: Office, team: list[Colleague], tmp_path: Path, written: str
+) -> None:
+    dry = office.sync("--dry-run", days=1)
+    path, rows = csv_of(office, run_of(dry), tmp_path)
+    kept = team[:2]
+    rows = [row | {"name": "Žoë"} for row in rows if row["upn"] in {one.upn for one in kept}]
+    lines = {
+        "one a line": "\r\n".join(["# only these", *(one.upn for one in kept), ""]),
+        "upper case": "\n".join(one.upn.upper() for one in kept),
+        "account ids": "\n".join(one.account_id for one in kept),
+    }
+    if written in lines:
+        path.write_text(lines[written], "utf-8")
+    elif written == "semicolons":
+        save_rows(path, rows, separator=";")
+    elif written == "Excel's ANSI":
+        save_rows(path, rows, separator=";", encoding="cp1252")
+    elif written == "UTF-16":
+        save_rows(path, rows, separator="\t", encoding="utf-16")
+    else:
+        save_rows(path, [{name: row[name] for name in ("upn", "person_id", "target")} for row in rows])
+
+    done = office.sync("--approve", run_of(dry), "--except", str(path), days=1)
+
+    assert (done.code, done.totals["replaced"], done.reasons()["not-approved"]) == (0, 2, TEAM - 2), done.err
+    assert {write.account_id for write in office.cloud.tenant.writes()[TEAM:]} == {one.account_id for one in kept}
+
+
+@pytest.mark.parametrize(
+    ("content_bytes", "said"),
+    [
+        (b"person000@contoso.test\nstranger@contoso.test\n", "does not tell: stranger@contoso.test."),
+        (b"", "names nobody"),
+        (b"# nobody\n\n", "names nobody"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "it is no text"),
+        (b"a,b\r\n1,2\r\n", "none of the columns person_id, account_id, upn"),
+        (b"upn,target\r\nstranger@contoso.test,graph\r\n", "does not tell: stranger@contoso.test."),
+        (b"upn,target\r\nperson000@contoso.test,sharepoint\r\n", "names nobody"),
+        (b"upn,note\r\n,somebody\r\n", "a row without a name"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused_and_nothing_is_contacted(
+    office: Office, tmp_path: Path, content_bytes: bytes | None, said: str
+) -> None:
+    office.hire("person000")
+    dry = office.sync("--dry-run")
+    path = tmp_path / "kept.csv"
+    if content_bytes is not None:
+        path.write_bytes(content_bytes)
+    office.cloud.log.clear()
+
+    told = office.sync("--approve", run_of(dry), "--except", str(path))
+
+    assert (told.code, told.report) == (2, {})
+    assert said in told.err
+    assert list(office.cloud.requests) == []
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        ("999", "There is no run 999"),
+        ("wrote", "it was neither a dry run nor stopped by a safety limit"),
+        ("restore", "it was a restore"),
+        ("empty", "is empty: no photo would be written"),
+        ("old", "is older than 7 days"),
+        ("before version 9", "it ended before its plan was whole, or an older version made it"),
+        ("unfinished", "it did not finish"),
+    ],
+)
+def test_a_run_without_a_plan_to_approve_is_refused(office: Office, which: str, said: str) -> None:
+    office.cloud.set(reencode="comment")
+    office.hire("anna")
+    number, days, ledger = which, 0.0, office.nights.state / "ledger.sqlite3"
+    if which == "restore":
+        office.sync()
+        office.nights.type("restore", "--env-file", str(office.nights.env_file()), "--run", "1", "--dry-run")
+        number = "2"
+    elif which == "wrote":
+        number = run_of(office.sync())
+    elif which == "empty":
+        office.sync()
+        number = run_of(office.sync("--dry-run", days=1))
+    else:
+        dry = office.sync("--dry-run")
+        number, days = (which if which == "999" else run_of(dry)), 7.1 if which == "old" else 0
+    change = {
+        "before version 9": "DELETE FROM run_plans",
+        "unfinished": "UPDATE runs SET exit_code = NULL, finished = ''",
+    }.get(which)
+    if change:
+        with closing(sqlite3.connect(ledger, isolation_level=None)) as db:
+            db.execute(change)
+    office.cloud.log.clear()
+
+    told = office.sync("--approve", number, days=days)
+
+    assert (told.code, told.report) == (2, {})
+    assert said in told.err
+    assert list(office.cloud.requests) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--approve", "1", "--dry-run"),
+        ("--approve", "1", "--full"),
+        ("--approve", "1", "--resend"),
+        ("--approve", "1", "--force"),
+        ("--approve", "1", "--only", "anna@contoso.test"),
+        ("--approve", "1", "--only", "anna@contoso.test", "--overwrite"),
+        ("--approve", "1", "--only", "anna@contoso.test", "--clear"),
+        ("--except", "kept.csv"),
+        ("--approve", "one"),
+    ],
+)
+def test_options_that_do_not_go_with_an_approval_are_refused(office: Office, options: tuple[str, ...]) -> None:
+    office.sync("--dry-run")
+    office.cloud.log.clear()
+
+    told = office.sync(*options)
+
+    assert (told.code, told.report) == (2, {})
+    assert options[0] in told.err
+    assert list(office.cloud.requests) == []
+
+
+def test_the_plan_of_a_dry_run_is_forgotten_with_its_people(office: Office, team: list[Colleague]) -> None:
+    dry = office.sync("--dry-run", "--only", team[0].upn, days=1)
+    ledger = office.nights.state / "ledger.sqlite3"
+    with closing(sqlite3.connect(ledger)) as db:
+        assert db.execute("SELECT COUNT(*) FROM plans").fetchone() == (1,)
+
+    forgotten = office.nights.type("forget", "--env-file", str(office.nights.env_file()), "--yes", team[0].upn)
+
+    assert forgotten.code == 0, forgotten.err
+    with closing(sqlite3.connect(ledger)) as db:
+        assert db.execute("SELECT COUNT(*) FROM plans").fetchone() == (0,)
+        assert team[0].upn not in db.execute("SELECT options FROM run_plans").fetchone()[0]
+    assert office.sync("--approve", run_of(dry)).code == 2
