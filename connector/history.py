@@ -236,7 +236,9 @@ def why_out_of_scope(db: sqlite3.Connection, status: PersonStatus) -> str:
     run = status.seen_run
     since = f"since run {run}, {format_utc(run_time(db, run))}" if run_time(db, run) else f"since run {run}"
     if status.state == PersonState.DISABLED:
-        return f"disabled {since}; left out unless LDAP_INCLUDE_DISABLED=true"
+        return (
+            f"disabled {since}; left out unless LDAP_INCLUDE names this kind of mailbox, or LDAP_INCLUDE_DISABLED=true"
+        )
     if status.state == PersonState.DELETED:
         return f"deleted {since}"
     return f"out of scope {since}: no longer chosen by {SCOPE_SETTINGS}; by which of them, the database does not know"

@@ -308,6 +308,13 @@ _row(
     fix="Correct LDAP_GROUP",
 )
 _row(
+    "no_mailbox_shows_its_kind",
+    _setting(LDAP_INCLUDE="users,rooms"),
+    of="mailboxes warn",
+    says=": 0 in scope. Either there is none, or",
+    fix="take rooms out of LDAP_INCLUDE",
+)
+_row(
     "there_is_no_such_policy_group",
     _setting(OPT_OUT_GROUP="Photo Opponents"),
     of="policy-groups fail",

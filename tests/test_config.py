@@ -170,6 +170,8 @@ class TestValues:
             ("LDAP_ANCHOR", "object GUID"),
             ("FOLDER_KEY", "sid"),
             ("FOLDER_KEY", "name"),
+            ("LDAP_INCLUDE", "users,leavers"),
+            ("LDAP_INCLUDE", "users,users"),
             ("MATCH_FALLBACK", "anchor"),
             ("MATCH_FALLBACK", "sid,none"),
             ("MATCH_FALLBACK", "sid,sid"),

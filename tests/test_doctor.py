@@ -47,6 +47,7 @@ def test_where_all_is_well_the_code_is_0_and_nothing_was_written(ward: Ward, clo
             "directory-group",
             "policy-groups",
             "directory-filter",
+            "mailboxes",
             "photo-policy",
             "sharepoint",
             "competing-writer",
@@ -77,7 +78,9 @@ def test_where_everything_is_used_all_of_it_is_tried(ward: Ward, cloud: Emulator
     checked = ward.check()
 
     assert (checked.code, checked.wrong()) == (0, {})
-    assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == ["sharepoint"]
+    assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == [
+        *("mailboxes", "sharepoint")
+    ]
     assert checked.of("people")[0]["detail"].startswith("2 people in scope")
     assert checked.of("policy-groups")[0]["detail"].startswith("KEEP_CLOUD_GROUP: 2 people in scope in ")
     assert checked.of("competing-writer")[0]["detail"] == "20 people in the last run (1)"

@@ -146,8 +146,20 @@ def test_contexts_are_known_without_a_connection_where_settings_name_them() -> N
             {"ldap_include_disabled": True, "ldap_include_contacts": True},
             "(|(sAMAccountType=805306368)(&(objectCategory=person)(objectClass=contact)(mail=*)))",
         ),
+        (
+            {"ldap_include": "users,shared", "ldap_filter": "(l=Bonn)"},
+            (
+                "(&(&(sAMAccountType=805306368)(|(!(userAccountControl:1.2.840.113556.1.4.803:=2))"
+                "(|(msExchRecipientTypeDetails=4)(msExchRecipientTypeDetails=34359738368))))(l=Bonn))"
+            ),
+        ),
+        (
+            {"ldap_include": "rooms"},
+            "(&(sAMAccountType=805306368)(|(msExchRecipientTypeDetails=16)(msExchRecipientTypeDetails=8589934592)))",
+        ),
+        ({"ldap_include": "users,equipment", "ldap_include_disabled": True}, "(sAMAccountType=805306368)"),
     ],
-    ids=["enabled", "disabled too", "own filter", "contacts"],
+    ids=["enabled", "disabled too", "own filter", "contacts", "mailboxes too", "mailboxes alone", "all disabled"],
 )
 def test_the_built_in_filter_is_anded_with_ldap_filter(changes: dict[str, Any], expected: str) -> None:
     assert Scope.of(settings(**changes), CONTEXT, kind=Kind.ACTIVE_DIRECTORY).people == expected
@@ -271,6 +283,7 @@ SHAPING = {
     "ldap_photo_attributes": ("jpegPhoto",),
     "ldap_anchor": "employeeNumber",
     "ldap_include_contacts": True,
+    "ldap_include": "users,shared",
 }
 
 

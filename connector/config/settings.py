@@ -48,7 +48,14 @@ class Settings(BaseModel):
     ldap_filter: v.Filter | None = Field(
         None, description="An RFC 4515 filter, ANDed with the built-in one (users, enabled)."
     )
-    ldap_include_disabled: bool = Field(False, description="Also read disabled users, e.g. shared mailboxes.")
+    ldap_include_disabled: bool = Field(
+        False, description="Also read all disabled users, leavers too; for shared mailboxes see `LDAP_INCLUDE`."
+    )
+    ldap_include: v.Includes = Field(
+        (v.Include.USERS,),
+        description="Any of `users`, `shared`, `rooms`, `equipment`, separated by commas: enabled users, and the "
+        "mailboxes of these kinds (`msExchRecipientTypeDetails`, on-premises or remote), whose accounts are disabled.",
+    )
     ldap_group: v.Group | None = Field(
         None, description="Only members of this group, also nested ones (a pilot or a licence group)."
     )

@@ -23,6 +23,15 @@ class SourceKind(StrEnum):
     FOLDER = "folder"
 
 
+class Include(StrEnum):
+    """List the kinds of accounts that LDAP_INCLUDE takes in."""
+
+    USERS = "users"
+    SHARED = "shared"
+    ROOMS = "rooms"
+    EQUIPMENT = "equipment"
+
+
 class LdapAuth(StrEnum):
     """List the ways to sign in to the directory."""
 
@@ -150,6 +159,13 @@ def _folder_key(value: MatchRule) -> MatchRule:
     if value not in FOLDER_KEYS:
         raise ValueError(f"{value.value!r} is not one of {', '.join(FOLDER_KEYS)}")
     return value
+
+
+def _included(values: Any) -> Any:
+    names = _split_commas(values)
+    if not names or any(name not in tuple(Include) for name in names):
+        raise ValueError(f"may name {', '.join(Include)}, separated by commas, at least one of them")
+    return names
 
 
 def _targets(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -295,6 +311,7 @@ Attributes = Annotated[
 Attribute = Annotated[str, AfterValidator(_attribute)]
 Rules = Annotated[tuple[MatchRule, ...], BeforeValidator(_split_rules), AfterValidator(_each_once)]
 FolderKey = Annotated[MatchRule, AfterValidator(_folder_key)]
+Includes = Annotated[tuple[Include, ...], BeforeValidator(_included), AfterValidator(_each_once)]
 Targets = Annotated[
     tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_targets), AfterValidator(_each_once)
 ]

@@ -135,6 +135,15 @@ CHECKS: tuple[Check, ...] = (
         needs=("directory-filter",),
     ),
     Check(
+        id="mailboxes",
+        group=_SOURCE,
+        what="Shared mailboxes, rooms, equipment",
+        about="! when none of a kind that `LDAP_INCLUDE` names is found; skipped when it names only `users`",
+        look=people.check_mailboxes,
+        needs=("people",),
+        ldap_only=True,
+    ),
+    Check(
         id="photos",
         group=_SOURCE,
         what="Readable photos",

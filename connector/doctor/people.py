@@ -13,8 +13,9 @@ from connector.cloud.accounts import get_accounts
 from connector.cloud.batch import BATCH_SIZE, batch_get
 from connector.cloud.transport import Transport
 from connector.command import quoted
+from connector.config.values import Include
 from connector.doctor.context import CheckContext, counted
-from connector.doctor.findings import CheckResult, fail, ok, warn
+from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
 from connector.ledger.matching import count_matched, left_managed, match_people
@@ -25,7 +26,7 @@ from connector.sources.entries import AUTO, CONSISTENCY_GUID
 from connector.sources.open import open_source, source_traits
 from connector.sources.pages import Query, walk
 from connector.sources.read import ContextReader, read_all
-from connector.sources.scope import all_of
+from connector.sources.scope import RECIPIENT_TYPE, all_of, of_types, types_of
 
 # Enough for a check; a run reads all people.
 MOST_COUNTED = 20_000
@@ -88,6 +89,24 @@ def check_anchor(context: CheckContext) -> Iterator[CheckResult]:
         )
     else:
         yield ok(f"{name}: {counted(number, truncated=truncated)} of {people} people have a readable value")
+
+
+def check_mailboxes(context: CheckContext) -> Iterator[CheckResult]:
+    """Count the mailboxes of each kind that LDAP_INCLUDE names beside users."""
+    kinds = [kind for kind in context.settings.ldap_include if kind is not Include.USERS]
+    for kind in kinds:
+        counts = [_count(reader, of_types(types_of(kind))) for reader in context.readers.values()]
+        number, truncated = sum(count for count, _ in counts), any(cut for _, cut in counts)
+        if number:
+            yield ok(f"{kind}: {counted(number, truncated=truncated)} in scope")
+            continue
+        yield warn(
+            f"{kind}: 0 in scope. Either there is none, or {context.account} may not read {RECIPIENT_TYPE}: both look"
+            " the same",
+            f"{_grant(context, RECIPIENT_TYPE)} If there is none, take {kind} out of LDAP_INCLUDE.",
+        )
+    if not kinds:
+        yield skipped("LDAP_INCLUDE=users: no mailboxes of disabled accounts")
 
 
 def _in_folder(context: CheckContext) -> Iterator[CheckResult]:

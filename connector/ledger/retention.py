@@ -78,7 +78,7 @@ ACCOUNTS = "accounts"
 # Everything about one person: what is deleted, and what is exported.
 PERSON_TABLES = (
     *("photos", "unread_values", "photo_state", "intents", "retries", "outcomes", "standing_outcomes", "writes"),
-    *("source_since", "plans", "memberships", "expelled_backups"),
+    *("source_since", "plans", "memberships", "expelled_backups", "recipient_types"),
 )
 ACCOUNT_TABLES = (
     *(("refusals", "account_id"), ("photo_state", "account_id"), ("account_details", "account_id")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connector.ledger import coverage, memberships
 
-VERSION = 9
+VERSION = 10
 
 # Texts are never NULL: empty means unknown or none. Times are ISO 8601 with zone. `*_run` is a runs.id.
 _UNCHANGED = """
@@ -269,4 +269,12 @@ CREATE TABLE run_plans (run INTEGER PRIMARY KEY, limits TEXT NOT NULL, options T
 CREATE TABLE approvals (run INTEGER PRIMARY KEY, plan_run INTEGER NOT NULL);
 """
 
-SCHEMA = _UNCHANGED + VERSION_5_TABLES + coverage.TABLES + PLANS + memberships.TABLES
+# What the directory last showed as the Exchange recipient type of a person, where LDAP_INCLUDE asks for it.
+RECIPIENT_TYPES = """
+CREATE TABLE recipient_types (person_id TEXT PRIMARY KEY, type TEXT NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER recipient_types_gone AFTER DELETE ON people BEGIN
+  DELETE FROM recipient_types WHERE person_id = OLD.id;
+END;
+"""
+
+SCHEMA = _UNCHANGED + VERSION_5_TABLES + coverage.TABLES + PLANS + memberships.TABLES + RECIPIENT_TYPES

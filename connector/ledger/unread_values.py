@@ -16,6 +16,8 @@ _CHUNK = 500
 _COLUMNS = {"upn": ("upn", "upn_key"), "mail": ("mail", "mail_key"), "sid": ("sid",), "anchor": ("anchor",)}
 # Of an entry whose id cannot be read nothing is known tonight.
 IDENTITY = "objectGUID"
+# By it LDAP_INCLUDE takes in mailboxes whose accounts are disabled.
+RECIPIENT_TYPE = "msExchRecipientTypeDetails"
 
 
 def note_unread(
@@ -70,13 +72,42 @@ def empty(db: sqlite3.Connection, person_id: str, attributes: Collection[str], *
     db.executemany(
         "DELETE FROM unread_values WHERE person_id = ? AND attribute = ?", [(person_id, name) for name in attributes]
     )
+    if RECIPIENT_TYPE in attributes:
+        save_recipient_type(db, person_id, "")
     if db.execute("SELECT 1 FROM unread_values WHERE person_id = ?", (person_id,)).fetchone() is None:
         _leave_or_take_back(db, person_id, reason=None, run=run)
 
 
+def save_recipient_type(db: sqlite3.Connection, person_id: str, recipient_type: str) -> None:
+    """Store the recipient type that took a person in; empty for one that did not."""
+    if recipient_type:
+        db.execute(
+            "INSERT OR REPLACE INTO recipient_types (person_id, type) VALUES (?, ?)", (person_id, recipient_type)
+        )
+    else:
+        db.execute("DELETE FROM recipient_types WHERE person_id = ?", (person_id,))
+
+
+def left_by_type(db: sqlite3.Connection, context: str, types: Collection[str], *, run: int) -> list[str]:
+    """Return the people whom a recipient type took in, and who left the scope in this run."""
+    query = f"""SELECT id FROM people JOIN recipient_types t ON t.person_id = id WHERE context = ? AND seen_run = ?
+        AND state IN ('disabled', 'out-of-scope') AND t.type IN ({", ".join("?" * len(types))}) ORDER BY id"""
+    return [row["id"] for row in db.execute(query, (context, run, *types))]
+
+
+def keep_untyped(db: sqlite3.Connection, left: Collection[str], untyped: Collection[str], *, run: int) -> None:
+    """Of the people who left, keep those in scope whose recipient type was not shown; of the others forget the type."""
+    for person_id in left:
+        if person_id in untyped:
+            db.execute("UPDATE people SET state = 'in-scope' WHERE id = ?", (person_id,))
+            note_unread(db, person_id, [RECIPIENT_TYPE], run=run, is_counted=False)
+        else:
+            save_recipient_type(db, person_id, "")
+
+
 def drop_unasked(db: sqlite3.Connection, context: str, *, attributes: Sequence[str]) -> None:
     """Forget that photo attributes could not be read which are no longer asked for."""
-    asked = (*attributes, *_COLUMNS, IDENTITY)
+    asked = (*attributes, *_COLUMNS, IDENTITY, RECIPIENT_TYPE)
     query = f"""SELECT person_id, attribute FROM unread_values JOIN people ON people.id = unread_values.person_id
         WHERE context = ? AND attribute NOT IN ({", ".join("?" * len(asked))})"""
     for row in db.execute(query, (context, *asked)).fetchall():

@@ -54,8 +54,8 @@ _PERSON: Mapping[Reason, Advice] = {
     ),
     _R.DISABLED: Advice(
         "The source account is disabled",
-        "Nothing to do; the cloud photo stays. Set `LDAP_INCLUDE_DISABLED=true` where disabled people, "
-        "such as shared mailboxes, should have photos too.",
+        "Nothing to do; the cloud photo stays. `LDAP_INCLUDE=users,shared,rooms,equipment` takes in shared mailboxes, "
+        "rooms and equipment, whose accounts are disabled; `LDAP_INCLUDE_DISABLED=true` takes in everybody disabled.",
         excludes=True,
     ),
     _R.DELETED: Advice(

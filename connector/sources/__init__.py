@@ -28,7 +28,7 @@ class PersonRead:
     `cleared` names photo attributes, and what of DECIDING, the source *explicitly* reported as emptied. What is missing
     without that may merely be unreadable: a value that was known stands. `unread` names photo attributes where there is
     something that could not be read, for `unread_reason`. `stands_in`: the anchor is the objectGUID, because the entry
-    shows no mS-DS-ConsistencyGuid.
+    shows no mS-DS-ConsistencyGuid. `recipient_type` is what the entry shows, where LDAP_INCLUDE asks for it.
     """
 
     person: Person
@@ -37,6 +37,7 @@ class PersonRead:
     unread: frozenset[str] = frozenset()
     stands_in: bool = False
     unread_reason: Reason = Reason.SOURCE_UNREAD
+    recipient_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +182,11 @@ class HasGroups(Protocol):
 
     def members_of(self, context: str, *, group: str, setting: str) -> Iterator[str]:
         """Yield the ids of a group's members in scope in a context; raise Unreachable without such a group."""
+
+
+@runtime_checkable
+class HasRecipientTypes(Protocol):
+    """Define what a source may do besides: take in mailboxes by their recipient type (LDAP_INCLUDE)."""
+
+    def untyped(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of these people would be in scope in a context by a recipient type, but show none now."""

@@ -14,6 +14,7 @@ from connector.errors import Unreachable
 from connector.model import Person, SourcePhoto
 from connector.sources import DECIDING, PersonRead
 from connector.sources.ldap_errors import SYSTEM
+from connector.sources.scope import RECIPIENT_TYPE, recipient_types
 from connector.sources.session import RawEntry
 
 AUTO = "auto"
@@ -29,18 +30,20 @@ class Reader:
     photos: tuple[str, ...]
     anchor: str
     contacts: bool
+    types: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Reader:
         """Take what concerns people from the settings."""
-        return cls(settings.ldap_photo_attributes, settings.ldap_anchor, settings.ldap_include_contacts)
+        types = bool(recipient_types(settings))
+        return cls(settings.ldap_photo_attributes, settings.ldap_anchor, settings.ldap_include_contacts, types)
 
     @property
     def attributes(self) -> tuple[str, ...]:
         """Name what a search must ask for; entryUUID is the id where there is no objectGUID."""
         anchor = CONSISTENCY_GUID if self.anchor == AUTO else self.anchor
         plain = ("objectGUID", "entryUUID", "objectSid", "userPrincipalName", "mail", "sAMAccountName", "uid")
-        kind = ("objectClass",) if self.contacts else ()
+        kind = (*(("objectClass",) if self.contacts else ()), *((RECIPIENT_TYPE,) if self.types else ()))
         return _each_once((*plain, *kind, anchor, *self.photos))
 
     @property
@@ -72,11 +75,15 @@ class Reader:
         filled = {photo.attribute for photo in photos}
         filled.update(name for name in DECIDING if entry.first(self.attribute_of(name)))
         stands_in = self.anchor == AUTO and not entry.first(CONSISTENCY_GUID)
-        return PersonRead(self.person(entry), photos, frozenset(cleared - filled), stands_in=stands_in)
+        shown = recipient_type(entry) if self.types else ""
+        filled.update((RECIPIENT_TYPE,) if shown else ())
+        return PersonRead(
+            self.person(entry), photos, frozenset(cleared - filled), stands_in=stands_in, recipient_type=shown
+        )
 
     def cleared(self, change: RawEntry) -> frozenset[str]:
-        """Name what a change reports as emptied, i.e. present without a value: photo attributes, and of DECIDING."""
-        names = (*self.photos, *DECIDING)
+        """Name what a change reports as emptied, i.e. present without a value: photo attributes, and what decides."""
+        names = (*self.photos, *DECIDING, *((RECIPIENT_TYPE,) if self.types else ()))
         return frozenset(name for name in names if change.values.get(self.attribute_of(name).casefold(), (b"",)) == ())
 
     def attribute_of(self, name: str) -> str:
@@ -118,6 +125,11 @@ def no_id(entry: RawEntry) -> Unreachable:
 def is_deleted(change: RawEntry) -> bool:
     """Return True if a change reports a tombstone."""
     return change.first("isDeleted").upper() == b"TRUE"
+
+
+def recipient_type(entry: RawEntry) -> str:
+    """Return the Exchange recipient type that an entry shows; empty where it shows none."""
+    return entry.text(RECIPIENT_TYPE)
 
 
 def is_disabled(entry: RawEntry) -> bool | None:

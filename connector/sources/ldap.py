@@ -30,9 +30,17 @@ from connector.sources.read import (
     look_up,
     read_all,
     read_changes,
+    untyped,
     without,
 )
-from connector.sources.scope import all_of, bases_in, context_of, filter_by_name, filter_can_be_followed
+from connector.sources.scope import (
+    all_of,
+    bases_in,
+    context_of,
+    filter_by_name,
+    filter_can_be_followed,
+    recipient_types,
+)
 from connector.sources.session import Kind, RawEntry
 from connector.sources.tls import verifying_context
 
@@ -100,6 +108,8 @@ class LdapSource:
     def shape(self) -> str:
         """Return a fingerprint of the settings that shape a reading."""
         shaping = {name: getattr(self._settings, name) for name in _SHAPING}
+        if recipient_types(self._settings):  # so that cookies of before LDAP_INCLUDE stay good
+            shaping["ldap_include"] = self._settings.ldap_include
         shape = [_SHAPE, shaping, *installed_extras()]  # a picture that could not be read is read again
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
 
@@ -168,6 +178,10 @@ class LdapSource:
         waiting = iter(person_ids)
         while some := list(islice(waiting, LOOKUP)):
             yield from self._asked(context, lambda reading_context: list(without(reading_context, some, name)))
+
+    def untyped(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
+        """Yield which of these people would be in scope by a recipient type, but show none now."""
+        yield from self._asked(context, lambda reading_context: list(untyped(reading_context, person_ids)))
 
     def find(self, name: str) -> Sequence[PersonRead]:
         """Find people in scope by UPN, mail, sAMAccountName or DN."""

@@ -11,10 +11,10 @@ from connector.config import dn as names
 from connector.model import PersonState
 from connector.sources import Emptied, Event, Page, PersonGone, PersonRead, Unidentified
 from connector.sources.dirsync import DirSyncPage, DirSyncQuery, rounds
-from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id
+from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id, recipient_type
 from connector.sources.groups import EVERYBODY, Forest, Members, Named, members, named_in, roster
 from connector.sources.pages import Query, Weight, walk
-from connector.sources.scope import Scope, all_of, filter_attributes, filter_can_be_followed
+from connector.sources.scope import RECIPIENT_TYPE, Scope, all_of, filter_attributes, filter_can_be_followed
 from connector.sources.session import Kind, RawEntry, Session
 
 # How many ids one search asks for, at most: few round trips, and a filter that every server takes.
@@ -218,11 +218,26 @@ def _walked(reading_context: ContextReader) -> Iterator[Sequence[RawEntry]]:
 
 def _disabled(reading_context: ContextReader) -> Iterator[Sequence[PersonGone]]:
     """Yield the disabled, so that a full reading, too, distinguishes them from those who left the scope."""
-    people = reading_context.members.narrowed(reading_context.scope.disabled)
-    for base in reading_context.scope.bases:
-        for entries in walk(reading_context.session, Query(base, people, ["objectGUID"])):
-            theirs = [entry for entry in entries if reading_context.scope.not_excluded(entry.dn) and has_id(entry)]
-            yield [_gone(entry, PersonState.DISABLED) for entry in theirs]
+    scope = reading_context.scope
+    people = reading_context.members.narrowed(scope.disabled)
+    wanted = ["objectGUID", *([RECIPIENT_TYPE] if scope.types else [])]
+    for base in scope.bases:
+        for entries in walk(reading_context.session, Query(base, people, wanted)):
+            theirs = [entry for entry in entries if scope.not_excluded(entry.dn) and has_id(entry)]
+            yield [_gone(entry, PersonState.DISABLED) for entry in theirs if recipient_type(entry) not in scope.types]
+
+
+def untyped(reading_context: ContextReader, person_ids: Iterable[str]) -> Iterator[str]:
+    """Yield which of these people would be in scope by a recipient type, but show none now."""
+    scope, waiting = reading_context.scope, iter(person_ids)
+    while scope.types and (some := list(islice(waiting, LOOKUP))):
+        asked = all_of(scope.by_id(some), reading_context.members.narrowed(scope.untyped))
+        for base in scope.bases:
+            found = reading_context.session.entries(
+                base, asked, attributes=["objectGUID", RECIPIENT_TYPE], operation=_LOOKING_UP
+            )
+            theirs = [entry for entry in found if scope.not_excluded(entry.dn) and reading_context.members.has(entry)]
+            yield from (person_id(entry) for entry in theirs if has_id(entry) and not recipient_type(entry))
 
 
 def _changes(entries: Sequence[RawEntry], reader: Reader) -> dict[str, Change]:

@@ -12,12 +12,16 @@ from ldap3.utils.conv import escape_bytes, escape_filter_chars
 from connector.config import Settings
 from connector.config import dn as names
 from connector.config.dn import Parts
+from connector.config.values import Include
 from connector.sources.session import Kind
 
 _BIT_AND = "1.2.840.113556.1.4.803"
 _USERS = "(sAMAccountType=805306368)"
 _ENABLED = f"(!(userAccountControl:{_BIT_AND}:=2))"
 _DISABLED = f"(userAccountControl:{_BIT_AND}:=2)"
+# Of mailboxes in the directory's own Exchange, and of remote ones: RecipientTypeDetails of the Exchange schema.
+RECIPIENT_TYPE = "msExchRecipientTypeDetails"
+_TYPES = {Include.SHARED: (4, 34359738368), Include.ROOMS: (16, 8589934592), Include.EQUIPMENT: (32, 17179869184)}
 _CONTACTS = "(&(objectCategory=person)(objectClass=contact)(mail=*))"
 _OTHER_PEOPLE = "(objectClass=inetOrgPerson)"
 _LEAF = re.compile(r"\(([^()&|!][^()]*)\)")
@@ -45,13 +49,19 @@ _UNREPORTED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Define who is in scope in one context of one kind of directory; `disabled` is empty where that plays no part."""
+    """Define who is in scope in one context of one kind of directory; `disabled` is empty where that plays no part.
+
+    `types` are the recipient types that LDAP_INCLUDE takes in, as the directory writes them; `untyped` chooses whom it
+    would take in if they had one.
+    """
 
     kind: Kind
     bases: tuple[str, ...]
     excluded: tuple[Parts, ...]
     people: str
     disabled: str
+    types: frozenset[str] = frozenset()
+    untyped: str = ""
 
     @classmethod
     def of(cls, settings: Settings, context: str, *, kind: Kind) -> Scope:
@@ -62,6 +72,8 @@ class Scope:
             tuple(names.parts(dn) for dn in settings.ldap_exclude_dn),
             _people(settings, kind),
             _disabled(settings, kind),
+            recipient_types(settings) if kind is Kind.ACTIVE_DIRECTORY else frozenset(),
+            _all_of(_USERS, settings.ldap_filter),
         )
 
     def not_excluded(self, dn: str) -> bool:
@@ -138,12 +150,38 @@ def _is_unreported(name: str) -> bool:
     return plain in _UNREPORTED or plain.endswith("bl") or plain.removeprefix("oid.")[:1].isdigit()
 
 
+def recipient_types(settings: Settings) -> frozenset[str]:
+    """Return the recipient types that LDAP_INCLUDE names beside users, as the directory writes them."""
+    return frozenset(one for kind in settings.ldap_include for one in types_of(kind))
+
+
+def types_of(kind: Include) -> tuple[str, ...]:
+    """Return the recipient types of one kind, in the directory's own Exchange and remote ones; none for users."""
+    return tuple(str(one) for one in _TYPES.get(kind, ()))
+
+
+def of_types(types: Iterable[str]) -> str:
+    """Return the filter of entries with one of these recipient types."""
+    return f"(|{''.join(f'({RECIPIENT_TYPE}={one})' for one in sorted(types, key=int))})"
+
+
 def _people(settings: Settings, kind: Kind) -> str:
     if kind is Kind.OTHER:
         return _all_of(_OTHER_PEOPLE, settings.ldap_filter)
-    users = _USERS if settings.ldap_include_disabled else _all_of(_USERS, _ENABLED)
+    users = _users(settings)
     everybody = f"(|{users}{_CONTACTS})" if settings.ldap_include_contacts else users
     return _all_of(everybody, settings.ldap_filter)
+
+
+def _users(settings: Settings) -> str:
+    """Return the filter of accounts: enabled users unless left out, and mailboxes also where disabled."""
+    enabled = "" if settings.ldap_include_disabled else _ENABLED
+    types = recipient_types(settings)
+    if not types:
+        return _all_of(_USERS, enabled)
+    if Include.USERS not in settings.ldap_include:
+        return _all_of(_USERS, of_types(types))
+    return _all_of(_USERS, f"(|{enabled}{of_types(types)})" if enabled else "")
 
 
 def _disabled(settings: Settings, kind: Kind) -> str:

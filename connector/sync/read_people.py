@@ -35,7 +35,14 @@ from connector.sync.outcomes import record_left_scope
 from connector.sync.pictures import PreparedPage, choose_pictures, ready_pages, remember_picture
 from connector.sync.read_accounts import ACCOUNTS
 from connector.sync.summary import Summaries, Summary, notice
-from connector.sync.unread_values import as_known, believe_emptied, notice_unidentified, notice_unread
+from connector.sync.unread_values import (
+    as_known,
+    believe_emptied,
+    keep_untyped,
+    notice_unidentified,
+    notice_unread,
+    remember_type,
+)
 
 log = logging.getLogger("connector.sync")
 
@@ -159,6 +166,7 @@ def _read_context(context: RunContext, source: Source, naming_context: str) -> S
     if reading.mode is Mode.CHANGES:
         _compare_roster(context, source, naming_context)
         _read_unread(context, source, naming_context)
+    keep_untyped(context, source, naming_context)
     believe_emptied(context, source, naming_context)
     read_memberships(context, source, naming_context)
     if in_full:
@@ -247,6 +255,7 @@ def _save_read(
     person, missing = as_known(context, event, naming_context=naming_context, seen=seen)
     people_rows.save_person(context.db, person, context=naming_context, run=context.run)
     people_rows.save_photos(context.db, person.id, photos, keep=missing, run=context.run)
+    remember_type(context, event)
     is_counted = mode is Mode.FULL and not context.source_traits.absence_is_known
     note_unread(context.db, person.id, missing, run=context.run, is_counted=is_counted, reason=event.unread_reason)
 

@@ -9,7 +9,8 @@ from connector.errors import ExitCode
 from connector.ledger import people as people_rows
 from connector.ledger import unread_values as unread
 from connector.model import Person
-from connector.sources import DECIDING, PersonRead, Source
+from connector.sources import DECIDING, HasRecipientTypes, PersonRead, Source
+from connector.sources.scope import recipient_types
 from connector.sync.context import RunContext
 from connector.sync.summary import Summaries, Summary, notice
 
@@ -56,6 +57,27 @@ def believe_emptied(context: RunContext, source: Source, naming_context: str) ->
         for person_ids in unread.unread_in(context.db, naming_context, attribute=attribute):
             for person_id in source.emptied(naming_context, person_ids, attribute):
                 unread.empty(context.db, person_id, [attribute], run=context.run)
+
+
+def remember_type(context: RunContext, event: PersonRead) -> None:
+    """Store the recipient type by which LDAP_INCLUDE takes a person in; one that is not shown stays known."""
+    shown = event.recipient_type
+    if shown or unread.RECIPIENT_TYPE in event.cleared:
+        kept = shown if shown in recipient_types(context.settings) else ""
+        unread.save_recipient_type(context.db, event.person.id, kept)
+
+
+def keep_untyped(context: RunContext, source: Source, naming_context: str) -> None:
+    """Keep mailboxes as they are whose recipient type is known and not shown: that is no leaver.
+
+    They count as gone until now; only the few who left in this run are asked for.
+    """
+    types = recipient_types(context.settings)
+    if not types or not isinstance(source, HasRecipientTypes):
+        return
+    left = unread.left_by_type(context.db, naming_context, types, run=context.run)
+    if left:
+        unread.keep_untyped(context.db, left, set(source.untyped(naming_context, left)), run=context.run)
 
 
 def notice_unread(context: RunContext, chosen_ids: tuple[str, ...] | None = None) -> Summaries[None]:

@@ -6,6 +6,7 @@ import itertools
 import socket
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import sansldap
 
@@ -189,8 +190,16 @@ class Talk:
                 continue
             name = spelling(entry.dn)
             placed = name == base or (not exact and name.endswith("," + base))
-            if placed and test(entry):
+            if placed and test(self.shown(entry)):
                 yield entry
+
+    def shown(self, entry: Entry) -> Entry:
+        """Return the entry as a filter sees it: AD treats what may not be read as not there (MS-ADTS 3.1.1.4.3)."""
+        knobs = self.world.knobs
+        hidden = knobs.hidden | knobs.hidden_of.get(entry.guid, frozenset()) if knobs.is_ad else frozenset()
+        if not hidden:
+            return entry
+        return replace(entry, values={name: own for name, own in entry.values.items() if plain(name) not in hidden})
 
     def member_of(self, dn: str) -> list[bytes]:
         wanted = spelling(dn)
@@ -245,7 +254,9 @@ class Talk:
             found = list(self.world.tree.changed_since(since))
         wanted = {plain(name) for name in message.attributes}
         seen = [entry for entry in found if self.world.knobs.tells_deletions or not entry.get("isDeleted")]
-        return [entry for entry in seen if test(entry) and (since == 0 or self.concerns(entry, wanted, since))]
+        return [
+            entry for entry in seen if test(self.shown(entry)) and (since == 0 or self.concerns(entry, wanted, since))
+        ]
 
     def concerns(self, entry: Entry, wanted: set[str], since: int) -> bool:
         return any(usn > since and name in wanted for name, usn in entry.changed.items())

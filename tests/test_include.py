@@ -1,0 +1,126 @@
+"""LDAP_INCLUDE takes in shared mailboxes, rooms and equipment, whose accounts are disabled, and no leaver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.office import Colleague, Office, face
+
+TYPE = "msExchRecipientTypeDetails"
+DISABLED = "514"
+
+
+@pytest.fixture
+def hotel(office: Office) -> Office:
+    """Open an office that takes in every kind."""
+    office.settings["LDAP_INCLUDE"] = "users,shared,rooms,equipment"
+    return office
+
+
+def mailbox(office: Office, name: str, kind: str = "4", *, uac: str = DISABLED) -> Colleague:
+    attributes: dict[str, Any] = {TYPE: kind} if kind else {}
+    return office.hire(name, userAccountControl=uac, **attributes)
+
+
+def test_mailboxes_of_the_six_types_have_photos_and_leavers_have_none(hotel: Office) -> None:
+    kinds = {"shared": 4, "room": 16, "car": 32, "rshared": 34359738368, "rroom": 8589934592, "rcar": 17179869184}
+    rooms = [mailbox(hotel, name, str(kind)) for name, kind in kinds.items()]
+    anna = hotel.hire("anna")
+    leavers = [mailbox(hotel, "left", ""), mailbox(hotel, "leftuser", "1"), mailbox(hotel, "linked", "2")]
+
+    told = hotel.sync()
+
+    assert {told.of(one.upn) for one in (*rooms, anna)} == {("create", "first-upload")}
+    assert all(hotel.photo(one) is None for one in leavers)
+    assert told.totals["people"] == len(rooms) + 1
+
+
+@pytest.mark.parametrize(
+    ("include", "taken"),
+    [("users", "enabled"), ("shared", "shared"), ("users,rooms", "enabled room"), ("equipment,rooms", "room")],
+)
+def test_only_the_kinds_that_are_named_are_taken_in(office: Office, include: str, taken: str) -> None:
+    office.settings["LDAP_INCLUDE"] = include
+    everybody = [office.hire("enabled"), mailbox(office, "shared"), mailbox(office, "room", "16")]
+
+    office.sync()
+
+    assert [one.name for one in everybody if office.photo(one)] == taken.split()
+
+
+def test_an_account_that_becomes_or_ends_being_a_mailbox_is_followed_by_changes(hotel: Office) -> None:
+    left, shared = mailbox(hotel, "left", ""), mailbox(hotel, "shared")
+    hotel.sync()
+    assert hotel.photo(left) is None
+
+    hotel.house.tree.change(left.entry.guid, **{TYPE: "4"})
+    hotel.house.tree.change(shared.entry.guid, **{TYPE: "1"})
+    told = hotel.sync(days=1)
+
+    assert told.report["mode"] == "changes"
+    assert (told.of(left.upn), told.of(shared.upn)) == (("create", "first-upload"), ("skip", "disabled"))
+    assert hotel.photo(shared), "the photo of a leaver stays"
+
+
+@pytest.mark.parametrize("option", ["", "--full"])
+def test_a_type_that_was_cleared_makes_a_leaver(hotel: Office, option: str) -> None:
+    shared = mailbox(hotel, "shared")
+    hotel.sync()
+
+    hotel.house.tree.change(shared.entry.guid, **{TYPE: []})
+
+    assert hotel.sync(*option.split(), days=1).of(shared.upn) == ("skip", "disabled")
+
+
+@pytest.mark.parametrize("include", ["users,shared,rooms", "shared"])
+@pytest.mark.parametrize("option", ["", "--full"])
+def test_a_type_that_is_not_shown_any_more_leaves_the_mailbox_as_it_is(
+    hotel: Office, option: str, include: str
+) -> None:
+    hotel.settings["LDAP_INCLUDE"] = include
+    shared, room = mailbox(hotel, "shared"), mailbox(hotel, "room", "4", uac="512")
+    hotel.sync()
+    hotel.knobs.hidden_of[shared.entry.guid] = frozenset((TYPE.lower(),))
+    hotel.paint(shared, face("new shared"))
+
+    for _ in range(2):
+        told = hotel.sync(*option.split(), days=1)
+
+        assert told.of(shared.upn) == ("skip", "source-unread")
+        assert any(f"{TYPE}: 1" in notice for notice in told.report["notices"])
+        assert told.totals["people"] == 2
+    assert hotel.photo(room)
+
+    hotel.knobs.hidden_of.clear()
+    assert hotel.sync(days=1).of(shared.upn) == ("replace", "source-changed")
+
+
+def test_a_user_who_is_disabled_is_a_leaver_although_nobody_shows_a_type(hotel: Office) -> None:
+    anna = mailbox(hotel, "anna", "1", uac="512")
+    hotel.sync()
+    hotel.knobs.hidden = frozenset((TYPE.lower(),))
+    hotel.house.tree.change(anna.entry.guid, userAccountControl=DISABLED)
+
+    assert hotel.sync(days=1).of(anna.upn) == ("skip", "disabled")
+
+
+def test_taking_a_kind_out_of_the_setting_ends_it(hotel: Office) -> None:
+    shared = mailbox(hotel, "shared")
+    hotel.sync()
+    hotel.settings["LDAP_INCLUDE"] = "users,rooms"
+
+    assert hotel.sync(days=1).of(shared.upn) == ("skip", "disabled")
+    assert hotel.photo(shared)
+
+
+def test_a_quiet_night_asks_nothing_more(hotel: Office) -> None:
+    mailbox(hotel, "shared")
+    hotel.sync()
+    hotel.house.server.asked.clear()
+
+    told = hotel.sync(days=1)
+
+    assert told.requests["ldap_entries"] == 0
+    assert len([asked for asked in hotel.house.server.asked if asked.base]) == 1
