@@ -135,6 +135,39 @@ def test_no_more_than_the_lanes_are_inside_at_once() -> None:
     assert gate.pace()["requests"] == 100
 
 
+def test_a_lane_that_becomes_free_wakes_one_request_and_not_all() -> None:
+    looks = itertools.count()
+    gate = Throttle(1, clock=lambda: float(next(looks)))
+
+    def work(_: int) -> None:
+        with gate.lane():
+            time.sleep(0.001)
+
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(work, range(40)))
+
+    # each looks at the clock as it comes, when it is woken, as it goes, and every half second of waiting
+    assert next(looks) <= 40 * 8
+
+
+def test_requests_enter_in_the_order_in_which_they_came() -> None:
+    gate, entered = Throttle(1), []
+
+    def work(number: int) -> None:
+        with gate.lane():
+            entered.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
+    with gate.lane():
+        for count, thread in enumerate(threads, 1):
+            thread.start()
+            while len(gate._queue) < count:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join(10)
+    assert entered == list(range(20))
+
+
 def test_trouble_halves_the_lanes_once_for_all_that_were_under_way() -> None:
     gate = Throttle(16)
     with gate.lane() as one, gate.lane() as two, gate.lane() as three:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,12 +54,15 @@ class Throttle:
     After `block_all` no request starts before the time; then one is sent alone, the others after its success.
     After `reduce_concurrency` there are half as many lanes; each round of successes adds one (additive increase, as in
     TCP). `successes` counts the requests that succeeded. With `widest`, it begins with `lanes` and opens up to so many
-    while the service shows no load (see `Widening`).
+    while the service shows no load (see `Widening`). Requests enter in the order in which they came, and a lane that
+    becomes free wakes the first of them only.
     """
 
     def __init__(self, lanes: int, *, widest: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._queue: deque[threading.Condition] = deque()
+        self._paused = threading.Condition(self._lock)
         self._first = self._most = lanes
         self._lanes = float(lanes)
         self._busy = 0
@@ -87,12 +90,12 @@ class Throttle:
 
     def permit(self) -> Permit:
         """Return a permit of now, for overload that shows only inside a successful answer (a batch)."""
-        with self._changed:
+        with self._lock:
             return Permit(self._generation, self._clock())
 
     def block_all(self, seconds: float) -> None:
         """Start no request for so long, because the service asked for it; raise WaitLimitExceeded beyond the limit."""
-        with self._changed:
+        with self._lock:
             now = self._clock()
             until = now + seconds
             self._trouble_since = now if self._trouble_since is None else self._trouble_since
@@ -108,7 +111,7 @@ class Throttle:
 
     def reduce_concurrency(self, permit: Permit, cause: SlowDown = SlowDown.REFUSED) -> None:
         """Halve the lanes, once for all requests that were in flight together."""
-        with self._changed:
+        with self._lock:
             self._trouble_since = self._clock() if self._trouble_since is None else self._trouble_since
             if permit.generation < self._generation:
                 return
@@ -119,7 +122,7 @@ class Throttle:
         self.successes += 1  # an increment lost between threads does no harm: only growth matters
         if self._widening is None and self._trouble_since is None and self._lanes >= self._most:
             return  # the usual case, without the lock
-        with self._changed:
+        with self._lock:
             if permit.generation < self._generation:
                 return
             self._trouble_since = None
@@ -127,7 +130,7 @@ class Throttle:
             self._lanes = min(float(self._most), self._lanes + 1 / self._lanes)
             if self._widening is not None:
                 self._widen(permit, self._widening)
-            self._changed.notify_all()
+            self._wake_first()
 
     def _widen(self, permit: Permit, widening: Widening) -> None:
         """Open another lane, or close some, by how long this request took."""
@@ -152,10 +155,10 @@ class Throttle:
     def pause(self, seconds: float) -> None:
         """Sleep outside every lane; raise PersonError (interrupted) when the throttle is closed meanwhile."""
         until = self._clock() + seconds
-        with self._changed:
+        with self._lock:
             while (left := until - self._clock()) > 0:
                 self._stop_if_closed()
-                self._changed.wait(min(left, WAIT_SLICE_SECONDS))
+                self._paused.wait(min(left, WAIT_SLICE_SECONDS))
             self._stop_if_closed()
 
     def seconds_in_trouble(self) -> float:
@@ -165,13 +168,15 @@ class Throttle:
 
     def close(self) -> None:
         """Fail all waiting requests and all later ones."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._paused.notify_all()
+            for turn in self._queue:
+                turn.notify()
 
     def pace(self) -> dict[str, float]:
         """Return the figures of the run: lanes, slow-downs by cause, waits (seconds), and a request's mean time."""
-        with self._changed:
+        with self._lock:
             return {
                 "lanes_allowed": self._widest,
                 "lanes_now": int(self._lanes),
@@ -186,23 +191,38 @@ class Throttle:
             }
 
     def _enter(self, kind: str) -> Permit:
-        with self._changed:
-            while True:
-                self._stop_if_closed()
-                now = self._clock()
-                blocked = self._blocked_until - now
-                if blocked <= 0 and self._busy < self._width():
-                    break
-                self._changed.wait(min(blocked, WAIT_SLICE_SECONDS) if blocked > 0 else WAIT_SLICE_SECONDS)
-            self._busy += 1
-            return Permit(self._generation, now, kind)
+        with self._lock:
+            turn = threading.Condition(self._lock)
+            self._queue.append(turn)
+            try:
+                now = self._wait_for(turn)
+                self._busy += 1
+                return Permit(self._generation, now, kind)
+            finally:
+                self._queue.remove(turn)
+                self._wake_first()
+
+    def _wait_for(self, turn: threading.Condition) -> float:
+        """Return when a lane is free and it is this request's turn, with the second of the clock."""
+        while True:
+            self._stop_if_closed()
+            now = self._clock()
+            blocked = self._blocked_until - now
+            if blocked <= 0 and self._busy < self._width() and self._queue[0] is turn:
+                return now
+            turn.wait(min(blocked, WAIT_SLICE_SECONDS) if blocked > 0 else WAIT_SLICE_SECONDS)
 
     def _leave(self, permit: Permit) -> None:
-        with self._changed:
+        with self._lock:
             self._busy -= 1
             self._passed += 1
             self._busy_seconds += self._clock() - permit.entered
-            self._changed.notify_all()
+            self._wake_first()
+
+    def _wake_first(self) -> None:
+        """Wake the request whose turn it is, if a lane is free; once inside, it wakes the next."""
+        if self._queue and self._busy < self._width():
+            self._queue[0].notify()
 
     def _width(self) -> int:
         return 1 if self._is_probing else int(self._lanes)
