@@ -7,6 +7,8 @@ with 300,000.
 from __future__ import annotations
 
 import functools
+import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,18 +50,36 @@ class Town:
 
     def steps(self, options: Options) -> int:
         """Live through one night and return the ledger's steps, in hundreds of instructions."""
+        count = [0]
+        self._night(options, lambda db: db.set_progress_handler(functools.partial(_one_more, count), INSTRUCTIONS))
+        return count[0]
+
+    def commits(self, options: Options) -> int:
+        """Live through one night and return how often the ledger was made durable."""
+        count = [0]
+
+        def watch(db: sqlite3.Connection) -> None:
+            def note(statement: str) -> None:
+                word = statement.split(None, 1)[0].upper()
+                alone = word in ("INSERT", "UPDATE", "DELETE") and not db.in_transaction
+                count[0] += alone or word == "COMMIT"
+
+            db.set_trace_callback(note)
+
+        self._night(options, watch)
+        return count[0]
+
+    def _night(self, options: Options, watch: Callable[[sqlite3.Connection], None]) -> None:
         self.now += timedelta(days=1)
         settings = self._settings()
         wire = Indoors(self.world, before=lambda *_: None, after=lambda *_: None)
         doors = Backends(cloud=functools.partial(open_indoors, wire), source=lambda *_: self.register)
-        count = [0]
         with open_state(self.folder) as state:
-            state.db.set_progress_handler(functools.partial(_one_more, count), INSTRUCTIONS)
+            watch(state.db)
             with run_night(
                 state, settings, options, progress=NoProgress(), clock=lambda: self.now, doors=doors
             ) as report:
                 list(report.outcomes())
-        return count[0]
 
     def _settings(self) -> Settings:
         return Settings(
@@ -98,3 +118,16 @@ def test_four_times_the_people_cost_the_ledger_about_four_times_the_steps(tmp_pa
     growth = {kind: round(many[kind] / few[kind], 2) for kind in NIGHTS}
     print(f"steps in hundreds: {few} for {FEW}, {many} for {MANY:,}; {growth} times")
     assert all(times <= 5 for times in growth.values()), growth
+
+
+def test_an_upload_costs_the_ledger_one_commit_and_a_look_a_twentieth(tmp_path: Path) -> None:
+    few, many = Town(tmp_path / "few", FEW), Town(tmp_path / "many", MANY)
+
+    each = {
+        night: (many.commits(options) - few.commits(options)) / (MANY - FEW)
+        for night, options in {"first": Options(), "full": Options(full=True)}.items()
+    }
+
+    print(f"commits a person: {each}")
+    assert 1 <= each["first"] <= 1.25, "one for the upload, and three batches of twenty: tags, tags, bytes"
+    assert each["full"] <= 0.1

@@ -90,18 +90,28 @@ class Applier:
             self._read_back.finish()
 
     def _write_all(self, lanes: WriteLanes) -> None:
+        """Write step by step: what became of one person's write, and the intent of the next, share a transaction."""
         ahead = self._context.settings.most_lanes * 2
+        for step in self._steps():
+            ended = next(lanes.completed(until=ahead), None)
+            with transaction(self._context.db):
+                if ended is not None:
+                    self._finish(*ended)
+                self._begin(step)
+            lanes.send(step, self._write, step)
+            self._read_back.poll()
+        for step, error in lanes.completed():
+            self._finish(step, error)
+
+    def _steps(self) -> Iterator[PreparedStep]:
+        """Yield the steps that can be written until a limit is reached."""
         for chunk in self._step_source.chunks(self._target.batch_size * 5):
             if self._is_over():
-                break
+                return
             for step in self._step_source.prepared(self._allowed(chunk)):
                 if self._is_over():
-                    break
-                self._begin(step)
-                lanes.send(step, self._write, step)
-                self._take_results(lanes, until=ahead)
-                self._read_back.poll()
-        self._take_results(lanes, until=0)
+                    return
+                yield step
 
     def _allowed(self, chunk: Sequence[Step]) -> list[Step]:
         """Return the steps that SYNC_MAX_UPLOADS still allows in this run; removals are no uploads."""
@@ -172,10 +182,6 @@ class Applier:
         except PersonError as error:
             return error
         return None
-
-    def _take_results(self, lanes: WriteLanes, *, until: int) -> None:
-        for step, error in lanes.completed(until=until):
-            self._finish(step, error)
 
     def _finish(self, prepared_step: PreparedStep, error: PersonError | None) -> None:
         context, step, item = self._context, prepared_step.step, prepared_step.step.item

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -67,11 +67,17 @@ class ReadBackQueue:
         self._confirm(PendingReadBack(item, intent), observation)
 
     def poll(self) -> None:
-        """Read back one batch at a time once enough writes wait; writes come first."""
-        if len(self._lanes):
-            self._take_answers(until=0 if len(self._written) > 2 * READ_BACK_BACKLOG else len(self._lanes))
-        elif len(self._written) >= READ_BACK_BACKLOG:
-            self._send()
+        """Read back in one batch at a time once enough writes wait, and in one more for each further so many.
+
+        The lanes belong to the writes: this waits for nothing, unless reading back falls behind for good.
+        """
+        most = self._context.settings.most_lanes
+        waiting = len(self._written) + len(self._tagged)
+        if waiting >= (most + 1) * READ_BACK_BACKLOG:
+            self._take(self._lanes.completed(until=max(0, len(self._lanes) - 1)))
+        self._take(self._lanes.ended())
+        while len(self._lanes) < min(most, waiting // READ_BACK_BACKLOG) and self._send():
+            pass
 
     def finish(self) -> None:
         """Read back all remaining writes, `SYNC_CONCURRENCY` batches at a time."""
@@ -82,14 +88,14 @@ class ReadBackQueue:
             while (self._written or self._tagged) and len(self._lanes) < self._context.settings.most_lanes:
                 if not self._send(is_last=not self._written and not len(self._lanes)):
                     break
-            self._take_answers(until=max(0, len(self._lanes) - 1))
+            self._take(self._lanes.completed(until=max(0, len(self._lanes) - 1)))
 
     def _is_over(self) -> bool:
         """Return True if SYNC_MAX_MINUTES are over; the intents that were not read back stay open for the next run."""
         is_over = self._context.is_out_of_time
         if is_over:
             self.is_limited = True
-            self._take_answers(until=0)
+            self._take(self._lanes.completed())
         return is_over
 
     def _send(self, *, is_last: bool = False) -> bool:
@@ -105,8 +111,8 @@ class ReadBackQueue:
             return True
         return False
 
-    def _take_answers(self, *, until: int) -> None:
-        for part, answers in self._lanes.completed(until=until):
+    def _take(self, ended: Iterator[tuple[Sequence[PendingReadBack], Answers]]) -> None:
+        for part, answers in ended:
             with transaction(self._context.db):
                 for written in part:
                     self._take_answer(written, answers[written.item.account.id])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -26,6 +27,7 @@ class Lanes(Generic[Label, Result]):
         self._cancel_waiting = cancel_waiting
         self._pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
         self._open: dict[Future[Result], Label] = {}
+        self._ended: SimpleQueue[Future[Result]] = SimpleQueue()
         self._failure: BaseException | None = None
 
     def __enter__(self) -> Lanes[Label, Result]:
@@ -46,7 +48,9 @@ class Lanes(Generic[Label, Result]):
 
     def send(self, label: Label, call: Callable[..., Result], *values: object) -> None:
         """Begin a call as soon as a thread is free."""
-        self._open[self._pool.submit(self._call, call, *values)] = label
+        future = self._pool.submit(self._call, call, *values)
+        self._open[future] = label
+        future.add_done_callback(self._ended.put)
 
     def _call(self, call: Callable[..., Result], *values: object) -> Result:
         """Call, unless another call has failed and its exception has not been raised yet."""
@@ -59,11 +63,19 @@ class Lanes(Generic[Label, Result]):
             raise
 
     def completed(self, *, until: int = 0) -> Iterator[tuple[Label, Result]]:
-        """Yield finished calls, waiting until at most `until` are open."""
+        """Yield finished calls in the order in which they ended, waiting until at most `until` are open."""
         while len(self._open) > until:
-            done, _ = wait(self._open, timeout=WAIT_SLICE_SECONDS, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield self._open.pop(future), future.result()
+            try:
+                future = self._ended.get(timeout=WAIT_SLICE_SECONDS)
+            except Empty:
+                continue
+            yield self._open.pop(future), future.result()
+
+    def ended(self) -> Iterator[tuple[Label, Result]]:
+        """Yield the calls that have ended by now, without waiting."""
+        while not self._ended.empty():
+            future = self._ended.get()
+            yield self._open.pop(future), future.result()
 
     def remaining(self) -> Iterator[tuple[Label, Result]]:
         """Yield the results of the other calls after a failure; their own failures are ignored."""
