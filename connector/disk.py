@@ -111,6 +111,27 @@ def written_whole(path: Path, *, mode: int = 0o600, durable: bool = False) -> It
         raise
 
 
+def write_new(path: Path, content_bytes: bytes) -> None:
+    """Write a file that is not there yet, and its folder; what could not be written whole is deleted again.
+
+    Without a draft and a move: for a folder that is emptied before it is used again, whatever a kill left there.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, _FLAGS, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as stream:
+            rest = memoryview(content_bytes)
+            while rest:
+                rest = rest[stream.write(rest) :]
+    except BaseException:
+        with suppress(OSError):
+            delete(path)
+        raise
+
+
 def write_whole(path: Path, content_bytes: bytes, *, mode: int = 0o600, durable: bool = False) -> None:
     """Write a file, whole or not at all, as `written_whole` does."""
     with written_whole(path, mode=mode, durable=durable) as stream:

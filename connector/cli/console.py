@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ LOG_BYTES = 5_000_000
 LOG_FILES = 5
 # The widest line of a phase without its bar, as "300,000 of 300,000  1,200/s  about 2 h 59 min left".
 BESIDE_BAR = 75
+# As long as a line may be that is not measured before it is written.
+LONGEST_RECORD = 64_000
 # Optional fields of a record in the JSON log.
 FIELDS = (
     *("run", "dry_run", "person", "account", "target", "action", "reason"),
@@ -199,7 +202,10 @@ class PrivateLog(RotatingFileHandler):
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - the library's name
         """Return True if the file is full and the size for the next attempt is reached."""
-        return self._size() >= self._not_before and bool(super().shouldRollover(record))
+        size = os.fstat(self.stream.fileno()).st_size if self.stream else self._size()
+        if size < self.maxBytes - LONGEST_RECORD:
+            return False  # without formatting the record once more to know its length
+        return size >= self._not_before and bool(super().shouldRollover(record))
 
     def doRollover(self) -> None:  # noqa: N802 - the library's name
         """Start a new file, or continue in this one if it cannot be moved; older files move only after this one."""

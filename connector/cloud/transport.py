@@ -249,11 +249,12 @@ class Transport:
         answer = self._send_once(call, headers)
         if answer.sent:
             self._count(call, answer, again=again)
-        log.debug(
-            "%s %s %s -> %s in %d ms, request-id %s %s",
-            *(self.system, call.method, urlsplit(call.url).path, answer.status or "no answer"),
-            *(1000 * (time.monotonic() - began), answer.headers.get("request-id", request_id), answer.note),
-        )
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "%s %s %s -> %s in %d ms, request-id %s %s",
+                *(self.system, call.method, urlsplit(call.url).path, answer.status or "no answer"),
+                *(1000 * (time.monotonic() - began), answer.headers.get("request-id", request_id), answer.note),
+            )
         return answer
 
     def _send_once(self, call: Call, headers: Mapping[str, str]) -> Response:

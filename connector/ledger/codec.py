@@ -7,6 +7,7 @@ import sqlite3
 import struct
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 
 from connector.model import Fingerprint, fold
 
@@ -65,13 +66,16 @@ def drop_unused_prints(db: sqlite3.Connection) -> None:
 
 def save_row(db: sqlite3.Connection, table: str, values: Mapping[str, object], *, key: str) -> None:
     """Insert a row, or update the row with the same key (its columns, separated by commas)."""
-    names = ", ".join(values)
-    placeholders = ", ".join(f":{name}" for name in values)
+    db.execute(_upsert(table, tuple(values), key), values)
+
+
+@cache
+def _upsert(table: str, names: tuple[str, ...], key: str) -> str:
+    placeholders = ", ".join(f":{name}" for name in names)
     keys = key.split(", ")
-    updates = ", ".join(f"{name} = excluded.{name}" for name in values if name not in keys)
-    db.execute(
-        f"INSERT INTO {table} ({names}) VALUES ({placeholders}) ON CONFLICT ({key}) DO UPDATE SET {updates}", values
-    )
+    updates = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
+    insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({placeholders})"
+    return f"{insert} ON CONFLICT ({key}) DO UPDATE SET {updates}"
 
 
 def pack_time(value: datetime | None) -> str:

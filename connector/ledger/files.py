@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from connector.disk import delete, delete_each, is_full, is_held, patiently, reason, write_whole
+from connector.disk import delete, delete_each, is_full, is_held, patiently, reason, write_new, write_whole
 from connector.errors import DiskError
 
 # So much of the disk is left to others, whatever the spool would like to hold.
@@ -45,7 +45,7 @@ class Spool:
         path = self._path(source_sha256)
         if not path.exists():
             try:
-                write_private(path, sent_bytes, durable=False)
+                write_new(path, sent_bytes)
             except OSError as error:
                 if is_full(error):
                     self._room_bytes = 0  # others filled the disk meanwhile
@@ -95,7 +95,7 @@ class Backups:
         path = self._path(content_sha256)
         try:
             if self.load(content_sha256) is None:
-                write_private(path, content_bytes)
+                _write_backup(path, content_bytes)
             else:
                 os.utime(path)  # young again: what kept it until now may be about to expire
         except OSError as error:
@@ -141,7 +141,7 @@ class Backups:
         return self._folder / content_sha256[:2] / f"{content_sha256}.jpg"
 
 
-def write_private(path: Path, content_bytes: bytes, *, durable: bool = True) -> None:
-    """Write a file for its owner only, whole or not at all; durable says that it must outlive a power cut."""
+def _write_backup(path: Path, content_bytes: bytes) -> None:
+    """Write a file for its owner only, whole or not at all, so that it outlives a power cut."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_whole(path, content_bytes, durable=durable)
+    write_whole(path, content_bytes, durable=True)

@@ -197,13 +197,18 @@ def decode_luma(opened: OpenedImage, shortest: int) -> tuple[Image.Image, Box]:
     image = opened.image
     if image.format != "JPEG" or image.mode != "RGB" or opened.orientation > 1 or image.info.get("icc_profile"):
         upright = decode(opened, shortest)
-        return upright.convert("L"), (0.0, 0.0, float(upright.width), float(upright.height))
+        return in_grey(upright), (0.0, 0.0, float(upright.width), float(upright.height))
     with _as_refusal():
         excess = _excess(image, shortest)
         drafted = image.draft("L", (image.width // excess, image.height // excess))
         box = drafted[1] if drafted else (0, 0, *image.size)
         image.load()
-        return image.convert("L"), box
+        return in_grey(image), box
+
+
+def in_grey(image: Image.Image) -> Image.Image:
+    """Return the luma of a picture; one that is grey already is not copied."""
+    return image if image.mode == "L" else image.convert("L")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from connector.model import Fingerprint
-from connector.photo.decode import Box, decode_luma, open_image
+from connector.photo.decode import Box, decode_luma, in_grey, open_image
 
 CELLS = 24
 # An edge of so many pixels is enough for 24 cells: more is averaged down to it first.
@@ -17,11 +17,12 @@ def fingerprint(image: Image.Image, *, size: tuple[int, int] | None = None, box:
 
     `box` is the part of it that is picture (JPEG decodes whole blocks).
     """
-    luma = image.convert("L")
+    luma = in_grey(image)
     fits = box is None and luma.width % CELLS == luma.height % CELLS == 0
     across, down = (1, 1) if fits else (max(1, luma.width // FINGERPRINT_EDGE), max(1, luma.height // FINGERPRINT_EDGE))
     left, top, right, bottom = box or (0, 0, *luma.size)
-    columns = _narrowed(luma.reduce((across, down)), left / across, right / across).transpose(Image.Transpose.TRANSPOSE)
+    small = luma if (across, down) == (1, 1) else luma.reduce((across, down))
+    columns = _narrowed(small, left / across, right / across).transpose(Image.Transpose.TRANSPOSE)
     cells = _narrowed(columns, top / down, bottom / down).transpose(Image.Transpose.TRANSPOSE)
     return Fingerprint(cells.tobytes(), *(size or image.size))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from connector.errors import PersonError
-from connector.ledger.people import find_picture
+from connector.ledger.people import PictureRow, find_picture
 from connector.ledger.plan import Step
 from connector.ledger.store import transaction
 from connector.model import Action, Fingerprint, Reason
@@ -110,7 +110,7 @@ def _backed_up(context: RunContext, chunk: Sequence[Step], target: Target) -> It
 def _loaded(context: RunContext, step: Step, backup: str, *, target: Target) -> PreparedStep | None:
     if step.action is Action.REMOVE:
         return PreparedStep(step, backup_sha256=backup)
-    picture = find_picture(context.db, step.item.source_sha256)
+    picture = _picture_now(context, step)
     try:
         sent_bytes = context.spool.load(step.item.source_sha256)
     except FileNotFoundError:
@@ -118,6 +118,14 @@ def _loaded(context: RunContext, step: Step, backup: str, *, target: Target) -> 
         return None
     sent_print = at_target_size(target, picture.sent) if picture is not None and picture.sent else None
     return PreparedStep(step, sent_bytes, hashlib.sha256(sent_bytes).hexdigest(), sent_print, backup)
+
+
+def _picture_now(context: RunContext, step: Step) -> PictureRow | None:
+    """Return what is known of the picture; it was read with the step, unless it was made again since."""
+    known = step.item.picture
+    if known is not None and known.recipe == context.recipe.key:
+        return known
+    return find_picture(context.db, step.item.source_sha256)
 
 
 def _skip(context: RunContext, target: Target, step: Step, reason: Reason, detail: str) -> None:
