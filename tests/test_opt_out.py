@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,35 @@ def test_restore_puts_the_photo_back_until_the_next_run_deletes_the_backup(house
     assert not list((house.nights.state / "backups").rglob("*.jpg"))
     assert house.nights.type("restore", "--env-file", env_file, "--person", bert.upn, days=1).code != 0
     assert house.photo(bert) is None
+
+
+def test_the_works_council_gets_one_csv_of_who_opted_out_and_since_when(house: Office, tmp_path: Path) -> None:
+    anna, bert, carl = house.hire("anna"), house.hire("bert"), house.hire("carl")
+    house.sync()
+    join(house, anna, GROUP)
+    house.sync(days=1)
+    first = datetime.now(UTC) + timedelta(days=house.nights.days)
+    listed = tmp_path / "opted-out.txt"
+    listed.write_text(f"{bert.upn}\n{anna.upn}\n", "utf-8")
+    house.settings["OPT_OUT_FILE"] = str(listed)
+    house.sync(days=3)
+    path = tmp_path / "works-council.csv"
+
+    env_file = str(house.nights.env_file())
+    assert house.nights.type("coverage", "--env-file", env_file, "--opted-out", "--output", str(path)).code == 0
+
+    rows = {row["upn"]: row for row in csv.DictReader(path.read_text("utf-8-sig").splitlines())}
+    assert set(rows) == {anna.upn, bert.upn}, carl.upn
+    since = {upn: row["opted_out_since"] for upn, row in rows.items()}
+    assert since[anna.upn].startswith(f"{first:%Y-%m-%dT}")
+    assert since[anna.upn] < since[bert.upn]
+    assert rows[anna.upn]["opted_out_by"] == "OPT_OUT_FILE OPT_OUT_GROUP"
+    assert rows[bert.upn]["opted_out_by"] == "OPT_OUT_FILE"
+    for row in rows.values():
+        assert (row["cloud_photo"], row["photo_removed_at"] >= row["opted_out_since"]) == ("none", True)
+    told = house.nights.type("coverage", "--env-file", env_file)
+    assert f"in the directory: photo, opted out since {first.astimezone():%Y-%m-%d}" in told.out
+    assert house.nights.type("coverage", "--env-file", env_file, "--opted-out", "--format", "html").code == 2
 
 
 def test_history_shows_since_when(house: Office) -> None:

@@ -55,21 +55,31 @@ def _show_runs(found: list[RunRow]) -> None:
 @click.command()
 @common
 @click.option("--by", type=click.Choice(list(KINDS)), help="Also by organizational unit, department or company.")
+@click.option("--opted-out", is_flag=True, help="Only who opted out, since when and by which setting, as CSV.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="text, json, csv or html (default: by --output).")
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this file instead of standard output.")
 def coverage(
-    *, env_file: Path | None, verbose: bool, log_format: str, by: str | None, form: str | None, output: Path | None
+    *,
+    env_file: Path | None,
+    verbose: bool,
+    log_format: str,
+    by: str | None,
+    opted_out: bool,
+    form: str | None,
+    output: Path | None,
 ) -> None:
     """Show who has a photo in Microsoft 365, whose it is, and who has none."""
-    chosen = form or (format_of(output) if output is not None else "text")
+    chosen = form or (format_of(output) if output is not None else "csv" if opted_out else "text")
+    if opted_out and (chosen != "csv" or by):
+        raise UsageError("--opted-out writes a list of people as CSV.", "Leave out --by, and name a .csv file.")
     settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
     with view_state(settings.state_dir) as state:
         found = read_coverage(state.db, now=utc_now())
     when = local_time(found.as_of)
     if output is not None:
-        save_coverage(found, chosen, output, by=by or "", when=when)
+        save_coverage(found, chosen, output, by=by or "", when=when, opted_out=opted_out)
     else:
-        write_coverage(found, chosen, utf8_stdout(), by=by or "", when=when)
+        write_coverage(found, chosen, utf8_stdout(), by=by or "", when=when, opted_out=opted_out)
 
 
 @click.command()

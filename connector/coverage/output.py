@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from connector.coverage.summary import STATE_LABELS, Coverage, Entry, Group, PhotoTotals
@@ -18,7 +18,7 @@ NO_NAME = {"ou": "(no organizational unit)", "department": "(no department)", "c
 COLUMNS = (
     *("name", "upn", "has_photo", "cloud_photo", "cloud_pixels", "small", "source_photo", "source_photo_since"),
     *("ou", "department", "company", "in_scope", "member_account", "match_problem", "checked_at"),
-    *("person", "person_id", "account_id"),
+    *("person", "person_id", "account_id", "opted_out_since", "opted_out_by", "photo_removed_at"),
 )
 _SIGNS = {
     **{CloudState.OURS: "█", CloudState.SOURCE: "▓", CloudState.OTHER: "▒"},
@@ -40,17 +40,22 @@ def write_json(coverage: Coverage, stream: TextIO, *, by: str = "") -> None:
         **_group_json(coverage.total),
         "source_photo_first_seen": dict(coverage.ages),
         "groups": {kind: [{"name": one.name, **_group_json(one)} for one in coverage.groups[kind]] for kind in kinds},
-        "without_photo": [dict(zip(COLUMNS, _cells(entry), strict=True)) for entry in coverage.without_photo()],
+        "without_photo": _rows_json(coverage.without_photo()),
+        "opted_out": _rows_json(coverage.opted_out()),
     }
     stream.write(json.dumps(told, indent=1) + "\n")
 
 
-def write_csv(coverage: Coverage, stream: TextIO) -> None:
+def write_csv(entries: Iterable[Entry], stream: TextIO) -> None:
     """Write one row a person or account, with a byte order mark; no cell is a formula."""
     stream.write("\ufeff")
     table = csv.writer(stream, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
     table.writerow(COLUMNS)
-    table.writerows([safe_cell(text) for text in _cells(entry)] for entry in coverage.entries)
+    table.writerows([safe_cell(text) for text in _cells(entry)] for entry in entries)
+
+
+def _rows_json(entries: Iterable[Entry]) -> list[dict[str, str]]:
+    return [dict(zip(COLUMNS, _cells(entry), strict=True)) for entry in entries]
 
 
 def label_of(kind: str, name: str) -> str:
@@ -88,6 +93,7 @@ def _count_lines(counts: PhotoTotals) -> Iterator[str]:
         (counts.small, f"of these smaller than {SMALL} pixels"),
         (counts.without_source_photo, "without a photo in the directory"),
         (counts.without_account, "without an account"),
+        (counts.opted_out, "opted out"),
     ):
         if count:
             yield f"  {count:>9,}    {label}"
@@ -117,7 +123,7 @@ def _list_lines(without: list[Entry]) -> Iterator[str]:
     yield ""
     yield f"Without a photo: {len(without):,}"
     for entry in without[:LISTED]:
-        yield f"  {entry.name} <{one_line_safe(entry.row.upn)}>, in the directory: {entry.source}"
+        yield f"  {entry.name} <{one_line_safe(entry.row.upn)}>, in the directory: {entry.source}{entry.opted_out}"
     if len(without) > LISTED:
         more = f"and {len(without) - LISTED:,} more: `photo-connector coverage --output coverage.csv` lists everybody"
         yield f"  {one_line_safe(more)}"
@@ -135,6 +141,7 @@ def _counts_json(counts: PhotoTotals) -> dict[str, int]:
         "small": counts.small,
         "without_source_photo": counts.without_source_photo,
         "without_account": counts.without_account,
+        "opted_out": counts.opted_out,
     }
 
 
@@ -146,4 +153,5 @@ def _cells(entry: Entry) -> list[str]:
         *(entry.source, iso_utc(row.source_since) or "", entry.ou, row.department, row.company),
         *("yes" if row.in_scope else "no", "yes" if row.is_member else "no", row.match_problem),
         *(iso_utc(row.checked_at) or "", row.name if row.in_scope else "", row.person_id, row.account_id),
+        *(iso_utc(row.opted_out_since) or "", row.opted_out_by, iso_utc(row.removed_at) or ""),
     ]

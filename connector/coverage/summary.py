@@ -55,6 +55,12 @@ class Entry:
         return "no photo" if self.row.source_reason == "no-photo" else self.row.source_reason or AGE_UNKNOWN
 
     @property
+    def opted_out(self) -> str:
+        """Return since which day the person has opted out, to stand behind other words; empty for nobody."""
+        since = self.row.opted_out_since
+        return "" if since is None else f", opted out since {since.astimezone():%Y-%m-%d}"
+
+    @property
     def department(self) -> str:
         """Return the department of the account."""
         return self.row.department
@@ -73,6 +79,7 @@ class PhotoTotals:
     small: int = 0
     without_source_photo: int = 0
     without_account: int = 0
+    opted_out: int = 0
 
     @property
     def total(self) -> int:
@@ -95,6 +102,7 @@ class PhotoTotals:
         self.small += row.is_small
         self.without_source_photo += row.in_scope and row.source_reason == "no-photo"
         self.without_account += not row.account_id
+        self.opted_out += row.opted_out_since is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,10 @@ class Coverage:
     def without_photo(self) -> list[Entry]:
         """Return everybody of whom it is known that the cloud shows no photo."""
         return [entry for entry in self.entries if entry.has_photo is False]
+
+    def opted_out(self) -> list[Entry]:
+        """Return everybody who opted out, as the last run read it."""
+        return [entry for entry in self.entries if entry.row.opted_out_since is not None]
 
 
 KINDS: Mapping[str, Callable[[Entry], str]] = {

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from connector.decide.case import PersonRule
 from connector.ledger.codec import pack_time, unpack_time
 from connector.model import Account
 
@@ -72,7 +73,8 @@ class CoverageRow(NamedTuple):
     """Represent one account, one person in scope, or both, with what is known of the photos of each side.
 
     `is_member` is True for an enabled member account, `in_scope` for a person in scope. `edge` is the longest edge of
-    the cloud photo in pixels, 0 where that is not known.
+    the cloud photo in pixels, 0 where that is not known. `opted_out_by` names the settings that say so, and
+    `removed_at` when this tool last removed a photo since then.
     """
 
     account_id: str
@@ -90,6 +92,9 @@ class CoverageRow(NamedTuple):
     source_sha256: str
     source_reason: str
     source_since: datetime | None
+    opted_out_since: datetime | None = None
+    opted_out_by: str = ""
+    removed_at: datetime | None = None
 
     @property
     def is_small(self) -> bool:
@@ -155,6 +160,9 @@ def coverage_rows(db: sqlite3.Connection) -> Iterator[CoverageRow]:
             source_sha256=row["source_sha256"] or "",
             source_reason=row["source_reason"] or "",
             source_since=unpack_time(row["since"] or ""),
+            opted_out_since=unpack_time(row["opted_out_since"] or ""),
+            opted_out_by=row["opted_out_by"] or "",
+            removed_at=unpack_time(row["removed_at"] or ""),
         )
 
 
@@ -170,7 +178,12 @@ def count_coverage(db: sqlite3.Connection) -> Mapping[str, Mapping[str, int]]:
     return counts
 
 
-_COLUMNS = """
+_OPTED_OUT = f"FROM memberships g WHERE g.person_id = p.id AND g.rule = {int(PersonRule.OPTED_OUT)}"
+_COLUMNS = f"""
+    (SELECT MIN(g.since) {_OPTED_OUT}) AS opted_out_since,
+    (SELECT group_concat(g.setting, ' ') {_OPTED_OUT}) AS opted_out_by,
+    (SELECT MAX(w.written_at) FROM writes w WHERE w.person_id = p.id AND w.action = 'remove'
+       AND w.written_at >= (SELECT MIN(g.since) {_OPTED_OUT})) AS removed_at,
     a.id AS account_id, p.id AS person_id, COALESCE(p.name, a.upn) AS name,
     COALESCE(NULLIF(p.upn, ''), a.upn) AS upn, d.department, d.company,
     COALESCE(a.is_enabled AND NOT a.is_guest, 0) AS is_member, p.match_problem, p.source_sha256, p.source_reason,
