@@ -224,7 +224,7 @@ def test_better_quality_is_remembered_with_its_day_and_the_next_write_keeps_it()
 
 
 def test_an_intent_stays_open_only_where_the_cloud_may_yet_show_it() -> None:
-    assert {settled for settled in IntentState if settled.stays_open} == {IntentState.WAIT, IntentState.DOUBTFUL}
+    assert {settled for settled in IntentState if settled.stays_open} == {IntentState.WAIT, IntentState.UNCONFIRMED}
 
 
 def test_what_restore_put_back_is_the_persons_own() -> None:

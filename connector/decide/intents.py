@@ -13,21 +13,21 @@ PATIENCE = timedelta(hours=24)
 
 
 class IntentState(StrEnum):
-    """Define how an open intent ends: as ours, not yet (wait), dropped (the old memory decides), or doubtful.
+    """Define how an open intent ends: as ours, not yet (wait), dropped (the old memory decides), or unconfirmed.
 
-    Doubtful is a write of which no yes was heard and nothing is seen, for 24 hours: the old memory decides, and
-    the intent stays open unless another write takes its place.
+    Unconfirmed is a write that no response accepted and that the cloud does not show, for 24 hours. The old memory
+    decides, and the intent stays open unless another write takes its place.
     """
 
     OURS = "ours"
     WAIT = "wait"
-    DOUBTFUL = "doubtful"
+    UNCONFIRMED = "unconfirmed"
     DROPPED = "dropped"
 
     @property
     def stays_open(self) -> bool:
         """Return True if the intent is kept for the next night."""
-        return self in (IntentState.WAIT, IntentState.DOUBTFUL)
+        return self in (IntentState.WAIT, IntentState.UNCONFIRMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def settle(intent: Intent, look: CloudObservation, now: datetime) -> IntentState
     if _shows_what_was_sent(intent, look):
         return IntentState.OURS
     if _is_as_before(intent, look):
-        return _unseen(intent, now, unheard=IntentState.DOUBTFUL)
+        return _unseen(intent, now, unheard=IntentState.UNCONFIRMED)
     if not look.present:
         # gone instead of the old photo: even a write that was cut short must not look like somebody's removal
         return _unseen(intent, now, unheard=IntentState.WAIT)
