@@ -25,8 +25,12 @@ Result = TypeVar("Result")
 
 
 def is_held(error: OSError) -> bool:
-    """Return True if Windows refused because another program has the file open, or may have."""
-    return getattr(error, "winerror", None) in HELD
+    """Return True if Windows refused because another program has the file open, or may have.
+
+    `open` goes through the C library there, whose refusal has no number of Windows but only EACCES.
+    """
+    number = getattr(error, "winerror", 0)
+    return number in HELD or (number is None and error.errno == errno.EACCES)
 
 
 def is_full(error: OSError) -> bool:

@@ -6,6 +6,8 @@ from enum import IntEnum
 
 from connector.model import Reason
 
+CLOSE_THERE = "Close it there (a backup agent, a scanner), or leave the state folder out of what it looks at."
+
 
 class ExitCode(IntEnum):
     """Define how a run ended, for schedulers (the contract's table)."""
@@ -63,15 +65,21 @@ class StateError(StopRun):
 
 
 class DiskError(StopRun):
-    """Represent a disk of the state folder, or of the temporary folder, that is full or fails during a run."""
+    """Represent a disk of the state folder, or of the temporary folder, that is full or fails during a run.
+
+    `is_held` says that it is not the disk: another program has the file open.
+    """
 
     exit_code = ExitCode.FAULT
 
-    def __init__(self, why: object, *, temporary: str = "") -> None:
+    def __init__(self, why: object, *, temporary: str = "", is_held: bool = False) -> None:
         goes_on = "what was done is remembered, and the next run goes on."
         if temporary:
             fix = f"Make room there, or name a folder on another disk in TMPDIR; {goes_on}"
             super().__init__(f"The disk of the temporary folder {temporary} is full: {why}.", fix)
+            return
+        if is_held:
+            super().__init__(f"STATE_DIR: {why}.", f"{CLOSE_THERE} What was done is remembered; run it again.")
             return
         super().__init__(
             f"STATE_DIR: its disk is full, or fails: {why}.", f"Make room there, or look at the disk; {goes_on}"

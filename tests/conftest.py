@@ -21,6 +21,7 @@ pytest_plugins = (
     "tests.lab.fixtures_cloud",
     "tests.folder_stories",
     "tests.office",
+    "tests.lab.fixtures_windows",
     "tests.intranet",
 )
 
@@ -38,7 +39,7 @@ _WORTH_DELETING = 1500
 
 
 # What must be installed before a test can run, by the fixture that it uses; the names are markers.
-NEEDED_BY_FIXTURE = {"domain": "samba", "corpora": "corpora"}
+NEEDED_BY_FIXTURE = {"domain": "samba", "corpora": "corpora", "other_program": "windows"}
 NEEDS = ("samba", "browser", "windows", "kerberos", "corpora", "graph_client")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from connector.config import Settings, load_settings
+from connector.config.env_file import read_lines
 from connector.config.settings import PATHS
 from connector.errors import SettingsError
 from tests.office import Office
@@ -32,8 +33,13 @@ def problems(content: str | bytes, name: str = ".env") -> list[str]:
     return caught.value.problems
 
 
-def loaded(content: str) -> Settings:
+def written(content: str) -> Path:
     Path(".env").write_bytes(content.encode())
+    return Path(".env")
+
+
+def loaded(content: str) -> Settings:
+    written(content)
     return load_settings(None, beside(content)).settings
 
 
@@ -94,6 +100,9 @@ def test_what_stands_in_single_quotes_or_bare_is_taken_as_it_stands() -> None:
     assert loaded("LDAP_USER='CONTOSO\\reader'").ldap_user == "CONTOSO\\reader"
     assert loaded("LDAP_USER=CONTOSO\\reader").ldap_user == "CONTOSO\\reader"
     assert loaded('LDAP_USER="CN=a\\\\, b,DC=x"').ldap_user == "CN=a\\, b,DC=x"
+    for place in ("\\\\filer\\photos", "\\\\?\\C:\\photos"):
+        assert read_lines(written(f"FOLDER_PATH='{place}'"), []) == {"FOLDER_PATH": place}
+        assert read_lines(written(f"FOLDER_PATH={place}"), []) == {"FOLDER_PATH": place}
     secret = load_settings(None, {**GOOD, "LDAP_PASSWORD": "100%sure% $HOME"}).settings.ldap_password
     assert secret is not None
     assert secret.get_secret_value() == "100%sure% $HOME"

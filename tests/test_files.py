@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from connector import disk
-from connector.disk import delete, delete_each, patiently, reason, write_whole
+from connector.disk import delete, delete_each, is_held, patiently, reason, write_whole
 from connector.errors import ConnectorError, DiskError, UsageError
 from connector.ledger.files import Backups, Spool
 from connector.notify.metrics import write_metrics
@@ -25,7 +25,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="Windows has ACLs instead 
 mounting = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="mounting needs root")
 
 
-def refusal(number: int) -> OSError:
+def refusal(number: int | None) -> OSError:
     """Return what Windows raises, as far as it can be made elsewhere."""
     error = PermissionError(errno.EACCES, "The process cannot access the file")
     error.winerror = number  # type: ignore[attr-defined, unused-ignore]  # of Windows only
@@ -54,6 +54,13 @@ def test_a_file_that_is_open_for_a_moment_is_tried_again(number: int) -> None:
 
     assert patiently(act, pauses=(0, 0, 0)) == "done"
     assert act.tries == 3
+
+
+def test_a_refusal_without_a_number_of_windows_is_waited_for_only_where_open_said_no_access() -> None:
+    held, missing, elsewhere = refusal(None), refusal(None), PermissionError(errno.EACCES, "of Linux")
+    missing.errno = errno.ENOENT
+
+    assert (is_held(held), is_held(missing), is_held(elsewhere)) == (True, False, False)
 
 
 def test_a_file_that_stays_open_is_tried_for_about_two_seconds_in_growing_steps() -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from connector.errors import StateError
 from connector.ledger.folder_permissions import is_windows_share, refuse_deep
-from connector.windows_acl import Broad, broad_groups, icacls
+from connector.windows_acl import Broad, broad_groups, icacls, is_link
 from tests.nights import Told
 from tests.office import Office
 
@@ -230,6 +232,15 @@ def test_a_list_of_rights_is_read_for_the_groups_that_take_in_strangers(
     sddl: str, readers: tuple[str, ...], writers: tuple[str, ...]
 ) -> None:
     assert broad_groups(sddl) == Broad(readers, writers)
+
+
+@pytest.mark.parametrize(("tag", "expected"), [(0xA0000003, True), (0xA000000C, True), (0x9000001A, False), (0, False)])
+def test_a_junction_counts_as_a_link_and_a_folder_of_onedrive_does_not(tag: int, expected: bool) -> None:
+    class Folder(type(Path())):  # type: ignore[misc]  # the class that Path gives on this system
+        def lstat(self) -> SimpleNamespace:
+            return SimpleNamespace(st_mode=stat.S_IFDIR | 0o700, st_reparse_tag=tag)
+
+    assert is_link(Folder("C:/photos")) is expected
 
 
 def test_the_cure_can_be_pasted_into_powershell() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connector.errors import ExitCode
-from connector.notify.systemlog import EVENTS, render_events_md, write_system_log
+from connector.notify.systemlog import EVENTS, event_text, render_events_md, write_system_log
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the journal is Linux's; see docs/verified.md")
 
@@ -64,3 +64,16 @@ def test_every_exit_code_stands_in_the_table() -> None:
     assert set(EVENTS) == set(ExitCode)
     assert len({event.id for event in EVENTS.values()}) == len(EVENTS)
     assert all(f"| {event.id} |" in table for event in EVENTS.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("%n%1 and %!s!", "% n% 1 and % !s!"),
+        ("C:\\%USERNAME%\\photos", "C:\\% USERNAME%\\photos"),
+        ("50 % of all", "50 % of all"),
+        ("one\ntwo", "one two"),
+    ],
+)
+def test_the_event_viewer_finds_no_place_to_replace_in_a_text(text: str, shown: str) -> None:
+    assert event_text(text) == shown

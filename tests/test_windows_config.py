@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,28 +9,20 @@ import pytest
 
 from connector.config.first_settings import FIRST
 from tests.lab import windows
+from tests.nights import Told
 
 pytestmark = pytest.mark.windows
 RESOURCES = Path(__file__).parent.parent / "connector" / "resources"
 
 
 @pytest.fixture
-def typed(tmp_path: Path) -> Callable[..., windows.Result]:
-    """Return a function that types a command in a folder of its own; skipped without Windows' Python, never in CI."""
-    reason = windows.why_not()
-    if reason and os.environ.get("CI"):
-        pytest.fail(f"The lab must run here, but {reason}.")
-    if reason:
-        pytest.skip(reason)
-
-    def run(*words: str) -> windows.Result:
-        return windows.python("-m", "connector", *words, cwd=tmp_path)
-
-    return run
+def typed(windows_python: windows.Process, tmp_path: Path) -> Callable[..., Told]:
+    """Return a function that types a command in a folder of its own."""
+    return windows.WindowsNights(windows_python, tmp_path, {}).type
 
 
 def test_first_settings_are_written_beside_their_files_and_found_there(
-    typed: Callable[..., windows.Result], tmp_path: Path
+    typed: Callable[..., Told], tmp_path: Path
 ) -> None:
     (tmp_path / "etc").mkdir()
     for setting in FIRST:
@@ -57,7 +48,7 @@ def windows_lines(text: str) -> dict[str, str]:
     return {line.partition("=")[0]: line.partition("=")[2].partition("  # ")[0] for line in text.splitlines()}
 
 
-def test_a_script_is_written_byte_for_byte(typed: Callable[..., windows.Result], tmp_path: Path) -> None:
+def test_a_script_is_written_byte_for_byte(typed: Callable[..., Told], tmp_path: Path) -> None:
     done = typed("config", "task", "--output", "register-task.ps1")
 
     assert done.code == 0, done.err

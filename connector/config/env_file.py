@@ -16,6 +16,7 @@ from connector.config.settings import NAMES, PATHS, SECRET_FILE_SETTINGS
 DEFAULT_FILE = Path(".env")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DOUBLE_QUOTED = re.compile(r'=\s*"((?:\\.|[^"\\])*)"', re.DOTALL)
+_SHARE_IN_SINGLE = re.compile(r"=\s*'\\\\(?!\\)")
 _VARIABLE = re.compile(r"%[A-Za-z_][\w()]*%|\$env:\w*|\$\{?[A-Za-z_]\w*\}?", re.IGNORECASE)
 _SINGLE = "write a path in single quotes, unchanged: NAME='C:\\new'"
 
@@ -55,7 +56,7 @@ def read_lines(path: Path, problems: list[str]) -> dict[str, str]:
     for binding in parse_stream(io.StringIO(text, newline=None)):
         problems += [f"{path}: line {binding.original.line} {slip}" for slip in _slips(binding)]
         if binding.key:
-            values[binding.key] = binding.value or ""
+            values[binding.key] = _value_of(binding)
     return values
 
 
@@ -86,6 +87,13 @@ def _slips(binding: Binding) -> Iterator[str]:
         yield f"{name}: in double quotes a backslash and the next letter became a control character; {_SINGLE}"
     elif (name in PATHS or name in SECRET_FILE_SETTINGS) and _is_halved_share(binding.original.string):
         yield f"{name}: in double quotes two backslashes become one; {_SINGLE}"
+
+
+def _value_of(binding: Binding) -> str:
+    r"""Return the value of a line, with the \\ of a share in single quotes, which python-dotenv halves there, too."""
+    value = binding.value or ""
+    is_path = binding.key in PATHS or binding.key in SECRET_FILE_SETTINGS
+    return f"\\{value}" if is_path and _SHARE_IN_SINGLE.search(binding.original.string) else value
 
 
 def _is_halved_share(line: str) -> bool:

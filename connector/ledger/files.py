@@ -100,7 +100,7 @@ class Backups:
                 os.utime(path)  # young again: what kept it until now may be about to expire
         except OSError as error:
             if is_held(error):
-                raise DiskError(f"the backup {path} cannot be kept: {reason(error)}") from error
+                raise DiskError(f"the backup {path} cannot be kept: {reason(error)}", is_held=True) from error
             raise DiskError(f"a backup cannot be kept, {error.strerror or error}") from error
         return content_sha256
 

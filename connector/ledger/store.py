@@ -16,8 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from connector.disk import delete, move, reason
-from connector.errors import DiskError, Locked, StateError
+from connector.disk import delete, is_held, move, reason
+from connector.errors import CLOSE_THERE, DiskError, Locked, StateError
 from connector.ledger.codec import key, print_hash
 from connector.ledger.folder_permissions import FOLDERS, is_windows_share, refuse_deep, refuse_untrusted
 from connector.ledger.migrations import MIGRATIONS
@@ -116,8 +116,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         if not _can_open(folder / "lock"):
-            fix = "Close it there (a backup agent, a scanner), or leave the state folder out of what it looks at."
-            raise StateError(f"STATE_DIR: another program has the lock {folder / 'lock'} open.", fix) from None
+            raise StateError(f"STATE_DIR: another program has the lock {folder / 'lock'} open.", CLOSE_THERE) from None
         fix = "Wait for it to end; two runs would send the same photos twice."
         raise Locked(f"Another run works in {folder}.", fix) from None
     except OSError as error:
@@ -147,6 +146,22 @@ def open_ledger(folder: Path, *, mends: bool = True) -> tuple[sqlite3.Connection
     not hold the lock does not mend: StateError then, as for a ledger of a newer version; and takes it to bring an
     older ledger forward: Locked while another run works.
     """
+    with _naming_held(folder):
+        return _opened_or_mended(folder, mends=mends)
+
+
+@contextmanager
+def _naming_held(folder: Path) -> Iterator[None]:
+    """Raise StateError with its path where a file of the ledger cannot be replaced or deleted."""
+    try:
+        yield
+    except OSError as error:
+        fix = CLOSE_THERE if is_held(error) else "Give the account that runs the night Modify rights on it."
+        name = error.filename or folder / LEDGER_NAME
+        raise StateError(f"STATE_DIR: {name} cannot be replaced: {reason(error)}.", fix) from error
+
+
+def _opened_or_mended(folder: Path, *, mends: bool) -> tuple[sqlite3.Connection, str]:
     path = folder / LEDGER_NAME
     lock = nullcontext() if mends else hold_lock(folder)
     try:
@@ -301,8 +316,9 @@ def _is_disk_trouble(error: BaseException) -> bool:
 
 def copy_ledger(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     """Copy the ledger to another file and open that: a dry run works there, and cannot touch the real one."""
-    _clear(path)
-    path.touch(mode=0o600)
+    with _naming_held(path.parent):
+        _clear(path)
+        path.touch(mode=0o600)
     with closing(sqlite3.connect(path)) as copy:
         db.backup(copy)
     return connect(path)

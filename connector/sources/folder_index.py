@@ -15,6 +15,7 @@ from pathlib import Path, PurePath, PureWindowsPath
 from connector.errors import SettingsError, Unreachable
 from connector.model import fold
 from connector.model.formats import readable_endings
+from connector.windows_acl import is_link
 
 _FIX = "Check FOLDER_PATH and the rights on it and on everything below; nothing was changed for anybody."
 
@@ -41,7 +42,6 @@ _MAPPED = """CREATE TABLE mapped (
     key TEXT, file TEXT, person TEXT, period TEXT, PRIMARY KEY (key, file, person, period)) WITHOUT ROWID"""
 _NOT_YET = """SELECT key, MIN(file) FROM mapped m WHERE period = 'before'
     AND NOT EXISTS (SELECT 1 FROM files f WHERE f.key = m.key)"""
-_MOUNT_POINT = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT, a junction of Windows
 
 
 class FolderIndex:
@@ -200,17 +200,12 @@ def _walk(folder: Path) -> Iterator[Path]:
                     if entry.name.startswith(".") or entry.name.lower() in _SYSTEM:
                         continue
                     if entry.is_dir(follow_symlinks=False):
-                        if not _is_junction(entry):
+                        if not is_link(entry):  # a junction of Windows stands for another folder, perhaps one above it
                             waiting.append(entry.path)
                     elif entry.is_file(follow_symlinks=False):
                         yield Path(entry.path)
         except OSError as error:
             raise unreadable(place, error.strerror or str(error)) from error
-
-
-def _is_junction(entry: os.DirEntry[str]) -> bool:
-    """Return True for a folder of Windows that stands for another one, perhaps one above it."""
-    return getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) == _MOUNT_POINT
 
 
 def _is_unicode(name: str) -> bool:

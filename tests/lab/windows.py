@@ -7,54 +7,30 @@ store, ACL enforcement, path lengths, the event log's content or speed may be co
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import json
 import os
-import pty
-import re
 import select
-import signal
-import struct
 import subprocess
 import sys
-import termios
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
+from tests.lab.windows_driver import ANSWER
 from tests.nights import Nights, Told
+
+if TYPE_CHECKING:
+    from tests.lab.windows_console import Console
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VERSION = os.environ.get("WINDOWS_PYTHON", "3.11")
 HOME = ROOT / ".lab" / "windows" / VERSION
 
-# Opens a file as another Windows program would and keeps it open until its stdin closes. Arguments: path, share mode
-# (none, r, rw, rwd). FILE_FLAG_BACKUP_SEMANTICS, so that a folder can be opened, too.
-_HOLD = """
-import ctypes, sys
-from ctypes import wintypes as w
-kernel = ctypes.WinDLL("kernel32", use_last_error=True)
-kernel.CreateFileW.restype = w.HANDLE
-kernel.CreateFileW.argtypes = [w.LPCWSTR, w.DWORD, w.DWORD, w.LPVOID, w.DWORD, w.DWORD, w.HANDLE]
-share = {"none": 0, "r": 1, "rw": 3, "rwd": 7}[sys.argv[2]]
-handle = kernel.CreateFileW(sys.argv[1], 0x80000000, share, None, 3, 0x02000080, None)
-if handle == w.HANDLE(-1).value:
-    raise ctypes.WinError(ctypes.get_last_error())
-print("held", flush=True)
-sys.stdin.readline()
-"""
-
-# Starts the program and ends it by TerminateProcess after so many seconds; prints its exit code, or "killed".
-_KILL = """
-import subprocess, sys
-process = subprocess.Popen([sys.executable, *sys.argv[2:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-try:
-    print(process.wait(float(sys.argv[1])))
-except subprocess.TimeoutExpired:
-    process.kill()
-    process.wait()
-    print("killed")
-"""
+# How long a Windows process may take for one answer before it counts as hung: a bound, no measure of speed.
+PATIENCE = 300.0
 
 
 def why_not() -> str:
@@ -78,7 +54,7 @@ def environment(**changed: str) -> dict[str, str]:
         "WINEDEBUG": "-all",
         "DISPLAY": "",
         "PYTHONPATH": ";".join((windows_path(HOME / "site"), windows_path(ROOT))),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPYCACHEPREFIX": windows_path(HOME / "pycache"),
         "TERM": "xterm",
         **changed,
     }
@@ -108,31 +84,86 @@ def python(*arguments: str, cwd: Path, timeout: float = 240, **changed: str) -> 
     return Result(done.returncode, out, err)
 
 
-@contextlib.contextmanager
-def hold(path: Path, share: str = "rw") -> Iterator[None]:
-    """Keep a file open as another Windows program does; `share` is what it allows others: none, r, rw or rwd."""
-    process = subprocess.Popen(
-        command("-c", _HOLD, windows_path(path), share),
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        assert b"held" in process.stdout.readline(), f"{path} could not be opened"
-        yield
-    finally:
-        process.stdin.close()
-        process.wait(60)
-        process.stdout.close()
-        assert process.stderr is not None
-        process.stderr.close()
+class Process:
+    """Represent a Windows process that stays and answers requests (`tests/lab/windows_driver.py`).
+
+    While one lives, Wine's own services live, too, and each further process starts two seconds sooner.
+    """
+
+    def __init__(self) -> None:
+        """Start it and wait until it is ready."""
+        self._noise: list[str] = []
+        self._process = subprocess.Popen(
+            command(windows_path(ROOT / "tests" / "lab" / "windows_driver.py")), env=environment(PYTHONUTF8="1"),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self._unread = b""
+        self._answer()
+
+    def ask(self, action: str, **request: Any) -> Any:
+        """Return the answer to a request; AssertionError with the traceback where it failed over there."""
+        stream = self._process.stdin
+        assert stream is not None
+        stream.write(json.dumps({"do": action, **request}).encode() + b"\n")
+        stream.flush()
+        return self._answer()
+
+    def execute(self, program: str, **values: Any) -> Any:
+        """Execute some lines of Python there and return what they leave in `answer`; paths are translated."""
+        told = {name: windows_path(value) if isinstance(value, Path) else value for name, value in values.items()}
+        return self.ask("execute", program=textwrap.dedent(program), values=told)
+
+    @contextlib.contextmanager
+    def holding(self, path: Path, share: str = "rw") -> Iterator[None]:
+        """Keep a file open as another Windows program does; `share` is what it allows others: none, r, rw or rwd."""
+        handle = self.ask("hold", path=windows_path(path), share=share)
+        try:
+            yield
+        finally:
+            self.ask("let", handle=handle)
+
+    def close(self) -> None:
+        """End it."""
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _answer(self) -> Any:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            line = self._line(deadline)
+            if line.startswith(ANSWER):
+                told = json.loads(line.removeprefix(ANSWER))
+                assert "error" not in told, told["error"]
+                return told["value"]
+            self._noise.append(line)
+
+    def _line(self, deadline: float) -> str:
+        stream = self._process.stdout
+        assert stream is not None
+        while b"\n" not in self._unread:
+            is_there = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))[0]
+            data = os.read(stream.fileno(), 65536) if is_there else b""
+            if not data:
+                self._process.kill()
+                raise AssertionError("\n".join(["the Windows process ended, or hangs:", *self._noise[-50:]]))
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode("utf-8", "replace").rstrip("\r")
 
 
 class WindowsNights(Nights):
     """Run the commands of a story under Windows' Python; paths in the settings are written as Windows sees them."""
+
+    def __init__(self, process: Process, folder: Path, settings: Mapping[str, str]) -> None:
+        """Type into a process that is there already."""
+        super().__init__(folder, settings)
+        self.process = process
 
     def env_file(self) -> Path:
         """Write the env file with Windows paths and return its path on this machine."""
@@ -143,95 +174,32 @@ class WindowsNights(Nights):
         return path
 
     def type(self, *arguments: str, days: float = 0) -> Told:
-        """Run a command to its end."""
+        """Run a command to its end in the process that stays."""
         assert not days, "the clock of a Windows process is not moved"
-        done = python("-m", "connector", *map(_translated, arguments), cwd=self.folder)
-        return Told(done.code, done.out, done.err, {})
+        words = [_translated(word) for word in arguments]
+        told = self.process.ask("type_command", arguments=words, folder=windows_path(self.folder))
+        return Told(told["code"], told["out"], told["err"], {})
 
-    def start(self, *options: str, **changed: str) -> tuple[subprocess.Popen[str], Path]:
-        """Start `sync` as a process; return it and where its report will be."""
-        self._reports += 1
-        report = self.folder / f"report-{self._reports}.json"
-        process = subprocess.Popen(
-            command("-m", "connector", *map(_translated, self._sync(report, options))),
-            env=environment(**changed),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            cwd=self.folder,
-        )
-        return process, report
+    def start_process(self, *arguments: str) -> int:
+        """Start a command as a process of its own; returns the number by which it can be ended."""
+        words = [_translated(word) for word in arguments]
+        number: int = self.process.ask("start", arguments=words, folder=windows_path(self.folder))
+        return number
 
-    def kill_after(self, seconds: float, *options: str) -> str:
-        """Run `sync` and end it by TerminateProcess after so many seconds; return "killed" or its exit code."""
-        self._reports += 1
-        report = self.folder / f"report-{self._reports}.json"
-        arguments = ("-m", "connector", *map(_translated, self._sync(report, options)))
-        return python("-c", _KILL, str(seconds), *arguments, cwd=self.folder).out.strip()
+    def terminate(self, number: int) -> int | None:
+        """End a started process by TerminateProcess; its exit code where it had ended before, else None."""
+        code: int | None = self.process.ask("terminate", number=number)
+        return code
 
     def console(self, *arguments: str, columns: int = 120, **changed: str) -> Console:
         """Start a command at a real console."""
-        return Console(("-m", "connector", *map(_translated, arguments)), self.folder, columns, changed)
+        from tests.lab.windows_console import Console  # POSIX only; this module is also imported under Windows
 
-    def _sync(self, report: Path, options: tuple[str, ...]) -> tuple[str, ...]:
-        return ("sync", "--env-file", str(self.env_file()), "--report", str(report), *options)
+        return Console(("-m", "connector", *map(_translated, arguments)), self.folder, columns, changed)
 
 
 def _translated(value: str) -> str:
     return windows_path(Path(value)) if value.startswith("/") else value
-
-
-class Console:
-    """Represent a Windows program at a console: what it prints, and keys typed into it (Ctrl+C is b"\\x03")."""
-
-    def __init__(self, arguments: tuple[str, ...], cwd: Path, columns: int, changed: Mapping[str, str]) -> None:
-        """Start Windows' Python with a pseudo terminal as its console."""
-        self.seen = b""
-        self.pid, self._terminal = pty.fork()
-        if self.pid == 0:
-            os.chdir(cwd)
-            program = command(*arguments)
-            os.execvpe(program[0], program, environment(**changed))
-        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-
-    @property
-    def text(self) -> str:
-        """Return what was printed so far, without the terminal's own sequences."""
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.seen.decode("utf-8", "replace"))
-
-    def type(self, keys: bytes) -> None:
-        """Type keys."""
-        os.write(self._terminal, keys)
-
-    def wait(self, seconds: float = 120) -> int:
-        """Wait for the end and return the exit code; a program that does not end is killed and fails the test."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and self.read():
-            pass
-        while time.monotonic() < end:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                os.close(self._terminal)
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.05)
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        os.close(self._terminal)
-        raise AssertionError(f"did not end within {seconds} s: {self.text[-2000:]}")
-
-    def read(self) -> bool:
-        """Take in what was printed, waiting a moment for it; return False at the end."""
-        if not select.select([self._terminal], [], [], 0.2)[0]:
-            return True
-        try:
-            data = os.read(self._terminal, 65536)
-        except OSError:
-            return False
-        self.seen += data
-        return bool(data)
 
 
 def main() -> None:
