@@ -266,11 +266,11 @@ def _why(account: Account) -> Iterator[str]:
     if account.is_guest:
         yield "Left out: guests have no person in the directory, except contacts (LDAP_INCLUDE_CONTACTS)."
     elif account.is_synced:
-        text = f"Left out: the account is synchronized, so there is a directory user, whom {SCOPE_SETTINGS} leave out"
-        reasons = "or who is disabled there" if not account.is_enabled else "or whom the reading account may not see"
+        text = f"Left out: the account is synchronized, so there is a directory user that {SCOPE_SETTINGS} leave out"
+        reasons = "or who is disabled there" if not account.is_enabled else "or that the reading account may not see"
         yield f"{text}, {reasons}; which of them it is, the database does not know."
     else:
         yield (
-            "Left out: the account is not synchronized, so it belongs to no directory user, or to one whom neither the "
+            "Left out: the account is not synchronized, so it belongs to no directory user, or to one that neither the "
             "anchor nor MATCH_FALLBACK finds."
         )

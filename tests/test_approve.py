@@ -228,13 +228,13 @@ def test_only_who_is_still_in_the_file_is_written_to(
 @pytest.mark.parametrize(
     ("content_bytes", "said"),
     [
-        (b"person000@contoso.test\nstranger@contoso.test\n", "does not tell: stranger@contoso.test."),
-        (b"", "names nobody"),
-        (b"# nobody\n\n", "names nobody"),
+        (b"person000@contoso.test\nstranger@contoso.test\n", "not in run 1: stranger@contoso.test."),
+        (b"", "names no user"),
+        (b"# nobody\n\n", "names no user"),
         (b"\x89PNG\r\n\x1a\n\0\0", "it is no text"),
         (b"a,b\r\n1,2\r\n", "none of the columns person_id, account_id, upn"),
-        (b"upn,target\r\nstranger@contoso.test,graph\r\n", "does not tell: stranger@contoso.test."),
-        (b"upn,target\r\nperson000@contoso.test,sharepoint\r\n", "names nobody"),
+        (b"upn,target\r\nstranger@contoso.test,graph\r\n", "not in run 1: stranger@contoso.test."),
+        (b"upn,target\r\nperson000@contoso.test,sharepoint\r\n", "names no user"),
         (b"upn,note\r\n,somebody\r\n", "a row without a name"),
         (None, "cannot be read"),
     ],

@@ -220,7 +220,7 @@ def test_graph_that_speaks_no_tls_is_named(cloud: Emulator) -> None:
 
 def test_a_wait_beyond_all_patience_ends_the_run(cloud: Emulator, opened: Cloud) -> None:
     cloud.fail_next("GET /v1.0", Trouble(status=429, retry_after="86400"))
-    with pytest.raises(Unreachable, match="told to wait 86400 seconds") as caught:
+    with pytest.raises(Unreachable, match="asked to wait 86400 seconds") as caught:
         opened.transport.request("GET", LISTING)
     assert "what was done is remembered" in caught.value.fix
 

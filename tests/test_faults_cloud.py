@@ -192,7 +192,7 @@ def test_a_429_that_says_come_back_in_an_hour_ends_the_run(office: Office) -> No
     told = office.sync()
 
     assert told.code == 5, told.err
-    assert "we were told to wait 3600 seconds more" in told.err
+    assert "the service asked to wait 3600 seconds more" in told.err
     assert (told.totals["created"], told.totals["skipped"], told.totals["failed"]) == (5, 15, 0)
     assert puts(office) <= 5 + int(office.settings.get("SYNC_CONCURRENCY", "4")), "nobody tries inside the wait"
     put_right(office, team, created=15)

@@ -150,7 +150,7 @@ def test_nobody_and_two_people_are_usage_errors(office: Office) -> None:
     nobody, two = history(office, "carl"), history(office, "shared@contoso.test")
 
     assert (nobody.code, two.code) == (2, 2)
-    assert "nobody in the ledger has this name" in nobody.err
+    assert "no user in the database has this name" in nobody.err
     assert "fits 2 people" in two.err
     assert "ada@contoso.test" in two.err
 

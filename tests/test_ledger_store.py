@@ -279,7 +279,7 @@ def test_a_damaged_ledger_is_set_aside_and_rebuilt_without_an_upload(
     assert told.reasons() == {"adopted": 5}
     assert "photo_puts" not in office.cloud.counts() or office.cloud.counts()["photo_puts"] == 0
     assert len(office.cloud.tenant.writes()) == len(team)
-    assert any("The ledger was damaged" in notice for notice in told.report["notices"])
+    assert any("The database was damaged" in notice for notice in told.report["notices"])
     (aside,) = office.nights.state.glob("ledger-damaged-*")
     assert aside.read_bytes() == spoilt
     quiet = office.sync(days=1)
@@ -594,7 +594,7 @@ def test_damage_that_only_a_run_meets_is_set_aside_by_the_next_one(office: Offic
     assert "is damaged" in met.err, (met.code, met.err)
     assert "The next run sets it aside" in met.err
     assert (mended.code, mended.reasons()) == (0, {"adopted": 5}), mended.err
-    assert any("The ledger was damaged" in notice for notice in mended.report["notices"])
+    assert any("The database was damaged" in notice for notice in mended.report["notices"])
     assert (quiet.code, quiet.report["notices"]) == (0, [])
 
 

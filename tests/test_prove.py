@@ -189,7 +189,7 @@ def test_a_name_that_fits_nobody_or_nobodys_account_is_a_usage_error(office: Off
     alone = office.hire("alone", account=False)
     nobody, without = prove(office, "nobody@contoso.test"), prove(office, alone.upn)
     assert (nobody.code, without.code) == (2, 2)
-    assert "--prove nobody@contoso.test: nobody in scope has this name." in nobody.err
+    assert "--prove nobody@contoso.test: no user in scope has this name." in nobody.err
     assert "no account in Microsoft 365" in without.err
     assert office.cloud.tenant.writes() == []
 

@@ -303,7 +303,7 @@ def test_reads_that_lag_behind_a_restore_are_no_edit(office: Office, replaced: l
         ((), "either --run N or --person P"),
         (("--run", "1", "--person", "ada"), "either --run N or --person P"),
         (("--run", "99"), "no run 99"),
-        (("--person", "nobody@contoso.test"), "nobody in the ledger"),
+        (("--person", "nobody@contoso.test"), "no user in the database"),
     ],
     ids=["neither", "both", "unknown-run", "unknown-person"],
 )

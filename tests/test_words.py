@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from connector.report.summary import TOTALS, action_labels, headline, state
 from tests.report_stories import a_run
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "connector"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What stays by contract: names of settings, of files, of links, and what stands between backticks.
 CONTRACT = re.compile(
@@ -92,6 +94,39 @@ def test_no_struck_word_stands_in_the_example_of_the_settings() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_struck_word_stands_in_a_page(page: Path) -> None:
     assert struck(page.read_text(encoding="utf-8")) == []
+
+
+# What is no sentence for a reader: queries.
+QUERY = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE|WHERE|ORDER BY)\b")
+
+
+def sentences(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of every string with a blank in it, but for docstrings and queries."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node.body[0] for node in ast.walk(tree) if isinstance(node, kinds) and ast.get_docstring(node)]
+    passed = {id(body.value) for body in bodies if isinstance(body, ast.Expr)}
+    for node in ast.walk(tree):
+        pieces = node.values if isinstance(node, ast.JoinedStr) else [node]
+        texts = [piece.value for piece in pieces if isinstance(piece, ast.Constant) and isinstance(piece.value, str)]
+        text = "…".join(texts) if id(node) not in passed else ""
+        if isinstance(node, ast.JoinedStr):
+            passed |= {id(piece) for piece in pieces}
+        if " " in text.strip() and not QUERY.search(text):
+            yield getattr(node, "lineno", 0), text
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_struck_word_stands_in_a_message_of_the_program(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert [(line, text) for line, text in sentences(tree) if struck(text)] == []
+
+
+def test_a_struck_word_is_found_in_a_message_and_not_in_a_docstring_or_a_query() -> None:
+    tree = ast.parse(
+        'def f(db, name):\n    """Tell the night."""\n    raise ValueError(f"{name}: nobody in the ledger has it")\n'
+        '    db.execute(f"SELECT told FROM {name} WHERE told")\n'
+    )
+    assert [(line, struck(text)) for line, text in sentences(tree)] == [(3, ["ledger"])]
 
 
 def test_all_limits_and_actions_are_looked_at() -> None:

@@ -156,7 +156,7 @@ def changes(transport: Transport, link: str, *, plans: bool = False, most: int =
             lacking = [part.account.id for part in read if part.unknown]
             asked += len(lacking)
             if asked > MOST_BY_ID:
-                raise LinkExpired(f"Graph told of more than {MOST_BY_ID} changed accounts only in part.")
+                raise LinkExpired(f"Graph returned more than {MOST_BY_ID} changed accounts only in part.")
             whole, partial = _completed(transport, read, lacking, plans=plans)
             yield AccountPage(whole, removed, None if page.next_link else page.delta_link or None, partial)
     except EndlessPages as error:

@@ -44,7 +44,7 @@ class WaitLimitExceeded(Exception):
     """Raised when the requested waits exceed WAIT_LIMIT_SECONDS; `seconds` is the last one."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"told to wait {seconds:.0f} s")
+        super().__init__(f"asked to wait {seconds:.0f} s")
         self.seconds = seconds
 
 

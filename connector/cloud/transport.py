@@ -187,7 +187,7 @@ class Transport:
         try:
             self.throttle.block_all(seconds)
         except WaitLimitExceeded as error:
-            message = f"we were told to wait {error.seconds:.0f} seconds more"
+            message = f"the service asked to wait {error.seconds:.0f} seconds more"
             raise Unreachable(self.system, message, RETRY_LATER_FIX) from error
 
     def pace(self) -> dict[str, float]:

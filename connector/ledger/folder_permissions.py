@@ -60,5 +60,5 @@ def _refuse_strange(place: Path) -> None:
                 raise StateError(f"STATE_DIR: {entry.path} is a link, which would be followed.", fix)
             owner = entry.stat(follow_symlinks=False).st_uid
             if is_stranger(owner):
-                fix = "Find out who put it there, and delete it or give it to the account that runs the night."
+                fix = "Find out who put it there, and delete it or give it to the account that runs the tool."
                 raise StateError(f"STATE_DIR: {entry.path} belongs to {account_name(owner)}.", fix)

@@ -139,7 +139,7 @@ def one_person(db: sqlite3.Connection, name: str) -> Person:
     found = find_people(db, name)
     if not found:
         fix = "Check the spelling (UPN, mail, sAMAccountName or DN); who was never in scope is not known."
-        raise UsageError(f"{name}: nobody in the ledger has this name.", fix)
+        raise UsageError(f"{name}: no user in the database has this name.", fix)
     if len(found) > 1:
         raise _ambiguous(name, found)
     return found[0]

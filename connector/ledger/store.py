@@ -59,7 +59,7 @@ def make_state_folder(folder: Path) -> Path:
         finally:
             delete(probe)
     except OSError as error:
-        fix = _FIXES.get(error.errno or 0, "Give the account that runs the night Modify rights there")
+        fix = _FIXES.get(error.errno or 0, "Give the account that runs the tool Modify rights there")
         fix = f"{fix}, or set STATE_DIR to another folder."
         raise StateError(f"STATE_DIR: {folder} cannot be written: {error.strerror or error}.", fix) from error
     return folder
@@ -120,7 +120,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
         fix = "Wait for it to end; two runs would send the same photos twice."
         raise Locked(f"Another run works in {folder}.", fix) from None
     except OSError as error:
-        fix = "Give the account that runs the night Modify rights on it, or delete it while no run is at work."
+        fix = "Give the account that runs the tool Modify rights on it, or delete it while no run is at work."
         raise StateError(f"STATE_DIR: the lock {folder / 'lock'} cannot be taken: {reason(error)}.", fix) from error
     try:
         yield
@@ -169,16 +169,14 @@ def _opened_or_mended(folder: Path, *, mends: bool) -> tuple[sqlite3.Connection,
     except sqlite3.DatabaseError as error:
         if not path.exists() or isinstance(error, sqlite3.OperationalError):
             fix = "Check the disk and the rights on the state folder."
-            raise StateError(f"The ledger {path} cannot be opened: {error}.", fix) from error
+            raise StateError(f"The database {path} cannot be opened: {error}.", fix) from error
         if not mends:
-            fix = (
-                "The next night sets it aside and adopts what the cloud shows; reports of older runs are lost with it."
-            )
-            raise StateError(f"The ledger {path} is damaged: {error}.", fix) from error
+            fix = "The next run sets it aside and adopts what the cloud shows; reports of older runs are lost with it."
+            raise StateError(f"The database {path} is damaged: {error}.", fix) from error
         aside = _set_aside(path)
         delete(folder / DAMAGED)
         notice = (
-            f"The ledger was damaged ({error}); it is kept as {aside.name} and a new one was begun. "
+            f"The database was damaged ({error}); it is kept as {aside.name} and a new one was begun. "
             "Photos that already show the source's picture are adopted, not sent again; "
             "conflicts that you had settled are judged anew."
         )
@@ -242,7 +240,7 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         fix = "Use the newer photo-connector that made it, or another STATE_DIR."
-        raise StateError(f"The ledger {path} is of version {version}; this program knows {VERSION}.", fix)
+        raise StateError(f"The database {path} is of version {version}; this program knows {VERSION}.", fix)
     return version
 
 
@@ -252,7 +250,7 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     db.create_function("print_hash", 1, lambda packed: packed and print_hash(packed), deterministic=True)
     for step in range(_version(db, path), VERSION):
         if step not in MIGRATIONS:
-            raise sqlite3.DatabaseError(f"it is no ledger (version {step})")
+            raise sqlite3.DatabaseError(f"it is no database of this program (version {step})")
         db.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[step]}; PRAGMA user_version = {step + 1}; COMMIT;")
     with suppress(sqlite3.OperationalError):  # the ledger is whole without it: it gives free pages back to the disk
         db.execute("VACUUM")
@@ -297,7 +295,7 @@ def noting_damage(folder: Path) -> Iterator[None]:
             raise
         (folder / DAMAGED).touch(mode=0o600)
         fix = "The next run sets it aside, begins a new one, and adopts what the cloud shows."
-        raise StateError(f"The ledger {folder / LEDGER_NAME} is damaged: {error}.", fix) from error
+        raise StateError(f"The database {folder / LEDGER_NAME} is damaged: {error}.", fix) from error
 
 
 def _folder(db: sqlite3.Connection) -> Path:

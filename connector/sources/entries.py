@@ -118,7 +118,7 @@ def no_id(entry: RawEntry) -> Unreachable:
     return Unreachable(
         SYSTEM,
         f"neither objectGUID nor entryUUID of {entry.dn} can be read.",
-        "Let the service account read it; without it nobody can be recognised next night.",
+        "Let the service account read it; without it no entry can be recognised in the next run.",
     )
 
 

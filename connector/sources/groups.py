@@ -99,7 +99,7 @@ def missing(session: Session, named: Named) -> Unreachable:
         SYSTEM,
         f"{session.server}: there is no {named.what} '{named.dn}', or the service account may not see it, while"
         f" looking whether {named.setting} is still there.",
-        f"Correct {named.setting}; nobody is read, so that nobody enters or leaves the scope by mistake.",
+        f"Correct {named.setting}; no user is read, so that none enters or leaves the scope by mistake.",
     )
 
 

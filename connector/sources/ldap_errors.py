@@ -178,8 +178,8 @@ _NETWORK = {
 # The commonest of all: a domain controller listens on 636 without a certificate, and resets at the first message.
 _HUNG_UP = ErrorText(
     "it ended the connection at the TLS handshake, as a domain controller without a certificate does",
-    "Give it a certificate for Server Authentication in its computer store (event 36886 of Schannel tells of none);"
-    " else look for a firewall in between.",
+    "Give it a certificate for Server Authentication in its computer store (event 36886 of Schannel says that there"
+    " is none); else look for a firewall in between.",
 )
 _NO_TLS_THERE = "Use ldaps:// with port 636, or LDAP_START_TLS=true."
 

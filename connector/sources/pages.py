@@ -123,7 +123,8 @@ def _next_cookie(session: Session, answer: SearchResult, number: int) -> bytes:
     if answer.cookie is None:
         raise Unreachable(
             trouble.SYSTEM,
-            f"{session.server}: it ignored the request for pages, so nobody knows whether all came, while {operation}.",
+            f"{session.server}: it ignored the request for pages, so it is not known whether all came, while "
+            f"{operation}.",
             "Name a server that supports paged results (RFC 2696), without a proxy in between.",
         )
     return answer.cookie

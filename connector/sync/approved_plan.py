@@ -47,7 +47,7 @@ def approved_options(state: State, run: int, except_file: Path | None, *, now: d
 def _plan_of(state: State, run: int, *, now: datetime) -> StoredPlan:
     row = find_run(state.db, run)
     if row is None:
-        raise UsageError(f"There is no run {run} in the ledger.", "`photo-connector runs` lists the runs.")
+        raise UsageError(f"There is no run {run} in the database.", "`photo-connector runs` lists the runs.")
     plan = find_plan(state.db, run)
     if plan is None or row.exit_code is None:
         raise UsageError(f"Run {run} has no plan to approve: {_why_none(row)}.", _MAKE_ONE)
@@ -83,11 +83,9 @@ def _kept(state: State, run: int, path: Path) -> frozenset[tuple[str, str]]:
         kept |= {step for step in found if not target or step[1] == target}
     if unknown:
         named = ", ".join(safe(name) for name in unknown[:EXAMPLES]) + (", …" if len(unknown) > EXAMPLES else "")
-        raise UsageError(
-            f"--except: {path} names people of whom run {run} does not tell: {named}.", "Correct the file."
-        )
+        raise UsageError(f"--except: {path} names people who are not in run {run}: {named}.", "Correct the file.")
     if not kept:
-        raise UsageError(f"--except: {path} names nobody.", "Nobody would be left in the plan.")
+        raise UsageError(f"--except: {path} names no user.", "No user would be left in the plan.")
     return frozenset(kept)
 
 

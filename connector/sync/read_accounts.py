@@ -135,7 +135,7 @@ def _latest_link(transport: Transport, *, plans: bool) -> Summaries[str]:
     try:
         return latest_link(transport, plans=plans)
     except NoDelta as missing:
-        yield notice(f"{missing} All accounts are listed each night until it gives one.")
+        yield notice(f"{missing} All accounts are listed in each run until it gives one.")
         return ""
 
 

@@ -58,7 +58,7 @@ def _read_accounts_of(context: RunContext, transport: Transport, person: Person)
     account_rows.save_accounts(context.db, found.accounts.values(), run=context.run)
     account_rows.drop_accounts(context.db, found.absent)
     for name, text in found.refused.items():
-        yield notice(f"Graph did not tell whether there is an account {one_line(name)}: {text}.")
+        yield notice(f"Graph did not say whether there is an account {one_line(name)}: {text}.")
     parts = list(found.partial.values())
     if person.anchor:
         parts += find_by_anchor(transport, [person.anchor], plans=plans)
@@ -89,12 +89,12 @@ def _search(transport: Transport, what: str, value: str, *, plans: bool) -> Summ
     except Unreachable:
         raise
     except ConnectorError as refused:
-        yield notice(f"Accounts could not be searched by {what} ({refused}); a night without --only lists them all.")
+        yield notice(f"Accounts could not be searched by {what} ({refused}); a run without --only lists them all.")
         return []
 
 
 def _not_one(name: str, found: Sequence[str]) -> UsageError:
     if not found:
-        fix = "Check the spelling (UPN, mail, sAMAccountName or DN), and that LDAP_FILTER and LDAP_BASE_DN let them in."
-        return UsageError(f"--only {name}: nobody in scope has this name.", fix)
+        fix = "Check the spelling (UPN, mail, sAMAccountName or DN), and that LDAP_FILTER and LDAP_BASE_DN include it."
+        return UsageError(f"--only {name}: no user in scope has this name.", fix)
     return UsageError(f"--only {name}: this fits {len(found)} people: {'; '.join(found)}.", "Name one by UPN or DN.")

@@ -211,7 +211,8 @@ def _drop_unasked(context: RunContext, naming_context: str) -> Summaries[None]:
     drop_unread(context.db, naming_context, attributes=context.attribute_order)
     if left:
         yield notice(
-            f"{left} people of {naming_context} have a photo only where nobody looks now; their cloud photos stay."
+            f"{left} people of {naming_context} have a photo only in an attribute that is not read any more; "
+            "their cloud photos stay."
         )
 
 

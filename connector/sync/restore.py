@@ -68,7 +68,7 @@ def choose_undo(state: State, *, run: int | None, person: str | None, last: bool
     row = find_run(state.db, run)
     if row is None:
         raise UsageError(
-            f"There is no run {run} in the ledger.", "`photo-connector history PERSON` names a person's runs."
+            f"There is no run {run} in the database.", "`photo-connector history PERSON` names a person's runs."
         )
     if row.dry_run:
         raise UsageError(f"Run {run} was a dry run and wrote nothing.", "Name the run that wrote.")

@@ -121,7 +121,7 @@ def run_night(
                 copy_run(db, state.db, run)
         row = find_run(db, run)
         if row is None:
-            raise LookupError(f"run {run} is not in the ledger")
+            raise LookupError(f"run {run} is not in the database")
         photos = totals.summary.conflict_photos
         yield load_report(db, row, backups=state.backups, spool=state.spool, conflicts=photos)
 
