@@ -549,6 +549,20 @@ def test_a_broken_png_is_refused_however_often_it_is_tried() -> None:
 
 # Damaged
 
+# Of the standard tables (ITU-T T.81 annex K.3): sixteen zeros; fourteen zeros, or fifteen, and a 1.
+ZEROS, TO_THE_END, BEYOND = "11111111001", "1111111111101011" + "1", "1111111111110101" + "1"
+EMPTY_BLOCK = "00" + "1010"
+
+
+def hand_coded(first_block: str) -> bytes:
+    """Code a grey picture of 64 blocks by hand, all of them empty but the first."""
+    plain = encoded(Image.new("L", (64, 64), 128))
+    start = plain.index(b"\xff\xda") + 10
+    bits = first_block + 63 * EMPTY_BLOCK
+    bits += "1" * (-len(bits) % 8)
+    coded = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+    return plain[:start] + coded + b"\xff\xd9"
+
 
 def damages() -> dict[str, bytes]:
     """Give pictures of which some bytes were changed or are missing."""
@@ -567,6 +581,8 @@ def damages() -> dict[str, bytes]:
         "an end too early": noisy[: scan + 3000] + b"\xff\xd9" + noisy[scan + 3002 :],
         "pixels that are gone": noisy[: scan + 3000] + noisy[scan + 9000 :],
         "restarts out of order": restarts[: second + 1] + b"\xd3" + restarts[second + 2 :],
+        "a block of 65 coefficients": hand_coded("00" + 3 * ZEROS + BEYOND),
+        "a block of 80 coefficients": hand_coded("00" + 4 * ZEROS),
         "a jpeg that was copied by half": noisy[:50_000] + bytes(len(noisy) - 50_000),
         "a png that was copied by half": png[: len(png) // 2] + bytes(len(png) - len(png) // 2),
         "a png with one changed bit": bytes(text),
@@ -582,6 +598,26 @@ DAMAGES = damages()
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_picture_is_refused_as_damaged(name: str) -> None:
     assert reason_for(DAMAGES[name]) is Reason.DAMAGED
+
+
+GOOD = {
+    "a last block of 64 coefficients": hand_coded("00" + 3 * ZEROS + TO_THE_END),
+    "noise at quality 100": encoded(Image.effect_noise((500, 400), 90).convert("RGB"), quality=100),
+    "noise at quality 5": encoded(Image.effect_noise((300, 300), 90).convert("RGB"), quality=5),
+    "more bytes than are walked": encoded(Image.effect_noise((1100, 1100), 200), quality=100),
+    "4:4:4": encoded(portrait("good", (301, 203)), subsampling=0),
+    "4:2:2, tables of its own": encoded(portrait("good", (301, 203)), subsampling=1, optimize=True),
+    "a restart after each block": encoded(portrait("good", (301, 203)), restart_marker_blocks=1),
+    "restarts, grey": encoded(portrait("good", (301, 203)).convert("L"), restart_marker_blocks=5),
+    "four colours": encoded(portrait("good", (301, 203)).convert("CMYK")),
+    "progressive": encoded(portrait("good", (301, 203)), progressive=True),
+    "one colour": encoded(Image.new("RGB", (400, 400), "white")),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_jpeg_that_is_not_damaged_is_not_refused(name: str) -> None:
+    assert prepare(GOOD[name], SQUARE).sent_bytes
 
 
 def png_chunk(kind: bytes, payload: bytes) -> bytes:

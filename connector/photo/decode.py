@@ -18,8 +18,9 @@ from PIL import Image, ImageCms
 
 from connector.errors import StopRun
 from connector.model.formats import FORMATS, foreign_title, recognise
+from connector.photo.blocks import check_blocks
 from connector.photo.chunks import MAX_PROFILE, check_webp, take_apart_png, webp_size
-from connector.photo.jpeg import Jpeg, check_coded_pixels, parse_jpeg
+from connector.photo.jpeg import Jpeg, check_coded_pixels, parse_jpeg, split_segments
 from connector.photo.limits import (
     LARGE_GIF_BYTES,
     MAX_GIF_BYTES,
@@ -165,6 +166,7 @@ def check_whole(opened: OpenedImage) -> None:
     with _as_refusal():
         if opened.jpeg_bytes:
             check_coded_pixels(opened.jpeg_bytes)
+            check_blocks(split_segments(opened.jpeg_bytes))
 
 
 def _memory_for(kind: str, size: tuple[int, int], shortest: int, components: int = 0) -> int:

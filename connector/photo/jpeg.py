@@ -193,7 +193,7 @@ def parse_jpeg(content_bytes: bytes) -> Jpeg:
 def _counted(content_bytes: bytes) -> list[Segment]:
     segments: list[Segment] = []
     scans = 0
-    for segment in _segments(content_bytes):
+    for segment in split_segments(content_bytes):
         scans += segment.marker == SOS
         if scans > MAX_SCANS or len(segments) > MAX_SEGMENTS:
             raise not_an_image("The JPEG has more scans or segments than any camera or program writes.")
@@ -218,7 +218,7 @@ def _first(segments: list[Segment], marker: int, start: bytes) -> bytes:
     )
 
 
-def _segments(content_bytes: bytes) -> Iterator[Segment]:
+def split_segments(content_bytes: bytes) -> Iterator[Segment]:
     """Yield the segments up to the first end-of-image; what lies between them is left out, before the first scan."""
     position, frame, is_scanned = 2, b"", False
     while found := _MARKER.search(content_bytes, position):

@@ -1,0 +1,163 @@
+"""Walk the coded blocks of a sequential JPEG: one that runs past its 64th coefficient is damaged (ITU-T T.81 F.2.2).
+
+Decoders cut such a block off without a word, and every block after it has another brightness or colour.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from connector.photo.jpeg import DHT, SOS, Segment
+from connector.photo.limits import damaged
+
+_SEQUENTIAL = frozenset({0xC0, 0xC1})
+_RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
+# So many bytes are looked up at once, and so many after them, of which at most 2,100 are taken by what begins before.
+_CHUNK, _MARGIN = 1 << 15, 1 << 12
+# Of a picture with more coded bytes only the first are walked: 0.3 seconds a megabyte.
+_MOST_BYTES = 1_500_000
+_MOST_BLOCKS = 10
+# Steps in a block of 64 coefficients: to its end, and for a code that none of the table's is.
+_END_OF_BLOCK, _NO_CODE = 128, 64
+_MOST_BITS_DC, _MOST_BITS_AC = 11, 10
+
+
+class CodeTable(NamedTuple):
+    """Contain, for all 16 bits that may come next, how many bits a coefficient takes and how far it steps."""
+
+    lengths: bytes
+    steps: bytes
+
+
+class Window(NamedTuple):
+    """Contain a part of the coded pixels, looked up in advance for each of its bits.
+
+    `bits` are the 16 from there on; `plan` has, for each block, the DC table, then lengths and steps by the AC table.
+    """
+
+    bits: memoryview
+    plan: list[tuple[CodeTable, bytes, bytes]]
+
+
+def check_blocks(segments: Iterable[Segment]) -> None:
+    """Refuse a JPEG with a block that holds more than 64 coefficients, or a code that no table has."""
+    tables: dict[int, CodeTable] = {}
+    frame = b""
+    for marker, payload, tail in segments:
+        if marker == DHT:
+            tables.update(_code_tables(payload))
+        elif marker in _SEQUENTIAL:
+            frame = payload
+        elif marker == SOS and frame[:1] == b"\x08":
+            plan = _plan(frame, payload, tables)
+            if plan and _overruns(tail, plan):
+                raise damaged("The JPEG's coded pixels are damaged (a block has more than 64 coefficients).")
+
+
+@lru_cache(maxsize=8)  # nearly all programs write the same tables
+def _code_tables(payload: bytes) -> dict[int, CodeTable]:
+    """Return the tables of a segment, numbered as they are there: 0x10 and more for AC."""
+    tables: dict[int, CodeTable] = {}
+    position = 0
+    while position + 17 <= len(payload):
+        number, counts = payload[position], payload[position + 1 : position + 17]
+        values = payload[position + 17 : position + 17 + sum(counts)]
+        position += 17 + sum(counts)
+        lengths, steps = bytearray(), bytearray()
+        code_lengths = [bits for bits, count in enumerate(counts, start=1) for _ in range(count)]
+        for value, bits in zip(values, code_lengths, strict=False):
+            width = 1 << (16 - bits)
+            lengths += bytes((bits + (value & 15),)) * width
+            steps += bytes((_step(value, is_ac=number > 15),)) * width
+        tables[number] = CodeTable(_filled(lengths, 1), _filled(steps, _NO_CODE))
+    return tables
+
+
+def _filled(table: bytearray, value: int) -> bytes:
+    return bytes(table[: 1 << 16].ljust(1 << 16, bytes((value,))))
+
+
+def _step(value: int, *, is_ac: bool) -> int:
+    run, bits = value >> 4, value & 15
+    if not is_ac:
+        return 1 if value <= _MOST_BITS_DC else _NO_CODE
+    if not bits:
+        return {0: _END_OF_BLOCK, 15: 16}.get(run, _NO_CODE)
+    return run + 1 if bits <= _MOST_BITS_AC else _NO_CODE
+
+
+def _plan(frame: bytes, header: bytes, tables: Mapping[int, CodeTable]) -> list[tuple[CodeTable, CodeTable]]:
+    """Return the tables (DC, AC) of the blocks that follow each other again and again; empty if one is not there."""
+    samplings = dict(zip(frame[6::3], frame[7::3], strict=False))
+    count = header[0]
+    plan = []
+    for component, selected in zip(header[1 : 1 + 2 * count : 2], header[2 : 2 + 2 * count : 2], strict=False):
+        pair = tables.get(selected >> 4), tables.get(0x10 | selected & 15)
+        if pair[0] is None or pair[1] is None:
+            return []
+        sampling = samplings.get(component, 0x11) if count > 1 else 0x11
+        plan += [(pair[0], pair[1])] * ((sampling >> 4) * (sampling & 15))
+    return plan if len(plan) <= _MOST_BLOCKS else []
+
+
+def _overruns(coded: bytes, plan: list[tuple[CodeTable, CodeTable]]) -> bool:
+    data, intervals = _joined(coded)
+    first, after = 0, -1
+    window = Window(memoryview(b""), [])
+    for start, stop in intervals:
+        position = start
+        while stop - position >= 8:  # fewer are filling
+            if not first <= position < after:
+                first, after = position, position + 8 * _CHUNK
+                window = _looked_up(data, first, plan)
+            position = first + _walked(window, position - first)
+            if position < first:
+                return True
+    return False
+
+
+def _walked(window: Window, position: int) -> int:
+    """Return the position after one block of each; a negative one if a block has no end."""
+    for dc, ac_lengths, ac_steps in window.plan:
+        bits = window.bits[position]
+        position += dc.lengths[bits]
+        step = dc.steps[bits]
+        while step < 64:
+            step += ac_steps[position]
+            position += ac_lengths[position]
+        if 64 < step < _END_OF_BLOCK:
+            return -1
+    return position
+
+
+def _joined(coded: bytes) -> tuple[bytes, list[tuple[int, int]]]:
+    """Return the bytes without stuffing and restart markers, and first and last bit of each interval."""
+    parts = [part.replace(b"\xff\0", b"\xff") for part in _RESTART.split(coded[:_MOST_BYTES].rstrip(b"\xff"))]
+    intervals, start = [], 0
+    for part in parts:
+        intervals.append((start, start + 8 * len(part)))
+        start += 8 * len(part)
+    if len(coded) > _MOST_BYTES:  # nothing that begins is cut off
+        intervals[-1] = (intervals[-1][0], start - 8 * _MARGIN)
+    return b"".join(parts), intervals
+
+
+def _looked_up(data: bytes, first: int, plan: list[tuple[CodeTable, CodeTable]]) -> Window:
+    """Look up, for every bit from `first` on, what a coefficient that begins there would be."""
+    import numpy as np
+
+    taken = data[first >> 3 : (first >> 3) + _CHUNK + _MARGIN]
+    octets = np.frombuffer(taken + _MARGIN * b"\xff", np.uint8).astype(np.uint32)
+    three = (octets[:-2] << 16) | (octets[1:-1] << 8) | octets[2:]
+    shifts = np.arange(8, 0, -1, dtype=np.uint32)
+    bits = ((three[:, None] >> shifts) & 0xFFFF).ravel()[first & 7 :]
+    places = bits.astype(np.intp)
+    known: dict[int, tuple[bytes, bytes]] = {}
+    for _, table in plan:
+        if id(table) not in known:
+            lengths, steps = (np.frombuffer(part, np.uint8).take(places).tobytes() for part in table)
+            known[id(table)] = (lengths, steps)
+    return Window(bits.astype(np.uint16).data, [(dc, *known[id(ac)]) for dc, ac in plan])
