@@ -38,3 +38,16 @@ def test_every_script_that_a_page_names_can_be_run(name: str) -> None:
     named = set(re.findall(r"\b(scripts/[\w-]+)\b", (ROOT / name).read_text("utf-8")))
     assert named
     assert [path for path in named if not (ROOT / path).stat().st_mode & 0o111] == []
+
+
+def test_every_type_on_the_way_of_a_photo_is_one_of_the_program() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    table = page.partition("### The types on the way")[2].partition("\n## ")[0]
+    named = [name for line in table.splitlines() if line.startswith("| ") for name in re.findall(r"`(\w+)`", line)]
+    defined = {
+        name
+        for path in (ROOT / "connector").rglob("*.py")
+        for name in re.findall(r"^class (\w+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert len(named) == len(set(named)) > 0
+    assert set(named) <= defined

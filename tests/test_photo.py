@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageOps
 
-from connector.model import Prepared, Reason
+from connector.model import Candidate, Prepared, Reason
 from connector.model.formats import BY_NAME
 from connector.model.reasons import ADVICE
 from connector.photo import (
-    Candidate,
     PictureRefused,
     Recipe,
     best_refusal_reason,

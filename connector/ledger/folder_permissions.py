@@ -25,7 +25,7 @@ def refuse_deep(folder: str, *, windows: bool = sys.platform == "win32") -> None
 
 
 def is_windows_share(path: str) -> bool:
-    r"""Return True for a UNC path; \\?\C:\ is a local disk by its long name, \\?\UNC\ a share."""
+    """Return True for a UNC path, also in the extended form; a local disk in the extended form is none."""
     if path.startswith((_EXTENDED, "\\\\.\\")):
         return path[4:8].upper() == "UNC\\"
     return path.startswith("\\\\")

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from connector.ledger.codec import key, packed_print, save_print, save_row, unpack_print
-from connector.model import Fingerprint, Person, PersonState
+from connector.model import Candidate, Fingerprint, Person, PersonState, Reason
 from connector.model.reasons import ADVICE, UNUSABLE
 
 # As lists in SQL. The unread ones stand until the person is read completely again.
@@ -33,16 +33,6 @@ class PictureRow(NamedTuple):
     sent: Fingerprint | None = None
     whole: Fingerprint | None = None
     centre: Fingerprint | None = None
-
-
-class PhotoRow(NamedTuple):
-    """Represent one photo value of one person with what is known of its picture."""
-
-    attribute: str
-    source_sha256: str
-    refused: str
-    width: int
-    height: int
 
 
 def save_person(db: sqlite3.Connection, person: Person, *, context: str, run: int) -> None:
@@ -180,7 +170,7 @@ def other_pictures(db: sqlite3.Connection, person_id: str, *, than: str) -> list
     return [to_picture(row) for row in db.execute(query, (person_id, than))]
 
 
-def photos_to_choose_from(db: sqlite3.Connection, *, run: int) -> Iterator[list[tuple[str, list[PhotoRow]]]]:
+def photos_to_choose_from(db: sqlite3.Connection, *, run: int) -> Iterator[list[tuple[str, list[Candidate]]]]:
     """Yield in chunks who changed in this run, with the values to choose from; chunks may be written meanwhile."""
     last = ""
     while True:
@@ -191,7 +181,7 @@ def photos_to_choose_from(db: sqlite3.Connection, *, run: int) -> Iterator[list[
         rows = db.execute(_VALUES, (run, last, ids[-1])).fetchall()
         last = ids[-1]
         yield [
-            (person_id, [_photo(row) for row in values if row["attribute"] is not None])
+            (person_id, [_candidate(row) for row in values if row["attribute"] is not None])
             for person_id, values in groupby(rows, key=lambda row: row["id"])
         ]
 
@@ -220,10 +210,11 @@ def mark_picture_changed(db: sqlite3.Connection, source_sha256: str, *, run: int
     db.execute(change, (run, source_sha256))
 
 
-def _photo(row: sqlite3.Row) -> PhotoRow:
+def _candidate(row: sqlite3.Row) -> Candidate:
     shows = unpack_print(row["whole_print"])
     width, height = (shows.width, shows.height) if shows else (0, 0)
-    return PhotoRow(row["attribute"], row["source_sha256"], row["refused"] or "", width, height)
+    refused = Reason(row["refused"]) if row["refused"] else None
+    return Candidate(row["attribute"], row["source_sha256"], width, height, refused)
 
 
 def set_chosen(db: sqlite3.Connection, chosen: Sequence[tuple[str, str, str]]) -> None:

@@ -3,6 +3,7 @@
 from connector.model.entities import (
     SAME_PICTURE_CELLS,
     Account,
+    Candidate,
     CloudPhoto,
     CloudTag,
     Fingerprint,
@@ -40,6 +41,7 @@ __all__ = [
     "STAGING",
     "Account",
     "Action",
+    "Candidate",
     "Clock",
     "CloudManaged",
     "CloudPhoto",

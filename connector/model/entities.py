@@ -6,7 +6,7 @@ import operator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connector.model.enums import Presence
+from connector.model.enums import Presence, Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,17 @@ class SourcePhoto:
 
     attribute: str
     content_bytes: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Describe one value of one photo attribute; `refused` says why it cannot be used, 0 × 0 if unknown."""
+
+    attribute: str
+    source_sha256: str
+    width: int = 0
+    height: int = 0
+    refused: Reason | None = None
 
 
 SAME_PICTURE_CELLS = 14

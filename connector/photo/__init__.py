@@ -4,7 +4,6 @@ from connector.photo.fingerprint import fingerprint, read_print
 from connector.photo.limits import PictureRefused
 from connector.photo.prepare import (
     RECIPE,
-    Candidate,
     Recipe,
     best_refusal_reason,
     choose,
@@ -17,7 +16,6 @@ from connector.photo.prepare import (
 
 __all__ = [
     "RECIPE",
-    "Candidate",
     "PictureRefused",
     "Recipe",
     "best_refusal_reason",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from connector.model import Prepared, Reason
+from connector.model import Candidate, Prepared, Reason
 from connector.model.formats import installed_extras
 from connector.model.reasons import ADVICE
 from connector.photo.decode import OpenedImage, check_whole, decode, decode_luma, open_image
@@ -63,17 +63,6 @@ def crop_box(width: int, height: int, recipe: Recipe) -> tuple[float, float, flo
     edge = min(width, height)
     left, top = (width - edge) / 2, (height - edge) / 5
     return left, top, left + edge, top + edge
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """Describe one value of one photo attribute; `refused` says why it cannot be used, 0 × 0 if unknown."""
-
-    attribute: str
-    source_sha256: str
-    width: int = 0
-    height: int = 0
-    refused: Reason | None = None
 
 
 def choose(candidates: Sequence[Candidate], attribute_order: Sequence[str]) -> Candidate | None:

@@ -32,7 +32,7 @@ Steps = set[tuple[str, str]]
 def approved_options(state: State, run: int, except_file: Path | None, *, now: datetime) -> Options:
     """Return the options of a run that carries out a plan; raises UsageError where there is none, or it is too old."""
     plan = _plan_of(state, run, now=now)
-    kept = None if except_file is None else _kept(state, run, except_file)
+    kept = None if except_file is None else _steps_in_file(state, run, except_file)
     names = plan.options.get("only")
     return Options(
         full=bool(plan.options.get("full")),
@@ -70,7 +70,7 @@ def _why_none(row: RunRow) -> str:
     return "it was neither a dry run nor stopped by a safety limit"
 
 
-def _kept(state: State, run: int, path: Path) -> frozenset[tuple[str, str]]:
+def _steps_in_file(state: State, run: int, path: Path) -> frozenset[tuple[str, str]]:
     """Return (person id, target) of who is in the file; raises UsageError for names that the run does not know."""
     steps = _steps_by_name(state, run)
     kept: Steps = set()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from connector.ledger import people as ledger
 from connector.ledger.people import PictureRow
-from connector.model import Prepared, Reason
-from connector.photo import Candidate, PictureRefused, Recipe, best_refusal_reason, choose, prepare
+from connector.model import Candidate, Prepared
+from connector.photo import PictureRefused, Recipe, best_refusal_reason, choose, prepare
 from connector.sources import Page, PersonRead, Source
 from connector.sync.context import RunContext
 
@@ -121,21 +121,11 @@ def choose_pictures(context: RunContext) -> None:
     ledger.find_placeholders(context.db, people=context.settings.placeholder_people, run=context.run)
     order = context.attribute_order
     for chunk in ledger.photos_to_choose_from(context.db, run=context.run):
-        ledger.set_chosen(context.db, [_chosen(person_id, photos, order) for person_id, photos in chunk])
+        ledger.set_chosen(context.db, [_chosen(person_id, values, order) for person_id, values in chunk])
 
 
-def _chosen(person_id: str, photos: list[ledger.PhotoRow], attribute_order: tuple[str, ...]) -> tuple[str, str, str]:
-    candidates = [
-        Candidate(
-            photo.attribute,
-            photo.source_sha256,
-            photo.width,
-            photo.height,
-            Reason(photo.refused) if photo.refused else None,
-        )
-        for photo in photos
-    ]
-    best = choose(candidates, attribute_order)
+def _chosen(person_id: str, values: list[Candidate], attribute_order: tuple[str, ...]) -> tuple[str, str, str]:
+    best = choose(values, attribute_order)
     if best is not None:
         return best.source_sha256, "", person_id
-    return "", best_refusal_reason(candidates, attribute_order), person_id
+    return "", best_refusal_reason(values, attribute_order), person_id
