@@ -42,7 +42,8 @@ class ForgetResult:
 
 
 OPEN_PROOF = (
-    "A test of `check --prove` on this user's account was cut short; without the backup nothing could be put back."
+    "A test of `photo-connector check --prove PERSON` on this user's account was cut short; without the backup nothing"
+    " could be put back."
 )
 
 
@@ -79,7 +80,8 @@ def forget_person(state: State, settings: Settings, name: str) -> ForgetResult:
         lines = sum(_without(path, log_pattern(subject), stay) for path in log_files(state.folder))
         if stay:
             files, person = "; ".join(stay), subject.person
-            fix = f"Close the programs that use them, or correct their permissions, then run `forget` again: {files}."
+            again = "or correct their permissions, then run `photo-connector forget` again"
+            fix = f"Close the programs that use them, {again}: {files}."
             raise StateError(
                 f"{len(stay)} files could not be changed, so {person.upn or person.name} was not erased.", fix
             )
@@ -204,7 +206,9 @@ def _rewrite_reports(state: State, settings: Settings, runs: set[int], names: li
             row = find_run(state.db, run) if run else None
             delete(path)
             if row is not None:
-                report = load_report(state.db, row, backups=state.backups, spool=state.spool)
+                report = load_report(
+                    state.db, row, backups=state.backups, spool=state.spool, tenant=settings.azure_tenant_id
+                )
                 save_report(report, path, pictures=settings.report_pictures)
         except OSError as error:
             stay.append(f"{path}: {reason(error)}")
@@ -232,7 +236,7 @@ def _beyond(folder: Path, settings: Settings) -> Iterator[str]:
         "The photo in the cloud stays: remove it with Remove-MgUserPhotoContent -UserId ID (Microsoft Graph "
         "PowerShell), or clear it in the source."
     )
-    yield "Reports that were mailed, or written elsewhere by --report or `report --output`, may name the person."
+    yield "Reports that were mailed, or written elsewhere by --report or by --output, may name the person."
     if settings.report_mail_to:
         yield f"Mailed reports went to {', '.join(settings.report_mail_to)}."
     for damaged in sorted(folder.glob("ledger-damaged-*")):

@@ -27,7 +27,7 @@ from connector.ledger.state import State
 from connector.ledger.writes import Write, last_writes_of
 from connector.model import Account, Action, Person, PersonState, Presence, Reason
 from connector.report import ADVICE
-from connector.report.summary import format_utc, iso_utc, one_line_safe, short_name
+from connector.report.summary import iso_utc, local_time, one_line_safe, short_name
 
 _BY_SETTING = {
     "OPT_OUT_GROUP": "Opted out",
@@ -69,7 +69,7 @@ def _now(db: sqlite3.Connection, person_id: str, status: PersonStatus | None, ev
         return
     yield f"In the source: {_in_source(db, status)}."
     for one in memberships_of(db, person_id):
-        yield f"{_BY_SETTING[one.setting]} since {format_utc(unpack_time(one.since))} ({one.setting})."
+        yield f"{_BY_SETTING[one.setting]} since {local_time(unpack_time(one.since))} ({one.setting})."
     if not status.account_id:
         yield f"Account: none ({_problem(status)})."
         return
@@ -96,7 +96,7 @@ def _in_cloud(db: sqlite3.Connection, target: str, status: PersonStatus, events:
     intent = find_intent(db, target, status.account_id)
     if intent is not None:
         answer = "accepted" if intent.accepted_at else "without an answer"
-        return f"a write of {format_utc(intent.started_at)}, {answer}, not confirmed yet"
+        return f"a write of {local_time(intent.started_at)}, {answer}, not confirmed yet"
     memory = find_memory(db, target, status.account_id)
     if memory is None:
         return "nothing stored"
@@ -160,7 +160,7 @@ def _is_as_written(db: sqlite3.Connection, write: Write) -> bool:
 def rows(history: History) -> Iterator[tuple[str, str, str, str]]:
     """Yield (when, run, what, why) of each event, oldest first."""
     for event in history.events:
-        when, until = format_utc(unpack_time(event.at)), format_utc(unpack_time(event.until))
+        when, until = local_time(unpack_time(event.at)), local_time(unpack_time(event.until))
         if event.until:
             when = f"{when} to {until}"
         what = (
@@ -234,7 +234,7 @@ SCOPE_SETTINGS = "LDAP_BASE_DN, LDAP_EXCLUDE_DN, LDAP_GROUP and LDAP_FILTER (or 
 def why_out_of_scope(db: sqlite3.Connection, status: PersonStatus) -> str:
     """Return in which state a person left the scope, since when, and by which setting."""
     run = status.seen_run
-    since = f"since run {run}, {format_utc(run_time(db, run))}" if run_time(db, run) else f"since run {run}"
+    since = f"since run {run}, {local_time(run_time(db, run))}" if run_time(db, run) else f"since run {run}"
     if status.state == PersonState.DISABLED:
         return (
             f"disabled {since}; left out unless LDAP_INCLUDE names this kind of mailbox, or LDAP_INCLUDE_DISABLED=true"

@@ -21,6 +21,7 @@ from connector.cli.main import run
 from connector.model import Fingerprint
 from connector.photo import read_print
 from tests.lab.graph import Emulator
+from tests.printed_commands import hold_printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Nights:
             stack.enter_context(contextlib.redirect_stderr(err))
             stack.callback(_close_logs)
             code = run(list(arguments))
+        hold_printed(out.getvalue() + err.getvalue())
         return Told(int(code), out.getvalue(), err.getvalue(), {})
 
     def start(self, *options: str) -> tuple[subprocess.Popen[str], Path]:

@@ -102,8 +102,7 @@ def test_dry_runs_and_runs_for_named_people_are_not_mailed(nights: Nights) -> No
         server.stop()
 
     assert [one.code for one in told] == [0, 0, 0], told[0].err
-    tenant = nights.settings["AZURE_TENANT_ID"]
-    assert mailbox.subjects == [f"[photo-connector {tenant}] Finished (sync 3)"]
+    assert mailbox.subjects == ["[photo-connector contoso.test] Finished: no photo had to be changed"]
 
 
 def test_the_log_file_names_run_and_person_and_no_secret(nights: Nights, cloud: Emulator) -> None:

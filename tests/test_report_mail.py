@@ -234,7 +234,7 @@ def mail(serve, mailbox):
 
 def test_the_mail_says_at_once_how_it_went(mail):
     message = mail(a_run())
-    assert message["Subject"] == "[photo-connector contoso.onmicrosoft.com] Some people failed (sync 12)"
+    assert message["Subject"] == "photo-connector: FAILED for 2 people: 3 photos created, 1 replaced and 1 removed"
     assert (message["From"], message["To"]) == (SENDER, ", ".join(TO))
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Message-ID"].endswith("@contoso.com>")
@@ -245,7 +245,9 @@ def test_the_mail_says_at_once_how_it_went(mail):
 
 def test_a_dry_run_says_so_in_the_subject():
     subject = compose(a_run(dry_run=True, exit_code=0), to=TO, sender=SENDER)["Subject"]
-    assert subject == "photo-connector: Finished (sync 12, dry run)"
+    assert subject == (
+        "photo-connector: Finished: 3 photos would be created, 1 replaced and 1 removed (nothing was written)"
+    )
 
 
 def test_the_html_tells_it_with_advice_and_escaped(mail):

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import platform
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from connector import __version__
 from connector.cli.console import RateColumn, progress_columns
-from connector.decide.brakes import Limits, PlanCounts, check_brakes, way_past
+from connector.command import account_prefix
+from connector.decide.brakes import BrakeTrip, Limits, PlanCounts, check_brakes, way_past
 from connector.doctor import CheckOutput, Finding, Status
 from connector.forget import ForgetResult, as_lines
 from connector.model import Action, Outcome, Reason, RunReport
+from connector.model.reasons import ACCEPTED
+from connector.notify.mail import compose
 from connector.report import write_report, write_screen
+from connector.report.summary import local_time
 from tests.office import Office, face
 from tests.report_stories import a_run, an_outcome
+from tests.test_words import ALL_LIMITS
 
 LATE = "--only PERSON --overwrite"
 
@@ -225,3 +237,157 @@ def test_the_table_for_a_spreadsheet_recommends_what_is_in_time() -> None:
     write_report(a_run([an_outcome(Action.REPLACE, Reason.BOTH_CHANGED)]), "csv", out)
     (row,) = csv.DictReader(io.StringIO(out.getvalue().removeprefix("\ufeff")))
     assert "restore" in row["what_to_do"]
+
+
+# no noise
+
+
+def test_identifiers_are_for_verbose_facts_and_programs() -> None:
+    detail = (
+        'Source: 96 × 96 pixels, sha256 5b86a21141d0; cloud: 120 × 120 pixels, sha256 e473f7bfa3e6, tag W/"a.b;c",'
+        " seen 2026-11-24 02:00 UTC."
+    )
+    refused = "Microsoft 365 said: busy (request-id 1f3e). The next run tries again."
+    report = a_run(
+        [
+            an_outcome(Action.KEEP, Reason.CLOUD_DIFFERS, number=1, detail=detail),
+            an_outcome(Action.FAIL, Reason.CLOUD_ERROR, number=2, detail=refused),
+        ]
+    )
+
+    plain, page = in_format(report, "text"), in_format(report, "html")
+
+    seen = local_time(datetime(2026, 11, 24, 2, tzinfo=UTC))
+    assert f"Source: 96 × 96 pixels; cloud: 120 × 120 pixels, seen {seen}." in plain
+    assert "said: busy. The next run" in plain
+    for identifier in ("5b86a21141d0", "e473f7bfa3e6", 'W/"a.b;c"', "request-id 1f3e"):
+        assert identifier not in plain
+        assert identifier not in page.partition('id="data"')[0]
+        assert identifier in in_format(report, "csv").replace('""', '"')
+    assert "e473f7bfa3e6" in page, "behind Facts"
+    out = io.StringIO()
+    write_report(report, "text", out, verbose=True)
+    assert 'sha256 e473f7bfa3e6, tag W/"a.b;c", seen' in out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["text", "html"])
+def test_when_uploads_are_shown_is_told_once_a_report(form: str) -> None:
+    outcomes = [an_outcome(Action.CREATE, Reason.FIRST_UPLOAD, number=n, detail=ACCEPTED) for n in range(30)]
+
+    told = in_format(a_run(outcomes), form)
+
+    assert told.count("hours or days") == 1
+
+
+def test_conflicts_and_restored_photos_that_an_earlier_run_had_are_one_line_with_the_day(office: Office) -> None:
+    office.settings["SYNC_CONFLICT"] = "report"
+    team = office.team(4)
+    for one in team[:3]:
+        office.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
+    office.sync()
+    restored = office.nights.type("restore", "--env-file", str(office.nights.env_file()), "--run", "1")
+    assert restored.code == 0, restored.err
+
+    office.sync(days=1)
+    told = office.sync(days=1)
+    again = office.nights.type("report", "--env-file", str(office.nights.env_file()), "--format", "html").out
+
+    assert told.totals["conflicts"] == 3
+    (line, *_) = [line for line in told.out.splitlines() if "unchanged since" in line]
+    assert re.sub(r"since .*", "since", line).endswith("3 people, the first unchanged since")
+    assert not any(one.upn in told.out for one in team[:3])
+    assert all(one.upn in json.dumps(told.report) for one in team[:3]), "programs get everybody"
+    assert {outcome["since"][-1] for outcome in told.report["outcomes"] if "since" in outcome} == {"Z"}
+    assert "Unchanged since" in again or "The first unchanged since" in again
+
+
+def test_zeros_are_left_out_for_people_and_kept_for_programs() -> None:
+    totals = {"people": 9, "created": 0, "replaced": 0, "unchanged": 9, "failed": 0, "conflicts": 0}
+    report = a_run([], exit_code=0, totals=totals, notices=())
+
+    for told in (in_format(report, "text"), screen(report, 100), in_format(report, "html").partition("<script")[0]):
+        assert "Created" not in told
+        assert "Failed" not in told
+        assert "Unchanged" in told
+    assert '"created": 0' in in_format(report, "json")
+
+
+def test_people_are_sorted_by_name_in_every_report(office: Office) -> None:
+    names = ["zoe", "Ärne", "bob", "Ada", "émile"]
+    for name in names:
+        office.house.person(name, jpegPhoto=[])
+
+    told = office.sync()
+
+    order = [outcome["person"].partition(",")[0] for outcome in told.report["outcomes"]]
+    assert order == ["CN=Ada", "CN=Ärne", "CN=bob", "CN=émile", "CN=zoe"]
+
+
+def test_an_error_is_told_once_where_both_outputs_are_one_pipe(office: Office) -> None:
+    office.settings["LDAP_URI"] = "ldaps://127.0.0.1:1"
+    command = [sys.executable, "-m", "connector", "sync", "--env-file", str(office.nights.env_file())]
+
+    both = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    apart = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert both.returncode == apart.returncode == 5
+    error = next(line for line in apart.stderr.splitlines() if "127.0.0.1" in line)
+    assert both.stdout.count(error) == 1
+    assert error in apart.stdout
+
+
+# who and when
+
+
+@pytest.mark.parametrize("trip", check_brakes(ALL_LIMITS, Limits()), ids=lambda trip: str(trip.brake))
+def test_the_subject_of_a_stopped_run_names_what_exceeds_its_limit(trip: BrakeTrip) -> None:
+    message = f"A safety limit stopped the run; nothing was written: {trip.message}"
+    report = a_run([], exit_code=4, message=message, tenant="contoso.com")
+
+    subject = str(compose(report, to=("a@contoso.com",), sender="b@contoso.com")["Subject"])
+
+    assert subject.startswith("[photo-connector contoso.com] STOPPED: ")
+    assert str(trip.count) in subject
+    assert subject.endswith((" exceed the limit", " people"))
+
+
+def test_a_report_names_tenant_host_and_version_and_people_read_local_time(office: Office) -> None:
+    office.hire("ada")
+
+    told = office.sync()
+
+    assert (told.report["tenant"], told.report["host"], told.report["version"]) == (
+        *("contoso.test", platform.node()),
+        __version__,
+    )
+    assert f"contoso.test, on {platform.node()}, photo-connector {__version__}." in told.out
+    started = datetime.fromisoformat(told.report["started"])
+    assert told.report["started"].endswith("Z")
+    assert f"started {local_time(started)}" in told.out
+
+
+# paste and go
+
+
+@pytest.mark.parametrize(
+    ("shell", "state_dir", "prefix"),
+    [
+        ("/usr/sbin/nologin", "", "sudo -u photo-connector "),
+        ("/bin/false", "/var/lib/photo connector", "sudo -u photo-connector STATE_DIR='/var/lib/photo connector' "),
+        ("/bin/bash", "/var/lib/photo-connector", ""),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="sudo is POSIX's")
+def test_a_command_for_an_account_that_nobody_signs_in_to_names_the_account(
+    shell: str, state_dir: str, prefix: str
+) -> None:
+    assert account_prefix("photo-connector", shell, state_dir) == prefix
+
+
+def test_the_env_file_of_the_current_folder_stands_in_printed_commands(office: Office, tmp_path: Path) -> None:
+    office.nights.env_file().rename(tmp_path / ".env")
+    command = [sys.executable, "-m", "connector", "check", "--quiet"]
+
+    told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert f"--env-file {tmp_path / '.env'}" in told.stdout.splitlines()[-1]

@@ -12,6 +12,7 @@ from rich.console import Console
 from connector.cli.console import begin_logs, is_quiet, is_terminal, log_to_file, progress
 from connector.cli.options import common, show_and_deliver, show_report, start_command, utf8_stdout
 from connector.command import use_env_file
+from connector.config.env_file import find
 from connector.doctor import CheckOutput, examine, write_json
 from connector.doctor import exit_code as exit_code_of
 from connector.doctor.prove import prove
@@ -69,7 +70,7 @@ def sync(
             options = approved_options(state, approve, except_file, now=utc_now())
         with progress() as shown, run_night(state, settings, options, progress=shown) as finished:
             shown.end()
-            code = show_and_deliver(finished, settings, reports, folder=state.folder)
+            code = show_and_deliver(finished, settings, reports, folder=state.folder, verbose=verbose)
     sys.exit(code)
 
 
@@ -105,7 +106,7 @@ def check(*, env_file: Path | None, verbose: bool, log_format: str, as_json: boo
         _prove(person, env_file, verbose=verbose, log_format=log_format, as_json=as_json)
         return
     begin_logs(verbose=verbose, form=log_format)
-    use_env_file(env_file)
+    use_env_file(find(env_file)[0])
     out, findings = utf8_stdout(), []
     shown = CheckOutput(out, console=Console(file=out) if is_terminal(out) else None, quiet=is_quiet())
     for finding in examine(env_file):
@@ -154,10 +155,10 @@ def report(
         row = find_run(state.db, run)
         if row is None:
             raise UsageError("There is no such run in the database.", "`photo-connector report` shows the latest one.")
-        loaded = load_report(state.db, row, backups=state.backups, spool=state.spool)
+        loaded = load_report(state.db, row, backups=state.backups, spool=state.spool, tenant=settings.azure_tenant_id)
         if output is not None:
             save_report(loaded, output, form=form or "text", pictures=settings.report_pictures)
         elif form is None:
-            show_report(loaded)
+            show_report(loaded, verbose=verbose)
         else:
-            write_report(loaded, form, utf8_stdout(), pictures=settings.report_pictures)
+            write_report(loaded, form, utf8_stdout(), pictures=settings.report_pictures, verbose=verbose)

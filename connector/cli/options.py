@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from connector import __version__
 from connector.cli.console import begin_logs, is_quiet, is_terminal, quiet_option
 from connector.command import pasteable, use_env_file
 from connector.config import Settings, load_database_settings, load_settings
+from connector.config.env_file import find
 from connector.errors import ConnectorError, ExitCode
 from connector.model import RunReport, safe
 from connector.notify import deliver_report
@@ -49,21 +51,23 @@ def start_command(env_file: Path | None, *, verbose: bool, log_format: str, data
     With `database_only`, only STATE_DIR is needed, and neither a password nor a certificate is read.
     """
     begin_logs(verbose=verbose, form=log_format)
-    use_env_file(env_file)
+    use_env_file(find(env_file)[0])
     loaded = load_database_settings(env_file) if database_only else load_settings(env_file)
     for warning in loaded.warnings:
         echo_error(f"Warning: {warning}")
     return loaded.settings
 
 
-def show_and_deliver(report: RunReport, settings: Settings, reports: tuple[Path, ...], *, folder: Path) -> int:
+def show_and_deliver(
+    report: RunReport, settings: Settings, reports: tuple[Path, ...], *, folder: Path, verbose: bool = False
+) -> int:
     """Show the run, write the requested reports and deliver the report; returns the exit code.
 
     A report that cannot be written does not prevent the others.
     """
     try:
         if not is_quiet():
-            show_report(report, limit=LISTED)
+            show_report(report, limit=LISTED, verbose=verbose)
     except ConnectorError as error:
         echo_error(f"Warning: {error}")
     for path in reports:
@@ -71,7 +75,8 @@ def show_and_deliver(report: RunReport, settings: Settings, reports: tuple[Path,
             save_report(report, path, pictures=settings.report_pictures)
         except ConnectorError as error:
             echo_error(f"Warning: {error}")
-    if report.message and not is_terminal(utf8_stdout()):  # a terminal shows it already
+    is_shown = not is_quiet() and (is_terminal(utf8_stdout()) or is_one_output())
+    if report.message and not is_shown:
         echo_error(report.message)
     for warning in deliver_report(report, settings, folder):
         if warning:
@@ -79,16 +84,25 @@ def show_and_deliver(report: RunReport, settings: Settings, reports: tuple[Path,
     return report.exit_code if report.exit_code is not None else ExitCode.FAULT
 
 
-def show_report(report: RunReport, *, limit: int | None = None) -> None:
+def is_one_output() -> bool:
+    """Return True if standard output and standard error lead to the same pipe or file, so that each reads both."""
+    try:
+        out, err = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # closed, or no file
+        return False
+    return out.st_ino != 0 and (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
+
+
+def show_report(report: RunReport, *, limit: int | None = None, verbose: bool = False) -> None:
     """Show a run on standard output: with tables and colours on a terminal, else in plain lines.
 
-    `limit` caps each list of people. Raises ConnectorError if the output cannot be written.
+    `limit` caps each list of people, `verbose` adds identifiers. Raises ConnectorError if the output cannot be written.
     """
     out = utf8_stdout()
     if is_terminal(out):
-        write_screen(report, Console(file=out), limit=limit)
+        write_screen(report, Console(file=out), limit=limit, verbose=verbose)
     else:
-        write_report(report, "text", out, limit=limit)
+        write_report(report, "text", out, limit=limit, verbose=verbose)
     out.flush()
 
 

@@ -51,7 +51,7 @@ def restore(
         options = Options(only=(), approval=None, undo=choose_undo(state, run=run, person=person, last=last), **flags)
         with progress() as shown, run_night(state, settings, options, progress=shown) as report:
             shown.end()
-            code = show_and_deliver(report, settings, reports, folder=state.folder)
+            code = show_and_deliver(report, settings, reports, folder=state.folder, verbose=verbose)
     sys.exit(code)
 
 

@@ -126,3 +126,12 @@ def tags_in_use(db: sqlite3.Connection, target: str) -> Iterator[tuple[str, str]
         WHERE m.target = ? AND m.tag <> ''"""
     for row in db.execute(query, (target,)):
         yield row["upn"], row["tag"]
+
+
+def commonest_domain(db: sqlite3.Connection) -> str:
+    """Return the domain that most member accounts have in their UPN; empty where no account is known."""
+    domain = "LOWER(SUBSTR(upn, INSTR(upn, '@') + 1))"
+    query = f"""SELECT {domain} AS domain FROM accounts WHERE upn LIKE '%@%' AND upn NOT LIKE '%#EXT#%'
+        GROUP BY 1 ORDER BY COUNT(*) DESC, 1 LIMIT 1"""
+    row = db.execute(query).fetchone()
+    return "" if row is None else str(row["domain"])

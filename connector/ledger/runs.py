@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from heapq import merge
 from typing import NamedTuple
 
 from connector.decide.case import Policy
-from connector.ledger.codec import pack_time, packed_print, save_row
+from connector.ledger.codec import pack_time, packed_print, save_row, unpack_time
 from connector.ledger.conflict_detail import register_sql_function
 from connector.ledger.people import UNUSABLE_REASONS
 from connector.ledger.plan import COUNTED_AS, JOIN_HELD, RANK, save_held
 from connector.ledger.worklist import JOIN_RULES, fill_rules
 from connector.model import Action, Conflict, Outcome, Reason, Removed
+from connector.model.reasons import LASTING_REASONS
 
 _SELECT = "SELECT *, COALESCE((SELECT plan_run FROM approvals a WHERE a.run = runs.id), 0) AS approves FROM runs"
 _TOTALS = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed")
@@ -243,23 +246,37 @@ def _count_people(db: sqlite3.Connection, run: int, *, chosen: bool) -> int:
 
 
 def outcomes_of(db: sqlite3.Connection, run: RunRow) -> Iterator[Outcome]:
-    """Yield a run's outcomes: what it did, then (unless it was about named people) what stood while it ran."""
+    """Yield a run's outcomes by name: what it did and, unless it was about named people, what stood while it ran."""
     query = f"""
         SELECT o.*, h.action AS planned, h.reason AS planned_reason FROM outcomes o {JOIN_HELD}
-        WHERE o.run = ? ORDER BY o.person_id, o.target"""
-    for row in db.execute(query, (run.id,)):
-        yield _held(_outcome(row), row) if row["planned"] else _outcome(row)
+        WHERE o.run = ? ORDER BY name_key(o.name), o.person_id, o.target"""
+    db.create_function("name_key", 1, name_key, deterministic=True)
+    own = (_held(_outcome(row), row) if row["planned"] else _outcome(row) for row in db.execute(query, (run.id,)))
     if run.chosen or run.dry_run:
+        yield from own
         return
+    yield from merge(own, _standing_of(db, run.id), key=lambda it: (name_key(it.person), it.person_id, it.target))
+
+
+def _standing_of(db: sqlite3.Connection, run: int) -> Iterator[Outcome]:
+    """Yield what stood while the run ran, by name; conflicts and restored photos with the time they began."""
     query = """
-        SELECT * FROM standing_outcomes s
+        SELECT s.*, CASE WHEN s.first_run < :run THEN r.started END AS since
+        FROM standing_outcomes s LEFT JOIN runs r ON r.id = s.first_run
         WHERE s.first_run <= :run AND (s.end_run IS NULL OR s.end_run > :run)
           AND (s.reason <> :once OR s.first_run = :run)
           AND NOT EXISTS (SELECT 1 FROM outcomes o
                           WHERE o.run = :run AND o.person_id = s.person_id AND o.target = s.target)
-        ORDER BY s.person_id, s.target"""
-    for row in db.execute(query, {"run": run.id, "once": Reason.CLOUD_MANAGED}):
-        yield _outcome(row)
+        ORDER BY name_key(s.name), s.person_id, s.target"""
+    for row in db.execute(query, {"run": run, "once": Reason.CLOUD_MANAGED}):
+        is_lasting = row["reason"] in LASTING_REASONS and row["since"]
+        yield replace(_outcome(row), since=unpack_time(row["since"])) if is_lasting else _outcome(row)
+
+
+def name_key(name: str) -> str:
+    """Return what names are sorted by: without case and accents, and without the kind of a DN's first part."""
+    letters = unicodedata.normalize("NFKD", name.partition("=")[2] or name)
+    return "".join(letter for letter in letters if not unicodedata.combining(letter)).casefold()
 
 
 def _held(outcome: Outcome, row: sqlite3.Row) -> Outcome:

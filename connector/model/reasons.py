@@ -63,7 +63,8 @@ _PERSON: Mapping[Reason, Advice] = {
     ),
     _R.SOURCE_UNREAD: Advice(
         "The source could not be read for this person",
-        "Nothing was changed for this person. Run `check` and fix what it reports; the next run catches up.",
+        "Nothing was changed for this person. Run `photo-connector check` and fix what it reports; the next run "
+        "catches up.",
         excludes=True,
         is_unread=True,
     ),
@@ -76,7 +77,8 @@ _PERSON: Mapping[Reason, Advice] = {
     _R.NO_PHOTO: Advice(
         "No photo in the source",
         "Put a picture into one of the attributes of `LDAP_PHOTO_ATTRIBUTES` (or into the folder). "
-        "If there is one, the service account may not read it: `check` shows how many photos it can read.",
+        "If there is one, the service account may not read it: `photo-connector check` shows how many photos it can "
+        "read.",
     ),
 }
 
@@ -188,7 +190,7 @@ _CONFLICT: Mapping[Reason, Advice] = {
 _ADMIN: Mapping[Reason, Advice] = {
     _R.RESENT: Advice("Sent again because of `--resend`", _NOTHING),
     _R.OVERWRITTEN: Advice(
-        "Overwritten because of `--overwrite`", "Nothing to do; `restore --person PERSON` undoes it."
+        "Overwritten because of `--overwrite`", "Nothing to do; `photo-connector restore --person PERSON` undoes it."
     ),
     _R.CLEARED_BY_ADMIN: Advice(
         "Removed because of `--clear`", "Nothing to do; the photo is not touched until the source changes."
@@ -200,7 +202,7 @@ _ADMIN: Mapping[Reason, Advice] = {
     ),
     _R.NO_BACKUP: Advice(
         "Cannot be restored: the backup is gone",
-        "Backups are kept for `BACKUP_DAYS` days. Set the photo by hand, or let the next `sync` send the source's.",
+        "Backups are kept for `BACKUP_DAYS` days. Set the photo by hand, or let the next run send the source's.",
     ),
 }
 
@@ -212,24 +214,25 @@ _RUN: Mapping[Reason, Advice] = {
     ),
     _R.SAFETY_LIMIT: Advice(
         "Held: a safety limit stopped the run before its first write",
-        "Look through the plan in the report. If it is meant, start `sync --approve RUN` with the number of that run; "
+        "Look through the plan in the report. If it is meant, start `photo-connector sync --approve RUN` with the "
+        "number of that run; "
         "else correct the filter, the base DN or the read right that changed.",
         retry=True,
     ),
     _R.PLAN_OUTDATED: Advice(
         "Not done: source, account or cloud changed since the plan was made",
-        "Nothing to do; the next `sync` decides anew. The detail says what changed.",
+        "Nothing to do; the next run decides anew. The detail says what changed.",
         retry=True,
     ),
     _R.NOT_APPROVED: Advice(
         "Struck out of the plan that was approved",
-        "The next `sync` plans the photo again. To keep the cloud photo for good, use `KEEP_CLOUD_GROUP` or "
+        "The next run plans the photo again. To keep the cloud photo for good, use `KEEP_CLOUD_GROUP` or "
         "`SYNC_CONFLICT=cloud`, or change the photo in the source.",
         retry=True,
     ),
     _R.INTERRUPTED: Advice(
         "The run was interrupted before this person",
-        "Start `sync` again; it continues from here.",
+        "Start `photo-connector sync` again; it continues from here.",
         retry=True,
         ambiguous_write=True,
     ),
@@ -238,7 +241,8 @@ _RUN: Mapping[Reason, Advice] = {
     ),
     _R.REMOVAL_NOT_CONFIRMED: Advice(
         "Not removed: a second look could not confirm that the source photo is gone",
-        "The cloud photo stays. Check that the service account may still read the photo attributes (`check`).",
+        "The cloud photo stays. Check that the service account may still read the photo attributes: `photo-connector "
+        "check`.",
         retry=True,
     ),
 }
@@ -275,7 +279,7 @@ _CLOUD: Mapping[Reason, Advice] = {
         "Where others' photos were written, the account is protected (restricted management unit, or a directory "
         "role): set its photo by hand, or take it out of that unit. If the token was refused (401), check "
         "`GRAPH_CLOUD`, `GRAPH_URL` and `AZURE_TENANT_ID`. Else grant ProfilePhoto.ReadWrite.All with admin consent, "
-        "and see that photoUpdateSettings does not say onPremises; `check` shows which.",
+        "and see that photoUpdateSettings does not say onPremises; `photo-connector check` shows which.",
     ),
     _R.THROTTLED: Advice(
         "Throttled; retries exhausted",
@@ -289,19 +293,21 @@ _CLOUD: Mapping[Reason, Advice] = {
     ),
     _R.UNREADABLE_ANSWER: Advice(
         "The answer could not be understood",
-        "The next run tries again. If it lasts, look for a proxy that rewrites answers; `check` tests the connection. "
+        "The next run tries again. If it lasts, look for a proxy that rewrites answers; `photo-connector check` "
+        "tests the connection. "
         "Where the SharePoint picture is on another host, clear PictureURL of that profile.",
         ambiguous_write=True,
     ),
     _R.NO_PROFILE: Advice(
         "SharePoint has no profile of this person",
         "Assign a licence with SharePoint. SharePoint makes the profile within a day or so; it is found in turn, or by "
-        "`sync --full`.",
+        "`photo-connector sync --full`.",
     ),
     _R.NAME_NOT_ALLOWED: Advice(
         "The account's name holds characters that SharePoint forbids in file names",
         "Change the account's UPN, or do without the SharePoint thumbnails for this person. "
-        "If a renamed user shares the file name, send that user's own picture first: `sync --only UPN --resend`.",
+        "If a renamed user shares the file name, send that user's own picture first: `photo-connector sync --only "
+        "UPN --resend`.",
     ),
 }
 
@@ -321,6 +327,12 @@ ADVICE: Mapping[Reason, Advice] = {reason: advice for group in GROUPS.values() f
 EXCLUDING = frozenset(reason for reason, advice in ADVICE.items() if advice.excludes)
 # The person was read, and none of their pictures can be sent.
 UNUSABLE = frozenset(_PICTURE)
+
+# What a target says of each accepted write, and what a report for people says once instead.
+ACCEPTED = "Microsoft 365 accepted it; apps may show it hours or days later."
+ACCEPTED_ONCE = "Microsoft 365 accepted the uploads; apps may show them hours or days later."
+# Outcomes that a later run repeats unchanged: people read them in one line, with the day they began.
+LASTING_REASONS = (Reason.CONFLICT_STANDING, Reason.RESTORED)
 
 # More outcomes than this in one run mean that another program writes photos continuously.
 MANY_COMPETING = 20

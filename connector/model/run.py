@@ -18,7 +18,8 @@ STAGING = "staging"
 class Outcome:
     """Represent what happened to one person, as reported; `conflict` counts and lists it as one.
 
-    `planned` and `planned_reason` are set where a safety limit held a write.
+    `planned` and `planned_reason` are set where a safety limit held a write. `since` is when a conflict that was left,
+    or a restored photo, began to stand as it is; None where this run decided.
     """
 
     person: str
@@ -33,6 +34,7 @@ class Outcome:
     conflict: bool = False
     planned: Action | None = None
     planned_reason: Reason | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class RunReport:
     `last_success` is the number and time of the last earlier sync that did everything that was due.
     `approves` is the number of the run whose plan this run carried out, else 0; `has_plan` says that the plan of this
     run can be carried out by `sync --approve`.
+    `tenant` is its domain, or its id where no account is known; `host` is the machine that has the ledger.
     `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
     """
 
@@ -72,6 +75,8 @@ class RunReport:
     last_success: tuple[int, datetime] | None = None
     approves: int = 0
     has_plan: bool = False
+    tenant: str = ""
+    host: str = ""
 
     @property
     def is_preview(self) -> bool:

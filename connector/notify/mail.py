@@ -30,10 +30,12 @@ from connector.report.summary import (
     action_labels,
     as_planned,
     concerns,
+    in_short,
     labelled_totals,
     next_commands,
     one_line_safe,
     state,
+    uploads_note,
 )
 from connector.report.text import write_text
 from connector.report.thumbnails import ThumbnailProvider
@@ -77,12 +79,7 @@ def mail_report(report: RunReport, settings: Settings) -> str:
         return ""
     server = urlsplit(settings.smtp_url.get_secret_value())
     try:
-        message = compose(
-            report,
-            to=settings.report_mail_to,
-            sender=settings.report_mail_from,
-            tenant=settings.azure_tenant_id or "",
-        )
+        message = compose(report, to=settings.report_mail_to, sender=settings.report_mail_from)
         refused = _send(message, server)
     except (OSError, ValueError, ConnectorError) as error:
         return f"The report could not be mailed through {server.hostname}: {_error_text(error)}"
@@ -111,15 +108,15 @@ def try_mail_server(settings: Settings) -> str:
     )
 
 
-def compose(report: RunReport, *, to: tuple[str, ...], sender: str, tenant: str = "") -> EmailMessage:
+def compose(report: RunReport, *, to: tuple[str, ...], sender: str) -> EmailMessage:
     """Return the mail: text, HTML, and the table as a file. A line break in an address raises ValueError."""
     table = _table(report)
     message = EmailMessage(policy=default.clone(max_line_length=_MOST_IN_LINE))
     message["From"] = sender
     message["To"] = ", ".join(to)
-    dry = ", dry run" if report.dry_run else ""
-    program = one_line_safe(f"[photo-connector {tenant}]") if tenant else "photo-connector:"
-    message["Subject"] = f"{program} {state(report)[1]} ({one_line_safe(report.kind)} {report.run}{dry})"
+    kind = "" if report.kind == "sync" else f" ({one_line_safe(report.kind)})"
+    program = one_line_safe(f"[photo-connector {report.tenant}]") if report.tenant else "photo-connector:"
+    message["Subject"] = f"{program} {in_short(report)}{kind}"
     message["Date"] = formatdate()
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or None)
     message["Auto-Submitted"] = "auto-generated"
@@ -148,6 +145,7 @@ def _as_html(report: RunReport, table: Attachment | None) -> str:
             commands=next_commands(report),
             deeds=action_labels(report),
             totals=labelled_totals(report),
+            note=uploads_note(report),
             cards=cards(report, concerns(report), ThumbnailProvider(report, Pictures.NONE)),
             where=_where_complete(report, table),
         )

@@ -57,15 +57,22 @@ def format_of(path: str | Path, *, windows: bool = sys.platform == "win32") -> s
 
 
 def write_report(
-    report: RunReport, form: str, stream: TextIO, *, pictures: Pictures = Pictures.NONE, limit: int | None = None
+    report: RunReport,
+    form: str,
+    stream: TextIO,
+    *,
+    pictures: Pictures = Pictures.NONE,
+    limit: int | None = None,
+    verbose: bool = False,
 ) -> None:
     """Write the run in one of `FORMATS` to a UTF-8 text stream that does not translate newlines.
 
-    `pictures` says which thumbnails HTML may show, `limit` caps each list of people in text.
+    `pictures` says which thumbnails HTML may show, `limit` caps each list of people in text, and `verbose` adds
+    the identifiers of pictures and requests to it.
     An unknown format raises UsageError.
     """
     if form == "text":
-        write_text(report, stream, limit=limit)
+        write_text(report, stream, limit=limit, verbose=verbose)
     elif form == "json":
         write_json(report, stream)
     elif form == "csv":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
 from connector.errors import ExitCode
+from connector.ledger.accounts import commonest_domain
 from connector.ledger.approval import count_planned, find_plan
 from connector.ledger.codec import unpack_time
 from connector.ledger.coverage import count_coverage
@@ -36,18 +38,13 @@ def load_report(
     backups: Backups,
     spool: Spool,
     conflicts: Mapping[tuple[str, str], ConflictPhotos] = MappingProxyType({}),
+    tenant: str | None = None,
 ) -> RunReport:
     """Build a run's report; its outcomes and pictures are read when they are written.
 
     `conflicts` are those of the current run, whose pictures are in the spool until it ends, and those of its plan.
+    `tenant` is AZURE_TENANT_ID.
     """
-
-    def pictures(outcome: Outcome) -> tuple[bytes | None, bytes | None]:
-        conflict = conflicts.get((outcome.target, outcome.account_id or ""))
-        if conflict is not None and conflict.held_as and spool.has(conflict.held_as):
-            return spool.load(conflict.held_as), _after(outcome, spool)
-        return _before(db, row.id, outcome, backups), _after(outcome, spool)
-
     started = unpack_time(row.started)
     if started is None:
         raise ValueError(f"run {row.id} has no start")
@@ -63,7 +60,7 @@ def load_report(
         totals=row.totals,
         requests=row.requests,
         outcomes=lambda: outcomes_of(db, row),
-        pictures=pictures,
+        pictures=_pictures(db, row.id, backups, spool=spool, conflicts=conflicts),
         message=row.message,
         notices=tuple(row.notices),
         pace=row.pace,
@@ -72,8 +69,32 @@ def load_report(
         approves=row.approves,
         has_plan=find_plan(db, row.id) is not None and count_planned(db, row.id) > 0,
         planned=planned_totals(db, row.id, row.totals) if row.exit_code == ExitCode.BRAKE else {},
+        tenant=tenant_name(db, tenant or ""),
+        host=platform.node(),
         unmatched=lambda: unmatched_upns(db) if row.totals.get("unmatched_accounts") else iter(()),
     )
+
+
+def _pictures(
+    db: sqlite3.Connection,
+    run: int,
+    backups: Backups,
+    *,
+    spool: Spool,
+    conflicts: Mapping[tuple[str, str], ConflictPhotos],
+) -> Callable[[Outcome], tuple[bytes | None, bytes | None]]:
+    def pictures(outcome: Outcome) -> tuple[bytes | None, bytes | None]:
+        conflict = conflicts.get((outcome.target, outcome.account_id or ""))
+        if conflict is not None and conflict.held_as and spool.has(conflict.held_as):
+            return spool.load(conflict.held_as), _after(outcome, spool)
+        return _before(db, run, outcome, backups), _after(outcome, spool)
+
+    return pictures
+
+
+def tenant_name(db: sqlite3.Connection, tenant: str) -> str:
+    """Return the tenant as people know it: a domain. An id is replaced by the domain that most accounts have."""
+    return tenant if "." in tenant else commonest_domain(db) or tenant
 
 
 def _last_success(db: sqlite3.Connection, row: RunRow) -> tuple[int, datetime] | None:

@@ -20,19 +20,24 @@ from connector.config import Pictures
 from connector.model import Outcome, RunReport
 from connector.model.reasons import ADVICE, needs_attention
 from connector.report.summary import (
+    MAIN_TOTALS,
     AttentionGroup,
     action_labels,
     as_planned,
     attention_first,
     concerns,
+    detail_for_people,
     duration,
-    format_utc,
     headline,
     labelled_totals,
+    local_time,
     next_commands,
     one_line_safe,
     short_name,
     state,
+    unchanged_since,
+    uploads_note,
+    where_of,
 )
 from connector.report.thumbnails import PhotoPair, ThumbnailProvider
 
@@ -98,6 +103,8 @@ def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictur
             script=script,
             policy=policy(style, script),
             totals=labelled_totals(report),
+            main=MAIN_TOTALS,
+            note=uploads_note(report),
             bar=_bar(report.totals),
             island=_embedded_json(report, groups, thumbnails, group_cards),
             state=state(report),
@@ -119,8 +126,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"code": code, "plain": one_line_safe, "moment": format_utc, "count": "{:,}".format}
-    made.globals |= {"headline": headline, "duration": duration, "short_name": short_name, "advice": ADVICE}
+    made.filters |= {"code": code, "plain": one_line_safe, "moment": local_time, "count": "{:,}".format}
+    made.globals |= {"headline": headline, "duration": duration, "short_name": short_name}
+    made.globals |= {"detail_for": detail_for_people, "unchanged_since": unchanged_since, "where_of": where_of}
     return made
 
 
@@ -132,13 +140,14 @@ def code(text: str) -> Markup:
 def cards(report: RunReport, groups: list[AttentionGroup], thumbnails: ThumbnailProvider) -> list[Card]:
     """Return a card for each group, with its first twelve people and their pictures."""
     first: dict[tuple[str, str], list[Outcome]] = {(group.action, group.reason): [] for group in groups}
-    for outcome in filter(needs_attention, report.outcomes() if groups else ()):
+    is_new = any(group.since is None for group in groups)  # the others are one line, without faces
+    for outcome in (one for one in report.outcomes() if needs_attention(one) and one.since is None) if is_new else ():
         chosen = first[outcome.action, outcome.reason]
         if len(chosen) < CARD_PEOPLE:
             chosen.append(outcome)
     number, group_cards = 0, []
     for concern in groups:
-        chosen = first[concern.action, concern.reason]
+        chosen = first[concern.action, concern.reason] if concern.since is None else []
         people = [_person_card(outcome, thumbnails, number + place) for place, outcome in enumerate(chosen)]
         group_cards.append(Card(concern, people))
         number += len(chosen)
@@ -170,9 +179,11 @@ def _row(outcome: Outcome, pair: PhotoPair | int | None) -> list[object]:
     name = one_line_safe(short_name(outcome.person))
     pictures = [pair.before, pair.after, *pair.labels, *pair.missing] if isinstance(pair, PhotoPair) else pair
     person = "" if outcome.person == name else one_line_safe(outcome.person)
+    detail, whole = detail_for_people(outcome), detail_for_people(outcome, verbose=True)
     return [
         *(name, person, one_line_safe(outcome.upn), outcome.account_id or "", outcome.action, outcome.reason),
-        *(one_line_safe(outcome.detail), outcome.source_sha256 or "", outcome.target, pictures),
+        *(detail, outcome.source_sha256 or "", outcome.target, pictures),
+        *("" if whole == detail else whole, local_time(outcome.since)),
     ]
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import TextIO
 
+from connector import __version__
 from connector.model import Outcome, RunReport
 from connector.model.reasons import ADVICE, cure_of, is_conflict
 from connector.report.summary import iso_utc, one_line_safe, only_planned, short_name
@@ -16,7 +17,7 @@ from connector.report.summary import iso_utc, one_line_safe, only_planned, short
 _FORMULA = re.compile(r"(^|[;|])([\s\"']*[=+\-@＝＋－＠])")
 COLUMNS = (
     *("name", "upn", "action", "reason", "meaning", "detail", "what_to_do", "conflict"),
-    *("person", "person_id", "account_id", "target", "source_sha256", "planned", "planned_reason"),
+    *("person", "person_id", "account_id", "target", "source_sha256", "planned", "planned_reason", "since"),
 )
 _CHANGES = ("created", "replaced", "removed")
 
@@ -53,6 +54,7 @@ def as_json(outcome: Outcome) -> dict[str, str | bool | None]:
         "person_id": outcome.person_id,
         "target": outcome.target,
         "conflict": is_conflict(outcome),
+        **({"since": iso_utc(outcome.since)} if outcome.since else {}),
         **held,
     }
 
@@ -73,6 +75,9 @@ def _head(report: RunReport) -> dict[str, object]:
     return {
         "run": report.run,
         "kind": report.kind,
+        "tenant": report.tenant,
+        "host": report.host,
+        "version": __version__,
         "started": iso_utc(report.started),
         "finished": iso_utc(report.finished),
         "dry_run": report.dry_run,
@@ -97,7 +102,7 @@ def _rows(report: RunReport) -> Iterator[list[str]]:
             *(short_name(outcome.person), outcome.upn, outcome.action, outcome.reason, ADVICE[outcome.reason].title),
             *(outcome.detail, cure, "yes" if is_conflict(outcome) else ""),
             *(outcome.person, outcome.person_id, outcome.account_id or "", outcome.target, outcome.source_sha256 or ""),
-            *(outcome.planned or "", outcome.planned_reason or ""),
+            *(outcome.planned or "", outcome.planned_reason or "", iso_utc(outcome.since) or ""),
         )
         yield [safe_cell(text) for text in cells]
 

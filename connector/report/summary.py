@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from connector import __version__
 from connector.command import pasteable
 from connector.errors import ExitCode
 from connector.model import STAGING, Action, Outcome, Reason, RunReport, safe
-from connector.model.reasons import ADVICE, cure_of, needs_attention, people
+from connector.model.reasons import ACCEPTED, ACCEPTED_ONCE, ADVICE, cure_of, needs_attention, people
 
 TOTALS = {
     "people": "People",
@@ -26,6 +27,9 @@ TOTALS = {
     "open_intents": "Uploaded, not yet confirmed",
     "unmatched_accounts": "Cloud accounts without an in-scope user",
 }
+
+# The totals with a column or tile of their own; the others follow in one line.
+MAIN_TOTALS = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed", "conflicts")
 
 _OPENINGS: Mapping[int | None, str] = {
     ExitCode.OK: "{Run} finished",
@@ -71,12 +75,16 @@ _RUN_NAMES: Mapping[tuple[str, bool], str] = {
 
 @dataclass(frozen=True, slots=True)
 class AttentionGroup:
-    """Represent the people who need attention for one reason, with their number; `planned`: nothing was written."""
+    """Represent the people who need attention for one reason, with their number.
+
+    `planned`: nothing was written. `since`: they have been so since an earlier run, the first of them at this time.
+    """
 
     action: Action
     reason: Reason
     count: int
     planned: bool = False
+    since: datetime | None = None
 
     @property
     def title(self) -> str:
@@ -95,7 +103,8 @@ class AttentionGroup:
 
     def includes(self, outcome: Outcome) -> bool:
         """Return True if the outcome belongs to this group."""
-        return outcome.action is self.action and outcome.reason is self.reason
+        is_same = outcome.action is self.action and outcome.reason is self.reason
+        return is_same and (outcome.since is None) == (self.since is None)
 
 
 def as_planned(report: RunReport) -> RunReport:
@@ -137,7 +146,8 @@ def headline(report: RunReport) -> str:
         return f"{text}. Nothing was written."
     if stopped_unread(report):
         return f"{text}: {_unread(report)}"
-    return f"{text}: {_changes(report)}; {_rest(report)}."
+    rest = _rest(report)
+    return f"{text}: {_changes(report)}; {rest}." if rest else f"{text}: {_changes(report)}."
 
 
 def stopped_unread(report: RunReport) -> bool:
@@ -153,8 +163,49 @@ def _unread(report: RunReport) -> str:
     last = "No earlier run was successful."
     if report.last_success is not None:
         number, finished = report.last_success
-        last = f"The last successful run was run {number}, {format_utc(finished)}."
+        last = f"The last successful run was run {number}, {local_time(finished)}."
     return f"no photo was changed; {people(count)} {keeps}. {last}"
+
+
+_EXCEEDED = (
+    (r"(\d+) photos would be replaced", "{} replacements exceed the limit"),
+    (r"(\d+) cloud photos that this tool did not upload", "{} overwrites exceed the limit"),
+    (r"(\d+) photos would be removed", "{} removals exceed the limit"),
+    (r"(\d+) people changed or lost their account", "{} changed accounts exceed the limit"),
+    (r"(\S+)(?: below .*?)? vanished for (\d+)", "{} vanished for {} people"),
+)
+_SHORT: Mapping[int | None, str] = {
+    ExitCode.OK: "Finished",
+    ExitCode.SOME_FAILED: "FAILED for {failed}",
+    ExitCode.BRAKE: "STOPPED",
+    ExitCode.UNREACHABLE: "INCOMPLETE",
+    ExitCode.LIMIT: "At its limit",
+    ExitCode.INTERRUPTED: "INTERRUPTED",
+    None: "Not finished",
+}
+_MOST_CAUSE = 120
+
+
+def in_short(report: RunReport) -> str:
+    """Return the run in a few words for a mail's subject, such as "STOPPED: 600 replacements exceed the limit"."""
+    opening = _SHORT.get(report.exit_code, "STOPPED").format(failed=people(report.totals.get("failed", 0)))
+    if report.exit_code == ExitCode.BRAKE:
+        return f"{opening}: {_exceeded(report.message)}"
+    if report.exit_code in (ExitCode.UNREACHABLE, ExitCode.FAULT) and report.message:
+        cause = re.split(r"[.;] ", one_line_safe(report.message))[0].rstrip(".")
+        return f"{opening}: {cause[:_MOST_CAUSE]}"
+    return f"{opening}: {_changes(report)}"
+
+
+def _exceeded(message: str) -> str:
+    found = [words.format(*match.groups()) for form, words in _EXCEEDED if (match := re.search(form, message))]
+    return found[0] if found else "a safety limit was exceeded"
+
+
+def where_of(report: RunReport) -> str:
+    """Return tenant, host and version, as far as they are known."""
+    parts = (report.tenant, f"on {report.host}" if report.host else "", f"photo-connector {__version__}")
+    return ", ".join(one_line_safe(part) for part in parts if part)
 
 
 def state(report: RunReport) -> tuple[str, str]:
@@ -165,15 +216,17 @@ def state(report: RunReport) -> tuple[str, str]:
 def labelled_totals(report: RunReport) -> list[tuple[str, str, int]]:
     """Return the totals as (name, label, count) in the order of the report; an unknown one is labelled by its name.
 
-    If nothing was written, the labels are conditional: "Would create" instead of "Created".
+    Zeros are left out, but for the number of people. If nothing was written, the labels are conditional: "Would
+    create" instead of "Created".
     """
     totals, words = report.totals, TOTALS
     if stopped_unread(report):
         words = TOTALS | {"unchanged": "Left as they are"}
     if only_planned(report):
         words = words | {f"{action}d": f"Would {action}" for action in (Action.CREATE, Action.REPLACE, Action.REMOVE)}
-    known = [(name, label, totals[name]) for name, label in words.items() if name in totals]
-    return known + [(name, name, count) for name, count in totals.items() if name not in words]
+    told = {name: count for name, count in totals.items() if count or name == "people"}
+    known = [(name, label, told[name]) for name, label in words.items() if name in told]
+    return known + [(name, name, count) for name, count in told.items() if name not in words]
 
 
 def only_planned(report: RunReport) -> bool:
@@ -198,11 +251,6 @@ def duration(report: RunReport) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def format_utc(when: datetime | None) -> str:
-    """Return a time in UTC for people, such as "2026-11-24 02:00 UTC"."""
-    return "" if when is None else when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def local_time(when: datetime | None) -> str:
@@ -234,15 +282,63 @@ def one_line_safe(text: str) -> str:
     return pasteable(safe(text))
 
 
+# What only a search or a support case needs: the short sha256, the cloud's tag, the id of a request.
+_IDENTIFIERS = re.compile(
+    r", sha256 [0-9a-f]{12,}"
+    r'|, tag (?:(?:W/)?"[^"]*"|\S+?(?=, seen |;|\.?(?:\s|$)))'
+    r"| \(request-id [^)]*\)"
+)
+_SEEN = re.compile(r"seen (\d{4}-\d{2}-\d{2} \d{2}:\d{2}) UTC")
+
+
+def detail_for_people(outcome: Outcome, *, verbose: bool = False) -> str:
+    """Return an outcome's detail on one line, in local time, and without identifiers unless `verbose`.
+
+    What is said of every accepted write is left out: a report says it once (`uploads_note`).
+    """
+    text = outcome.detail if verbose else _IDENTIFIERS.sub("", outcome.detail)
+    return one_line_safe(_SEEN.sub(_seen_here, text.replace(ACCEPTED, "").strip()))
+
+
+def _seen_here(match: re.Match[str]) -> str:
+    return "seen " + local_time(datetime.strptime(match[1], "%Y-%m-%d %H:%M").replace(tzinfo=UTC))
+
+
+def unchanged_since(group: AttentionGroup) -> str:
+    """Return ", unchanged since" and the time for a group that an earlier run had already; else empty text."""
+    if group.since is None:
+        return ""
+    first = "" if group.count == 1 else "the first "
+    return f", {first}unchanged since {local_time(group.since)}"
+
+
+def uploads_note(report: RunReport) -> str:
+    """Return the sentence on when uploads are seen, if the run uploaded something; else empty text."""
+    uploads = report.totals.get("created", 0) + report.totals.get("replaced", 0)
+    return ACCEPTED_ONCE if uploads and not only_planned(report) else ""
+
+
 def concerns(report: RunReport) -> list[AttentionGroup]:
-    """Return the groups of people who need attention: failures first, then conflicts, the largest first."""
-    counts: Counter[tuple[Action, Reason]] = Counter()
-    for outcome in report.outcomes():
-        if needs_attention(outcome):
-            counts[outcome.action, outcome.reason] += 1
+    """Return the groups of people who need attention: failures first, then conflicts, those of this run first."""
+    groups = _groups(report, filter(needs_attention, report.outcomes()))
+    return sorted(groups, key=lambda group: (not group.is_failure, group.since is not None, -group.count, group.reason))
+
+
+def lasting(report: RunReport) -> list[AttentionGroup]:
+    """Return the groups without a problem that a later run repeats unchanged, such as restored photos."""
+    return _groups(report, (one for one in report.outcomes() if one.since is not None and not needs_attention(one)))
+
+
+def _groups(report: RunReport, outcomes: Iterable[Outcome]) -> list[AttentionGroup]:
+    counts: Counter[tuple[Action, Reason, bool]] = Counter()
+    began: dict[tuple[Action, Reason, bool], datetime] = {}
+    for outcome in outcomes:
+        key = (outcome.action, outcome.reason, outcome.since is not None)
+        counts[key] += 1
+        if outcome.since is not None:
+            began[key] = min(outcome.since, began.get(key, outcome.since))
     planned = only_planned(report)
-    groups = [AttentionGroup(action, reason, count, planned) for (action, reason), count in counts.items()]
-    return sorted(groups, key=lambda concern: (not concern.is_failure, -concern.count, concern.reason))
+    return [AttentionGroup(*key[:2], count, planned, began.get(key)) for key, count in counts.items()]
 
 
 def attention_first(report: RunReport, groups: list[AttentionGroup]) -> Iterator[Outcome]:
@@ -272,7 +368,7 @@ def _changes(report: RunReport) -> str:
 
 def _rest(report: RunReport) -> str:
     totals = report.totals
-    parts = [f"{totals.get('unchanged', 0):,} unchanged", f"{totals.get('skipped', 0):,} skipped"]
+    parts = [f"{totals[name]:,} {name}" for name in ("unchanged", "skipped") if totals.get(name)]
     if totals.get("failed") and report.exit_code != ExitCode.SOME_FAILED:
         parts.append(f"{totals['failed']:,} failed")
     if totals.get("conflicts"):

@@ -12,24 +12,29 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from connector.command import pasteable
+from connector.command import pasteable, wrapped
 from connector.errors import ExitCode
 from connector.model import Action, Outcome, Reason, RunReport
 from connector.model.reasons import ADVICE, needs_attention, people
 from connector.report.summary import (
+    MAIN_TOTALS,
     AttentionGroup,
     action_labels,
     as_planned,
     commands_heading,
     concerns,
+    detail_for_people,
     duration,
-    format_utc,
     headline,
     labelled_totals,
+    local_time,
     next_commands,
     one_line_safe,
     short_name,
     state,
+    unchanged_since,
+    uploads_note,
+    where_of,
 )
 
 # The terminal's own sixteen colours: they follow its light or dark background. NO_COLOR switches them off.
@@ -40,12 +45,13 @@ _COLOURS = {
     Action.REMOVE: "magenta",
     Action.FAIL: "red",
 }
-# The totals with a column; the others follow in one line if they are not 0.
-_MAIN = ("people", "created", "replaced", "removed", "unchanged", "skipped", "failed", "conflicts")
 
 
-def write_screen(report: RunReport, console: Console, *, limit: int | None = None) -> None:
-    """Show the run; `limit` caps each list of people, and with it people without a problem are only counted."""
+def write_screen(report: RunReport, console: Console, *, limit: int | None = None, verbose: bool = False) -> None:
+    """Show the run; `limit` caps each list of people, and with it people without a problem are only counted.
+
+    `verbose` adds the identifiers of pictures and requests.
+    """
     report = as_planned(report)
     tone, words = state(report)
     console.print(Text(words, _TONES[tone]))
@@ -54,15 +60,18 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
         console.print(Text(one_line_safe(report.message), "bold"))
     took = f", took {duration(report)}" if report.finished else ", not finished"
     console.print(
-        Text(f"Run {report.run} ({report.kind}, {report.mode}), started {format_utc(report.started)}{took}.", "dim")
+        Text(f"Run {report.run} ({report.kind}, {report.mode}), started {local_time(report.started)}{took}.", "dim")
     )
+    console.print(Text(where_of(report), "dim"))
     _commands(report, console)
     _counts(report, console)
     _reasons(report, console)
+    if uploads_note(report):
+        console.print(Text(uploads_note(report), "dim"))
     for notice in report.notices:
         console.print(Text.assemble(("! ", "bold yellow"), one_line_safe(notice)))
     for concern in concerns(report):
-        _concern(report, concern, console, limit=limit)
+        _concern(report, concern, console, limit=limit, verbose=verbose)
     if limit is None:
         _other_people(report, console)
     else:
@@ -84,9 +93,9 @@ def _counts(report: RunReport, console: Console) -> None:
     known = labelled_totals(report)
     if not known:
         return
-    main = [(name, label, count) for name, label, count in known if name in _MAIN]
+    main = [(name, label, count) for name, label, count in known if name in MAIN_TOTALS]
     console.print(_in_columns(main, console.width))
-    rest = [f"{label}: {count:,}" for name, label, count in known if name not in _MAIN and count]
+    rest = [f"{label}: {count:,}" for name, label, count in known if name not in MAIN_TOTALS and count]
     if rest:
         console.print(Text(" · ".join(rest), "dim"))
 
@@ -135,30 +144,34 @@ def _rank(action: Action) -> int:
     return order.index(action)
 
 
-def _concern(report: RunReport, concern: AttentionGroup, console: Console, *, limit: int | None) -> None:
+def _concern(report: RunReport, concern: AttentionGroup, console: Console, *, limit: int | None, verbose: bool) -> None:
     kind, tone = ("Failed", "bold red") if concern.is_failure else ("Conflict", "bold yellow")
-    title = f": {concern.title}, {people(concern.count)}"
+    title = f": {concern.title}, {people(concern.count)}{unchanged_since(concern)}"
     console.print(Text.assemble("\n", (kind, tone), (title, "bold")))
-    console.print(Padding(Text(f"What to do: {concern.cure}"), (0, 0, 0, 2)))
+    if concern.since is not None:
+        return
+    for words in wrapped(f"What to do: {concern.cure}", console.width - 2):
+        console.print(Text(f"  {words}"), soft_wrap=True)
     chosen = (outcome for outcome in report.outcomes() if concern.includes(outcome))
-    for line in _listed(islice(chosen, limit)):
+    for line in _listed(islice(chosen, limit), verbose=verbose):
         console.print(Padding(line, (0, 0, 0, 2)))
     if limit is not None and concern.count > limit:
         console.print(Text(f"  … and {concern.count - limit:,} more", "dim"))
 
 
-def _listed(outcomes: Iterable[Outcome]) -> Iterator[Text]:
+def _listed(outcomes: Iterable[Outcome], *, verbose: bool) -> Iterator[Text]:
     for outcome in outcomes:
         line = Text.assemble(_who(outcome))
-        if outcome.detail:
-            line.append(f"  {one_line_safe(outcome.detail)}", "dim")
+        detail = detail_for_people(outcome, verbose=verbose)
+        if detail:
+            line.append(f"  {detail}", "dim")
         yield line
 
 
 def _other_people(report: RunReport, console: Console) -> None:
     words, shown = action_labels(report), False
     for outcome in report.outcomes():
-        if needs_attention(outcome):
+        if needs_attention(outcome) or outcome.since is not None:
             continue
         if not shown:
             console.print(Text("\nOther users" if report.mode == "full" else "\nOther users who were checked", "bold"))

@@ -13,23 +13,31 @@ from connector.report.summary import (
     as_planned,
     commands_heading,
     concerns,
+    detail_for_people,
     duration,
-    format_utc,
     headline,
     labelled_totals,
+    lasting,
+    local_time,
     next_commands,
     one_line_safe,
     short_name,
+    unchanged_since,
+    uploads_note,
+    where_of,
 )
 
 
-def write_text(report: RunReport, stream: TextIO, *, limit: int | None = None) -> None:
-    """Write the run as text; `limit` caps each list of people, None lists all. Outcomes are streamed."""
-    for line in _lines(as_planned(report), limit):
+def write_text(report: RunReport, stream: TextIO, *, limit: int | None = None, verbose: bool = False) -> None:
+    """Write the run as text; `limit` caps each list of people, None lists all. Outcomes are streamed.
+
+    `verbose` adds the identifiers of pictures and requests.
+    """
+    for line in _lines(as_planned(report), limit, verbose=verbose):
         stream.write(line + "\n")
 
 
-def _lines(report: RunReport, limit: int | None) -> Iterator[str]:
+def _lines(report: RunReport, limit: int | None, *, verbose: bool) -> Iterator[str]:
     yield headline(report)
     if report.message:
         yield one_line_safe(report.message)
@@ -40,11 +48,14 @@ def _lines(report: RunReport, limit: int | None) -> Iterator[str]:
     yield from _facts(report)
     yield ""
     yield from _totals(report)
+    note = uploads_note(report)
+    if note:
+        yield f"  {note}"
     if report.notices:
         yield from ("", "Notices", *(f"  ! {one_line_safe(notice)}" for notice in report.notices))
     for concern in concerns(report):
-        yield from _concern(report, concern, limit)
-    yield from _other_people(report, limit)
+        yield from _concern(report, concern, limit, verbose=verbose)
+    yield from _other_people(report, limit, verbose=verbose)
     yield from _unmatched(report, limit)
 
 
@@ -63,7 +74,8 @@ def _unmatched(report: RunReport, limit: int | None) -> Iterator[str]:
 def _facts(report: RunReport) -> Iterator[str]:
     took = duration(report)
     ended = f"took {took}" if took else "not finished"
-    yield f"Run {report.run} ({report.kind}, {report.mode}), started {format_utc(report.started)}, {ended}."
+    yield f"Run {report.run} ({report.kind}, {report.mode}), started {local_time(report.started)}, {ended}."
+    yield f"{where_of(report)}."
     pace = report.pace
     if pace.get("slow_downs") or pace.get("lanes_highest", 0) > pace.get("lanes_lowest", 0):
         yield _pace(pace)
@@ -89,37 +101,46 @@ def _totals(report: RunReport) -> Iterator[str]:
         yield f"  {label:<{width}}  {count:>{digits},}"
 
 
-def _concern(report: RunReport, concern: AttentionGroup, limit: int | None) -> Iterator[str]:
+def _concern(report: RunReport, concern: AttentionGroup, limit: int | None, *, verbose: bool) -> Iterator[str]:
     kind = "Failed" if concern.is_failure else "Conflict"
+    since = unchanged_since(concern)
     yield ""
-    yield f"{kind}: {concern.title} [{concern.reason}], {people(concern.count)}"
+    yield f"{kind}: {concern.title} [{concern.reason}], {people(concern.count)}{since}"
+    if since:
+        return
     yield f"  What to do: {concern.cure}"
     chosen = (outcome for outcome in report.outcomes() if concern.includes(outcome))
-    yield from _listed(chosen, limit)
+    yield from _listed(chosen, limit, verbose=verbose)
 
 
-def _other_people(report: RunReport, limit: int | None) -> Iterator[str]:
-    chosen = (outcome for outcome in report.outcomes() if not needs_attention(outcome))
+def _other_people(report: RunReport, limit: int | None, *, verbose: bool) -> Iterator[str]:
+    unchanged = lasting(report)
+    chosen = (outcome for outcome in report.outcomes() if not needs_attention(outcome) and outcome.since is None)
     first = next(chosen, None)
-    if first is None:
+    if first is None and not unchanged:
         return
     yield from ("", "Other users" if report.mode == "full" else "Other users who were checked")
-    yield from _listed(_again(first, chosen), limit, with_reason=True)
+    for group in unchanged:
+        yield f"  {group.action:<7} {people(group.count)}: {group.title} [{group.reason}]{unchanged_since(group)}"
+    if first is not None:
+        yield from _listed(_again(first, chosen), limit, verbose=verbose, with_reason=True)
 
 
-def _listed(outcomes: Iterable[Outcome], limit: int | None, *, with_reason: bool = False) -> Iterator[str]:
+def _listed(
+    outcomes: Iterable[Outcome], limit: int | None, *, verbose: bool, with_reason: bool = False
+) -> Iterator[str]:
     stream = iter(outcomes)
     for outcome in islice(stream, limit):
-        yield _line(outcome, with_reason)
+        yield _line(outcome, verbose=verbose, with_reason=with_reason)
     remaining = sum(1 for _ in stream) if limit is not None else 0
     if remaining:
-        yield f"  … and {remaining:,} more; `report --format csv` lists all."
+        yield one_line_safe(f"  … and {remaining:,} more; `photo-connector report --format csv` lists all.")
 
 
-def _line(outcome: Outcome, with_reason: bool) -> str:
+def _line(outcome: Outcome, *, verbose: bool, with_reason: bool) -> str:
     name = one_line_safe(short_name(outcome.person))
     who = f"{name} <{one_line_safe(outcome.upn)}>" if outcome.upn and outcome.upn != name else name
-    text = one_line_safe(outcome.detail)
+    text = detail_for_people(outcome, verbose=verbose)
     if with_reason:
         text = f"{ADVICE[outcome.reason].title} [{outcome.reason}]" + (f". {text}" if text else "")
     return f"  {outcome.action:<7} {who}" + (f": {text}" if text else "")

@@ -123,7 +123,9 @@ def run_night(
         if row is None:
             raise LookupError(f"run {run} is not in the database")
         photos = totals.summary.conflict_photos
-        yield load_report(db, row, backups=state.backups, spool=state.spool, conflicts=photos)
+        yield load_report(
+            db, row, backups=state.backups, spool=state.spool, conflicts=photos, tenant=settings.azure_tenant_id
+        )
 
 
 def _run(context: RunContext, backends: Backends, totals: RunTotals) -> None:

@@ -18,6 +18,7 @@ from connector.cloud.response import Response, describe_page, read_refusal
 from connector.cloud.transport import Transport
 from connector.errors import PersonError
 from connector.model import Account, CloudPhoto, CloudTag, Reason
+from connector.model.reasons import ACCEPTED
 from connector.targets import Features, Target, TargetContext
 
 log = logging.getLogger("connector.targets")
@@ -40,7 +41,7 @@ class GraphTarget:
 
     name = "graph"
     batch_size = BATCH_SIZE
-    features = Features(accepted_text="Microsoft 365 accepted it; apps may show it hours or days later.")
+    features = Features(accepted_text=ACCEPTED)
 
     def __init__(
         self, transport: Transport, *, shrink: Shrink | None = None, failing: Collection[str] = frozenset()

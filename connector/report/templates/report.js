@@ -2,7 +2,7 @@
 (() => {
   const CHUNK = 200;
   const MOST_PRINTED = 2000;
-  const NAME = 0, PERSON = 1, UPN = 2, ACCOUNT = 3, ACTION = 4, REASON = 5, DETAIL = 6, SHA = 7, TARGET = 8, PHOTOS = 9;
+  const NAME = 0, PERSON = 1, UPN = 2, ACCOUNT = 3, ACTION = 4, REASON = 5, DETAIL = 6, SHA = 7, TARGET = 8, PHOTOS = 9, WHOLE = 10, SINCE = 11;
 
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
@@ -14,6 +14,8 @@
   let chosen = rows.map((_, place) => place);
   let drawn = 0;
   let body = null;
+  let sorted = { column: -1, down: false };
+  const words = new Intl.Collator("en", { sensitivity: "base", numeric: true });
 
   const number = (count) => count.toLocaleString("en");
   const people = (count) => (count === 1 ? "1 person" : `${number(count)} people`);
@@ -30,7 +32,7 @@
   function key(place) {
     if (keys[place] === undefined) {
       const row = rows[place];
-      const parts = [row[NAME], row[PERSON], row[UPN], row[ACCOUNT], row[REASON], data.titles[row[REASON]], row[DETAIL], row[SHA]];
+      const parts = [row[NAME], row[PERSON], row[UPN], row[ACCOUNT], row[REASON], data.titles[row[REASON]], row[WHOLE] || row[DETAIL], row[SHA]];
       keys[place] = folded(parts.join("\n"));
     }
     return keys[place];
@@ -46,7 +48,43 @@
       if (words.length && !words.every((word) => key(place).includes(word))) continue;
       chosen.push(place);
     }
+    order();
     redraw();
+  }
+
+  /* What a header sorts by is what its column shows. */
+  function shownText(row, column) {
+    if (column === ACTION) return data.deeds[row[ACTION]] || row[ACTION];
+    return column === REASON ? data.titles[row[REASON]] || row[REASON] : row[NAME];
+  }
+
+  function order() {
+    if (sorted.column < 0) return;
+    const turn = sorted.down ? -1 : 1;
+    const texts = new Map(chosen.map((place) => [place, shownText(rows[place], sorted.column)]));
+    chosen.sort((one, other) => turn * words.compare(texts.get(one), texts.get(other)) || words.compare(rows[one][NAME], rows[other][NAME]));
+  }
+
+  function sortBy(column) {
+    sorted = { column, down: sorted.column === column && !sorted.down };
+    order();
+    redraw();
+    byId("place").querySelector(`button[data-column="${column}"]`).focus();
+  }
+
+  function header(title, column) {
+    const cell = element("th", column === undefined ? title : "");
+    cell.scope = "col";
+    cell.setAttribute("role", "columnheader");
+    if (column === undefined) return cell;
+    const isSorted = sorted.column === column;
+    cell.setAttribute("aria-sort", isSorted ? (sorted.down ? "descending" : "ascending") : "none");
+    const button = element("button", title, `sort${isSorted ? (sorted.down ? " down" : " up") : ""}`);
+    button.type = "button";
+    button.dataset.column = column;
+    button.addEventListener("click", () => sortBy(column));
+    cell.append(button);
+    return cell;
   }
 
   function redraw() {
@@ -72,12 +110,8 @@
     const line = head.insertRow();
     head.setAttribute("role", "rowgroup");
     line.setAttribute("role", "row");
-    for (const title of ["Person", "Action", "Why", ...(withPhotos ? ["Photos"] : [])]) {
-      const cell = element("th", title);
-      cell.scope = "col";
-      cell.setAttribute("role", "columnheader");
-      line.append(cell);
-    }
+    line.append(header("Person", NAME), header("Action", ACTION), header("Why", REASON));
+    if (withPhotos) line.append(header("Photos"));
     table.createTBody().setAttribute("role", "rowgroup");
     return table;
   }
@@ -138,7 +172,7 @@
     const list = element("dl");
     const known = [
       ["Reason", row[REASON]], ["In the source", row[PERSON] || row[NAME]], ["Account id", row[ACCOUNT]],
-      ["Target", row[TARGET]], ["SHA-256 of the source", row[SHA]],
+      ["Target", row[TARGET]], ["SHA-256 of the source", row[SHA]], ["Pictures", row[WHOLE]], ["Unchanged since", row[SINCE]],
     ];
     for (const [label, value] of known) {
       if (value) list.append(element("dt", label), element("dd", value));

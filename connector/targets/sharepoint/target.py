@@ -17,6 +17,7 @@ from connector.cloud.refusal_limit import RefusalLimit
 from connector.cloud.transport import origin_of
 from connector.errors import PersonError
 from connector.model import Account, Clock, CloudPhoto, CloudTag, Reason, utc_now
+from connector.model.reasons import ACCEPTED
 from connector.targets import Features, Target, TargetContext
 from connector.targets.sharepoint import api as rest
 from connector.targets.sharepoint.api import SharePoint, open_sharepoint
@@ -85,7 +86,7 @@ class SharePointTarget:
         failing: Collection[str] = frozenset(),
     ) -> None:
         self.features = Features(
-            accepted_text="Microsoft 365 accepted it; apps may show it hours or days later.",
+            accepted_text=ACCEPTED,
             width=width,
             takes_guests=False,
             rotates_all=False,
