@@ -1,4 +1,4 @@
-"""How is the bench run? `scripts/bench [--people N …] [--large] [--pace N] [--json FILE]` prints and writes JSON."""
+"""Run the bench: `scripts/bench [--people N …] [--large] [--pace N] [--json FILE] [--page FILE]`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from tests.bench.faces import EDGE
 from tests.bench.loop import MEASURED, Loop, measure
 from tests.bench.nights import Cost, live_through
 from tests.bench.pace import auto_against_four, measure_pace
+from tests.bench.page import as_result, with_result
+from tests.bench.reading import Read, against_python_ldap, read_side_by_side
 from tests.bench.world import CAP, LATENCY, open_place
 
 HEAD = (
@@ -28,11 +30,14 @@ HEAD = (
     "÷ limit",
     "PUTs ÷ limit",
 )
-TAIL = ("CPU ms each", "peak MiB", "MB up", "MB down")
+TAIL = ("CPU ms each", "peak MiB", "MB up", "MB down", "ledger B each")
 
 
-def nights(people: int) -> list[Cost]:
-    """Live through all five nights with so many people; adoption starts without a memory beside the same cloud."""
+def nights(people: int) -> tuple[list[Cost], list[Read]]:
+    """Live through all five nights with so many people, and read their directory side by side with python-ldap.
+
+    Adoption starts without a memory beside the same cloud.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with open_place(folder, people) as place:
@@ -43,7 +48,7 @@ def nights(people: int) -> list[Cost]:
             costs.append(_tell(live_through(place, folder, night="0.5 % changed", state="state")))
             costs.append(_tell(live_through(place, folder, night="full", state="state", options=("--full",))))
             costs.append(_tell(live_through(place, folder, night="adoption", state="fresh")))
-    return costs
+            return costs, read_side_by_side(place, folder)
 
 
 def _tell(cost: Cost) -> Cost:
@@ -60,7 +65,8 @@ def _tell(cost: Cost) -> Cost:
     )
     second = (f"{cost.wall_ratio:.2f}", f"{cost.put_ratio:.2f}", f"{cost.cpu / cost.people * 1000:.1f}")
     moved = (f"{cost.peak_mib:.0f}", f"{cost.bytes_up / 1e6:.1f}", f"{cost.bytes_down / 1e6:.1f}")
-    print(_row((*first, *second, *moved)), flush=True)
+    ledger = f"{cost.ledger_bytes / cost.people:,.0f}"
+    print(_row((*first, *second, *moved, ledger)), flush=True)
     return cost
 
 
@@ -93,16 +99,24 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path(".lab/bench.json"))
     parser.add_argument("--no-loop", action="store_true", help="leave out what people run today")
     parser.add_argument("--pace", type=int, default=2_000, help="people of the first nights with auto; 0 leaves it out")
+    parser.add_argument("--page", type=Path, help="a page whose last section keeps the last three results")
     asked = parser.parse_args()
+    load = os.getloadavg()[0]
     print(f"{machine()}; {LATENCY * 1000:.0f} ms a request, {CAP} at a time, pictures of {EDGE} px")
     print(_row((*HEAD, *TAIL)) + "\n|" + "---|" * len(HEAD + TAIL), flush=True)
-    costs = [cost for people in asked.people + [50_000] * asked.large for cost in nights(people)]
+    lived = [nights(people) for people in asked.people + [50_000] * asked.large]
+    costs = [cost for one, _ in lived for cost in one]
+    reads = [read for _, some in lived for read in some]
     loops = [] if asked.no_loop else measure()
     compared = against(costs, loops)
     told = {"machine": machine(), "latency": LATENCY, "concurrency": CAP, "nights": [asdict(one) for one in costs]}
     told |= {"loop_measured": [asdict(one) for one in loops], "against_the_loop": compared}
     paces = measure_pace(asked.pace) if asked.pace else []
     told |= {"pace": [asdict(one) for one in paces], "auto": auto_against_four(paces) if paces else []}
+    told |= {"readings": [asdict(one) for one in reads], "against_python_ldap": against_python_ldap(reads)}
+    if asked.page:
+        page = asked.page.read_text(encoding="utf-8")
+        asked.page.write_text(with_result(page, as_result(told, costs, load=load)), encoding="utf-8")
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
 

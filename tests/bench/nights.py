@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from connector.ledger.store import LEDGER_NAME
 from tests.bench.world import CAP, LATENCY, Place
 
 # Peak memory is the process's own high-water mark: what rusage says may stem from the process that started it.
@@ -28,6 +29,8 @@ sys.exit(code)
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Hold what a night cost; times in seconds. `limit` is all its Graph requests × latency ÷ concurrency.
+
+    `ledger_bytes` is the size of the ledger after it.
 
     `wall_ratio` and `put_ratio` are the whole night, and first to last PUT, by their limits; 0 where there is none.
     """
@@ -48,6 +51,7 @@ class Cost:
     put_ratio: float
     violations: int
     wall_ratio: float
+    ledger_bytes: int
 
 
 def live_through(place: Place, folder: Path, *, night: str, state: str, options: tuple[str, ...] = ()) -> Cost:
@@ -64,7 +68,8 @@ def live_through(place: Place, folder: Path, *, night: str, state: str, options:
     wall = time.monotonic() - began
     if done.returncode:
         raise RuntimeError(f"The {night} night ended with {done.returncode}: {done.stderr[-2000:]}")
-    known = {"night": night, "directory": place.directory.kind, "wall": wall}
+    ledger_bytes = (folder / state / LEDGER_NAME).stat().st_size
+    known = {"night": night, "directory": place.directory.kind, "wall": wall, "ledger_bytes": ledger_bytes}
     return _cost(place, json.loads(report.read_text("utf-8")), known, figures)
 
 
