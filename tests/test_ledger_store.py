@@ -200,6 +200,19 @@ def test_what_a_safety_limit_held_outlives_a_kill_of_the_step_that_keeps_what_wa
     assert (table(path, "run_plans"), table(path, "pragma_user_version")) == ([], [(VERSION,)])
 
 
+def test_a_kill_of_the_step_that_drops_an_index_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
+    path = old_ledger(tmp_path / "old")
+    index = "sqlite_master WHERE name = 'writes_account'"
+    assert killed_while_it_brings_forward(path, 10) == 9
+    assert (len(table(path, index)), table(path, "pragma_user_version")) == (1, [(10,)])
+    writes = sorted(table(path, "writes"))
+
+    open_ledger(path.parent)[0].close()
+
+    assert (table(path, index), table(path, "pragma_user_version")) == ([], [(VERSION,)])
+    assert sorted(table(path, "writes")) == writes
+
+
 def killed_while_it_brings_forward(path: Path, version: int) -> int:
     """Open a ledger in a process that is killed at the end of a version's step; return its exit code."""
     script = f"""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,12 +18,14 @@ from pydantic import SecretStr
 
 from connector.config import Settings
 from connector.ledger.state import open_state
+from connector.ledger.store import LEDGER_NAME
 from connector.model import NoProgress
 from connector.sync.context import Options, RestoreRequest
 from connector.sync.run import Backends, run_night
 from tests.bench.faces import photo
 from tests.lab.graph.world import World, new_world
 from tests.lab.indoors import ROOT, Indoors, Register, open_indoors
+from tests.lab.pictures import jpeg
 
 FEW, MANY = 100, 400
 NOBODY = "00000000-0000-0000-0000-000000000001"
@@ -37,6 +40,7 @@ class Town:
 
     folder: Path
     people: int
+    picture: Callable[[int], bytes] = photo
     register: Register = field(default_factory=lambda: Register((UNIT,)))
     now: datetime = datetime(2026, 11, 24, 1, tzinfo=UTC)
     world: World = field(init=False)
@@ -44,7 +48,7 @@ class Town:
     def __post_init__(self) -> None:
         self.world = new_world(ROOT)
         for number in range(self.people):
-            one = self.register.add(f"crowd{number:05}", UNIT, photo(number))
+            one = self.register.add(f"crowd{number:05}", UNIT, self.picture(number))
             upn = one.person.upn
             self.world.tenant.add_account(upn, mail=upn, immutable_id=one.anchor, synced=True)
 
@@ -68,6 +72,13 @@ class Town:
 
         self._night(options, watch)
         return count[0]
+
+    def ledger_bytes(self) -> int:
+        """Live through the first night and return the size of the ledger."""
+        self._night(Options(), lambda _: None)
+        with closing(sqlite3.connect(self.folder / LEDGER_NAME)) as db:
+            pages, page_bytes = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        return int(pages * page_bytes)
 
     def _night(self, options: Options, watch: Callable[[sqlite3.Connection], None]) -> None:
         self.now += timedelta(days=1)
@@ -131,3 +142,15 @@ def test_an_upload_costs_the_ledger_one_commit_and_a_look_a_twentieth(tmp_path: 
     print(f"commits a person: {each}")
     assert 1 <= each["first"] <= 1.25, "one for the upload, and three batches of twenty: tags, tags, bytes"
     assert each["full"] <= 0.1
+
+
+def test_a_person_whose_picture_is_nobody_elses_takes_less_than_5_kb_in_the_ledger(tmp_path: Path) -> None:
+    def own(number: int) -> bytes:
+        return jpeg(f"of person {number}", (64, 64))
+
+    few, many = Town(tmp_path / "few", FEW, own), Town(tmp_path / "many", MANY, own)
+
+    each = (many.ledger_bytes() - few.ledger_bytes()) / (MANY - FEW)
+
+    print(f"{each:,.0f} bytes a person after the first night")
+    assert each <= 5_000

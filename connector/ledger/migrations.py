@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector.ledger import coverage, memberships
-from connector.ledger.schema import PLANS, RECIPIENT_TYPES, VERSION_5_TABLES
+from connector.ledger.schema import FEWER_INDEXES, PLANS, RECIPIENT_TYPES, VERSION_5_TABLES
 
 # Version 1 noted a retry per person, so that a success in one target ended the retry of a failure in another. What it
 # noted is taken to be about every target that told of the person. The table is made anew, since SQLite before 3.35
@@ -232,4 +232,5 @@ MIGRATIONS: dict[int, str] = {
     7: memberships.TABLES,
     8: _SEEN,
     9: RECIPIENT_TYPES,
+    10: FEWER_INDEXES,
 }

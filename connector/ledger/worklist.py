@@ -117,10 +117,10 @@ def list_everybody(db: sqlite3.Connection, target: str) -> int:
 
     Whose photo was written longest ago comes first: several `--resend` with a limit then reach everybody.
     """
-    written = "SELECT MAX(written_at) FROM writes WHERE target = :target AND account_id = p.account_id"
+    last = "SELECT account_id, MAX(written_at) AS written_at FROM writes WHERE target = :target GROUP BY account_id"
     query = (
-        f"{_ADD} SELECT :target, p.id, 1 FROM {_JOINED} WHERE {_TAKES_PART} "
-        f"AND (p.source_sha256 <> '' OR m.account_id IS NOT NULL) ORDER BY ({written}), p.id"
+        f"{_ADD} SELECT :target, p.id, 1 FROM {_JOINED} LEFT JOIN ({last}) w ON w.account_id = p.account_id "
+        f"WHERE {_TAKES_PART} AND (p.source_sha256 <> '' OR m.account_id IS NOT NULL) ORDER BY w.written_at, p.id"
     )
     return db.execute(query, {"target": target}).rowcount
 
