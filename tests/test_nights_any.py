@@ -23,11 +23,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pydantic import SecretStr
 
 from connector.config import Settings
+from connector.errors import UsageError
 from connector.ledger.memory import find_intent, find_memory
 from connector.ledger.state import State, open_state
 from connector.ledger.store import LEDGER_NAME
 from connector.model import Action, Conflict, NoProgress, PersonState, Presence, Reason, Removed, RunReport
 from connector.photo import Recipe, prepare
+from connector.sync.approved_plan import approved_options
 from connector.sync.context import Options, RestoreRequest
 from connector.sync.run import Backends, run_night
 from tests.lab.graph.pictures import Photo
@@ -109,6 +111,7 @@ class AnyNights(RuleBasedStateMachine):
         self.wrongs: list[str] = []
         self.is_dead = False
         self.options = Options()
+        self.planned: dict[str, tuple[str, str, str]] = {}
         for index, name in enumerate(NAMES):
             one = self.register.add(name, UNITS[index % 2], face(f"{name} 0"))
             self._open_account(one)
@@ -265,6 +268,64 @@ class AnyNights(RuleBasedStateMachine):
         if row[0] is not None:
             self._night(Options(undo=RestoreRequest(run=row[0])), hours=hours, kill=kill, lag=lag)
 
+    @rule(
+        hours=st.sampled_from([1, 23, 23, 24 * 8]),
+        kill=st.builds(Kill, st.integers(1, 10), st.sampled_from(["", "", "before", "after", "clock", "ctrl-c"])),
+        lag=st.sampled_from(["", "", "old", "missing"]),
+        resend=st.booleans(),
+        struck_out=st.sampled_from(["", *NAMES]),
+        name=st.sampled_from(NAMES),
+        news=st.sampled_from(["", "edited", "removed", "painted", "cleared", "account"]),
+    )
+    def a_plan_is_approved(
+        self, hours: int, kill: Kill, lag: str, resend: bool, struck_out: str, name: str, news: str
+    ) -> None:
+        """A dry run plans, something happens meanwhile, and the plan is approved with one step struck out."""
+        dry = self._night(Options(dry_run=True, resend=resend), hours=1)
+        if dry is None or not dry.plan_size:
+            return
+        assert self.state is not None
+        struck_id = self._one(struck_out).person.id if struck_out else ""
+        steps = self.state.db.execute("SELECT * FROM plans WHERE run = ?", (dry.run,)).fetchall()
+        self.planned = {row["account_id"]: self._as_seen(row) for row in steps if row["person_id"] != struck_id}
+        if news in ("edited", "removed"):
+            self.somebody_edits_the_cloud(name=name, what=FOREIGN[1] if news == "edited" else "")
+        elif news == "account":
+            self.an_account_is_made_anew(name=name)
+        elif news:
+            self.the_source_changes(name=name, number=2 if news == "painted" else None)
+        if hours > 24 * 7:
+            with pytest.raises(UsageError, match="older than 7 days"):
+                approved_options(self.state, dry.run, None, now=self.now + timedelta(hours=hours))
+            return
+        options = approved_options(self.state, dry.run, None, now=self.now)
+        assert options.approval is not None
+        kept = frozenset((row["person_id"], row["target"]) for row in steps if row["person_id"] != struck_id)
+        approval = replace(options.approval, kept=kept if struck_id else None)
+        self._night(replace(options, approval=approval), hours=hours, kill=kill, lag=lag)
+
+    def _as_seen(self, step: sqlite3.Row) -> tuple[str, str, str]:
+        """Return what a step of a plan would do, and what both sides truly showed when it was planned."""
+        was = self.world.tenant.photo(step["account_id"])
+        return step["action"], step["source_sha256"], was.sha256 if was else ""
+
+    def _wrongs_of_approval(self, account_id: str, body_bytes: bytes, was: Photo | None) -> Iterator[str]:
+        """Hold a write of an approved run against the plan."""
+        if self.options.approval is None:
+            return
+        if account_id not in self.planned:
+            yield "written to outside the approved plan"
+            return
+        action, source_sha256, seen_sha256 = self.planned[account_id]
+        photo = self._owner(account_id).photo
+        if (action == "remove") != (not body_bytes):
+            yield f"approved was {action}"
+        if (hashlib.sha256(photo).hexdigest() if photo else "") != source_sha256:
+            yield "approved was another source photo"
+        is_lagging = any(one.id == account_id and one.lag_reads for one in self.world.tenant.everybody())
+        if (was.sha256 if was else "") != seen_sha256 and not is_lagging:
+            yield "approved was the loss of another cloud photo"
+
     def _open(self) -> None:
         if self.state is None:
             self.state = self.stack.enter_context(open_state(self.folder))
@@ -375,6 +436,7 @@ class AnyNights(RuleBasedStateMachine):
         if self.options.dry_run:
             yield "a dry run wrote"
         yield from self._wrongs_of_loss(account_id, was)
+        yield from self._wrongs_of_approval(account_id, body_bytes, was)
         if self.options.undo is not None:
             if sent_sha256 not in self.was_shown.get(account_id, {}):
                 yield "somebody got a photo back that was never theirs"
@@ -389,11 +451,12 @@ class AnyNights(RuleBasedStateMachine):
         if account_id in self.restored:
             yield "what was restored was not left alone"
 
-    def _wrongs_of_removal(self, account_id: str, _body_bytes: bytes) -> Iterator[str]:
+    def _wrongs_of_removal(self, account_id: str, body_bytes: bytes) -> Iterator[str]:
         owner, was = self._owner(account_id), self.world.tenant.photo(account_id)
         if self.options.dry_run:
             yield "a dry run wrote"
         yield from self._wrongs_of_loss(account_id, was)
+        yield from self._wrongs_of_approval(account_id, body_bytes, was)
         if self.options.undo is not None:
             return
         yield from self._wrongs_of_scope(owner)
@@ -440,7 +503,7 @@ class AnyNights(RuleBasedStateMachine):
         )
         for (account_id,) in conflicts.fetchall():
             assert account_id in self.edited, f"our own write to {account_id} taken for somebody's edit"
-        if report.exit_code == 0 and not (self.options.dry_run or self.options.is_chosen):
+        if report.exit_code == 0 and not (self.options.dry_run or self.options.is_chosen or self.options.approval):
             for one in self.register.residents.values():
                 one.missed &= one.unit not in self.register.read_whole
                 self._judge_one(one, report)

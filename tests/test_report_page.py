@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import json
 import re
@@ -11,10 +12,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from connector.command import quoted, use_env_file
 from connector.config import Pictures
 from connector.model import Action, Reason
 from connector.report import ADVICE, save_report, write_report
-from connector.report.thumbnails import EDGE, MOST_PEOPLE, thumbnail
+from connector.report.plan import RISKS
+from connector.report.thumbnails import EDGE, MOST_PEOPLE, PLAN_EDGE, thumbnail
 from tests.report_stories import SCRIPT_NAME, a_picture, a_run, an_outcome, awkward_outcomes
 
 pytest_plugins = ("tests.fixtures_browser",)
@@ -341,6 +344,80 @@ def test_20000_people_load_and_filter(show):
     assert tab.complaints == []
 
 
+def a_plan(count=14, **changes):
+    """Make a dry run that plans writes of every risk, in three units, and skips one person."""
+    kinds = (
+        (Action.CREATE, Reason.FIRST_UPLOAD, False),
+        (Action.REPLACE, Reason.SOURCE_CHANGED, False),
+        (Action.REMOVE, Reason.SOURCE_REMOVED, False),
+        (Action.REPLACE, Reason.CLOUD_DIFFERS, True),
+    )
+    units = ("OU=Staff", "OU=Sales,OU=Staff", r"OU=Berlin\, East,OU=Staff")
+    outcomes = [an_outcome(Action.SKIP, Reason.NO_PHOTO, number=count)]
+    for number in range(count):
+        action, reason, is_foreign = kinds[number % 4]
+        person = f"CN=Person {number},{units[number % 3]},DC=contoso,DC=com"
+        outcomes.append(an_outcome(action, reason, number=number, person=person, over_foreign=is_foreign))
+    return a_run(outcomes, **{"dry_run": True, "exit_code": 0, "plan_size": count, "notices": (), **changes})
+
+
+def test_a_plan_is_listed_by_risk_and_whoever_is_not_in_it_comes_last():
+    text = html(a_plan())
+    data = island(text)
+    assert [row[12] for row in data["rows"][:14]] == [0] * 3 + [1] * 3 + [2] * 4 + [3] * 4
+    assert [len(row) for row in data["rows"]] == [14] * 14 + [12]
+    assert data["plan"]["command"] == "photo-connector sync --approve 12"
+    assert "Approve this plan" in text
+    assert island(html(a_run()))["plan"] is None
+
+
+def test_a_plan_too_large_to_be_ticked_is_approved_by_the_csv_report():
+    text = html(a_plan(plan_size=50_001))
+    assert island(text)["plan"] is None
+    assert "too many to be ticked here" in text
+    assert 'id="save"' not in text
+
+
+@pytest.mark.browser
+def test_what_is_ticked_on_the_plan_page_is_the_file_for_the_approval(show, tmp_path):
+    use_env_file(tmp_path / "contoso.env")
+    try:
+        tab = show(with_pictures(a_plan()), pictures=Pictures.CHANGES)
+    finally:
+        use_env_file(None)
+    page = tab.page
+    command = f"photo-connector sync --env-file {quoted(str(tmp_path / 'contoso.env'))} --approve 12"
+    assert (page.locator("#approve").inner_text(), page.locator("#save").is_disabled()) == (command, True)
+    assert page.locator(".group strong").all_text_contents() == [*RISKS, "Not in the plan"]
+    assert page.locator(".chooser img").first.evaluate("one => one.naturalWidth") == PLAN_EDGE
+
+    page.get_by_label("Approve Person 3").uncheck()
+    page.get_by_label("Unit").select_option(label="contoso.com/Staff/Berlin, East (4)")
+    page.get_by_role("button", name="Untick all that match").click()
+    page.get_by_label("Approve Person 5").check()
+
+    assert page.locator("#ticked").inner_text() == "10 of 14 are ticked."
+    assert page.locator("#approve").inner_text() == f"{command} --except plan-12.csv"
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save the list").click()
+    saving.value.save_as(tmp_path / "saved.csv")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "saved.csv").read_text("utf-8-sig"))))
+    assert {row["person_id"] for row in rows} == {f"person-{n}" for n in range(14) if n not in (2, 3, 8, 11)}
+    assert set(rows[0]) == {"name", "upn", "person_id", "target"}
+    assert tab.complaints == []
+    assert [url[:5] for url in tab.requests if not url.startswith(("data:", "blob:"))] == ["file:"]
+
+
+@pytest.mark.browser
+def test_a_plan_of_20000_is_unticked_by_unit(show):
+    tab = show(a_plan(20_000))
+    assert tab.page.locator("tr").count() < 1_000, "the whole plan is never laid out at once"
+    tab.page.get_by_label("Unit").select_option(index=1)
+    tab.page.get_by_role("button", name="Untick all that match").click()
+    assert tab.page.locator("#ticked").inner_text() == "13,333 of 20,000 are ticked."
+    assert tab.complaints == []
+
+
 @pytest.mark.browser
 def test_on_paper_the_list_stands_without_its_buttons(show):
     outcomes = [an_outcome(Action.REPLACE, Reason.SOURCE_CHANGED, number=n) for n in range(600)]
@@ -362,11 +439,12 @@ def test_without_javascript_the_top_of_the_report_still_tells_it(show):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("look", LOOKS, ids=LOOK_NAMES)
-@pytest.mark.parametrize("story", ["awkward", "brake", "calm"])
+@pytest.mark.parametrize("story", ["awkward", "brake", "calm", "plan"])
 def test_everybody_can_use_it(show, axe, look, story):
     stories = {
         "awkward": with_pictures(a_run(unmatched=lambda: iter(["stray@contoso.com"]))),
         "brake": a_run([], exit_code=4, message="Too many; `sync --force` passes.", dry_run=True),
+        "plan": with_pictures(a_plan(exit_code=4, message="Too many.", dry_run=False)),
         "calm": a_run([an_outcome(Action.CREATE, Reason.FIRST_UPLOAD)], exit_code=0, notices=()),
     }
     tab = show(stories[story], pictures=Pictures.CHANGES, **look)

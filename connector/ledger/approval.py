@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from connector.model import Action
@@ -24,15 +24,6 @@ class SeenStep(NamedTuple):
     source_sha256: str
     tag: str
     action: Action
-
-
-class PlannedPerson(NamedTuple):
-    """Represent somebody of whom the plan's run told, with the names by which a file may call them."""
-
-    person_id: str
-    target: str
-    upn: str
-    account_id: str
 
 
 def save_plan(db: sqlite3.Connection, run: int, *, limits: Mapping[str, int], options: Mapping[str, object]) -> None:
@@ -57,18 +48,6 @@ def count_planned(db: sqlite3.Connection, run: int) -> int:
     """Count the steps of a run's plan."""
     count: int = db.execute("SELECT COUNT(*) FROM plans WHERE run = ?", (run,)).fetchone()[0]
     return count
-
-
-def planned_over_foreign(db: sqlite3.Connection, run: int) -> set[tuple[str, str]]:
-    """Return (person id, target) of the steps that would replace a photo which this tool did not upload."""
-    rows = db.execute("SELECT person_id, target FROM plans WHERE run = ? AND over_foreign", (run,))
-    return {(row["person_id"], row["target"]) for row in rows}
-
-
-def people_of(db: sqlite3.Connection, run: int) -> Iterator[PlannedPerson]:
-    """Yield everybody of whom a run told."""
-    for row in db.execute("SELECT person_id, target, upn, account_id FROM outcomes WHERE run = ?", (run,)):
-        yield PlannedPerson(*row)
 
 
 def begin_approved(

@@ -15,7 +15,7 @@ from connector.decide.case import Policy
 from connector.ledger.codec import pack_time, packed_print, save_row, unpack_time
 from connector.ledger.conflict_detail import register_sql_function
 from connector.ledger.people import UNUSABLE_REASONS
-from connector.ledger.plan import COUNTED_AS, JOIN_HELD, RANK, save_held
+from connector.ledger.plan import COUNTED_AS, RANK, save_held
 from connector.ledger.worklist import JOIN_RULES, fill_rules
 from connector.model import Action, Conflict, Outcome, Reason, Removed
 from connector.model.reasons import LASTING_REASONS
@@ -247,11 +247,13 @@ def _count_people(db: sqlite3.Connection, run: int, *, chosen: bool) -> int:
 
 def outcomes_of(db: sqlite3.Connection, run: RunRow) -> Iterator[Outcome]:
     """Yield a run's outcomes by name: what it did and, unless it was about named people, what stood while it ran."""
-    query = f"""
-        SELECT o.*, h.action AS planned, h.reason AS planned_reason FROM outcomes o {JOIN_HELD}
+    query = """
+        SELECT o.*, h.action AS planned, h.reason AS planned_reason, h.over_foreign
+        FROM outcomes o LEFT JOIN plans h ON h.run = o.run AND h.target = o.target AND h.person_id = o.person_id
         WHERE o.run = ? ORDER BY name_key(o.name), o.person_id, o.target"""
     db.create_function("name_key", 1, name_key, deterministic=True)
-    own = (_held(_outcome(row), row) if row["planned"] else _outcome(row) for row in db.execute(query, (run.id,)))
+    rows = db.execute(query, (run.id,))
+    own = (_as_planned(_outcome(row), row) if row["planned"] else _outcome(row) for row in rows)
     if run.chosen or run.dry_run:
         yield from own
         return
@@ -279,7 +281,10 @@ def name_key(name: str) -> str:
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).casefold()
 
 
-def _held(outcome: Outcome, row: sqlite3.Row) -> Outcome:
+def _as_planned(outcome: Outcome, row: sqlite3.Row) -> Outcome:
+    outcome = replace(outcome, over_foreign=bool(row["over_foreign"]))
+    if outcome.reason is not Reason.SAFETY_LIMIT:
+        return outcome
     return replace(outcome, planned=Action(row["planned"]), planned_reason=Reason(row["planned_reason"]))
 
 

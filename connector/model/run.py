@@ -18,7 +18,8 @@ STAGING = "staging"
 class Outcome:
     """Represent what happened to one person, as reported; `conflict` counts and lists it as one.
 
-    `planned` and `planned_reason` are set where a safety limit held a write. `since` is when a conflict that was left,
+    `planned` and `planned_reason` are set where a safety limit held a write. `over_foreign` is set where a planned
+    write is over a photo, or the lack of one, that is not this tool's doing. `since` is when a conflict that was left,
     or a restored photo, began to stand as it is; None where this run decided.
     """
 
@@ -35,6 +36,7 @@ class Outcome:
     planned: Action | None = None
     planned_reason: Reason | None = None
     since: datetime | None = None
+    over_foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +50,8 @@ class RunReport:
     `coverage` counts accounts and people by whose photo the cloud shows, as the ledger knows them now.
     `planned` are the totals as they would have been if a safety limit had not stopped the run; else empty.
     `last_success` is the number and time of the last earlier sync that did everything that was due.
-    `approves` is the number of the run whose plan this run carried out, else 0; `has_plan` says that the plan of this
-    run can be carried out by `sync --approve`.
+    `approves` is the number of the run whose plan this run carried out, else 0; `plan_size` counts the steps of
+    the plan that this run left to be carried out by `sync --approve`.
     `tenant` is its domain, or its id where no account is known; `host` is the machine that has the ledger.
     `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
     """
@@ -74,7 +76,7 @@ class RunReport:
     planned: Mapping[str, int] = field(default_factory=dict)
     last_success: tuple[int, datetime] | None = None
     approves: int = 0
-    has_plan: bool = False
+    plan_size: int = 0
     tenant: str = ""
     host: str = ""
 

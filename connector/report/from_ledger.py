@@ -67,7 +67,7 @@ def load_report(
         coverage=lambda: count_coverage(db),
         last_success=_last_success(db, row),
         approves=row.approves,
-        has_plan=find_plan(db, row.id) is not None and count_planned(db, row.id) > 0,
+        plan_size=count_planned(db, row.id) if find_plan(db, row.id) is not None else 0,
         planned=planned_totals(db, row.id, row.totals) if row.exit_code == ExitCode.BRAKE else {},
         tenant=tenant_name(db, tenant or ""),
         host=platform.node(),

@@ -19,12 +19,12 @@ from markupsafe import Markup, escape
 from connector.config import Pictures
 from connector.model import Outcome, RunReport
 from connector.model.reasons import ADVICE, needs_attention
+from connector.report.plan import in_order, is_step, plan_facts, risk
 from connector.report.summary import (
     MAIN_TOTALS,
     AttentionGroup,
     action_labels,
     as_planned,
-    attention_first,
     concerns,
     detail_for_people,
     duration,
@@ -108,6 +108,8 @@ def write_page(report: RunReport, stream: TextIO, *, pictures: Pictures = Pictur
             bar=_bar(report.totals),
             island=_embedded_json(report, groups, thumbnails, group_cards),
             state=state(report),
+            plan=plan_facts(report, most=MOST_ROWS),
+            shows_faces=pictures is Pictures.CHANGES,
             unmatched=list(islice(report.unmatched(), MOST_UNMATCHED)),
             spent=[(_WORDS.get(name, name), count) for name, count in report.requests.items()],
         )
@@ -165,14 +167,17 @@ def _embedded_json(
     titles = {reason.value: advice.title for reason, advice in ADVICE.items()}
     yield _escape_script(f'{{"titles":{json.dumps(titles)},"deeds":{json.dumps(action_labels(report))},"rows":[')
     shown = {_key(face.outcome): face for card in group_cards for face in card.faces if face.pair}
-    people, comma = attention_first(report, groups), "\n"
+    people, comma = in_order(report, groups), "\n"
     for outcome in islice(people, MOST_ROWS):
         face = shown.get(_key(outcome))
         pictures = face.number if face else thumbnails.pair(outcome)
-        yield _escape_script(comma + json.dumps(_row(outcome, pictures), separators=(",", ":")))
+        row = [*_row(outcome, pictures), *([risk(outcome), outcome.person_id] if is_step(report, outcome) else [])]
+        yield _escape_script(comma + json.dumps(row, separators=(",", ":")))
         comma = ",\n"
     left_out = sum(1 for _ in people)
-    yield _escape_script(f'\n],"leftOut":{left_out},"pictures":{json.dumps(_picture_note(thumbnails))}}}')
+    plan = json.dumps(plan_facts(report, most=MOST_ROWS))
+    note = json.dumps(_picture_note(thumbnails))
+    yield _escape_script(f'\n],"leftOut":{left_out},"pictures":{note},"plan":{plan}}}')
 
 
 def _row(outcome: Outcome, pair: PhotoPair | int | None) -> list[object]:

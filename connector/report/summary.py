@@ -126,7 +126,7 @@ def next_commands(report: RunReport) -> list[tuple[str, str]]:
     commands = [("Review", f"photo-connector report {report.run} --output plan.html")] if is_stopped else []
     if is_stopped and report.kind == "sync":
         commands.append(("Check again", "photo-connector sync --dry-run"))
-    if report.has_plan:
+    if report.plan_size:
         commands.append(("Apply", f"photo-connector sync --approve {report.run}"))
     return [(label, pasteable(command)) for label, command in commands]
 

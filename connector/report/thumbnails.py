@@ -1,4 +1,4 @@
-"""Make the thumbnails of the HTML file: those that the settings allow, 96 pixels, for at most 500 people."""
+"""Make the thumbnails of the HTML file: those that the settings allow, 96 or 160 pixels, for at most 500 people."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from connector.model.reasons import is_conflict
 from connector.report.summary import only_planned
 
 EDGE = 96
+PLAN_EDGE = 160  # faces are compared there
 MOST_PEOPLE = 500
 MOST_PIXELS = 50_000_000
 NO_PHOTO, NOT_AT_HAND = "no photo", "not available"
@@ -50,13 +51,14 @@ class ThumbnailProvider:
         self._report = report
         self._allowed = allowed
         self._remaining = MOST_PEOPLE
+        self._edge = PLAN_EDGE if report.plan_size else EDGE
         self.refused = False
 
     def pair(self, outcome: Outcome) -> PhotoPair | None:
         """Return the pictures of one outcome; None if there are none or they are not allowed."""
         if not self._may_show(outcome):
             return None
-        before, after = (thumbnail(photo_bytes) for photo_bytes in self._report.pictures(outcome))
+        before, after = (thumbnail(photo_bytes, edge=self._edge) for photo_bytes in self._report.pictures(outcome))
         if not before and not after:
             return None
         if not self._remaining:
@@ -84,26 +86,26 @@ def _missing(outcome: Outcome) -> tuple[str, str]:
     return NO_PHOTO if nothing_before else NOT_AT_HAND, NO_PHOTO if nothing_after else NOT_AT_HAND
 
 
-def thumbnail(photo_bytes: bytes | None) -> str:
-    """Return the picture as a data: address of a JPEG of at most 96 pixels per edge; empty if it cannot be read."""
+def thumbnail(photo_bytes: bytes | None, *, edge: int = EDGE) -> str:
+    """Return the picture as a data: address of a JPEG of at most `edge` pixels; empty if it cannot be read."""
     if not photo_bytes:
         return ""
     try:
-        small = _scaled(photo_bytes)
+        small = _scaled(photo_bytes, edge)
     except _BROKEN:
         return ""
     return "data:image/jpeg;base64," + base64.b64encode(small).decode("ascii")
 
 
-def _scaled(photo_bytes: bytes) -> bytes:
+def _scaled(photo_bytes: bytes, edge: int) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(photo_bytes), formats=[one.name for one in FORMATS if one.is_installed]) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError("too many pixels for a thumbnail")
-            image.draft("RGB", (EDGE * 2, EDGE * 2))
+            image.draft("RGB", (edge * 2, edge * 2))
             upright = ImageOps.exif_transpose(image).convert("RGB")
-            upright.thumbnail((EDGE, EDGE), Image.Resampling.LANCZOS)
+            upright.thumbnail((edge, edge), Image.Resampling.LANCZOS)
             stream = io.BytesIO()
             upright.save(stream, "JPEG", quality=80, optimize=True)
             return stream.getvalue()

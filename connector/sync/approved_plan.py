@@ -11,9 +11,9 @@ from pathlib import Path
 
 from connector.disk import reason
 from connector.errors import ExitCode, UsageError
-from connector.ledger.approval import StoredPlan, count_planned, find_plan, people_of
+from connector.ledger.approval import StoredPlan, count_planned, find_plan
 from connector.ledger.codec import key, unpack_time
-from connector.ledger.runs import RunRow, find_run
+from connector.ledger.runs import RunRow, find_run, outcomes_of
 from connector.ledger.state import State
 from connector.model import safe
 from connector.report.json_csv import safe_cell
@@ -31,8 +31,11 @@ Steps = set[tuple[str, str]]
 
 def approved_options(state: State, run: int, except_file: Path | None, *, now: datetime) -> Options:
     """Return the options of a run that carries out a plan; raises UsageError where there is none, or it is too old."""
-    plan = _plan_of(state, run, now=now)
-    kept = None if except_file is None else _steps_in_file(state, run, except_file)
+    row = find_run(state.db, run)
+    if row is None:
+        raise UsageError(f"There is no run {run} in the database.", "`photo-connector runs` lists the runs.")
+    plan = _plan_of(state, row, now=now)
+    kept = None if except_file is None else _steps_in_file(state, row, except_file)
     names = plan.options.get("only")
     return Options(
         full=bool(plan.options.get("full")),
@@ -44,18 +47,16 @@ def approved_options(state: State, run: int, except_file: Path | None, *, now: d
     )
 
 
-def _plan_of(state: State, run: int, *, now: datetime) -> StoredPlan:
-    row = find_run(state.db, run)
-    if row is None:
-        raise UsageError(f"There is no run {run} in the database.", "`photo-connector runs` lists the runs.")
-    plan = find_plan(state.db, run)
+def _plan_of(state: State, row: RunRow, *, now: datetime) -> StoredPlan:
+    plan = find_plan(state.db, row.id)
     if plan is None or row.exit_code is None:
-        raise UsageError(f"Run {run} has no plan to approve: {_why_none(row)}.", _MAKE_ONE)
-    if not count_planned(state.db, run):
-        raise UsageError(f"The plan of run {run} is empty: no photo would be written.", "There is nothing to approve.")
+        raise UsageError(f"Run {row.id} has no plan to approve: {_why_none(row)}.", _MAKE_ONE)
+    if not count_planned(state.db, row.id):
+        fix = "There is nothing to approve."
+        raise UsageError(f"The plan of run {row.id} is empty: no photo would be written.", fix)
     started = unpack_time(row.started)
     if started is None or now - started > OLDEST:
-        raise UsageError(f"The plan of run {run} is older than {OLDEST.days} days.", _MAKE_ONE)
+        raise UsageError(f"The plan of run {row.id} is older than {OLDEST.days} days.", _MAKE_ONE)
     return plan
 
 
@@ -70,9 +71,9 @@ def _why_none(row: RunRow) -> str:
     return "it was neither a dry run nor stopped by a safety limit"
 
 
-def _steps_in_file(state: State, run: int, path: Path) -> frozenset[tuple[str, str]]:
+def _steps_in_file(state: State, row: RunRow, path: Path) -> frozenset[tuple[str, str]]:
     """Return (person id, target) of who is in the file; raises UsageError for names that the run does not know."""
-    steps = _steps_by_name(state, run)
+    steps = _steps_by_name(state, row)
     kept: Steps = set()
     unknown: list[str] = []
     for names, target in _rows(path):
@@ -83,19 +84,19 @@ def _steps_in_file(state: State, run: int, path: Path) -> frozenset[tuple[str, s
         kept |= {step for step in found if not target or step[1] == target}
     if unknown:
         named = ", ".join(safe(name) for name in unknown[:EXAMPLES]) + (", …" if len(unknown) > EXAMPLES else "")
-        raise UsageError(f"--except: {path} names people who are not in run {run}: {named}.", "Correct the file.")
+        raise UsageError(f"--except: {path} names people who are not in run {row.id}: {named}.", "Correct the file.")
     if not kept:
         raise UsageError(f"--except: {path} names no user.", "No user would be left in the plan.")
     return frozenset(kept)
 
 
-def _steps_by_name(state: State, run: int) -> dict[str, Steps]:
+def _steps_by_name(state: State, row: RunRow) -> dict[str, Steps]:
     """Return by each name of a person, as they are and as a spreadsheet gets them, the steps that it may mean."""
     steps: dict[str, Steps] = {}
-    for person in people_of(state.db, run):
-        for name in (person.person_id, person.account_id, person.upn):
+    for outcome in outcomes_of(state.db, row):
+        for name in (outcome.person_id, outcome.account_id or "", outcome.upn):
             for written in {key(name), key(safe_cell(name))} - {""}:
-                steps.setdefault(written, set()).add((person.person_id, person.target))
+                steps.setdefault(written, set()).add((outcome.person_id, outcome.target))
     return steps
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from connector.errors import StopRun
 from connector.ledger.plan import Step, steps
@@ -47,15 +47,26 @@ def fetch_planned_photos(
     """
     photos: dict[tuple[str, str], ConflictPhotos] = {}
     try:
-        for chunk in steps(context.db, target.name, chunk=target.batch_size):
-            room = MAX_CONFLICTS - len(kept) - len(photos)
-            shown = [step for step in chunk if _is_shown(context, step)]
-            wanted = [step for step in shown if (target.name, step.item.account.id) not in kept][: max(0, room)]
+        for chunk in _shown_steps(context, target):
+            wanted = [step for step in chunk if (target.name, step.item.account.id) not in kept]
+            wanted = wanted[: max(0, MAX_CONFLICTS - len(kept) - len(photos))]
+            if not wanted:
+                continue
             found = _cloud_photos(context, target, wanted)
             photos |= {(target.name, step.item.account.id): _photos_of(context, step, found) for step in wanted}
     except StopRun as stop:
         log.warning("the report shows fewer cloud photos: %s", stop)
     yield Summary(conflict_photos=photos)
+
+
+def _shown_steps(context: RunContext, target: Target) -> Iterator[list[Step]]:
+    """Yield the steps that the report shows in chunks: first those over somebody else's photo and the removals."""
+    if context.settings.report_pictures == "none":
+        return
+    for is_first in (True, False):
+        for chunk in steps(context.db, target.name, chunk=target.batch_size):
+            risky = (step for step in chunk if (step.conflict or step.action is Action.REMOVE) is is_first)
+            yield [step for step in risky if _is_shown(context, step)]
 
 
 def _is_shown(context: RunContext, step: Step) -> bool:

@@ -2,7 +2,7 @@
 (() => {
   const CHUNK = 200;
   const MOST_PRINTED = 2000;
-  const NAME = 0, PERSON = 1, UPN = 2, ACCOUNT = 3, ACTION = 4, REASON = 5, DETAIL = 6, SHA = 7, TARGET = 8, PHOTOS = 9, WHOLE = 10, SINCE = 11;
+  const NAME = 0, PERSON = 1, UPN = 2, ACCOUNT = 3, ACTION = 4, REASON = 5, DETAIL = 6, SHA = 7, TARGET = 8, PHOTOS = 9, WHOLE = 10, SINCE = 11, RISK = 12, ID = 13;
 
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
@@ -11,6 +11,11 @@
   const find = byId("find"), byAction = byId("by-action"), byReason = byId("by-reason");
   const withPhotos = rows.some((row) => row[PHOTOS] !== null);
   const keys = new Array(rows.length);
+  const plan = data.plan;
+  const byUnit = byId("by-unit");
+  const units = plan ? rows.map((row) => unit(row[PERSON])) : [];
+  const unticked = new Set();
+  const planned = rows.filter((row) => row[RISK] !== undefined).length;
   let chosen = rows.map((_, place) => place);
   let drawn = 0;
   let body = null;
@@ -26,6 +31,16 @@
     if (text) made.textContent = text;
     if (className) made.className = className;
     return made;
+  }
+
+  /* The container of a DN, as Active Directory writes a canonical name: contoso.com/Staff/Berlin (RFC 4514 for the DN). */
+  function unit(person) {
+    const parts = person.match(/(?:\\.|[^,\\])+/g) || [];
+    const value = (part) => part.slice(part.indexOf("=") + 1).replace(/\\(.)/g, "$1").trim();
+    const isDomain = (part) => /^\s*dc=/i.test(part);
+    if (!parts.length || !parts.slice(1).every((part) => part.includes("="))) return "";
+    const above = parts.slice(1);
+    return [above.filter(isDomain).map(value).join("."), ...above.filter((part) => !isDomain(part)).reverse().map(value)].join("/");
   }
 
   /* What can be searched is folded once, when it is first needed. */
@@ -45,6 +60,7 @@
     for (let place = 0; place < rows.length; place += 1) {
       if (action && rows[place][ACTION] !== action) continue;
       if (reason && rows[place][REASON] !== reason) continue;
+      if (byUnit && byUnit.value && units[place] !== byUnit.value) continue;
       if (words.length && !words.every((word) => key(place).includes(word))) continue;
       chosen.push(place);
     }
@@ -62,7 +78,8 @@
     if (sorted.column < 0) return;
     const turn = sorted.down ? -1 : 1;
     const texts = new Map(chosen.map((place) => [place, shownText(rows[place], sorted.column)]));
-    chosen.sort((one, other) => turn * words.compare(texts.get(one), texts.get(other)) || words.compare(rows[one][NAME], rows[other][NAME]));
+    const group = (place) => (plan ? rows[place][RISK] ?? plan.risks.length : 0);
+    chosen.sort((one, other) => group(one) - group(other) || turn * words.compare(texts.get(one), texts.get(other)) || words.compare(rows[one][NAME], rows[other][NAME]));
   }
 
   function sortBy(column) {
@@ -103,13 +120,14 @@
   }
 
   function emptyTable() {
-    const table = element("table", "", "roster");
+    const table = element("table", "", plan ? "roster chooser" : "roster");
     table.setAttribute("role", "table");
     table.append(element("caption", "People, what was done, why, and their photos", "hidden"));
     const head = table.createTHead();
     const line = head.insertRow();
     head.setAttribute("role", "rowgroup");
     line.setAttribute("role", "row");
+    if (plan) line.append(header("Approve"));
     line.append(header("Person", NAME), header("Action", ACTION), header("Why", REASON));
     if (withPhotos) line.append(header("Photos"));
     table.createTBody().setAttribute("role", "rowgroup");
@@ -119,7 +137,10 @@
   function draw(amount) {
     const lines = document.createDocumentFragment();
     const end = Math.min(chosen.length, drawn + amount);
-    for (; drawn < end; drawn += 1) lines.append(line(rows[chosen[drawn]]));
+    for (; drawn < end; drawn += 1) {
+      if (plan && risk(drawn) !== risk(drawn - 1)) lines.append(heading(risk(drawn)));
+      lines.append(line(rows[chosen[drawn]], chosen[drawn]));
+    }
     if (body) body.append(lines);
     showCount();
   }
@@ -142,12 +163,82 @@
     return made;
   }
 
-  function line(row) {
+  function risk(drawnPlace) {
+    return drawnPlace < 0 ? -1 : rows[chosen[drawnPlace]][RISK] ?? plan.risks.length;
+  }
+
+  function heading(place) {
+    const made = cell("tr", "row", "group");
+    const title = cell("td", "cell");
+    title.colSpan = withPhotos ? 5 : 4;
+    const count = chosen.filter((one) => (rows[one][RISK] ?? plan.risks.length) === place).length;
+    title.append(element("strong", plan.risks[place] || "Not in the plan"), " ", element("span", number(count), "number"));
+    made.append(title);
+    return made;
+  }
+
+  function tick(row, place) {
+    const made = cell("td", "cell", "tick");
+    if (row[RISK] === undefined) return made;
+    const label = element("label");
+    const box = element("input");
+    box.type = "checkbox";
+    box.checked = !unticked.has(place);
+    box.dataset.place = place;
+    box.addEventListener("change", () => {
+      if (box.checked) unticked.delete(place);
+      else unticked.add(place);
+      showTicked();
+    });
+    label.append(box, element("span", `Approve ${row[NAME]}`, "hidden"));
+    made.append(label);
+    return made;
+  }
+
+  function tickAll(isTicked) {
+    for (const place of chosen) {
+      if (rows[place][RISK] === undefined) continue;
+      if (isTicked) unticked.delete(place);
+      else unticked.add(place);
+    }
+    for (const box of document.querySelectorAll(".tick input")) box.checked = !unticked.has(Number(box.dataset.place));
+    showTicked();
+  }
+
+  function showTicked() {
+    const left = planned - unticked.size;
+    byId("ticked").textContent = left === planned ? `All ${number(planned)} are ticked.` : `${number(left)} of ${number(planned)} are ticked.`;
+    byId("save").disabled = left === 0 || left === planned;
+    const command = left === planned ? plan.command : `${plan.command} --except ${plan.file}`;
+    byId("approve").replaceChildren(left ? element("code", command) : element("span", "Nobody is ticked: there is nothing to approve."));
+  }
+
+  /* A cell that a spreadsheet would read as a formula gets an apostrophe, as in the CSV report. */
+  function csvCell(text) {
+    return `"${(/^[\s"']*[=+\-@]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+  }
+
+  function save() {
+    const lines = [["name", "upn", "person_id", "target"]];
+    rows.forEach((row, place) => {
+      if (row[RISK] !== undefined && !unticked.has(place)) lines.push([row[NAME], row[UPN], row[ID], row[TARGET]]);
+    });
+    const text = `\ufeff${lines.map((cells) => cells.map(csvCell).join(",")).join("\r\n")}\r\n`;
+    const link = element("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = plan.file;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }
+
+  function line(row, place) {
     const made = cell("tr", "row");
+    if (plan) made.append(tick(row, place));
     const who = cell("th", "rowheader", "who");
     who.scope = "row";
     who.append(element("strong", row[NAME]));
     if (row[UPN]) who.append(element("span", row[UPN], "dim"));
+    if (plan && units[place]) who.append(element("span", units[place], "dim"));
     const what = cell("td", "cell", "what");
     what.append(element("span", data.deeds[row[ACTION]] || row[ACTION], `badge ${row[ACTION]}`));
     made.append(who, what, why(row));
@@ -228,9 +319,26 @@
     byId("list").focus({ preventScroll: true });
   }
 
+  function offerUnits() {
+    const counts = new Map();
+    for (const one of units) if (one) counts.set(one, (counts.get(one) || 0) + 1);
+    if (counts.size < 2) return;
+    byUnit.append(new Option(`Every unit (${number(rows.length)})`, ""));
+    for (const [value, count] of [...counts].sort()) byUnit.append(new Option(`${value} (${number(count)})`, value));
+    byId("by-unit-field").hidden = false;
+  }
+
   offer(byAction, "Every action", ACTION, data.deeds);
   offer(byReason, "Every reason", REASON, data.titles);
   form.hidden = rows.length === 0;
+  if (plan) {
+    offerUnits();
+    byUnit.addEventListener("change", choose);
+    byId("tick").addEventListener("click", () => tickAll(true));
+    byId("untick").addEventListener("click", () => tickAll(false));
+    byId("save").addEventListener("click", save);
+    showTicked();
+  }
   let asked = 0;
   find.addEventListener("input", () => {
     clearTimeout(asked);
