@@ -156,7 +156,7 @@ def _naming_held(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fix = CLOSE_THERE if is_held(error) else "Give the account that runs the night Modify rights on it."
+        fix = CLOSE_THERE if is_held(error) else "Give the account that runs the tool Modify rights on it."
         name = error.filename or folder / LEDGER_NAME
         raise StateError(f"STATE_DIR: {name} cannot be replaced: {reason(error)}.", fix) from error
 
