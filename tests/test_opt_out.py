@@ -135,6 +135,37 @@ def test_restore_puts_the_photo_back_until_the_next_run_deletes_the_backup(house
     assert house.photo(bert) is None
 
 
+def test_the_backup_of_who_opted_out_does_not_outlive_the_next_run_however_soon_that_is(house: Office) -> None:
+    anna, bert = house.hire("anna"), house.hire("bert")
+    house.sync()
+    join(house, anna, GROUP)
+    house.sync(days=1)
+    backups = house.nights.state / "backups"
+    assert len(list(backups.rglob("*.jpg"))) == 1
+
+    house.sync("--dry-run")
+    assert len(list(backups.rglob("*.jpg"))) == 1
+    house.sync("--only", bert.upn)
+    assert list(backups.rglob("*.jpg")) == []
+
+
+def test_who_came_back_has_backups_as_anybody(house: Office) -> None:
+    anna = house.hire("anna")
+    house.sync()
+    before = house.photo(anna)
+    join(house, anna, GROUP)
+    house.sync(days=1)
+    join(house, anna)
+    house.sync(days=1)
+    assert house.photo(anna) == before
+    house.paint(anna, face("new anna"))
+    assert house.sync(days=1).of(anna.upn) == ("replace", "source-changed")
+
+    told = house.nights.type("restore", "--env-file", str(house.nights.env_file()), "--person", anna.upn)
+
+    assert told.code == 0, "the very bytes that were deleted with the opt-out are a backup again"
+
+
 def test_the_works_council_gets_one_csv_of_who_opted_out_and_since_when(house: Office, tmp_path: Path) -> None:
     anna, bert, carl = house.hire("anna"), house.hire("bert"), house.hire("carl")
     house.sync()

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -119,6 +119,10 @@ class Backups:
     def drop(self, content_sha256: str) -> None:
         """Forget one photo."""
         delete(self._path(content_sha256))
+
+    def drop_each(self, content_sha256s: Iterable[str]) -> list[str]:
+        """Forget these photos, however young; returns a sentence for each that stays."""
+        return delete_each(self._path(one) for one in content_sha256s if self.has(one))[1]
 
     def sweep(self, *, is_wanted: Callable[[str], bool], before: datetime) -> tuple[int, list[str]]:
         """Drop what nothing refers to, or was never finished, and is older than `before`.

@@ -109,10 +109,12 @@ def note_expelled(db: sqlite3.Connection, sha256: str, *, person_id: str, run: i
         db.execute("INSERT OR REPLACE INTO expelled_backups VALUES (?, ?, ?)", (sha256, person_id, run))
 
 
-def is_expelled(db: sqlite3.Connection, sha256: str) -> bool:
-    """Return True if a backup is of somebody who opted out, and a later run than the one that took it is there."""
-    query = "SELECT 1 FROM expelled_backups WHERE sha256 = ? AND run < (SELECT MAX(id) FROM runs WHERE NOT dry_run)"
-    return db.execute(query, (sha256,)).fetchone() is not None
+def expelled_backups(db: sqlite3.Connection) -> list[str]:
+    """Return the backups of people who opted out that an earlier run took, and that no other write needs."""
+    query = """SELECT sha256 FROM expelled_backups e WHERE run < (SELECT MAX(id) FROM runs WHERE NOT dry_run)
+        AND NOT EXISTS (SELECT 1 FROM writes w WHERE w.before_sha256 = e.sha256
+                        AND (w.run > e.run OR w.person_id <> e.person_id))"""
+    return [row["sha256"] for row in db.execute(query)]
 
 
 CHUNK = 500

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from connector.ledger.codec import drop_unused_prints, pack_time, unpack_time
 from connector.ledger.cursors import drop_place
 from connector.ledger.files import Backups
-from connector.ledger.memberships import is_expelled
+from connector.ledger.memberships import expelled_backups
 from connector.ledger.store import transaction
 from connector.ledger.writes import is_backup_wanted
 
@@ -39,9 +39,8 @@ def forget_old(
             drop_unused_prints(db)
     stale = pack_time(now - timedelta(days=backup_days))
     before = now - min(_UNWRITTEN, timedelta(days=backup_days))
-    return backups.sweep(
-        is_wanted=lambda one: is_backup_wanted(db, one, since=stale) and not is_expelled(db, one), before=before
-    )[1]
+    stay = backups.drop_each(expelled_backups(db))
+    return [*stay, *backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one, since=stale), before=before)[1]]
 
 
 def _latest(db: sqlite3.Connection, now: datetime) -> datetime:
