@@ -18,8 +18,8 @@ from typing import Any, cast
 import pytest
 
 from connector.decide import table
-from connector.decide.case import Case, Decision, MatchState, MemoryChange, Policy, Source
-from connector.decide.compare import CloudObservation, SourcePicture
+from connector.decide.case import Case, Decision, MatchState, MemoryChange, PersonRule, Policy, Source
+from connector.decide.compare import CloudObservation, SourcePicture, ViewKind
 from connector.decide.intents import IntentState, judge, settle
 from connector.decide.memory import memory_after
 from connector.decide.table import decide, needs_look
@@ -196,6 +196,13 @@ def opted_out() -> Iterator[Cell]:
             yield from cells(policy, source, memory, cloud, by_conflict=(decision, "as left"))
 
 
+def external() -> Iterator[Cell]:
+    for source, memory, cloud, decision in rows("External accounts"):
+        for one in cells(Policy(), source, memory, cloud, by_conflict=(decision, "as left")):
+            if one.policy.conflict is Conflict.CLOUD:  # whatever SYNC_CONFLICT and --overwrite say
+                yield replace(one, policy=replace(one.policy, overwrite=True).of(PersonRule.EXTERNAL))
+
+
 def cells(policy: Policy, *columns: str, by_conflict: tuple[str, str]) -> Iterator[Cell]:
     wins, loses = by_conflict
     alternatives = product(*(column.split(" / ") for column in columns))
@@ -217,7 +224,7 @@ def name_of(cell: Cell) -> str:
     return " ".join([*options, f"source {cell.source}; memory {cell.memory}; cloud {cell.cloud};", *settings])
 
 
-ALL = [*with_photo(), *without_photo(), *asked_for(), *opted_out()]
+ALL = [*with_photo(), *without_photo(), *asked_for(), *opted_out(), *external()]
 
 
 @pytest.mark.parametrize("cell", ALL, ids=name_of)
@@ -488,6 +495,32 @@ def test_a_quiet_person_needs_no_look_and_one_who_may_change_does() -> None:
     assert not needs(same, "theirs, by cloud", conflict=Conflict.CLOUD)
     assert needs(Source.cleared(), "ours", removed=Removed.REMOVE)
     assert needs(Source.cleared(), "nothing", clear=True)
+
+
+@pytest.mark.parametrize("rule", PersonRule)
+@pytest.mark.parametrize("conflict", Conflict)
+def test_a_rule_changes_nothing_of_the_policy_but_what_it_says(rule: PersonRule, conflict: Conflict) -> None:
+    changed = {
+        PersonRule.NONE: {},
+        PersonRule.OPTED_OUT: {"opted_out": True},
+        PersonRule.KEEP_CLOUD: {"conflict": Conflict.CLOUD},
+        PersonRule.SOURCE_WINS: {"conflict": Conflict.SOURCE},
+        PersonRule.EXTERNAL: {"conflict": Conflict.CLOUD, "overwrite": False, "spares_others": True},
+    }[rule]
+    policy = Policy(conflict=conflict, overwrite=True)
+    assert policy.of(rule) == replace(policy, **cast("dict[str, Any]", changed))
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("source", ["same", "changed"])
+@pytest.mark.parametrize("option", ["", "resend", "overwrite"])
+def test_no_photo_of_an_external_account_is_replaced_that_is_not_ours(memory: str, source: str, option: str) -> None:
+    policy = replace(Policy(), **cast("dict[str, Any]", {option: True} if option else {})).of(PersonRule.EXTERNAL)
+    for cloud, look in looks(NAMES[source]).items():
+        decision = Cell(source, memory, cloud, policy, "").decide()
+        view = judge(look, source=picture(NAMES[source]), memory=MEMORIES[memory], intent=None, now=NOW).view
+        is_ours = view.kind is ViewKind.OURS  # or a copy of ours
+        assert decision.action is not Action.REPLACE or is_ours, cloud
 
 
 @pytest.mark.parametrize("reason", LEFT_OUT["unusable"])

@@ -100,7 +100,8 @@ def fill(db: sqlite3.Connection, run: int) -> None:
             save_memory(db, "graph", one.id, memory=one.memory, run=run, now=NOW)
 
 
-SETTINGS = ("", "OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP")
+SETTINGS = ("", "OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP", "MATCH_EXTERNAL")
+BY_SETTING = {**RULES, "": PersonRule.NONE, "MATCH_EXTERNAL": PersonRule.EXTERNAL}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,9 @@ def test_the_ledgers_queries_say_of_every_combination_what_the_table_says(
         run = begin_run(db, kind="sync", now=NOW, dry_run=False, chosen=False)
         with transaction(db):
             fill(db, run)
-            if setting:
+            if setting == "MATCH_EXTERNAL":
+                db.execute("UPDATE people SET match_rule = 'external'")
+            elif setting:
                 save_members(db, setting, (one.id for one in ALL), now=NOW)
         work.begin_work(db)
         work.exclude(db, "graph", unread=("away",), with_exchange=False, guests=False)
@@ -124,7 +127,7 @@ def test_the_ledgers_queries_say_of_every_combination_what_the_table_says(
         listed = {row["person_id"] for row in db.execute("SELECT person_id FROM work")}
         save_standing(db, run, "graph", report_conflicts=conflict is Conflict.REPORT, removes=removes)
         told = {row["person_id"]: row for row in db.execute("SELECT * FROM standing_outcomes")}
-    policy = policy.of(RULES.get(setting, PersonRule.NONE))
+    policy = policy.of(BY_SETTING[setting])
     assert len(ALL) == 2 * len(TROUBLES) * (1 + 3 * 2 * 2 * len(POLICIES) * 2 * 2)
     assert {one.id for one in ALL if needs_look(one.case, policy)} == listed
     for one in ALL:

@@ -105,6 +105,11 @@ class Settings(BaseModel):
         description="A user and an account with the same anchor but different known SIDs do not match (skip "
         "`anchor-disputed`).",
     )
+    match_external: bool = Field(
+        False,
+        description="Also match users without another account by mail to external accounts (`#EXT#`, invited or made "
+        "by cross-tenant synchronization), if unambiguous; a photo there that is not ours is never replaced.",
+    )
     match_fallback: v.Rules = Field(
         (MatchRule.SID,),
         description="How to match after the anchor, in this order: `sid`, `upn`, `mail`, or `none`; `sid` takes an "

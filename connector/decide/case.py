@@ -27,12 +27,16 @@ class MatchState(StrEnum):
 
 
 class PersonRule(IntEnum):
-    """Name what a setting decides for single people; of several the lowest applies."""
+    """Name what a setting decides for single people; of several the lowest applies, and EXTERNAL before the groups.
+
+    EXTERNAL: the account is an external one (MATCH_EXTERNAL).
+    """
 
     NONE = 0
     OPTED_OUT = 1
     KEEP_CLOUD = 2
     SOURCE_WINS = 3
+    EXTERNAL = 4
 
 
 class MemoryChange(StrEnum):
@@ -107,7 +111,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Contain what the administrator decided, by settings or, for some people, by an option of this run."""
+    """Contain what the administrator decided, by settings or, for some people, by an option of this run.
+
+    `spares_others`: no photo is replaced that is not ours.
+    """
 
     conflict: Conflict = Conflict.SOURCE
     removed: Removed = Removed.KEEP
@@ -115,11 +122,14 @@ class Policy:
     overwrite: bool = False
     clear: bool = False
     opted_out: bool = False
+    spares_others: bool = False
 
     def of(self, rule: PersonRule) -> Policy:
         """Return the policy for a person to whom a rule applies."""
         if rule is PersonRule.OPTED_OUT:
             return replace(self, opted_out=True)
+        if rule is PersonRule.EXTERNAL:
+            return replace(self, conflict=Conflict.CLOUD, overwrite=False, spares_others=True)
         if rule is PersonRule.KEEP_CLOUD:
             return replace(self, conflict=Conflict.CLOUD)
         return replace(self, conflict=Conflict.SOURCE) if rule is PersonRule.SOURCE_WINS else self

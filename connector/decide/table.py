@@ -30,6 +30,8 @@ def decide(case: Case, policy: Policy, now: datetime) -> Decision:
     if policy.clear:
         return _clear(case, now)
     decision = _by_rows(case, policy, now)
+    if policy.spares_others and decision.action is Action.REPLACE and decision.over_foreign:
+        return _spared(case, policy)
     if policy.overwrite and decision.writes and not _by_rows(case, replace(policy, overwrite=False), now).writes:
         return replace(decision, reason=Reason.OVERWRITTEN)
     return decision
@@ -267,6 +269,13 @@ def _conflict(case: Case, policy: Policy, *, reason: Reason) -> Decision:
         action = Action.CREATE if is_gone else Action.REPLACE
         return Decision(action, reason, MemoryChange.OURS_SENT, conflict=True, over_foreign=True)
     return Decision(Action.KEEP, reason, MemoryChange.CLEARED if is_gone else MemoryChange.THEIRS, conflict=True)
+
+
+def _spared(case: Case, policy: Policy) -> Decision:
+    """Leave a photo that is not ours, where the rows would replace it: a copy of the source's, or a restored one."""
+    if case.view.kind is ViewKind.ANOTHER:
+        return _conflict(case, policy, reason=Reason.BOTH_CHANGED)
+    return _adopted()
 
 
 def _adopted() -> Decision:

@@ -233,6 +233,7 @@ def _match(db: sqlite3.Connection, context: CheckContext, accounts: Sequence[Acc
             from_folder=traits.matches_any_account,
             check_sid=settings.match_check_sid,
             leave_managed=leaves,
+            external=settings.match_external,
         )
 
 

@@ -15,6 +15,7 @@ _EQUAL = {
     MatchRule.MAIL: "a.mail_key = p.mail_key AND p.mail_key <> ''",
     MatchRule.EMPLOYEE_ID: "a.employee_id = p.employee_id AND p.employee_id <> ''",
     MatchRule.SAM_ACCOUNT_NAME: "a.sam_key = p.sam_key AND p.sam_key <> ''",
+    MatchRule.EXTERNAL: "a.mail_key = p.mail_key AND p.mail_key <> ''",
 }
 _UNCLAIMED = """NOT EXISTS (SELECT 1 FROM people q WHERE q.anchor = a.immutable_id AND q.anchor <> ''
                 AND q.id <> p.id AND q.state <> 'deleted')"""
@@ -25,6 +26,9 @@ _FALLBACK = {
     MatchRule.MAIL: "a.is_synced AND a.immutable_id = ''",
 }
 
+# Invited, or made by cross-tenant synchronization, which names members so, too; nobody else in the tenant has its mail.
+_EXTERNAL = """NOT p.is_contact AND NOT a.is_synced AND a.upn_key LIKE '%#ext#@%' AND NOT EXISTS (
+    SELECT 1 FROM accounts b WHERE b.mail_key = a.mail_key AND b.id <> a.id AND b.upn_key NOT LIKE '%#ext#@%')"""
 # It came from a directory, and none is its source of authority today.
 _MANAGED = "a.immutable_id <> '' AND NOT a.is_synced AND NOT a.is_guest"
 
@@ -36,12 +40,14 @@ def match_people(
     from_folder: bool = False,
     check_sid: bool = True,
     leave_managed: bool = False,
+    external: bool = False,
 ) -> None:
     """Give each person in scope the account that the first fitting rule finds, or the problem that there is.
 
     From a folder any account may be taken; from LDAP only what the contract's MATCH_FALLBACK allows.
     Contacts are matched to guests, by mail. With `check_sid` nobody gets an account whose SID is somebody else's.
-    With `leave_managed` an account that is managed in the cloud is found and left alone.
+    With `leave_managed` an account that is managed in the cloud is found and left alone. With `external` people without
+    an account get the external one with their mail.
     """
     db.execute("DROP TABLE IF EXISTS temp.matched")
     db.execute("CREATE TEMP TABLE matched (person_id TEXT PRIMARY KEY, account_id TEXT, rule TEXT, problem TEXT)")
@@ -54,6 +60,8 @@ def match_people(
             _refuse_shared_anchors(db)
         _apply_rule(db, rule, extra)
     _apply_rule(db, MatchRule.MAIL, "p.is_contact AND a.is_guest")
+    if external:
+        _apply_rule(db, MatchRule.EXTERNAL, _EXTERNAL)
     if leave_managed:
         managed = f"problem = '' AND account_id IN (SELECT a.id FROM accounts a WHERE {_MANAGED})"
         db.execute(f"UPDATE matched SET problem = '{Reason.CLOUD_MANAGED}' WHERE {managed}")

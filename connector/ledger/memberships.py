@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from connector.decide.case import PersonRule
 from connector.ledger.codec import key, pack_time
+from connector.model import MatchRule
 
 # The trigger keeps the table free of people that are gone.
 TABLES = """
@@ -32,7 +33,10 @@ CREATE TRIGGER memberships_gone AFTER DELETE ON people BEGIN
   DELETE FROM memberships WHERE person_id = OLD.id;
 END;
 """
-RULE = "COALESCE((SELECT MIN(g.rule) FROM memberships g WHERE g.person_id = p.id), 0)"
+_NAMED_RULE = "COALESCE((SELECT MIN(g.rule) FROM memberships g WHERE g.person_id = p.id), 0)"
+# Of people as `p`: an opt-out comes before everything, an external account before the groups.
+RULE = f"""(CASE WHEN p.match_rule <> '{MatchRule.EXTERNAL}' OR {_NAMED_RULE} = 1 THEN {_NAMED_RULE}
+    ELSE {int(PersonRule.EXTERNAL)} END)"""
 SETTINGS = {
     "OPT_OUT_GROUP": PersonRule.OPTED_OUT,
     "OPT_OUT_FILE": PersonRule.OPTED_OUT,

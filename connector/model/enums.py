@@ -105,6 +105,7 @@ class MatchRule(StrEnum):
     MAIL = "mail"
     EMPLOYEE_ID = "employee-id"
     SAM_ACCOUNT_NAME = "sam-account-name"
+    EXTERNAL = "external"
 
 
 class Presence(StrEnum):

@@ -76,7 +76,7 @@ def _properties(context: RunContext, person: Person) -> Iterator[tuple[str, str]
     rules = context.source_traits.match_rules
     if person.sam_account_name and (MatchRule.SID in rules or MatchRule.SAM_ACCOUNT_NAME in rules):
         yield "onPremisesSamAccountName", person.sam_account_name
-    if person.mail and (MatchRule.MAIL in rules or person.is_contact):
+    if person.mail and (MatchRule.MAIL in rules or person.is_contact or context.settings.match_external):
         yield "mail", person.mail
     if person.employee_id and MatchRule.EMPLOYEE_ID in rules:
         yield "employeeId", person.employee_id

@@ -311,6 +311,7 @@ def match(context: RunContext) -> None:
             from_folder=traits.matches_any_account,
             check_sid=context.settings.match_check_sid,
             leave_managed=context.settings.sync_cloud_managed is CloudManaged.LEAVE,
+            external=context.settings.match_external,
         )
 
 
