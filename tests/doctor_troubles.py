@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -490,6 +490,16 @@ _row(
     of="credential warn",
     says="its expiry date cannot be read from here",
     fix="See 'Expires' in Entra admin center",
+)
+_row(
+    "our_secret_ends_soon",
+    lambda ward: (
+        _with_secret(ward)
+        or ward.settings.update(AZURE_CLIENT_SECRET_EXPIRES=f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%d}")
+    ),
+    of="credential warn",
+    says="(AZURE_CLIENT_SECRET_EXPIRES): 8 days are left",
+    fix="then change AZURE_CLIENT_SECRET and AZURE_CLIENT_SECRET_EXPIRES",
 )
 _row(
     "the_secret_is_wrong",

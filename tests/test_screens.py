@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import platform
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,13 +21,17 @@ from rich.progress import Progress
 
 from connector import __version__
 from connector.cli.console import RateColumn, progress_columns
+from connector.cli.heartbeat import Heartbeat
 from connector.command import account_prefix
+from connector.config import MailWhen
 from connector.decide.brakes import BrakeTrip, Limits, PlanCounts, check_brakes, way_past
 from connector.doctor import CheckOutput, Finding, Status
+from connector.errors import Locked
 from connector.forget import ForgetResult, as_lines
-from connector.model import Action, Outcome, Reason, RunReport
+from connector.ledger.store import HOLDER_NAME, hold_lock
+from connector.model import Action, NoProgress, Outcome, Reason, RunReport
 from connector.model.reasons import ACCEPTED
-from connector.notify.mail import compose
+from connector.notify.mail import compose, mail_due
 from connector.report import write_report, write_screen
 from connector.report.summary import local_time
 from tests.office import Office, face
@@ -391,3 +397,68 @@ def test_the_env_file_of_the_current_folder_stands_in_printed_commands(office: O
     told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
 
     assert f"--env-file {tmp_path / '.env'}" in told.stdout.splitlines()[-1]
+
+
+# before it breaks
+
+
+def test_a_secret_that_ends_soon_is_told_in_report_and_metrics_and_is_a_reason_to_mail(
+    office: Office, tmp_path: Path
+) -> None:
+    metrics = tmp_path / "photo.prom"
+    ends = datetime.now(UTC) + timedelta(days=20)
+    office.settings["AZURE_CLIENT_SECRET_EXPIRES"] = f"{ends:%Y-%m-%d}"
+    office.settings["METRICS_FILE"] = str(metrics)
+
+    told = office.sync()
+
+    assert told.code == 0, told.err
+    (notice,) = told.report["notices"]
+    assert notice.startswith(f"The client secret that signs in to Microsoft 365 ends on {ends:%Y-%m-%d}, in 19 days")
+    assert "photo_connector_credential_expiry_timestamp_seconds" in metrics.read_text()
+    ending = a_run([], exit_code=0, totals={}, credential_ends=a_run().started + timedelta(days=29))
+    assert mail_due(ending, MailWhen.PROBLEMS)
+    assert not mail_due(replace(ending, credential_ends=a_run().started + timedelta(days=31)), MailWhen.PROBLEMS)
+
+
+def test_a_date_that_is_none_is_refused(office: Office) -> None:
+    office.settings["AZURE_CLIENT_SECRET_EXPIRES"] = "31.03.2027"
+
+    told = office.sync()
+
+    assert told.code == 2
+    assert "AZURE_CLIENT_SECRET_EXPIRES: '31.03.2027' is no date; write it as 2027-03-31" in told.err
+
+
+def test_the_lock_says_whose_it_is_and_how_far_that_run_is(tmp_path: Path) -> None:
+    with hold_lock(tmp_path):
+        beat = Heartbeat(NoProgress(), tmp_path / HOLDER_NAME, "sync")
+        beat.phase("uploading", 600)
+        beat.step(120)
+        beat.write_file()
+        with pytest.raises(Locked) as turned_away, hold_lock(tmp_path):
+            pass
+
+    told = str(turned_away.value)
+    assert f"Another run works in {tmp_path}: sync of " in told
+    assert f" on {platform.node()}, process {os.getpid()}, since 20" in told
+    assert "; uploading: 120 of 600." in told
+
+
+def test_a_heartbeat_line_says_how_far_a_run_without_a_terminal_is() -> None:
+    beat = Heartbeat(NoProgress(), Path(os.devnull), "sync")
+    beat.phase("accounts")
+    beat.step(1200)
+    assert re.fullmatch(r"accounts: 1,200, [\d,.]+/s", beat.line())
+    beat.phase("uploading", 20_000)
+    assert beat.line() == "uploading: 0 of 20,000"
+    beat.step(1200)
+    assert re.fullmatch(r"uploading: 1,200 of 20,000, [\d,.]+/s, about .+ left", beat.line())
+
+
+def test_nothing_of_the_heartbeat_stays_when_the_run_has_ended(office: Office) -> None:
+    office.hire("ada")
+
+    assert office.sync().code == 0
+
+    assert not (office.nights.state / HOLDER_NAME).exists()

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from connector.cli.console import begin_logs, is_quiet, is_terminal, log_to_file, progress
+from connector.cli.console import begin_logs, is_quiet, is_terminal, log_to_file
+from connector.cli.heartbeat import tracked_progress
 from connector.cli.options import common, show_and_deliver, show_report, start_command, utf8_stdout
 from connector.command import use_env_file
 from connector.config.env_file import find
@@ -68,7 +69,8 @@ def sync(
         options = Options(only=only, undo=None, approval=None, **flags)
         if approve is not None:
             options = approved_options(state, approve, except_file, now=utc_now())
-        with progress() as shown, run_night(state, settings, options, progress=shown) as finished:
+        followed = tracked_progress(state.folder, "sync")
+        with followed as shown, run_night(state, settings, options, progress=shown) as finished:
             shown.end()
             code = show_and_deliver(finished, settings, reports, folder=state.folder, verbose=verbose)
     sys.exit(code)

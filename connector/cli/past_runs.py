@@ -10,7 +10,8 @@ import click
 
 from connector import forget as forgetting
 from connector import history as histories
-from connector.cli.console import is_terminal, log_to_file, progress, show_table
+from connector.cli.console import is_terminal, log_to_file, show_table
+from connector.cli.heartbeat import tracked_progress
 from connector.cli.options import common, show_and_deliver, start_command, utf8_stdout
 from connector.errors import UsageError
 from connector.ledger.state import open_state, view_state
@@ -49,7 +50,8 @@ def restore(
     with open_state(settings.state_dir) as state:
         log_to_file(state.folder / "logs", form=log_format)
         options = Options(only=(), approval=None, undo=choose_undo(state, run=run, person=person, last=last), **flags)
-        with progress() as shown, run_night(state, settings, options, progress=shown) as report:
+        followed = tracked_progress(state.folder, "restore")
+        with followed as shown, run_night(state, settings, options, progress=shown) as report:
             shown.end()
             code = show_and_deliver(report, settings, reports, folder=state.folder, verbose=verbose)
     sys.exit(code)

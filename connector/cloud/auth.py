@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from connector import addresses
 from connector.cloud.response import read_json
 from connector.cloud.token_http import IssuerAway, TokenHttp, token_refused
 from connector.config import Settings, cloud_urls
 from connector.errors import SettingsError, Unreachable
 from connector.model import RequestCounters
 
+ENDS_SOON = timedelta(days=30)
 PEM_KEY = re.compile(rb"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----", re.DOTALL)
 CERTIFICATE_PATH = "AZURE_CLIENT_CERTIFICATE_PATH"
 CERTIFICATE_PASSWORD = "AZURE_CLIENT_CERTIFICATE_PASSWORD"  # noqa: S105  # the setting's name
@@ -60,6 +62,32 @@ def credential(settings: Settings) -> Any:
         return {"client_assertion": _reader(settings.azure_federated_token_file)}
     secret = settings.azure_client_secret
     return secret.get_secret_value() if secret is not None else None
+
+
+def credential_expiry(settings: Settings) -> datetime | None:
+    """Return when certificate or secret ends, as the certificate or AZURE_CLIENT_SECRET_EXPIRES says; else None.
+
+    A certificate that cannot be read gives None, too: signing in reports it.
+    """
+    if settings.azure_client_certificate_path is not None:
+        try:
+            return load_certificate(settings).expires
+        except SettingsError:
+            return None
+    day = settings.azure_client_secret_expires
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) if settings.azure_client_secret and day else None
+
+
+def expiry_notice(settings: Settings, *, now: datetime) -> str:
+    """Return the sentence about a certificate or secret that ends within 30 days; else empty text."""
+    ends = credential_expiry(settings)
+    if ends is None or ends - now >= ENDS_SOON:
+        return ""
+    what = "client secret" if settings.azure_client_certificate_path is None else "certificate"
+    days = (ends - now).days
+    when = f"in {days} {'day' if days == 1 else 'days'}" if days > 0 else "now"
+    how = addresses.page("permissions", "a-certificate")
+    return f"The {what} that signs in to Microsoft 365 ends on {ends:%Y-%m-%d}, {when}: make a new one ({how})."
 
 
 def load_certificate(settings: Settings) -> Certificate:

@@ -126,6 +126,9 @@ class Settings(BaseModel):
     azure_client_secret: SecretStr | None = Field(
         None, description="Client secret, instead of a certificate; a certificate is recommended."
     )
+    azure_client_secret_expires: v.Day | None = Field(
+        None, description="The day on which that secret ends, as 2027-03-31: runs and `check` warn 30 days before."
+    )
     azure_federated_token_file: v.File | None = Field(None, description="Workload identity: the file with the token.")
     azure_managed_identity: bool = Field(
         False, description="Use the machine's identity; `AZURE_CLIENT_ID` picks a user-assigned one."

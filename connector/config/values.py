@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -268,6 +269,13 @@ def _address(value: str) -> str:
     return _addresses((value,))[0]
 
 
+def _day(value: Any) -> Any:
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(f"{value!r} is no date; write it as 2027-03-31") from None
+
+
 def _concurrency(value: Any) -> Any:
     if value == "auto":
         return value
@@ -322,5 +330,6 @@ Tenant = Annotated[str, AfterValidator(_tenant)]
 DnsName = Annotated[str, AfterValidator(_dns_name)]
 Addresses = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_addresses)]
 Address = Annotated[str, AfterValidator(_address)]
+Day = Annotated[date, BeforeValidator(_day)]
 Concurrency = Annotated[int | Literal["auto"], BeforeValidator(_concurrency)]
 PlaceholderPeople = Annotated[int, AfterValidator(_people)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.hashes import SHA1
 
 from connector import addresses
 from connector.cloud.accounts import list_accounts
-from connector.cloud.auth import load_certificate
+from connector.cloud.auth import credential_expiry, load_certificate
 from connector.cloud.http import Proxies
 from connector.cloud.photo_errors import POLICY_URL, PolicyUnread, read_policy
 from connector.cloud.retry import http_date
@@ -85,10 +86,13 @@ def check_credential(context: CheckContext) -> Iterator[CheckResult]:
     portal = f"{_app(settings)} > Certificates & secrets"
     if settings.azure_client_certificate_path is not None:
         yield _certificate(context, portal)
+    elif settings.azure_client_secret is not None and (ends := credential_expiry(settings)):
+        yield _secret(context, ends, portal)
     elif settings.azure_client_secret is not None:
         yield warn(
             "a client secret: its expiry date cannot be read from here; it lasts two years at most",
-            f"See 'Expires' in {portal}; or use a certificate (AZURE_CLIENT_CERTIFICATE_PATH), which is checked.",
+            f"See 'Expires' in {portal}, and put it into AZURE_CLIENT_SECRET_EXPIRES;"
+            " or use a certificate (AZURE_CLIENT_CERTIFICATE_PATH), which is checked.",
         )
     elif settings.azure_federated_token_file is not None:
         yield ok(f"the token in {settings.azure_federated_token_file}, renewed by the platform")
@@ -136,6 +140,15 @@ def _certificate(context: CheckContext, portal: str) -> CheckResult:
     how = addresses.page("permissions", "a-certificate")
     fix = f"Make a new one ({how}), upload its public part at {portal}, then change the file."
     left = certificate.expires - context.clock()
+    if left.total_seconds() <= 0:
+        return fail(f"{text}: it has expired", fix)
+    return warn(f"{text}: {left.days} days are left", fix) if left < SOON else ok(text)
+
+
+def _secret(context: CheckContext, ends: datetime, portal: str) -> CheckResult:
+    text = f"client secret, valid until {ends:%Y-%m-%d} (AZURE_CLIENT_SECRET_EXPIRES)"
+    fix = f"Make a new one at {portal}, then change AZURE_CLIENT_SECRET and AZURE_CLIENT_SECRET_EXPIRES."
+    left = ends - context.clock()
     if left.total_seconds() <= 0:
         return fail(f"{text}: it has expired", fix)
     return warn(f"{text}: {left.days} days are left", fix) if left < SOON else ok(text)

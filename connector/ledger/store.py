@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from connector.ledger.schema import SCHEMA, VERSION
 from connector.windows_acl import make_private_folder
 
 LEDGER_NAME = "ledger.sqlite3"
+HOLDER_NAME = "lock.json"  # who holds the lock, and how far that run is
 DAMAGED = "ledger-is-damaged"  # left by a run that met damage which the quick check at the opening does not find
 _NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -118,7 +120,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
         if not _can_open(folder / "lock"):
             raise StateError(f"STATE_DIR: another program has the lock {folder / 'lock'} open.", CLOSE_THERE) from None
         fix = "Wait for it to end; two runs would send the same photos twice."
-        raise Locked(f"Another run works in {folder}.", fix) from None
+        raise Locked(f"Another run works in {folder}{_holder(folder)}.", fix) from None
     except OSError as error:
         fix = "Give the account that runs the tool Modify rights on it, or delete it while no run is at work."
         raise StateError(f"STATE_DIR: the lock {folder / 'lock'} cannot be taken: {reason(error)}.", fix) from error
@@ -126,6 +128,18 @@ def hold_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _holder(folder: Path) -> str:
+    """Return who holds the lock and how far that run is, as its file says; empty text where there is none."""
+    try:
+        told = json.loads((folder / HOLDER_NAME).read_text("utf-8"))
+        started = datetime.fromisoformat(told["started"]).astimezone().strftime("%Y-%m-%d %H:%M %z")
+        of = f" of {told['total']:,}" if told["total"] is not None else ""
+        who = f"{told['command']} of {told['account']} on {told['host']}, process {told['process']}, since {started}"
+        return f": {who}; {told['phase']}: {told['done']:,}{of}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _can_open(path: Path) -> bool:

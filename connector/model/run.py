@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from connector.model.enums import Action, Reason
@@ -53,6 +53,7 @@ class RunReport:
     `approves` is the number of the run whose plan this run carried out, else 0; `plan_size` counts the steps of
     the plan that this run left to be carried out by `sync --approve`.
     `tenant` is its domain, or its id where no account is known; `host` is the machine that has the ledger.
+    `credential_ends` is when certificate or secret end, as far as it is known while the run is at work.
     `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
     """
 
@@ -79,11 +80,17 @@ class RunReport:
     plan_size: int = 0
     tenant: str = ""
     host: str = ""
+    credential_ends: datetime | None = None
 
     @property
     def is_preview(self) -> bool:
         """Return True for a dry run or a run for named people: no scheduled run, and no restore that wrote."""
         return self.dry_run or (self.chosen and self.kind != "restore")
+
+    @property
+    def ends_soon(self) -> bool:
+        """Return True if the certificate or secret ends within 30 days of the run."""
+        return self.credential_ends is not None and self.credential_ends - self.started < timedelta(days=30)
 
     @property
     def is_staging(self) -> bool:

@@ -11,7 +11,7 @@ from connector.disk import delete_each
 from connector.errors import ConnectorError
 from connector.model import RunReport
 from connector.notify.metrics import write_metrics
-from connector.notify.systemlog import write_system_log
+from connector.notify.systemlog import ENDS_SOON, write_system_log
 from connector.report import headline, save_report
 
 # HTML reports kept in the state folder; `report RUN` shows older runs, without their pictures.
@@ -35,6 +35,9 @@ def deliver_report(report: RunReport, settings: Settings, folder: Path) -> Itera
         yield write_metrics(report, settings.metrics_file, labels=labels)
     text = pasteable(f"{headline(report)} {report.message}".strip())
     yield write_system_log(report.exit_code or 0, text, run=report.run)
+    if report.ends_soon:
+        told = f"{ENDS_SOON.meaning}: {report.credential_ends:%Y-%m-%d}"
+        yield write_system_log(report.exit_code or 0, told, run=report.run, special=ENDS_SOON)
 
 
 def _keep(report: RunReport, settings: Settings, folder: Path) -> list[str]:

@@ -61,9 +61,10 @@ class Attachment:
 def mail_due(report: RunReport, when: MailWhen) -> bool:
     """Return True if this run is mailed: always, with changes or problems, or with problems only.
 
-    A problem is a person who failed, or an exit code other than 0 and 7. A conflict that the policy settled is none.
+    A problem is a person who failed, an exit code other than 0 and 7, or a certificate or secret that ends soon. A
+    conflict that the policy settled is none.
     """
-    problem = report.exit_code not in _WELL or report.totals.get("failed", 0) > 0
+    problem = report.exit_code not in _WELL or report.totals.get("failed", 0) > 0 or report.ends_soon
     changed = any(report.totals.get(name, 0) for name in ("created", "replaced", "removed"))
     return when is MailWhen.ALWAYS or problem or (when is MailWhen.CHANGES and changed)
 

@@ -48,6 +48,9 @@ def _lines(report: RunReport, kept: Mapping[str, float], base: str) -> Iterator[
     yield from _gauge("last_run_duration_seconds", "How long the last run took.", base, _seconds(report))
     text = "1 on a stand-by server, whose results are planned and not written."
     yield from _gauge("staging", text, base, int(report.is_staging))
+    if report.credential_ends is not None:
+        text = "When the application's certificate or secret ends (Unix time)."
+        yield from _gauge("credential_expiry_timestamp_seconds", text, base, _unix(report.credential_ends))
     yield from _family("people", "Users by result of the last run.", base, "result", report.totals)
     yield from _family("requests", "Requests of the last run.", base, "kind", report.requests)
     for who, counts in report.coverage().items():

@@ -43,12 +43,19 @@ EVENTS = {
 }
 
 
-def write_system_log(code: int, text: str, *, run: int = 0, journal: Path = JOURNAL) -> str:
+# Written beside the event of the run's end; a monitoring rule can wait for it.
+ENDS_SOON = Event(117, WARNING, "the application's certificate or secret ends within 30 days")
+
+
+def write_system_log(
+    code: int, text: str, *, run: int = 0, journal: Path = JOURNAL, special: Event | None = None
+) -> str:
     """Write to the system log how a run ended; return a warning sentence if that failed, else empty text.
 
-    Without a journal or an event log nothing is written: the run's own log and report have it all.
+    `special` is another event than that of the exit code. Without a journal or an event log nothing is written: the
+    run's own log and report have it all.
     """
-    event = EVENTS.get(ExitCode(code), EVENTS[ExitCode.FAULT])
+    event = special or EVENTS.get(ExitCode(code), EVENTS[ExitCode.FAULT])
     try:
         if sys.platform == "win32":
             _write_event_log(event, event_text(text))
@@ -114,4 +121,5 @@ def render_events_md() -> str:
     """Return the table of events in Markdown, for docs/operations.md."""
     kinds = {INFORMATION: "Information", WARNING: "Warning", ERROR: "Error"}
     rows = [f"| {event.id} | {kinds[event.type]} | {int(code)} | {event.meaning} |" for code, event in EVENTS.items()]
+    rows.append(f"| {ENDS_SOON.id} | {kinds[ENDS_SOON.type]} | any | {ENDS_SOON.meaning} |")
     return "\n".join(["| event | type | exit code | meaning |", "|---|---|---|---|", *rows]) + "\n"

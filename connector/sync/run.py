@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from connector.cloud import Cloud, open_cloud
+from connector.cloud.auth import credential_expiry, expiry_notice
 from connector.cloud.refusal_limit import EverybodyRefused
 from connector.config import Settings
 from connector.errors import BrakeError, ExitCode, PersonError, StopRun
@@ -114,6 +115,7 @@ def run_night(
         )
         totals = RunTotals()
         totals.add(notice(state.notice) + notice("" if settings.backup_days else NO_BACKUPS))
+        totals.add(notice(expiry_notice(settings, now=context.started)))
         totals.add(notice(STAGING_NOTICE if settings.sync_staging else "") + approval_notice(options))
         _run(context, doors, totals)
         if options.dry_run:
@@ -123,9 +125,10 @@ def run_night(
         if row is None:
             raise LookupError(f"run {run} is not in the database")
         photos = totals.summary.conflict_photos
-        yield load_report(
+        loaded = load_report(
             db, row, backups=state.backups, spool=state.spool, conflicts=photos, tenant=settings.azure_tenant_id
         )
+        yield replace(loaded, credential_ends=credential_expiry(settings))
 
 
 def _run(context: RunContext, backends: Backends, totals: RunTotals) -> None:
