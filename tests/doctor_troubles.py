@@ -491,16 +491,19 @@ _row(
     says="its expiry date cannot be read from here",
     fix="See 'Expires' in Entra admin center",
 )
-_row(
-    "our_secret_ends_soon",
-    lambda ward: (
-        _with_secret(ward)
-        or ward.settings.update(AZURE_CLIENT_SECRET_EXPIRES=f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%d}")
-    ),
-    of="credential warn",
-    says="(AZURE_CLIENT_SECRET_EXPIRES): 8 days are left",
-    fix="then change AZURE_CLIENT_SECRET and AZURE_CLIENT_SECRET_EXPIRES",
+
+
+@trouble(
+    "credential",
+    "warn",
+    "(AZURE_CLIENT_SECRET_EXPIRES): 8 days are left",
+    "then change AZURE_CLIENT_SECRET and AZURE_CLIENT_SECRET_EXPIRES",
 )
+def our_secret_ends_soon(ward: Ward) -> None:
+    _with_secret(ward)
+    ward.settings["AZURE_CLIENT_SECRET_EXPIRES"] = f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%d}"
+
+
 _row(
     "the_secret_is_wrong",
     lambda ward: _with_secret(ward, "not-this-one"),

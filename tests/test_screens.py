@@ -34,6 +34,7 @@ from connector.model.reasons import ACCEPTED
 from connector.notify.mail import compose, mail_due
 from connector.report import write_report, write_screen
 from connector.report.summary import local_time
+from connector.sync.changed_settings import match_notice
 from tests.office import Office, face
 from tests.report_stories import a_run, an_outcome
 from tests.test_words import ALL_LIMITS
@@ -462,3 +463,60 @@ def test_nothing_of_the_heartbeat_stays_when_the_run_has_ended(office: Office) -
     assert office.sync().code == 0
 
     assert not (office.nights.state / HOLDER_NAME).exists()
+
+
+# changed settings say what they do
+
+
+def test_another_photo_size_says_once_to_whom_it_applies(office: Office) -> None:
+    office.team(3)
+    office.sync()
+    office.settings["PHOTO_SIZE"] = "64"
+
+    previewed, told, again = office.sync("--dry-run", days=1), office.sync(days=1), office.sync(days=1)
+
+    (notice,) = told.report["notices"]
+    assert notice.startswith("PHOTO_SIZE=64 and PHOTO_CROP=square apply to photos that change from now on; 3 photos")
+    assert f"`photo-connector sync --env-file {office.nights.env_file()} --resend`" in told.out
+    assert previewed.report["notices"] == [notice]
+    assert again.report["notices"] == []
+
+
+def test_another_way_to_match_is_told_with_its_numbers() -> None:
+    told = match_notice({"anchor": 747, "mail": 1}, {"sid": 747, "mail": 1})
+
+    assert told.startswith(
+        "People are matched by anchor 0 (747 before), by SID 747 (0 before), by mail 1 (1 before). LDAP_ANCHOR or"
+    )
+    assert match_notice({"anchor": 747}, {"anchor": 745, "sid": 2}) == ""
+    assert match_notice({"anchor": 4}, {"sid": 4}) == "", "so few are the work of a day"
+    assert match_notice({}, {"anchor": 747}) == ""
+
+
+# what is asked
+
+
+def test_the_table_has_size_attribute_match_and_who_has_a_photo(office: Office) -> None:
+    ada, bob = office.hire("ada", photo=face("ada", 144)), office.hire("bob", photo=None)
+    office.sync()
+
+    env = str(office.nights.env_file())
+    text = office.nights.type("report", "--env-file", env, "--format", "csv").out
+    rows = {row["upn"]: row for row in csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))}
+
+    names = ("source_pixels", "source_attribute", "matched_by", "source_has_photo", "cloud_has_photo")
+    assert [rows[ada.upn][name] for name in names] == ["144x144", "jpegPhoto", "anchor", "yes", "yes"]
+    assert [rows[bob.upn][name] for name in names] == ["", "", "anchor", "no", ""]
+
+
+def test_a_report_can_be_limited_to_reasons(office: Office) -> None:
+    ada, bob = office.hire("ada"), office.hire("bob", photo=None)
+    office.sync()
+    env = str(office.nights.env_file())
+
+    told = office.nights.type("report", "--env-file", env, "--reason", "no-photo").out
+    refused = office.nights.type("report", "--env-file", env, "--reason", "no-such")
+
+    assert bob.upn in told
+    assert ada.upn not in told
+    assert refused.code == 2

@@ -21,9 +21,10 @@ from connector.doctor.prove_output import write_proof, write_proof_json
 from connector.errors import UsageError
 from connector.ledger.runs import find_run
 from connector.ledger.state import open_state, view_state
-from connector.model import utc_now
+from connector.model import Reason, utc_now
 from connector.report import FORMATS, format_of, save_report, write_report
 from connector.report.from_ledger import load_report
+from connector.report.summary import of_reasons
 from connector.sync.approved_plan import approved_options
 from connector.sync.context import Options
 from connector.sync.run import run_night
@@ -140,6 +141,14 @@ def _prove(person: str, env_file: Path | None, *, verbose: bool, log_format: str
 @click.argument("run", type=int, required=False)
 @click.option("--format", "form", type=click.Choice(FORMATS), help="text, json, csv or html (default: by --output).")
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this file instead of standard output.")
+@click.option(
+    "--reason",
+    "reasons",
+    multiple=True,
+    type=click.Choice([reason.value for reason in Reason]),
+    metavar="REASON",
+    help="Only users with this reason; repeatable.",
+)
 def report(
     *,
     env_file: Path | None,
@@ -148,6 +157,7 @@ def report(
     run: int | None,
     form: str | None,
     output: Path | None,
+    reasons: tuple[str, ...],
 ) -> None:
     """Show the report of a run (default: latest)."""
     if output is not None and form is None:
@@ -158,6 +168,8 @@ def report(
         if row is None:
             raise UsageError("There is no such run in the database.", "`photo-connector report` shows the latest one.")
         loaded = load_report(state.db, row, backups=state.backups, spool=state.spool, tenant=settings.azure_tenant_id)
+        if reasons:
+            loaded = of_reasons(loaded, reasons)
         if output is not None:
             save_report(loaded, output, form=form or "text", pictures=settings.report_pictures)
         elif form is None:

@@ -218,3 +218,10 @@ def unmatched_upns(db: sqlite3.Connection) -> Iterator[str]:
     """Yield the UPNs of synced accounts that are nobody's in scope, in their order."""
     for row in db.execute(f"SELECT upn FROM {_NOBODYS} ORDER BY upn_key"):
         yield row["upn"]
+
+
+def count_match_rules(db: sqlite3.Connection) -> dict[str, int]:
+    """Count the people in scope who have an account, by the rule that found it."""
+    query = """SELECT match_rule, COUNT(*) AS n FROM people
+        WHERE account_id <> '' AND match_rule <> '' AND state = 'in-scope' GROUP BY match_rule"""
+    return {row["match_rule"]: row["n"] for row in db.execute(query)}

@@ -211,3 +211,12 @@ def set_retry(db: sqlite3.Connection, target: str, person_id: str, *, retry: int
         )
     else:
         db.execute("DELETE FROM retries WHERE target = ? AND person_id = ?", (target, person_id))
+
+
+def count_other_recipes(db: sqlite3.Connection, recipe: str) -> int:
+    """Count the photos of ours that were made with another recipe, unless one was made with this recipe already."""
+    if db.execute("SELECT 1 FROM photo_state WHERE recipe = ? LIMIT 1", (recipe,)).fetchone():
+        return 0
+    query = "SELECT COUNT(*) FROM photo_state WHERE recipe NOT IN ('', ?) AND presence = ?"
+    count: int = db.execute(query, (recipe, Presence.OURS)).fetchone()[0]
+    return count

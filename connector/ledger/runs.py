@@ -12,12 +12,12 @@ from heapq import merge
 from typing import NamedTuple
 
 from connector.decide.case import Policy
-from connector.ledger.codec import pack_time, packed_print, save_row, unpack_time
+from connector.ledger.codec import pack_time, packed_print, save_row, unpack_print, unpack_time
 from connector.ledger.conflict_detail import register_sql_function
 from connector.ledger.people import UNUSABLE_REASONS
 from connector.ledger.plan import COUNTED_AS, RANK, save_held
 from connector.ledger.worklist import JOIN_RULES, fill_rules
-from connector.model import Action, Conflict, Outcome, Reason, Removed
+from connector.model import Action, Conflict, Outcome, OutcomeFacts, Presence, Reason, Removed
 from connector.model.reasons import LASTING_REASONS
 
 _SELECT = "SELECT *, COALESCE((SELECT plan_run FROM approvals a WHERE a.run = runs.id), 0) AS approves FROM runs"
@@ -85,6 +85,12 @@ def last_run_that_wrote(db: sqlite3.Connection) -> RunRow | None:
         f"{_SELECT} WHERE id = (SELECT MAX(w.run) FROM writes w JOIN runs r ON r.id = w.run WHERE r.kind <> 'prove')"
     ).fetchone()
     return None if row is None else _run(row)
+
+
+def is_noticed(db: sqlite3.Connection, text: str, *, before: int) -> bool:
+    """Return True if an earlier run that was no dry run had a notice with this text."""
+    query = "SELECT 1 FROM runs WHERE id < ? AND NOT dry_run AND INSTR(notices, ?) LIMIT 1"
+    return db.execute(query, (before, json.dumps(text)[1:-1])).fetchone() is not None
 
 
 def last_success(db: sqlite3.Connection, *, before: int) -> RunRow | None:
@@ -349,3 +355,29 @@ def copy_run(source: sqlite3.Connection, db: sqlite3.Connection, run: int) -> No
         marks = ", ".join("?" * len(names))
         insert = f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({marks})"
         db.executemany(insert, (tuple(row) for row in rows))
+
+
+def facts_of(db: sqlite3.Connection, outcome: Outcome) -> OutcomeFacts:
+    """Return what is known today about an outcome's picture, its match, and whether each side has a photo."""
+    query = f"""
+        SELECT p.match_rule, p.source_sha256, p.source_reason, {packed_print("k.whole_print")} AS whole,
+               m.presence AS presence,
+               (SELECT group_concat(attribute, ' ') FROM photos f WHERE f.person_id = p.id AND f.gone_run IS NULL
+                AND f.source_sha256 = :sha256) AS attributes
+        FROM people p LEFT JOIN pictures k ON k.source_sha256 = :sha256
+        LEFT JOIN photo_state m ON m.target = :target AND m.account_id = :account
+        WHERE p.id = :person"""
+    values = {"sha256": outcome.source_sha256 or "", "target": outcome.target, "account": outcome.account_id or ""}
+    row = db.execute(query, {**values, "person": outcome.person_id}).fetchone()
+    if row is None:
+        return OutcomeFacts()
+    whole = unpack_print(row["whole"])
+    reason = row["source_reason"]
+    has_source = True if row["source_sha256"] else None if reason == "" else reason != Reason.NO_PHOTO
+    return OutcomeFacts(
+        source_pixels=f"{whole.width}x{whole.height}" if whole else "",
+        source_attribute=row["attributes"] or "",
+        matched_by=row["match_rule"],
+        source_has_photo=has_source,
+        cloud_has_photo=None if row["presence"] is None else row["presence"] != Presence.CLEARED,
+    )

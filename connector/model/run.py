@@ -40,6 +40,17 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeFacts:
+    """Describe what is known today about an outcome; empty text and None are not known."""
+
+    source_pixels: str = ""
+    source_attribute: str = ""
+    matched_by: str = ""
+    source_has_photo: bool | None = None
+    cloud_has_photo: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """Represent all that a report tells of one run; outcomes are read as they are told, since there may be 300,000.
 
@@ -54,6 +65,7 @@ class RunReport:
     the plan that this run left to be carried out by `sync --approve`.
     `tenant` is its domain, or its id where no account is known; `host` is the machine that has the ledger.
     `credential_ends` is when certificate or secret end, as far as it is known while the run is at work.
+    `facts` gives what is known today about an outcome's picture and match.
     `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
     """
 
@@ -68,6 +80,7 @@ class RunReport:
     requests: Mapping[str, int]
     outcomes: Callable[[], Iterator[Outcome]]
     pictures: Callable[[Outcome], tuple[bytes | None, bytes | None]]
+    facts: Callable[[Outcome], OutcomeFacts] = lambda _: OutcomeFacts()
     chosen: bool = False
     message: str = ""
     notices: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from connector.ledger.coverage import count_coverage
 from connector.ledger.files import Backups, Spool
 from connector.ledger.matching import unmatched_upns
 from connector.ledger.plan import planned_totals
-from connector.ledger.runs import RunRow, last_success, outcomes_of
+from connector.ledger.runs import RunRow, facts_of, last_success, outcomes_of
 from connector.ledger.writes import find_write
 from connector.model import Outcome, RunReport
 
@@ -60,6 +60,7 @@ def load_report(
         totals=row.totals,
         requests=row.requests,
         outcomes=lambda: outcomes_of(db, row),
+        facts=lambda outcome: facts_of(db, outcome),
         pictures=_pictures(db, row.id, backups, spool=spool, conflicts=conflicts),
         message=row.message,
         notices=tuple(row.notices),

@@ -18,6 +18,7 @@ _FORMULA = re.compile(r"(^|[;|])([\s\"']*[=+\-@＝＋－＠])")
 COLUMNS = (
     *("name", "upn", "action", "reason", "meaning", "detail", "what_to_do", "conflict"),
     *("person", "person_id", "account_id", "target", "source_sha256", "planned", "planned_reason", "since"),
+    *("source_pixels", "source_attribute", "matched_by", "source_has_photo", "cloud_has_photo"),
 )
 _CHANGES = ("created", "replaced", "removed")
 
@@ -97,14 +98,21 @@ def _head(report: RunReport) -> dict[str, object]:
 def _rows(report: RunReport) -> Iterator[list[str]]:
     planned = only_planned(report)
     for outcome in report.outcomes():
+        facts = report.facts(outcome)
         cure = cure_of(outcome.action, outcome.reason, planned=planned)
         cells = (
             *(short_name(outcome.person), outcome.upn, outcome.action, outcome.reason, ADVICE[outcome.reason].title),
             *(outcome.detail, cure, "yes" if is_conflict(outcome) else ""),
             *(outcome.person, outcome.person_id, outcome.account_id or "", outcome.target, outcome.source_sha256 or ""),
             *(outcome.planned or "", outcome.planned_reason or "", iso_utc(outcome.since) or ""),
+            *(facts.source_pixels, facts.source_attribute, facts.matched_by),
+            *(_yes_or_no(facts.source_has_photo), _yes_or_no(facts.cloud_has_photo)),
         )
         yield [safe_cell(text) for text in cells]
+
+
+def _yes_or_no(known: bool | None) -> str:
+    return {True: "yes", False: "no", None: ""}[known]
 
 
 def safe_cell(text: str) -> str:

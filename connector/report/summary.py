@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -112,6 +112,15 @@ def as_planned(report: RunReport) -> RunReport:
     if not report.planned:
         return report
     return replace(report, totals=report.planned, outcomes=lambda: map(_planned, report.outcomes()))
+
+
+def of_reasons(report: RunReport, reasons: Collection[str]) -> RunReport:
+    """Return the report with only the outcomes of these reasons, planned ones as well; the totals stay."""
+
+    def chosen() -> Iterator[Outcome]:
+        return (one for one in report.outcomes() if one.reason in reasons or one.planned_reason in reasons)
+
+    return replace(report, outcomes=chosen)
 
 
 def _planned(outcome: Outcome) -> Outcome:

@@ -40,6 +40,7 @@ from connector.sources.open import open_source
 from connector.sync.apply import PlannedSteps, apply_steps
 from connector.sync.approval import approval_notice, begin_approval, record_unlisted
 from connector.sync.brakes import check_plan
+from connector.sync.changed_settings import count_rules, match_notice, recipe_notice
 from connector.sync.conflict_photos import fetch_planned_photos, load_conflict_source_photos
 from connector.sync.context import Options, RunContext, log_end, log_start, marked_records
 from connector.sync.guests import list_guests, read_guest_photo
@@ -114,9 +115,7 @@ def run_night(
             backups=state.backups,
         )
         totals = RunTotals()
-        totals.add(notice(state.notice) + notice("" if settings.backup_days else NO_BACKUPS))
-        totals.add(notice(expiry_notice(settings, now=context.started)))
-        totals.add(notice(STAGING_NOTICE if settings.sync_staging else "") + approval_notice(options))
+        totals.add(notice(state.notice) + _first_notices(context) + approval_notice(options))
         _run(context, doors, totals)
         if options.dry_run:
             with transaction(state.db):
@@ -129,6 +128,14 @@ def run_night(
             db, row, backups=state.backups, spool=state.spool, conflicts=photos, tenant=settings.azure_tenant_id
         )
         yield replace(loaded, credential_ends=credential_expiry(settings))
+
+
+def _first_notices(context: RunContext) -> Summary:
+    """Return the notices that settings give before anything is read."""
+    settings = context.settings
+    backups = notice("" if settings.backup_days else NO_BACKUPS)
+    standby = notice(STAGING_NOTICE if settings.sync_staging else "")
+    return backups + notice(expiry_notice(settings, now=context.started)) + notice(recipe_notice(context)) + standby
 
 
 def _run(context: RunContext, backends: Backends, totals: RunTotals) -> None:
@@ -218,12 +225,14 @@ def _load_photos(context: RunContext, targets: Sequence[Target], source: Source,
 
 def _read_all(context: RunContext, cloud: Cloud, source: Source, totals: RunTotals) -> None:
     """Read all accounts and people and match them."""
+    rules_before = count_rules(context)
     all_listed = totals.collect(read_accounts(context, cloud.transport))
     totals.collect(read_people(context, source))
     totals.collect(finish_reading(context, source, totals.summary))
     match(context)
     if not all_listed and totals.collect(find_lost_accounts(context, cloud.transport)):
         match(context)
+    totals.add(notice(match_notice(rules_before, count_rules(context))))
     totals.collect(drop_departed(context, source, totals.summary))
 
 
