@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -96,8 +97,12 @@ def written_whole(path: Path, *, mode: int = 0o600, durable: bool = False) -> It
     """Give a stream whose content takes the place of `path` at the end, or is dropped where the block raises.
 
     The draft has a random name beside it and is made new, so that no link and no file of somebody else is written to.
-    `durable` says that it must outlive a power cut.
+    `durable` says that it must outlive a power cut. A device, such as /dev/null, is written to and stays.
     """
+    if _is_device(path):
+        with path.open("wb") as stream:
+            yield stream
+        return
     draft = path.with_name(f".{secrets.token_hex(12)}{ENDING}")
     descriptor = os.open(draft, _FLAGS, 0o600)
     try:
@@ -134,6 +139,13 @@ def write_new(path: Path, content_bytes: bytes) -> None:
         with suppress(OSError):
             delete(path)
         raise
+
+
+def _is_device(path: Path) -> bool:
+    try:
+        return stat.S_ISCHR(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def write_whole(path: Path, content_bytes: bytes, *, mode: int = 0o600, durable: bool = False) -> None:

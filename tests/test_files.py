@@ -198,6 +198,18 @@ def test_a_file_is_written_whole_or_not_at_all_and_nothing_is_left_beside_it(tmp
 
 
 @posix
+def test_a_device_is_written_to_and_not_replaced() -> None:
+    ours, theirs = os.openpty()
+    device = Path(os.ttyname(theirs))
+    write_whole(device, b"a report")
+
+    assert os.read(ours, 100) == b"a report"
+    assert device.is_char_device()
+    os.close(ours)
+    os.close(theirs)
+
+
+@posix
 def test_a_link_in_the_place_of_the_metrics_file_is_replaced_and_not_followed(tmp_path: Path) -> None:
     victim, link = tmp_path / "victim", tmp_path / "photo.prom"
     victim.write_text("precious", encoding="utf-8")
