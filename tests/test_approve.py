@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.nights import Told
 from tests.office import Colleague, Office, anchor_of, face
+
+pytest_plugins = ("tests.fixtures_browser",)
 
 STRUCK_OUT, CHANGED = 10, 5
 TEAM = 21
@@ -326,6 +330,26 @@ def test_options_that_do_not_go_with_an_approval_are_refused(office: Office, opt
     assert (told.code, told.report) == (2, {})
     assert options[0] in told.err
     assert list(office.cloud.requests) == []
+
+
+@pytest.mark.browser
+def test_what_the_page_saves_is_what_is_carried_out(
+    office: Office, tmp_path: Path, open_file: Callable[..., Any]
+) -> None:
+    kept, struck_out = office.team(2)
+    plan, saved = tmp_path / "plan.html", tmp_path / "plan-1.csv"
+    dry = office.sync("--dry-run", "--report", str(plan))
+    page = open_file(plan).page
+    page.get_by_label(f"Approve {struck_out.name}").uncheck()
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save the list").click()
+    saving.value.save_as(saved)
+    assert page.locator("#approve").inner_text().endswith(f"--approve {run_of(dry)} --except {saved.name}")
+
+    done = office.sync("--approve", run_of(dry), "--except", str(saved))
+
+    assert (done.code, done.of(kept.upn)) == (0, ("create", "first-upload")), done.err
+    assert (done.of(struck_out.upn), office.photo(struck_out)) == (("skip", "not-approved"), None)
 
 
 def test_the_plan_of_a_dry_run_is_forgotten_with_its_people(office: Office, team: list[Colleague]) -> None:

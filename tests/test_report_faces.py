@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from connector.photo import read_print
+from connector.report.thumbnails import EDGE, PLAN_EDGE
 from tests.lab.pictures import jpeg
 from tests.office import Colleague, Office, face
 
@@ -40,12 +41,12 @@ def _side(text: str, number: str) -> tuple[str, str]:
     return blank[2], blank[1]
 
 
-def is_of(address: object, photo_bytes: bytes) -> bool:
+def is_of(address: object, photo_bytes: bytes, *, edge: int = EDGE) -> bool:
     """Say whether a thumbnail shows the same picture."""
     assert isinstance(address, str)
     assert address.startswith("data:image/jpeg;base64,"), address
     small = base64.b64decode(address.partition(",")[2])
-    assert max(Image.open(io.BytesIO(small)).size) <= 96
+    assert max(Image.open(io.BytesIO(small)).size) <= edge
     return read_print(small).shows_same(read_print(photo_bytes))
 
 
@@ -80,8 +81,8 @@ def test_a_plan_shows_what_is_there_and_what_would_be(office: Office, tmp_path: 
     assert told.of(one.upn) == ("replace", "cloud-differs")
     before, after, *labels = shown(tmp_path / "plan.html", "anna")
     assert labels == ["Now", "Would be"]
-    assert is_of(before, OTHERS)
-    assert is_of(after, face("anna", 200))
+    assert is_of(before, OTHERS, edge=PLAN_EDGE)
+    assert is_of(after, face("anna", 200), edge=PLAN_EDGE)
 
 
 def test_without_pictures_nothing_is_read_for_them(office: Office, anna: Colleague) -> None:

@@ -293,7 +293,7 @@ def test_it_can_be_used_by_keyboard_alone(show):
             break
     page.keyboard.type("berg")
     _expect(tab, "1 person (of 12).")
-    for _ in range(4):
+    for _ in ("action", "reason", "show all", "by person", "by action", "by why", "facts"):
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert page.locator(".roster tbody details[open] dd").first.inner_text() == "access-denied"
