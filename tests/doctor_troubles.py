@@ -20,6 +20,7 @@ from connector.cloud.token_http import ISSUER_CODES
 from connector.ledger.runs import begin_run, finish_run, save_outcome
 from connector.ledger.store import make_state_folder, open_ledger, transaction
 from connector.model import Action, Outcome, Reason
+from connector.model.reasons import SENT_ELSEWHERE
 from tests.cloud_stories import Proxy
 from tests.lab.graph import Fault, app_certificate, remote
 from tests.lab.ldapserver_house import authority
@@ -683,6 +684,13 @@ def entra_connect_writes_too(ward: Ward) -> None:
     competed(ward, 21)
 
 
+@trouble(
+    "competing-writer", "warn", "and this server had not sent them: another server may write, too", "SYNC_STAGING=true"
+)
+def a_second_server_writes_too(ward: Ward) -> None:
+    competed(ward, 3, Reason.ADOPTED, SENT_ELSEWHERE)
+
+
 @trouble("mail", "warn", "the report cannot be mailed: 127.0.0.1: it does not answer", "Correct SMTP_URL")
 def the_mail_server_is_down(ward: Ward) -> None:
     ward.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{free_port()}", **MAIL}
@@ -721,7 +729,7 @@ class Porter:
         return "250 OK"
 
 
-def competed(ward: Ward, people: int) -> None:
+def competed(ward: Ward, people: int, reason: Reason = Reason.COMPETING_WRITER, detail: str = "") -> None:
     """Keep a night in the ledger in which so many people's photos were written by another."""
     make_state_folder(ward.nights.state)
     now = datetime.now(UTC)
@@ -733,7 +741,8 @@ def competed(ward: Ward, people: int) -> None:
                 upn="",
                 account_id=str(number),
                 action=Action.KEEP,
-                reason=Reason.COMPETING_WRITER,
+                reason=reason,
+                detail=detail,
                 person_id=str(number),
             )
             save_outcome(db, run, outcome)

@@ -127,3 +127,28 @@ def test_the_metrics_of_a_standby_server_say_so(office: Office, standby: Nights,
     standby.sync()
 
     assert "photo_connector_staging{" in (tmp_path / "standby.prom").read_text("utf-8")
+
+
+def test_two_servers_that_both_write_are_found_out_by_whoever_comes_second(
+    cloud: Emulator, office: Office, standby: Nights
+) -> None:
+    standby.settings["SYNC_STAGING"] = "false"
+    team = office.team(3)
+    office.sync()
+    assert "another server" not in said(standby.sync()), "a first meeting says nothing"
+    for one in team[:2]:
+        office.paint(one, face(f"new {one.name}"))
+    office.sync(days=1)
+    assert "another server" not in said(standby.sync(days=1)), "two may be chance"
+    for one in team:
+        office.paint(one, face(f"newer {one.name}"))
+    assert "another server" not in said(office.sync(days=1))
+
+    second = standby.sync(days=1)
+
+    assert {second.of(one.upn) for one in team} == {("keep", "adopted")}
+    assert "3 new photos of the source were in Microsoft 365 already" in said(second)
+    assert "another server may write, too" in check(standby)["competing-writer"]
+    assert "another server" not in check(office.nights)["competing-writer"]
+    assert len(cloud.tenant.writes()) == 8, "three, two and three, each sent once"
+    assert "another server" not in said(standby.sync(days=1)), "the next quiet run is quiet"

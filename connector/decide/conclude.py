@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from connector.decide.case import UNSEEN, Case, Decision, Policy, Source
-from connector.decide.compare import CloudObservation, SourcePicture, shows_one_of
+from connector.decide.compare import CloudObservation, SourcePicture, ViewKind, shows_one_of
 from connector.decide.intents import Assessment, judge
 from connector.decide.memory import memory_after
 from connector.decide.table import decide, is_expelled, needs_look
@@ -61,6 +61,15 @@ def conclude(known: KnownState, observation: CloudObservation, *, policy: Policy
     own_policy = policy_for(policy, is_guest=known.is_guest)
     memory = memory_after(decision, case=case, look=observation, picture=known.picture, policy=own_policy)
     return Conclusion(assessment, decision, _as_final(memory) if known.is_guest else memory)
+
+
+def is_sent_elsewhere(known: KnownState, conclusion: Conclusion) -> bool:
+    """Return True if the cloud shows the new photo of somebody whose last one is ours, before we sent it."""
+    memory = conclusion.assessment.memory
+    if conclusion.decision.reason is not Reason.ADOPTED or memory is None or memory.presence is not Presence.OURS:
+        return False
+    is_new = memory.person_id == known.person_id and memory.source_sha256 != known.source_sha256
+    return is_new and conclusion.assessment.view.kind is ViewKind.SOURCE_PHOTO
 
 
 def decide_for(case: Case, policy: Policy, now: datetime, *, is_guest: bool) -> Decision:

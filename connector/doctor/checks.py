@@ -274,7 +274,8 @@ CHECKS: tuple[Check, ...] = (
         id="competing-writer",
         group=_CLOUD,
         what="Competing writers",
-        about="! when in the last run the cloud showed a smaller copy for more than 20 people, as Entra Connect writes",
+        about="! when in the last run the cloud showed a smaller copy for more than 20 people, as Entra Connect writes,"
+        " or the new photos of three people before this server sent them, as a second server does",
         look=local.check_for_competitors,
         needs=("ledger",),
     ),

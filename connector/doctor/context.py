@@ -36,6 +36,7 @@ class CheckContext:
     first_page: list[Account] = field(default_factory=list)
     last_run: RunRow | None = None
     competing: int = 0
+    sent_elsewhere: int = 0
     cloud_date: str = ""
     _cloud: Cloud | None = None
 

@@ -22,7 +22,7 @@ from connector.ledger.runs import RunRow, count_reason, find_run
 from connector.ledger.schema import VERSION
 from connector.ledger.store import LEDGER_NAME, make_state_folder
 from connector.model import STAGING, Reason
-from connector.model.reasons import MANY_COMPETING, people
+from connector.model.reasons import MANY_COMPETING, MANY_SENT_ELSEWHERE, SENT_ELSEWHERE, people
 from connector.report.summary import local_time
 from connector.run_list import counts_of, result_of
 from connector.sources.open import local_problems
@@ -105,7 +105,9 @@ def _ledger(db: sqlite3.Connection, path: Path, context: CheckContext) -> CheckR
         raise sqlite3.DatabaseError("its integrity check failed")
     context.last_run = _last_run(db)
     if context.last_run is not None:
-        context.competing = count_reason(db, context.last_run.id, Reason.COMPETING_WRITER)
+        last = context.last_run.id
+    context.competing = count_reason(db, last, Reason.COMPETING_WRITER)
+    context.sent_elsewhere = count_reason(db, last, Reason.ADOPTED, SENT_ELSEWHERE)
     return ok(f"{path} is sound")
 
 
@@ -158,11 +160,20 @@ def check_for_competitors(context: CheckContext) -> Iterator[CheckResult]:
     if context.last_run is None:
         yield skipped("there is no run yet")
         return
+    if context.sent_elsewhere >= MANY_SENT_ELSEWHERE:
+        text = (
+            f"in run {context.last_run.id} new photos of {people(context.sent_elsewhere)} were in Microsoft 365 already"
+        )
+        fix = "Set SYNC_STAGING=true on one of the two, or stop its timer; each has a database of its own."
+        yield warn(f"{text}, and this server had not sent them: another server may write, too", fix)
     if context.competing > MANY_COMPETING:
         text = f"in run {context.last_run.id} the cloud showed a smaller copy for {people(context.competing)}"
         yield warn(f"{text}: Entra Connect writes thumbnailPhoto", CONNECT_FIX)
         return
-    yield ok(f"{people(context.competing) if context.competing else 'none'} in the last run ({context.last_run.id})")
+    if context.sent_elsewhere < MANY_SENT_ELSEWHERE:
+        yield ok(
+            f"{people(context.competing) if context.competing else 'none'} in the last run ({context.last_run.id})"
+        )
 
 
 def _offline_problems(settings: Settings) -> Iterator[str]:

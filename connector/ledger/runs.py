@@ -324,10 +324,10 @@ def count_conflicts(db: sqlite3.Connection, run: int) -> int:
     return count
 
 
-def count_reason(db: sqlite3.Connection, run: int, reason: Reason) -> int:
-    """Count the people of a run with this reason."""
-    query = "SELECT COUNT(DISTINCT person_id) FROM outcomes WHERE run = ? AND reason = ?"
-    count: int = db.execute(query, (run, reason)).fetchone()[0]
+def count_reason(db: sqlite3.Connection, run: int, reason: Reason, detail: str = "") -> int:
+    """Count the people of a run with this reason, and with this very detail if one is named."""
+    query = "SELECT COUNT(DISTINCT person_id) FROM outcomes WHERE run = ? AND reason = ? AND ? IN ('', detail)"
+    count: int = db.execute(query, (run, reason, detail)).fetchone()[0]
     return count
 
 

@@ -341,6 +341,14 @@ COMPETING_NOTICE = (
     "thumbnailPhoto out of its attribute flow, or set the tenant's photo source to cloud."
 )
 
+# The detail of a changed photo that the cloud showed already, in full size: nobody but a second server sends such ones.
+SENT_ELSEWHERE = "The source's new photo was in Microsoft 365 already; this server had not sent it."
+MANY_SENT_ELSEWHERE = 3
+SENT_ELSEWHERE_NOTICE = (
+    "{count} new photos of the source were in Microsoft 365 already, and this server had not sent them: another server "
+    "may write, too. Set SYNC_STAGING=true on one of the two. Without a second server, the database is an older copy."
+)
+
 
 def people(count: int) -> str:
     """Return "1 person" or "2,000 people"."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from connector.decide.case import Decision
 from connector.decide.compare import CloudObservation, SourcePicture
-from connector.decide.conclude import KnownState, conclude, must_ask
+from connector.decide.conclude import KnownState, conclude, is_sent_elsewhere, must_ask
 from connector.decide.intents import needs_bytes
 from connector.errors import PersonError
 from connector.ledger import memory as memory_rows
@@ -17,7 +17,7 @@ from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
 from connector.model import CloudTag, Fingerprint, Reason
-from connector.model.reasons import ADVICE
+from connector.model.reasons import ADVICE, SENT_ELSEWHERE
 from connector.photo import sent_size
 from connector.report.from_ledger import ConflictPhotos
 from connector.sync.approval import outdated_step
@@ -172,6 +172,8 @@ class Planner:
         context.progress.step()
         is_conflict = decision.conflict or ADVICE[decision.reason].is_conflict
         detail = conflict_detail(context, item, observation) if is_conflict else ""
+        if context.writes and is_sent_elsewhere(known, conclusion):
+            detail = SENT_ELSEWHERE
         if context.options.overwrite and decision.reason is Reason.RESTORED:
             detail = RESTORED_STAYS
         if decision.conflict and content_bytes is not None and not (context.writes and decision.writes):

@@ -33,7 +33,13 @@ from connector.ledger.runs import (
 from connector.ledger.state import State, dry_run_copy
 from connector.ledger.store import transaction
 from connector.model import STAGING, Action, Clock, Progress, Reason, RequestCounters, RunReport, utc_now
-from connector.model.reasons import COMPETING_NOTICE, MANY_COMPETING
+from connector.model.reasons import (
+    COMPETING_NOTICE,
+    MANY_COMPETING,
+    MANY_SENT_ELSEWHERE,
+    SENT_ELSEWHERE,
+    SENT_ELSEWHERE_NOTICE,
+)
 from connector.report.from_ledger import load_report
 from connector.sources import Source
 from connector.sources.open import open_source
@@ -316,6 +322,9 @@ def _finish(
     competing = count_reason(context.db, context.run, Reason.COMPETING_WRITER)
     if competing > MANY_COMPETING:
         summary += notice(COMPETING_NOTICE.format(count=competing))
+    elsewhere = count_reason(context.db, context.run, Reason.ADOPTED, SENT_ELSEWHERE)
+    if elsewhere >= MANY_SENT_ELSEWHERE:
+        summary += notice(SENT_ELSEWHERE_NOTICE.format(count=elsewhere))
     exit_codes = summary.exit_codes | ({ExitCode.SOME_FAILED} if totals["failed"] else set())
     values = {
         "mode": "full" if "full" in summary.read_modes else "changes",

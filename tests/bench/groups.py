@@ -1,0 +1,112 @@
+"""Measure a quiet night and `coverage` with opted-out people and policy groups: `python -m tests.bench.groups 20000`.
+
+A tenth of the people opted out; two groups have a twentieth each. Searches, entries and requests are counted.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.lab.graph import Emulator
+from tests.lab.ldapserver_house import PEOPLE
+from tests.lab.ldapserver_tree import Tree, Value
+from tests.lab.ldapserver_wire import DIRSYNC
+from tests.office import Office, anchor_of, face
+
+BASE = "OU=Groups,DC=contoso,DC=test"
+GROUPS = {name: f"CN={name},{BASE}" for name in ("OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP")}
+FACES = 40
+
+
+def group_of(number: int, people: int) -> str:
+    """Return which setting names somebody; empty for most."""
+    share = people // 20
+    return (
+        ["OPT_OUT_GROUP", "OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP"][number // share]
+        if (number < 4 * share)
+        else ""
+    )
+
+
+def tree_of(people: int) -> Tree:
+    """Return a directory of so many people, the first of them in groups."""
+
+    def one(number: int) -> tuple[str, Mapping[str, Value]]:
+        name, group = f"crowd{number:06}", group_of(number, people)
+        attributes: dict[str, Value] = {
+            "objectClass": "user",
+            "sAMAccountType": "805306368",
+            "userAccountControl": "512",
+            "userPrincipalName": f"{name}@contoso.test",
+            "mail": f"{name}@contoso.test",
+            "sAMAccountName": name,
+            "name": name,
+            "jpegPhoto": face(number % FACES, 64),
+        }
+        return f"CN={name},{PEOPLE}", {**attributes, **({"memberOf": GROUPS[group]} if group else {})}
+
+    tree = Tree(people=people, make=one)
+    for dn in GROUPS.values():
+        tree.add(dn, objectClass="group", objectCategory="group", sAMAccountType="268435456", userAccountControl=[])
+    return tree
+
+
+def fill(cloud: Emulator, tree: Tree, people: int) -> None:
+    """Give everybody an account; who has not opted out has the photo that another tool has put there."""
+    account_ids = cloud.tenant.add_accounts(
+        {
+            "upn": f"crowd{number:06}@contoso.test",
+            "id": str(uuid.UUID(int=number + 1)),
+            "mail": f"crowd{number:06}@contoso.test",
+            "immutable_id": anchor_of(tree.nth(number).guid),
+            "synced": True,
+        }
+        for number in range(people)
+    )
+    cloud.set(reencode="comment")
+    cloud.tenant.set_photos(
+        {found: face(number % FACES, 64) for number, found in enumerate(account_ids) if number >= people // 10}
+    )
+
+
+def main(people: int) -> None:
+    """Live through two nights, ask for the coverage, and print what it cost."""
+    with Emulator() as cloud, tempfile.TemporaryDirectory() as folder:
+        tree = tree_of(people)
+        office = Office(cloud, Path(folder), tree=tree, PLACEHOLDER_PEOPLE="0", SYNC_VERIFY_PERCENT="0", **GROUPS)
+        fill(cloud, tree, people)
+        _night(office, "first")
+        _night(office, "quiet", days=1)
+        _night(office, "verify 15", days=1, SYNC_VERIFY_PERCENT="15")
+        for form in ("text", "csv", "html", "json"):
+            _coverage(office, "--format", form)
+        _coverage(office, "--opted-out")
+        office.close()
+
+
+def _night(office: Office, name: str, *, days: int = 0, **settings: str) -> None:
+    office.house.server.asked.clear()
+    office.settings.update(settings)
+    begun = time.perf_counter()
+    told = office.sync(days=days)
+    seconds = time.perf_counter() - begun
+    assert told.code == 0, told.err
+    rounds = len([asked for asked in office.house.server.asked if DIRSYNC in asked.controls])
+    print(f"{name}: {seconds:.1f} s, {rounds} DirSync rounds, {told.requests}, {told.totals}", flush=True)
+
+
+def _coverage(office: Office, *options: str) -> None:
+    begun = time.perf_counter()
+    told = office.nights.type("coverage", "--env-file", str(office.nights.env_file()), *options)
+    print(
+        f"coverage {' '.join(options)}: {time.perf_counter() - begun:.1f} s, {len(told.out):,} characters", flush=True
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
