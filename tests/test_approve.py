@@ -80,6 +80,7 @@ def test_600_replacements_are_approved_with_ten_struck_out_and_five_changed_mean
 
     assert (dry.code, dry.totals["replaced"], writes(office)) == (4, 600, before)
     assert f"sync --env-file {office.nights.env_file()} --approve {run_of(dry)}" in dry.out
+    assert "Check again" not in dry.out, "a dry run needs no other one"
     path, rows = csv_of(office, run_of(dry), tmp_path)
     struck = {one.upn for one in team[100 : 100 + STRUCK_OUT]}
     save_rows(path, [row for row in rows if row["upn"] not in struck])

@@ -133,7 +133,7 @@ def next_commands(report: RunReport) -> list[tuple[str, str]]:
     """Return (label, command) pairs to paste for a plan that was not carried out; nothing for any other run."""
     is_stopped = report.exit_code == ExitCode.BRAKE
     commands = [("Review", f"photo-connector report {report.run} --output plan.html")] if is_stopped else []
-    if is_stopped and report.kind == "sync":
+    if is_stopped and report.kind == "sync" and not report.dry_run:
         commands.append(("Check again", "photo-connector sync --dry-run"))
     if report.plan_size:
         commands.append(("Apply", f"photo-connector sync --approve {report.run}"))
