@@ -15,8 +15,8 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from connector.cloud.response import one_line
 from connector.errors import ConnectorError
+from connector.model import foreign
 from connector.network import NetworkFailure, TlsFailure, causes_of, network_failure, tls_failure
 
 TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
@@ -85,11 +85,11 @@ def _connect(host: str, causes: list[BaseException]) -> NetworkError:
         return NetworkError(RequestFailure.CONNECT, f"{host} does not answer")
     if why is NetworkFailure.NO_ROUTE:
         return NetworkError(RequestFailure.CONNECT, f"there is no route to {host}")
-    return NetworkError(RequestFailure.CONNECT, f"{host} cannot be reached: {one_line(str(causes[-1]))}")
+    return NetworkError(RequestFailure.CONNECT, f"{host} cannot be reached: {foreign(str(causes[-1]))}")
 
 
 def _tls(host: str, failure: TlsFailure, *, bundle: str) -> NetworkError:
-    said = f"{failure.meaning} (TLS: {one_line(failure.text)})"
+    said = f"{failure.meaning} (TLS: {foreign(failure.text)})"
     if not failure.is_certificate:
         return NetworkError(
             RequestFailure.TLS, f"no encrypted connection to {host}: {said}", f"{failure.fix} {CHECK_NETWORK_FIX}"
@@ -109,7 +109,7 @@ def _tls(host: str, failure: TlsFailure, *, bundle: str) -> NetworkError:
 
 
 def _proxy(causes: list[BaseException]) -> NetworkError:
-    said = one_line(" ".join(str(cause) for cause in causes if isinstance(cause, OSError)) or str(causes[0]))
+    said = foreign(" ".join(str(cause) for cause in causes if isinstance(cause, OSError)) or str(causes[0]))
     found = TUNNEL_STATUS.search(said)
     status = int(found.group(1)) if found else 0
     if status == 407:

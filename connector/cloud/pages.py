@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from connector.cloud.response import Response, one_line, read_refusal, web_page_came
+from connector.cloud.response import Response, read_refusal, web_page_came
 from connector.errors import ConnectorError, Unreachable
+from connector.model import foreign
 
 # Ten million accounts at 999 a page. Empty pages are allowed, so only a bound ends a chain of them.
 MOST_PAGES = 10_000
@@ -34,7 +35,7 @@ def follow_pages(ask: Callable[[str], Response], url: str, *, system: str, most:
     seen: set[str] = set()
     while True:
         if url in seen:
-            raise EndlessPages(f"it gave the same next page twice ({one_line(url)})")
+            raise EndlessPages(f"it gave the same next page twice ({foreign(url)})")
         if len(seen) >= most:
             raise EndlessPages(f"its list does not end after {most} pages")
         seen.add(url)
@@ -80,6 +81,6 @@ def text_of(item: Item, name: str) -> str:
 
 
 def _strange(answer: Response, system: str) -> Unreachable:
-    kind = one_line(answer.headers.get("content-type", "no content type"))
+    kind = foreign(answer.headers.get("content-type", "no content type"))
     fix = "Check GRAPH_URL, and whether a proxy answers in Graph's place."
     return Unreachable(system, f"it did not answer as Graph does ({kind})", fix)

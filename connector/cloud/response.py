@@ -111,16 +111,8 @@ def read_refusal(answer: Response) -> ErrorDetails:
     if nested:
         code = _text(nested.get("errorCode")) or _text(nested.get("code")) or code
         message = _text(nested.get("message"))
-    return ErrorDetails(answer.status, _short(code), one_line(message or answer.note), _short(request_id))
-
-
-def one_line(text: str) -> str:
-    """Return foreign text as one short line of printable characters."""
-    return foreign(text)
-
-
-def _short(text: str) -> str:
-    return foreign(text, longest=LONGEST_CODE)
+    shown, request_id = foreign(code, longest=LONGEST_CODE), foreign(request_id, longest=LONGEST_CODE)
+    return ErrorDetails(answer.status, shown, foreign(message or answer.note), request_id)
 
 
 def _nested(message: str) -> dict[str, Any]:
@@ -160,7 +152,7 @@ def describe_page(answer: Response) -> str:
 
 def _host(location: str) -> str:
     try:
-        return one_line(urlsplit(location).hostname or "")
+        return foreign(urlsplit(location).hostname or "")
     except ValueError:
         return ""
 
@@ -168,4 +160,4 @@ def _host(location: str) -> str:
 def _title(body: object) -> str:
     content = body.encode("utf-8", "replace") if isinstance(body, str) else body
     found = TITLE.search(content[:SEARCHED_BYTES]) if isinstance(content, bytes) else None
-    return one_line(html.unescape(found.group(1).decode("utf-8", "replace")))[:LONGEST_TITLE] if found else ""
+    return foreign(html.unescape(found.group(1).decode("utf-8", "replace")))[:LONGEST_TITLE] if found else ""

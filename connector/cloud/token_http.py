@@ -17,10 +17,10 @@ from urllib.parse import urlencode, urlsplit
 
 from connector.cloud.http import HttpClient
 from connector.cloud.network_errors import PERMANENT, NetworkError, RequestFailure
-from connector.cloud.response import Response, one_line, read_json, web_page_came
+from connector.cloud.response import Response, read_json, web_page_came
 from connector.cloud.retry import backoff, is_retryable, retry_after
 from connector.errors import Unreachable
-from connector.model import RequestCounters
+from connector.model import RequestCounters, foreign
 
 CODE = re.compile(r"AADSTS(\d+)")
 # What follows is of no use to people. Blanks before it are not searched for, since that is quadratic.
@@ -69,7 +69,7 @@ def token_refused(text: str, *, secrets: tuple[str, ...] = ()) -> Unreachable:
     text = text[:LONGEST_SEARCHED]
     found = CODE.search(text)
     what, fix = ISSUER_CODES.get(found.group(1), OTHERWISE) if found else OTHERWISE
-    shown = one_line(TRAILER.sub("", text))
+    shown = foreign(TRAILER.sub("", text))
     for secret in secrets:
         shown = shown.replace(secret, "…") if secret else shown
     return Unreachable("token", f"{what}: {shown}", fix)
@@ -106,7 +106,7 @@ def clean_answer(answer: Response) -> str:
     """
     value = read_json(answer.body)
     if not isinstance(value, dict) and answer.status >= 400:
-        said = one_line(answer.body.decode("utf-8", "replace")[:LONGEST_TEXT])
+        said = foreign(answer.body.decode("utf-8", "replace")[:LONGEST_TEXT])
         return json.dumps({"error": f"HTTP {answer.status}", "error_description": said})
     if 200 < answer.status < 400:
         raise Unreachable(
@@ -263,5 +263,5 @@ def _unreachable(error: NetworkError, url: str) -> Unreachable:
 def _broken(answer: Response) -> Unreachable:
     wait = retry_after(answer.headers)
     when = f"in {wait:.0f} seconds" if wait else "later"
-    said = answer.note or f"HTTP {answer.status}: {one_line(answer.body.decode('utf-8', 'replace'))}"
+    said = answer.note or f"HTTP {answer.status}: {foreign(answer.body.decode('utf-8', 'replace'))}"
     return IssuerAway("token", f"the token issuer gives no answer of use: {said}", f"Start again {when}.")

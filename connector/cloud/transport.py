@@ -17,7 +17,7 @@ from connector import __version__
 from connector.cloud.auth import TokenSource
 from connector.cloud.http import MOST_BYTES, READ_SECONDS, HttpClient
 from connector.cloud.network_errors import AMBIGUOUS, CHECK_NETWORK_FIX, PERMANENT, NetworkError, RequestFailure
-from connector.cloud.response import Response, one_line, read_refusal, web_page_came
+from connector.cloud.response import Response, read_refusal, web_page_came
 from connector.cloud.retry import (
     ALONE_FROM,
     WaitScope,
@@ -29,7 +29,7 @@ from connector.cloud.retry import (
 )
 from connector.cloud.throttle import WAIT_LIMIT_SECONDS, SlowDown, Throttle, WaitLimitExceeded
 from connector.errors import Unreachable
-from connector.model import RequestCounters
+from connector.model import RequestCounters, foreign
 
 log = logging.getLogger("connector.cloud")
 
@@ -341,6 +341,6 @@ class Transport:
             return self._below + url
         if not self.may_ask(url):
             host = origin_of(url)[:LONGEST_SHOWN] or "no address at all"
-            message = f"it gave a link to another host ({one_line(host)}), where our token must not go"
+            message = f"it gave a link to another host ({foreign(host)}), where our token must not go"
             raise Unreachable(self.system, message, "Check GRAPH_URL, and what stands between this machine and Graph.")
         return url

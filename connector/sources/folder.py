@@ -12,9 +12,9 @@ from pathlib import Path
 
 from connector.config import Settings
 from connector.errors import SettingsError
-from connector.model import MatchRule, Person, Reason, RequestCounters, SourcePhoto
+from connector.model import MatchRule, Person, Reason, RequestCounters, SourcePhoto, fold
 from connector.sources import Cookie, Mode, Page, PersonRead, Reading, SourceTraits
-from connector.sources.folder_index import SHOWN, FolderIndex, folded, map_problem, unreadable
+from connector.sources.folder_index import SHOWN, FolderIndex, map_problem, unreadable
 
 CONTEXT = "folder"
 ATTRIBUTE = "file"
@@ -114,7 +114,7 @@ class FolderSource:
 
     def find(self, name: str) -> Sequence[PersonRead]:
         """Find the person whose file has this name, with or without its ending."""
-        listed, key = self._list(), folded(name)
+        listed, key = self._list(), fold(name)
         if file := listed.not_yet(key):
             return [self._unread(key, [file], Reason.SOURCE_UNREAD)]
         key = key if len(listed.names(key)) == 1 else listed.key_of(name)
@@ -230,7 +230,7 @@ class FolderSource:
     def _person(self, key: str, name: str) -> Person:
         exact = unicodedata.normalize("NFC", Path(name).name)[: len(key)]
         spelled = self._listed.spelling(key) if self._listed is not None else ""
-        value = spelled or (exact if folded(exact) == key else key)  # an employee ID is compared with its letter case
+        value = spelled or (exact if fold(exact) == key else key)  # an employee ID is compared with its letter case
         named = {rule: value if rule is self._key else "" for rule in MatchRule}
         return Person(
             id=f"{CONTEXT}:{key}",

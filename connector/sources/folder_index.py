@@ -74,8 +74,8 @@ class FolderIndex:
 
         Outside all their dates people keep a file that is named after them.
         """
-        self._db.create_function("folded", 1, folded, deterministic=True)
-        rows = ((folded(row.person), row.file, row.person, row.period) for row in map_rows(folder_map))
+        self._db.create_function("folded", 1, fold, deterministic=True)
+        rows = ((fold(row.person), row.file, row.person, row.period) for row in map_rows(folder_map))
         try:
             with self._db:
                 self._db.executemany("INSERT OR IGNORE INTO mapped VALUES (?, ?, ?, ?)", rows)
@@ -170,16 +170,11 @@ def _filed(name: str, endings: Collection[str]) -> tuple[str, bool]:
     path = Path(name)
     ending = path.suffix.lower()
     if ending in endings:
-        return folded(path.stem), False
+        return fold(path.stem), False
     if Path(path.stem).suffix.lower() in endings:
-        return folded(Path(path.stem).stem), True
+        return fold(Path(path.stem).stem), True
     is_ending = ending in _OTHER_ENDINGS or "@" not in path.stem
-    return folded(path.stem if is_ending else path.name), True
-
-
-def folded(name: str) -> str:
-    """Return a name as files are compared: Unicode NFC without letter case."""
-    return fold(name)
+    return fold(path.stem if is_ending else path.name), True
 
 
 def unreadable(folder: Path | str, why: str) -> Unreachable:

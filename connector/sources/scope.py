@@ -73,7 +73,7 @@ class Scope:
             _people(settings, kind),
             _disabled(settings, kind),
             recipient_types(settings) if kind is Kind.ACTIVE_DIRECTORY else frozenset(),
-            _all_of(_USERS, settings.ldap_filter),
+            all_of(_USERS, settings.ldap_filter),
         )
 
     def not_excluded(self, dn: str) -> bool:
@@ -116,11 +116,6 @@ def filter_by_name(name: str) -> str:
     """Return the filter for a person by UPN, mail or sAMAccountName (uid elsewhere)."""
     value = escape_filter_chars(name)
     return f"(|(userPrincipalName={value})(mail={value})(sAMAccountName={value})(uid={value}))"
-
-
-def all_of(first: str, second: str) -> str:
-    """Return the filter that asks for both."""
-    return _all_of(first, second)
 
 
 def filter_attributes(filter_text: str) -> tuple[str, ...]:
@@ -167,10 +162,10 @@ def of_types(types: Iterable[str]) -> str:
 
 def _people(settings: Settings, kind: Kind) -> str:
     if kind is Kind.OTHER:
-        return _all_of(_OTHER_PEOPLE, settings.ldap_filter)
+        return all_of(_OTHER_PEOPLE, settings.ldap_filter)
     users = _users(settings)
     everybody = f"(|{users}{_CONTACTS})" if settings.ldap_include_contacts else users
-    return _all_of(everybody, settings.ldap_filter)
+    return all_of(everybody, settings.ldap_filter)
 
 
 def _users(settings: Settings) -> str:
@@ -178,18 +173,19 @@ def _users(settings: Settings) -> str:
     enabled = "" if settings.ldap_include_disabled else _ENABLED
     types = recipient_types(settings)
     if not types:
-        return _all_of(_USERS, enabled)
+        return all_of(_USERS, enabled)
     if Include.USERS not in settings.ldap_include:
-        return _all_of(_USERS, of_types(types))
-    return _all_of(_USERS, f"(|{enabled}{of_types(types)})" if enabled else "")
+        return all_of(_USERS, of_types(types))
+    return all_of(_USERS, f"(|{enabled}{of_types(types)})" if enabled else "")
 
 
 def _disabled(settings: Settings, kind: Kind) -> str:
     if kind is Kind.OTHER or settings.ldap_include_disabled:
         return ""
-    return _all_of(_USERS, _DISABLED, settings.ldap_filter)
+    return all_of(_USERS, _DISABLED, settings.ldap_filter)
 
 
-def _all_of(*terms: str | None) -> str:
+def all_of(*terms: str | None) -> str:
+    """Return the filter that all of these filters together make; empty ones and None do not count."""
     given: Sequence[str] = [term for term in terms if term]
     return given[0] if len(given) == 1 else f"(&{''.join(given)})"

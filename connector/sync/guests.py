@@ -15,7 +15,10 @@ from connector.sync.pictures import make, remember_picture
 
 
 def read_guest_photo(context: RunContext, *, sent_next: bool = False) -> str:
-    """Prepare GUEST_PHOTO and return its sha256, empty if not set; raise SettingsError if it cannot be used."""
+    """Prepare GUEST_PHOTO and return its sha256, empty if not set; raise SettingsError if it cannot be used.
+
+    `sent_next`: it is prepared again, since the spool had no space for it.
+    """
     path = context.settings.guest_photo
     if path is None:
         return ""
@@ -30,11 +33,6 @@ def read_guest_photo(context: RunContext, *, sent_next: bool = False) -> str:
     with transaction(context.db):
         remember_picture(context, source_sha256, made, sent_next=sent_next)
     return source_sha256
-
-
-def prepare_guest_photo(context: RunContext) -> None:
-    """Prepare GUEST_PHOTO again, to be sent next: the spool had no space for it."""
-    read_guest_photo(context, sent_next=True)
 
 
 def list_guests(context: RunContext, source_sha256: str) -> None:

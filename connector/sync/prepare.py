@@ -13,7 +13,7 @@ from connector.ledger.store import transaction
 from connector.model import Action, Fingerprint, Reason
 from connector.sources import PersonRead, Source
 from connector.sync.context import RunContext
-from connector.sync.guests import is_guest, prepare_guest_photo
+from connector.sync.guests import is_guest, read_guest_photo
 from connector.sync.observe import verified
 from connector.sync.outcomes import Verdict, record_error, record_outcome
 from connector.sync.pictures import choose_pictures, read_again
@@ -50,7 +50,7 @@ def _with_pictures(context: RunContext, chunk: Sequence[Step], *, target: Target
     context.spool.clear_memory_cache()
     without = [step for step in chunk if not context.spool.has(step.item.source_sha256)]
     if any(is_guest(step.item) for step in without):
-        prepare_guest_photo(context)
+        read_guest_photo(context, sent_next=True)
     missing = {step.item.person.id: step.item.source_sha256 for step in without if not is_guest(step.item)}
     changed = missing.keys() - read_again(context, missing, source)
     for step in chunk:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from connector.cloud.accounts import PartialAccount, find_by_anchor, find_by_filter, look_up, quoted
-from connector.cloud.response import one_line
 from connector.cloud.transport import Transport
 from connector.errors import ConnectorError, Unreachable, UsageError
 from connector.ledger import accounts as account_rows
 from connector.ledger import people as people_rows
 from connector.ledger.store import transaction
-from connector.model import MatchRule, Person
+from connector.model import MatchRule, Person, foreign
 from connector.sources import Mode, Source
 from connector.sources.scope import context_above
 from connector.sync.context import RunContext
@@ -58,7 +57,7 @@ def _read_accounts_of(context: RunContext, transport: Transport, person: Person)
     account_rows.save_accounts(context.db, found.accounts.values(), run=context.run)
     account_rows.drop_accounts(context.db, found.absent)
     for name, text in found.refused.items():
-        yield notice(f"Graph did not say whether there is an account {one_line(name)}: {text}.")
+        yield notice(f"Graph did not say whether there is an account {foreign(name)}: {text}.")
     parts = list(found.partial.values())
     if person.anchor:
         parts += find_by_anchor(transport, [person.anchor], plans=plans)
