@@ -6,6 +6,7 @@ Decoders cut such a block off without a word, and every block after it has anoth
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -32,14 +33,13 @@ class CodeTable(NamedTuple):
     steps: bytes
 
 
-class Window(NamedTuple):
-    """Contain a part of the coded pixels, looked up in advance for each of its bits.
+class Block(NamedTuple):
+    """Contain the tables of a block: of its DC and its AC coefficients, and of groups that begin with one of them."""
 
-    `bits` are the 16 from there on; `plan` has, for each block, the DC table, then lengths and steps by the AC table.
-    """
-
-    bits: memoryview
-    plan: list[tuple[CodeTable, bytes, bytes]]
+    dc: CodeTable
+    ac: CodeTable
+    from_dc: CodeTable
+    from_ac: CodeTable
 
 
 def check_blocks(segments: Iterable[Segment]) -> None:
@@ -89,48 +89,85 @@ def _step(value: int, *, is_ac: bool) -> int:
     return run + 1 if bits <= _MOST_BITS_AC else _NO_CODE
 
 
-def _plan(frame: bytes, header: bytes, tables: Mapping[int, CodeTable]) -> list[tuple[CodeTable, CodeTable]]:
-    """Return the tables (DC, AC) of the blocks that follow each other again and again; empty if one is not there."""
+@lru_cache(maxsize=16)
+def _grouped(first: CodeTable, ac: CodeTable) -> CodeTable:
+    """Return a table of one coefficient and of as many AC ones as 16 bits hold whole, up to the end of their block.
+
+    Steps are added up: an end of block is told from coefficients that ran past it by the sum.
+    """
+    import numpy as np
+
+    taken, sums, lengths, steps = (np.frombuffer(part, np.uint8).astype(np.intp) for part in (*first, *ac))
+    bits = np.arange(1 << 16)
+    while True:
+        following = (bits << np.minimum(taken, 16)) & 0xFFFF
+        fits = (sums < 64) & (taken + lengths[following] <= 16)
+        if not fits.any():
+            return CodeTable(taken.astype(np.uint8).tobytes(), sums.astype(np.uint8).tobytes())
+        taken[fits] += lengths[following[fits]]
+        sums[fits] += steps[following[fits]]
+
+
+def _plan(frame: bytes, header: bytes, tables: Mapping[int, CodeTable]) -> list[Block]:
+    """Return the tables of the blocks that follow each other again and again; empty if one is not there."""
     samplings = dict(zip(frame[6::3], frame[7::3], strict=False))
     count = header[0]
-    plan = []
+    plan: list[Block] = []
     for component, selected in zip(header[1 : 1 + 2 * count : 2], header[2 : 2 + 2 * count : 2], strict=False):
-        pair = tables.get(selected >> 4), tables.get(0x10 | selected & 15)
-        if pair[0] is None or pair[1] is None:
+        dc, ac = tables.get(selected >> 4), tables.get(0x10 | selected & 15)
+        if dc is None or ac is None:
             return []
         sampling = samplings.get(component, 0x11) if count > 1 else 0x11
-        plan += [(pair[0], pair[1])] * ((sampling >> 4) * (sampling & 15))
+        plan += [Block(dc, ac, _grouped(dc, ac), _grouped(ac, ac))] * ((sampling >> 4) * (sampling & 15))
     return plan if len(plan) <= _MOST_BLOCKS else []
 
 
-def _overruns(coded: bytes, plan: list[tuple[CodeTable, CodeTable]]) -> bool:
+def _overruns(coded: bytes, plan: list[Block]) -> bool:
     data, intervals = _joined(coded)
     first, after = 0, -1
-    window = Window(memoryview(b""), [])
+    bits = array("H")
     for start, stop in intervals:
         position = start
         while stop - position >= 8:  # fewer are filling
             if not first <= position < after:
                 first, after = position, position + 8 * _CHUNK
-                window = _looked_up(data, first, plan)
-            position = first + _walked(window, position - first)
+                bits = _looked_up(data, first)
+            position = first + _walked(bits, plan, position - first, limit=min(after, stop - 7) - first)
             if position < first:
                 return True
     return False
 
 
-def _walked(window: Window, position: int) -> int:
-    """Return the position after one block of each; a negative one if a block has no end."""
-    for dc, ac_lengths, ac_steps in window.plan:
-        bits = window.bits[position]
-        position += dc.lengths[bits]
-        step = dc.steps[bits]
-        while step < 64:
-            step += ac_steps[position]
-            position += ac_lengths[position]
-        if 64 < step < _END_OF_BLOCK:
-            return -1
+def _walked(bits: array[int], plan: list[Block], position: int, *, limit: int) -> int:
+    """Return the position after the rounds of blocks that begin before the limit; negative if a block has no end."""
+    tables = [(*block.from_dc, *block.from_ac, block) for block in plan]
+    while position < limit:
+        for begin_lengths, begin_steps, lengths, steps, block in tables:
+            begin = position
+            code = bits[position]
+            position += begin_lengths[code]
+            step = begin_steps[code]
+            while step < 64:
+                code = bits[position]
+                step += steps[code]
+                position += lengths[code]
+            if step != 64 and not _END_OF_BLOCK <= step < _END_OF_BLOCK + 64:  # the block ends within a group
+                position = _walked_singly(bits, block, begin)
+                if position < 0:
+                    return -1
     return position
+
+
+def _walked_singly(bits: array[int], block: Block, position: int) -> int:
+    """Return the position after a block, coefficient by coefficient; negative if it has no end."""
+    code = bits[position]
+    position += block.dc.lengths[code]
+    step = block.dc.steps[code]
+    while step < 64:
+        code = bits[position]
+        step += block.ac.steps[code]
+        position += block.ac.lengths[code]
+    return -1 if 64 < step < _END_OF_BLOCK else position
 
 
 def _joined(coded: bytes) -> tuple[bytes, list[tuple[int, int]]]:
@@ -145,19 +182,14 @@ def _joined(coded: bytes) -> tuple[bytes, list[tuple[int, int]]]:
     return b"".join(parts), intervals
 
 
-def _looked_up(data: bytes, first: int, plan: list[tuple[CodeTable, CodeTable]]) -> Window:
-    """Look up, for every bit from `first` on, what a coefficient that begins there would be."""
+def _looked_up(data: bytes, first: int) -> array[int]:
+    """Return, for every bit from `first` on, that bit and the 15 after it."""
     import numpy as np
 
     taken = data[first >> 3 : (first >> 3) + _CHUNK + _MARGIN]
     octets = np.frombuffer(taken + _MARGIN * b"\xff", np.uint8).astype(np.uint32)
     three = (octets[:-2] << 16) | (octets[1:-1] << 8) | octets[2:]
-    shifts = np.arange(8, 0, -1, dtype=np.uint32)
-    bits = ((three[:, None] >> shifts) & 0xFFFF).ravel()[first & 7 :]
-    places = bits.astype(np.intp)
-    known: dict[int, tuple[bytes, bytes]] = {}
-    for _, table in plan:
-        if id(table) not in known:
-            lengths, steps = (np.frombuffer(part, np.uint8).take(places).tobytes() for part in table)
-            known[id(table)] = (lengths, steps)
-    return Window(bits.astype(np.uint16).data, [(dc, *known[id(ac)]) for dc, ac in plan])
+    bits = np.empty((len(three), 8), np.uint16)
+    for shift in range(8):
+        bits[:, shift] = three >> (8 - shift)
+    return array("H", bits.ravel()[first & 7 :].tobytes())
