@@ -143,6 +143,8 @@ def test_the_age_of_a_source_photo_counts_from_its_first_sight(office: Office) -
     assert found[bob.upn]["source_photo_since"] > first
     assert as_json(office)["source_photo_first_seen"]["within 30 days"] == 1
     assert as_json(office)["source_photo_first_seen"]["within a year"] == 1
+    (unit,) = as_json(office, "--by", "ou")["groups"]["ou"]
+    assert unit["source_photo_first_seen"] == as_json(office)["source_photo_first_seen"]
 
 
 # ------------------------------------------------------------------------------------- turns of those without a photo

@@ -38,7 +38,6 @@ def write_json(coverage: Coverage, stream: TextIO, *, by: str = "") -> None:
         "run": coverage.run or None,
         "as_of": iso_utc(coverage.as_of),
         **_group_json(coverage.total),
-        "source_photo_first_seen": dict(coverage.ages),
         "groups": {kind: [{"name": one.name, **_group_json(one)} for one in coverage.groups[kind]] for kind in kinds},
         "without_photo": _rows_json(coverage.without_photo()),
         "opted_out": _rows_json(coverage.opted_out()),
@@ -130,7 +129,8 @@ def _list_lines(without: list[Entry]) -> Iterator[str]:
 
 
 def _group_json(group: Group) -> dict[str, object]:
-    return {"accounts": _counts_json(group.accounts), "people": _counts_json(group.people)}
+    counts = {"accounts": _counts_json(group.accounts), "people": _counts_json(group.people)}
+    return {**counts, "source_photo_first_seen": dict(group.ages)}
 
 
 def _counts_json(counts: PhotoTotals) -> dict[str, int]:

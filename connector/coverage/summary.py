@@ -107,11 +107,15 @@ class PhotoTotals:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Represent the counts of one unit, department or company; an empty name stands for those without one."""
+    """Represent the counts of one unit, department or company; an empty name stands for those without one.
+
+    `ages` count the people in scope with a source photo by how long ago it was first seen.
+    """
 
     name: str
     accounts: PhotoTotals = field(default_factory=PhotoTotals)
     people: PhotoTotals = field(default_factory=PhotoTotals)
+    ages: dict[str, int] = field(default_factory=lambda: dict.fromkeys([*(name for name, _ in AGES), AGE_UNKNOWN], 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +151,14 @@ KINDS: Mapping[str, Callable[[Entry], str]] = {
 def read_coverage(db: sqlite3.Connection, *, now: datetime) -> Coverage:
     """Sum up what the database knows; asks nobody."""
     entries = sorted(_entries(db), key=lambda entry: (entry.name.casefold(), entry.row.upn.casefold()))
-    total, ages = Group(""), dict.fromkeys([*(name for name, _ in AGES), AGE_UNKNOWN], 0)
+    total = Group("")
     groups: dict[str, dict[str, Group]] = {kind: {} for kind in KINDS}
     for entry in entries:
         for group in (total, *(_group(groups[kind], name_of(entry)) for kind, name_of in KINDS.items())):
-            _count(group, entry.row)
-        if entry.row.source_sha256 and entry.row.in_scope:
-            ages[_age(entry.row, now)] += 1
+            _count(group, entry.row, now)
     row = db.execute("SELECT id, started FROM runs WHERE NOT dry_run ORDER BY id DESC LIMIT 1").fetchone()
     run, as_of = (row["id"], unpack_time(row["started"])) if row is not None else (0, None)
-    return Coverage(run, as_of, total, {kind: _sorted(found) for kind, found in groups.items()}, ages, entries)
+    return Coverage(run, as_of, total, {kind: _sorted(found) for kind, found in groups.items()}, total.ages, entries)
 
 
 def ou_of(dn: str) -> str:
@@ -188,11 +190,13 @@ def _group(groups: dict[str, Group], name: str) -> Group:
     return groups[name]
 
 
-def _count(group: Group, row: CoverageRow) -> None:
+def _count(group: Group, row: CoverageRow, now: datetime) -> None:
     if row.is_member:
         group.accounts.add(row)
     if row.in_scope:
         group.people.add(row)
+        if row.source_sha256:
+            group.ages[_age(row, now)] += 1
 
 
 def _sorted(groups: Mapping[str, Group]) -> list[Group]:
