@@ -101,6 +101,32 @@ def test_a_days_changes_are_each_told_and_cost_two_entries_a_person(company: Com
     assert is_quiet(nights.sync(days=1))
 
 
+def test_joining_and_leaving_a_nested_opt_out_group_acts_the_same_night(company: Company) -> None:
+    for name in ("joins", "stays"):
+        company.hire(name)
+    suffix = uuid.uuid4().hex[:8]
+    domain, nights = company.directory, company.nights
+    inner = domain.add_group(company.ou, f"council{suffix}")
+    outer = domain.add_group(company.ou, f"opted-out{suffix}", [inner.dn])
+    # a forest without Exchange does not know the attribute of LDAP_INCLUDE, which harms nobody
+    nights.settings |= {"OPT_OUT_GROUP": outer.dn, "LDAP_INCLUDE": "users,shared,rooms"}
+    assert nights.sync().totals["created"] == 2
+
+    domain.add_members(inner.dn, company.dn("joins"))
+    told = nights.sync(days=1)
+    assert (told.code, told.report["mode"]) == (0, "changes"), told.err
+    assert company.told(told) == {"joins": ("remove", "opted-out")}
+    assert company.cloud.tenant.photo(company.account_ids["joins"]) is None
+
+    domain.remove_members(inner.dn, company.dn("joins"))
+    told = nights.sync(days=1)
+    assert (told.report["mode"], company.told(told)) == ("changes", {"joins": ("create", "first-upload")})
+    assert company.shows("joins", "joins")
+    quiet = nights.sync(days=1)
+    assert (quiet.code, quiet.report["mode"], quiet.requests["http"]) == (0, "changes", 1)
+    assert quiet.requests["ldap_entries"] <= 2, "the group and its nested one"
+
+
 def test_a_groups_members_come_and_go_without_a_change_of_their_own(company: Company) -> None:
     for name in ("stays", "leaves", "joins", "nested"):
         company.hire(name)
