@@ -40,6 +40,8 @@ _WORTH_DELETING = 1500
 
 # What must be installed before a test can run, by the fixture that it uses; the names are markers.
 NEEDED_BY_FIXTURE = {"domain": "samba", "corpora": "corpora", "other_program": "windows"}
+# A test with one of these runs the program, or much of it, against servers behind real sockets.
+STORY_FIXTURES = frozenset({"office", "nights", "ward", "site", "lab"})
 NEEDS = ("samba", "browser", "windows", "kerberos", "corpora", "graph_client")
 
 
@@ -61,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name in SLOW_FILES or any(word in item.name.split("[")[0] for word in SLOW_WORDS):
             item.add_marker("slow")
+        if STORY_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("story")
         for name in getattr(item, "fixturenames", ()):
             if name in NEEDED_BY_FIXTURE:
                 item.add_marker(NEEDED_BY_FIXTURE[name])

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from connector.doctor.prove import draw_test_picture
 from connector.doctor.prove_output import QUESTIONS
 from connector.photo import read_print
-from connector.photo.drawn import draw_test_picture
 from tests.lab.graph import Fault
 from tests.nights import Told, shown
 from tests.office import Colleague, Office, face

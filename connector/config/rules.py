@@ -1,12 +1,12 @@
-"""Check rules between settings; each rule yields problems with the setting's name."""
+"""Check rules between settings, each with the name of the setting, and the lines of OPT_OUT_FILE."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from connector.config.clouds import proxy_problem, url_problem
-from connector.config.env_file import variable_in
-from connector.config.opt_out_file import opt_out_names
+from connector.config.env_file import decoded, variable_in
 from connector.config.settings import PATHS, Settings
 from connector.config.values import LdapAuth, SourceKind
 from connector.errors import SettingsError
@@ -179,3 +179,22 @@ RULES: tuple[Callable[[Settings], Problems], ...] = (
     _paths,
     *(_source, _application, _credential, _sharepoint, _files, _opted_out, _mail, _proxy),
 )
+
+
+OPT_OUT_FILE = "OPT_OUT_FILE"
+
+
+def opt_out_names(path: Path) -> list[str]:
+    """Return the UPNs and mails in the file; raises SettingsError where it cannot be read: that is never nobody."""
+    try:
+        lines = [line.strip() for line in decoded(path.read_bytes()).splitlines()]
+    except OSError as error:
+        raise _unreadable_file(path, error.strerror or str(error), "correct the path, or its permissions") from error
+    except ValueError as error:
+        what, _, cure = str(error).partition("; ")
+        raise _unreadable_file(path, what, cure) from error
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _unreadable_file(path: Path, why: str, cure: str) -> SettingsError:
+    return SettingsError([f"{OPT_OUT_FILE}: {path} cannot be read: {why}; {cure}"])

@@ -6,9 +6,12 @@ The write is stored before it is sent, so that the next run finishes a proof tha
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from PIL import Image, ImageDraw
 
 from connector.cloud import Cloud, open_cloud
 from connector.cloud.response import Response, read_refusal
@@ -25,7 +28,6 @@ from connector.ledger.store import transaction
 from connector.ledger.writes import Write
 from connector.model import Account, Clock, NoProgress, RequestCounters, utc_now
 from connector.photo import read_print, shrink
-from connector.photo.drawn import draw_test_picture
 from connector.sources.open import open_source
 from connector.sync.context import Options, RunContext
 from connector.sync.observe import is_no_picture
@@ -250,3 +252,24 @@ class _Prover:
 
     def _delete(self) -> Response:
         return self._reader.transport.request("DELETE", f"{self._reader.path}/$value", one_person=True)
+
+
+TEXT = "photo-connector test"
+_EDGE = 648
+_FIELD = 81
+
+
+def draw_test_picture() -> bytes:
+    """Return a square JPEG: eight by eight fields in two blues, and a white band with the text."""
+    picture = Image.new("RGB", (_EDGE, _EDGE), (70, 110, 160))
+    pen = ImageDraw.Draw(picture)
+    for number in range(64):
+        across, down = number % 8 * _FIELD, number // 8 * _FIELD
+        if (number + number // 8) % 2:
+            pen.rectangle((across, down, across + _FIELD - 1, down + _FIELD - 1), fill=(150, 190, 225))
+    band = Image.new("RGB", (162, 30), "white")
+    ImageDraw.Draw(band).text((22, 9), TEXT, fill="black")
+    picture.paste(band.resize((_EDGE, 120), Image.Resampling.BICUBIC), (0, (_EDGE - 120) // 2))
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=90)
+    return out.getvalue()

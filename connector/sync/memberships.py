@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from connector.config.opt_out_file import NAME as FILE
-from connector.config.opt_out_file import opt_out_names
+from connector.config.rules import OPT_OUT_FILE as FILE
+from connector.config.rules import opt_out_names
 from connector.errors import SettingsError
 from connector.ledger.memberships import SETTINGS, drop_unset, people_named, save_members
 from connector.ledger.store import transaction
