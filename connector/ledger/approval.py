@@ -65,6 +65,12 @@ def begin_approved(
     db.executemany("UPDATE approved SET is_kept = 1 WHERE person_id = ? AND target = ?", kept or ())
 
 
+def count_by_target(db: sqlite3.Connection) -> dict[str, int]:
+    """Count the steps of the approved plan that were not struck out, by target."""
+    rows = db.execute("SELECT target, COUNT(*) AS n FROM approved WHERE is_kept GROUP BY target ORDER BY target")
+    return {row["target"]: row["n"] for row in rows}
+
+
 def seen_step(db: sqlite3.Connection, target: str, person_id: str) -> SeenStep:
     """Return a step of the approved plan as it was seen; raises LookupError for somebody who is not in it."""
     query = "SELECT account_id, source_sha256, tag, action FROM approved WHERE target = ? AND person_id = ?"

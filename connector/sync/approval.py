@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from connector.decide.case import Decision
 from connector.decide.compare import CloudObservation
 from connector.ledger import worklist as work
-from connector.ledger.approval import SeenStep, begin_approved, save_plan, seen_step
+from connector.ledger.approval import SeenStep, begin_approved, count_by_target, save_plan, seen_step
 from connector.ledger.memory import set_retry
 from connector.ledger.runs import save_outcome
 from connector.ledger.store import transaction
@@ -39,11 +39,16 @@ def begin_approval(db: sqlite3.Connection, run: int, options: Options) -> None:
         begin_approved(db, run, plan_run=options.approval.plan_run, kept=options.approval.kept)
 
 
-def approval_notice(options: Options) -> Summary:
-    """Return the sentence that names the plan that is carried out; nothing in any other run."""
-    if options.approval is None:
+def approval_notices(context: RunContext) -> Summary:
+    """Return the sentences that name the plan that is carried out, and what of it is not; nothing in any other run."""
+    approval = context.options.approval
+    if approval is None:
         return Summary()
-    return notice(f"Carries out the plan of run {options.approval.plan_run}, as far as it is still true, and no more.")
+    told = notice(f"Carries out the plan of run {approval.plan_run}, as far as it is still true, and no more.")
+    for target, count in count_by_target(context.db).items():
+        if target not in context.settings.targets:
+            told += notice(f"{count} planned writes to {target} are not done, since TARGETS does not name it.")
+    return told
 
 
 def outdated_step(

@@ -44,7 +44,7 @@ from connector.report.from_ledger import load_report
 from connector.sources import Source
 from connector.sources.open import open_source
 from connector.sync.apply import PlannedSteps, apply_steps
-from connector.sync.approval import approval_notice, begin_approval, record_unlisted
+from connector.sync.approval import approval_notices, begin_approval, record_unlisted
 from connector.sync.brakes import check_plan
 from connector.sync.changed_settings import count_rules, match_notice, recipe_notice
 from connector.sync.conflict_photos import fetch_planned_photos, load_conflict_source_photos
@@ -121,7 +121,7 @@ def run_night(
             backups=state.backups,
         )
         totals = RunTotals()
-        totals.add(notice(state.notice) + _first_notices(context) + approval_notice(options))
+        totals.add(notice(state.notice) + _first_notices(context) + approval_notices(context))
         _run(context, doors, totals)
         if options.dry_run:
             with transaction(state.db):
