@@ -79,7 +79,9 @@ def _help(command: click.Command) -> str:
 
 
 def _options(command: click.Command, context: click.Context) -> list[tuple[str, str]]:
-    records = (parameter.get_help_record(context) for parameter in command.get_params(context))
+    # of arguments, which the usage names, only some versions of click give a record
+    options = (parameter for parameter in command.get_params(context) if isinstance(parameter, click.Option))
+    records = (option.get_help_record(context) for option in options)
     return [record for record in records if record is not None]
 
 
