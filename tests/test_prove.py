@@ -356,3 +356,19 @@ def test_killed_at_each_of_its_steps_the_next_run_leaves_the_account_as_it_was(
     assert open_runs(office) == []
     assert office.sync("--full", days=1).code == 0
     assert is_as_before(office, ada, before)
+
+
+def test_nothing_is_sent_to_who_opted_out_or_whose_account_is_managed_in_the_cloud(office: Office) -> None:
+    ada, bob = hired(office), office.hire("bob")
+    office.hire("eve")
+    office.cloud.tenant.update_account(bob.account_id, synced=False)
+    listed = office.nights.folder / "opted-out.txt"
+    listed.write_text(f"{ada.upn}\n", "utf-8")
+    office.settings["OPT_OUT_FILE"] = str(listed)
+
+    told = [prove(office, one.upn) for one in (ada, bob)]
+
+    assert [one.code for one in told] == [2, 2]
+    assert "opted out" in told[0].out + told[0].err
+    assert "managed in the cloud" in told[1].out + told[1].err
+    assert office.cloud.tenant.writes() == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,20 +17,24 @@ from PIL import Image, ImageDraw
 from connector.cloud import Cloud, open_cloud
 from connector.cloud.response import Response, read_refusal
 from connector.config import Settings
+from connector.decide.case import PersonRule
 from connector.doctor.photo_reads import IsShown, PhotoLook, PhotoReader
 from connector.errors import ExitCode, Unreachable, UsageError
 from connector.ledger import worklist
 from connector.ledger.accounts import find_account
+from connector.ledger.history import person_status
+from connector.ledger.memberships import SETTINGS, memberships_of
 from connector.ledger.people import account_of
 from connector.ledger.proofs import KIND, begin_proof, close_proof, has_open_intent, open_proofs
 from connector.ledger.runs import begin_run
 from connector.ledger.state import State, dry_run_copy
 from connector.ledger.store import transaction
 from connector.ledger.writes import Write
-from connector.model import Account, Clock, NoProgress, RequestCounters, utc_now
+from connector.model import Account, Clock, NoProgress, Reason, RequestCounters, utc_now
 from connector.photo import read_print, shrink
 from connector.sources.open import open_source
 from connector.sync.context import Options, RunContext
+from connector.sync.memberships import read_opt_out_file
 from connector.sync.observe import is_no_picture
 from connector.sync.proofs import finish_proof, is_ours_to_undo, print_of
 from connector.sync.read_chosen import read_chosen
@@ -127,7 +132,9 @@ def _find(
         finally:
             source.close()
         match(context)
+        totals.collect(read_opt_out_file(context))
         person_id = totals.summary.chosen_ids[0]
+        _refuse_left_alone(db, person_id)
         account = find_account(db, account_of(db, person_id))
     if account is None:
         fix = "`photo-connector sync --dry-run --only PERSON` shows the reason."
@@ -135,6 +142,16 @@ def _find(
     if has_open_intent(state.db, account.id):
         raise UsageError("--prove: a write to this account awaits its confirmation.", "Run `photo-connector sync`.")
     return account, person_id
+
+
+def _refuse_left_alone(db: sqlite3.Connection, person_id: str) -> None:
+    """Raise UsageError for a person who opted out, or whose account is managed in the cloud."""
+    if any(SETTINGS[one.setting] is PersonRule.OPTED_OUT for one in memberships_of(db, person_id)):
+        raise UsageError("--prove: this user opted out, so nothing is sent for them.", "Name another user.")
+    status = person_status(db, person_id)
+    if status is not None and status.match_problem == Reason.CLOUD_MANAGED:
+        fix = "Name another user, or set SYNC_CLOUD_MANAGED=follow."
+        raise UsageError("--prove: the account of this user is managed in the cloud, so nothing is sent to it.", fix)
 
 
 @contextmanager
