@@ -300,6 +300,20 @@ def test_it_can_be_used_by_keyboard_alone(show):
 
 
 @pytest.mark.browser
+def test_a_header_sorts_the_list_both_ways_and_keeps_the_focus(show):
+    outcomes = [an_outcome(Action.SKIP, Reason.NO_PHOTO, number=n, person=f"CN={n}") for n in (2, 10, 1)]
+    page = show(a_run(outcomes)).page
+    header = page.get_by_role("button", name="Person", exact=True)
+
+    header.click()
+    assert page.locator(".roster tbody strong").all_inner_texts() == ["1", "2", "10"]
+    assert page.locator("[aria-sort=ascending]").inner_text().startswith("Person")
+    page.keyboard.press("Enter")
+    assert page.locator(".roster tbody strong").all_inner_texts() == ["10", "2", "1"]
+    assert page.locator("[aria-sort=descending]").count() == 1
+
+
+@pytest.mark.browser
 def test_before_and_after_stand_side_by_side(show):
     report = with_pictures(a_run(), before=lambda n: None if n == 5 else a_picture(n))
     tab = show(report, pictures=Pictures.CONFLICTS)
