@@ -27,7 +27,7 @@ from connector.ledger.state import State
 from connector.ledger.writes import Write, last_writes_of
 from connector.model import Account, Action, Person, PersonState, Presence, Reason
 from connector.report import ADVICE
-from connector.report.summary import iso_utc, local_time, one_line_safe, short_name
+from connector.report.summary import iso_utc, local_time, one_line_safe, plain_detail, short_name
 
 _BY_SETTING = {
     "OPT_OUT_GROUP": "Opted out",
@@ -88,7 +88,7 @@ def _in_source(db: sqlite3.Connection, status: PersonStatus) -> str:
     if status.state != "in-scope":
         return why_out_of_scope(db, status)
     if status.source_sha256:
-        return f"a photo (sha256 {status.source_sha256[:12]}…)"
+        return "a photo"
     return status.source_reason or "not checked yet"
 
 
@@ -157,8 +157,8 @@ def _is_as_written(db: sqlite3.Connection, write: Write) -> bool:
     return memory.presence is Presence.THEIRS and memory.restored and bool(left & {memory.tag, memory.read_sha256})
 
 
-def rows(history: History) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (when, run, what, why) of each event, oldest first."""
+def rows(history: History, *, verbose: bool = False) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (when, run, what, why) of each event, oldest first; `verbose` adds hashes, tags and request ids."""
     for event in history.events:
         when, until = local_time(unpack_time(event.at)), local_time(unpack_time(event.until))
         if event.until:
@@ -169,8 +169,9 @@ def rows(history: History) -> Iterator[tuple[str, str, str, str]]:
             else event.action
         )
         why = f"{ADVICE[event.reason].title} [{event.reason}]"
-        if event.detail:
-            why += f". {one_line_safe(event.detail)}"
+        detail = plain_detail(event.detail, verbose=verbose)
+        if detail:
+            why += f". {detail}"
         if event.before_sha256:
             kept = "is kept" if event.before_sha256 in history.kept else "is no longer kept"
             why += f" (the previous photo {kept})"
@@ -190,11 +191,11 @@ def endings(history: History) -> tuple[str, ...]:
     return tuple(f"  {one_line_safe(command)}   ({what})" for command, what in history.commands)
 
 
-def as_lines(history: History) -> Iterator[str]:
+def as_lines(history: History, *, verbose: bool = False) -> Iterator[str]:
     """Yield the history as plain lines."""
     yield from heading(history)
     yield ""
-    yield from ("  ".join(row) for row in rows(history)) if history.events else ("No actions so far.",)
+    yield from ("  ".join(row) for row in rows(history, verbose=verbose)) if history.events else ("No actions so far.",)
     if history.commands:
         yield from ("", "Available actions", *endings(history))
 

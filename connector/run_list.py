@@ -85,4 +85,7 @@ def result_of(run: RunRow) -> str:
 def counts_of(run: RunRow) -> str:
     """Return what was written and what failed, without zeros."""
     told = [f"{run.totals[name]:,} {name}" for name in COUNTED if run.totals.get(name)]
-    return ", ".join(told) or ("nothing to write" if run.totals else "")
+    is_done = run.exit_code in (ExitCode.OK, ExitCode.SOME_FAILED)
+    return ", ".join(told) or (
+        "nothing to write" if run.totals and is_done else "nothing written" if run.totals else ""
+    )

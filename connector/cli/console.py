@@ -32,6 +32,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
+from connector.command import wrapped
 from connector.model import NoProgress, safe
 from connector.model import Progress as Shown
 
@@ -138,11 +139,14 @@ def progress() -> Iterator[Shown]:
 def show_table(heading: Iterable[str], rows: Iterable[Sequence[str]], endings: Sequence[str]) -> None:
     """Show (when, run, what, why) rows as a table on standard output, between lines of text."""
     console = Console()
-    table = Table("when", "run", "what", "why", box=SIMPLE)
+    table = Table("when", "run", "what", box=SIMPLE, pad_edge=False)
+    table.add_column("why", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     for line in heading:
-        console.print(Text(line))
+        indent = len(line) - len(line.lstrip())
+        for number, part in enumerate(wrapped(line.strip(), console.width - indent - 2)):
+            console.print(Text(" " * (indent + (2 if number else 0)) + part), soft_wrap=True)
     console.print(table)
     for line in ("Available actions", *endings) if endings else ():
         console.print(Text(line), soft_wrap=True)  # a command must stay in one piece

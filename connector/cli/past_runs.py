@@ -69,9 +69,9 @@ def history(*, env_file: Path | None, verbose: bool, log_format: str, person: st
     if form == "json":
         utf8_stdout().write(json.dumps(histories.as_json(found), indent=1) + "\n")
     elif found.events and is_terminal(sys.stdout):
-        show_table(histories.heading(found), histories.rows(found), histories.endings(found))
+        show_table(histories.heading(found), histories.rows(found, verbose=verbose), histories.endings(found))
     else:
-        utf8_stdout().writelines(f"{line}\n" for line in histories.as_lines(found))
+        utf8_stdout().writelines(f"{line}\n" for line in histories.as_lines(found, verbose=verbose))
 
 
 @click.command()

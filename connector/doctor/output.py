@@ -58,6 +58,8 @@ class CheckOutput:
         last_run = [finding for finding in findings if finding.id == LAST_RUN]
         for finding in last_run:
             self._finding(finding)
+        if last_run and not self._quiet:
+            self._plain("")
         rest = [finding for finding in findings if finding.id != LAST_RUN]
         if not self._quiet and rest:
             self._heading(rest[0].group, _counts(rest))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import shutil
 import smtplib
 import ssl
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -24,13 +25,14 @@ from connector.command import pasteable
 from connector.config import MailWhen, Pictures, Settings
 from connector.errors import ConnectorError, ExitCode
 from connector.model import RunReport
+from connector.model.reasons import people
 from connector.report.html import cards, environment
 from connector.report.json_csv import write_csv
 from connector.report.summary import (
     action_labels,
     as_planned,
+    changes,
     concerns,
-    in_short,
     labelled_totals,
     next_commands,
     one_line_safe,
@@ -242,3 +244,38 @@ def _error_text(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError | TimeoutError):
         return "it does not answer. Check the host and port of SMTP_URL, and the firewall."
     return one_line_safe(str(error))[:300].rstrip(".") + "."
+
+
+_EXCEEDED = (
+    (r"(\d+) photos would be replaced", "{} replacements exceed the limit"),
+    (r"(\d+) cloud photos that this tool did not upload", "{} overwrites exceed the limit"),
+    (r"(\d+) photos would be removed", "{} removals exceed the limit"),
+    (r"(\d+) people changed or lost their account", "{} changed accounts exceed the limit"),
+    (r"(\S+)(?: below .*?)? vanished for (\d+)", "{} vanished for {} people"),
+)
+_SHORT: Mapping[int | None, str] = {
+    ExitCode.OK: "Finished",
+    ExitCode.SOME_FAILED: "FAILED for {failed}",
+    ExitCode.BRAKE: "STOPPED",
+    ExitCode.UNREACHABLE: "INCOMPLETE",
+    ExitCode.LIMIT: "At its limit",
+    ExitCode.INTERRUPTED: "INTERRUPTED",
+    None: "Not finished",
+}
+_MOST_CAUSE = 120
+
+
+def in_short(report: RunReport) -> str:
+    """Return the run in a few words for a mail's subject, such as "STOPPED: 600 replacements exceed the limit"."""
+    opening = _SHORT.get(report.exit_code, "STOPPED").format(failed=people(report.totals.get("failed", 0)))
+    if report.exit_code == ExitCode.BRAKE:
+        return f"{opening}: {_exceeded(report.message)}"
+    if report.exit_code in (ExitCode.UNREACHABLE, ExitCode.FAULT) and report.message:
+        cause = re.split(r"[.;] ", one_line_safe(report.message))[0].rstrip(".")
+        return f"{opening}: {cause[:_MOST_CAUSE]}"
+    return f"{opening}: {changes(report)}"
+
+
+def _exceeded(message: str) -> str:
+    found = [words.format(*match.groups()) for form, words in _EXCEEDED if (match := re.search(form, message))]
+    return found[0] if found else "a safety limit was exceeded"

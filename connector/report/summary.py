@@ -156,7 +156,7 @@ def headline(report: RunReport) -> str:
     if stopped_unread(report):
         return f"{text}: {_unread(report)}"
     rest = _rest(report)
-    return f"{text}: {_changes(report)}; {rest}." if rest else f"{text}: {_changes(report)}."
+    return f"{text}: {changes(report)}; {rest}." if rest else f"{text}: {changes(report)}."
 
 
 def stopped_unread(report: RunReport) -> bool:
@@ -176,39 +176,15 @@ def _unread(report: RunReport) -> str:
     return f"no photo was changed; {people(count)} {keeps}. {last}"
 
 
-_EXCEEDED = (
-    (r"(\d+) photos would be replaced", "{} replacements exceed the limit"),
-    (r"(\d+) cloud photos that this tool did not upload", "{} overwrites exceed the limit"),
-    (r"(\d+) photos would be removed", "{} removals exceed the limit"),
-    (r"(\d+) people changed or lost their account", "{} changed accounts exceed the limit"),
-    (r"(\S+)(?: below .*?)? vanished for (\d+)", "{} vanished for {} people"),
-)
-_SHORT: Mapping[int | None, str] = {
-    ExitCode.OK: "Finished",
-    ExitCode.SOME_FAILED: "FAILED for {failed}",
-    ExitCode.BRAKE: "STOPPED",
-    ExitCode.UNREACHABLE: "INCOMPLETE",
-    ExitCode.LIMIT: "At its limit",
-    ExitCode.INTERRUPTED: "INTERRUPTED",
-    None: "Not finished",
-}
-_MOST_CAUSE = 120
+_ADVICE = re.compile(r"(?<=\.) (?=Preview with |If this is intended|Check )")
 
 
-def in_short(report: RunReport) -> str:
-    """Return the run in a few words for a mail's subject, such as "STOPPED: 600 replacements exceed the limit"."""
-    opening = _SHORT.get(report.exit_code, "STOPPED").format(failed=people(report.totals.get("failed", 0)))
-    if report.exit_code == ExitCode.BRAKE:
-        return f"{opening}: {_exceeded(report.message)}"
-    if report.exit_code in (ExitCode.UNREACHABLE, ExitCode.FAULT) and report.message:
-        cause = re.split(r"[.;] ", one_line_safe(report.message))[0].rstrip(".")
-        return f"{opening}: {cause[:_MOST_CAUSE]}"
-    return f"{opening}: {_changes(report)}"
-
-
-def _exceeded(message: str) -> str:
-    found = [words.format(*match.groups()) for form, words in _EXCEEDED if (match := re.search(form, message))]
-    return found[0] if found else "a safety limit was exceeded"
+def message_parts(report: RunReport) -> tuple[str, str]:
+    """Return what stopped the run, and the advice about it, where a safety limit did; else the message and ""."""
+    if report.exit_code != ExitCode.BRAKE:
+        return one_line_safe(report.message), ""
+    what, *advice = _ADVICE.split(report.message, maxsplit=1)
+    return one_line_safe(what), one_line_safe(" ".join(advice))
 
 
 def where_of(report: RunReport) -> str:
@@ -305,7 +281,12 @@ def detail_for_people(outcome: Outcome, *, verbose: bool = False) -> str:
 
     What is said of every accepted write is left out: a report says it once (`uploads_note`).
     """
-    text = outcome.detail if verbose else _IDENTIFIERS.sub("", outcome.detail)
+    return plain_detail(outcome.detail, verbose=verbose)
+
+
+def plain_detail(detail: str, *, verbose: bool = False) -> str:
+    """Return the text of a detail as people read it."""
+    text = detail if verbose else _IDENTIFIERS.sub("", detail)
     return one_line_safe(_SEEN.sub(_seen_here, text.replace(ACCEPTED, "").strip()))
 
 
@@ -317,8 +298,8 @@ def unchanged_since(group: AttentionGroup) -> str:
     """Return ", unchanged since" and the time for a group that an earlier run had already; else empty text."""
     if group.since is None:
         return ""
-    first = "" if group.count == 1 else "the first "
-    return f", {first}unchanged since {local_time(group.since)}"
+    oldest = "" if group.count == 1 else ", the oldest"
+    return f", unchanged{oldest} since {local_time(group.since)}"
 
 
 def uploads_note(report: RunReport) -> str:
@@ -362,14 +343,15 @@ def _was_decided(report: RunReport) -> bool:
     return report.exit_code not in early and any(report.totals.get(name) for name in TOTALS)
 
 
-def _changes(report: RunReport) -> str:
+def changes(report: RunReport) -> str:
+    """Return what was written, or would be, such as "3 photos created and 1 removed"."""
     planned = only_planned(report)
     would = "would be " if planned else ""
     parts = [(report.totals.get(name, 0), name) for name in ("created", "replaced", "removed")]
-    changes = [f"{count:,} {name}" for count, name in parts if count]
-    if not changes:
+    written = [f"{count:,} {name}" for count, name in parts if count]
+    if not written:
         return "no photo would be changed" if planned else "no photo had to be changed"
-    first, *others = changes
+    first, *others = written
     count, name = first.split(" ")
     photos = "photo" if count == "1" else "photos"
     return _list([f"{count} {photos} {would}{name}", *others]) + (" (nothing was written)" if planned else "")

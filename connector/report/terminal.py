@@ -28,6 +28,7 @@ from connector.report.summary import (
     headline,
     labelled_totals,
     local_time,
+    message_parts,
     next_commands,
     one_line_safe,
     short_name,
@@ -56,8 +57,9 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
     tone, words = state(report)
     console.print(Text(words, _TONES[tone]))
     console.print(Text(headline(report)))
-    if report.message:
-        console.print(Text(one_line_safe(report.message), "bold"))
+    for part, style in zip(message_parts(report), ("bold", ""), strict=True):
+        for line in wrapped(part, console.width) if part else ():
+            console.print(Text(line, style), soft_wrap=True)
     took = f", took {duration(report)}" if report.finished else ", not finished"
     console.print(
         Text(f"Run {report.run} ({report.kind}, {report.mode}), started {local_time(report.started)}{took}.", "dim")
