@@ -12,6 +12,8 @@ from typing import Any
 
 import ldap3
 from ldap3.core.exceptions import LDAPSocketReceiveError, communication_exception_factory
+from ldap3.operation.search import raw_attributes_to_dict_fast
+from ldap3.utils.conv import to_unicode
 
 # An answer may take the seconds that silence may last, and more only while bytes come at least so fast.
 SLOWEST_BYTES_A_SECOND = 16 * 1024
@@ -122,7 +124,7 @@ def _message_size(content: bytes, at: int) -> int | None:
 
 
 _RECEIVED_BYTES = 256 * 1024
-_ENTRY = "searchResEntry"
+_ENTRY, _ENTRY_TAG = "searchResEntry", 4  # RFC 4511, 4.5.2
 
 
 @dataclass(slots=True)
@@ -158,11 +160,20 @@ class Receiver:
             self._left += data
 
     def decoded(self, message: Any) -> dict[str, Any]:
-        """Return a message as ldap3 reads it, without what would be too much."""
+        """Return a message as ldap3 reads it, without what would be too much.
+
+        Of an entry the raw values only: ldap3 would read each value a second time, as a text.
+        """
+        if message["protocolOp"] == _ENTRY_TAG and not message["controls"]:
+            name, values = (part[3] for part in message["payload"][:2])
+            entry = {"type": _ENTRY, "raw_dn": name, "dn": to_unicode(name, from_server=True), "attributes": {}}
+            entry["raw_attributes"] = raw_attributes_to_dict_fast(values)
+            self._weigh(entry)
+            return entry
         strategy = self.connection.strategy
         answer: dict[str, Any] = type(strategy).decode_response_fast(strategy, message)
         if answer["type"] == _ENTRY:
-            answer["attributes"] = {}  # the same values once more
+            answer["attributes"] = {}
             self._weigh(answer)
         return answer
 
