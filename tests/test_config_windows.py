@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,10 @@ def loaded(content: str) -> Settings:
         ("METRICS_FILE=$env:ProgramData\\photo.prom", "METRICS_FILE", "contains $env:ProgramData"),
         ("STATE_DIR=$HOME/state", "STATE_DIR", "contains $HOME"),
         ("LDAP_PASSWORD_FILE=%ProgramData%\\password", "LDAP_PASSWORD_FILE", "contains %ProgramData%"),
-        ("STATE_DIR=~nobody-at-all/state", "STATE_DIR", "no such home directory"),
+        pytest.param(
+            *("STATE_DIR=~nobody-at-all/state", "STATE_DIR", "no such home directory"),
+            marks=pytest.mark.skipif(sys.platform == "win32", reason="~name is a folder beside one's own there"),
+        ),
         ("LDAP_PASSWORD_FILE=~nobody-at-all/x", "LDAP_PASSWORD_FILE", "cannot be read"),
         ("STATE_DIR=state", "STATE_DIR", "depends on the current directory of a run"),
         ("STATE_DIR=./state", "STATE_DIR", "write the absolute path"),
