@@ -66,7 +66,7 @@ def _mask(text: str) -> int:
 
 
 def icacls(path: Path, *, is_folder: bool) -> str:
-    """Return the command that leaves a file or folder to the account of the nightly run, SYSTEM and Administrators.
+    """Return the command that leaves a file or folder to the account of the scheduled run, SYSTEM and Administrators.
 
     Single quotes: in double ones PowerShell takes the $ at the end of a gMSA's name for the begin of a variable.
     """

@@ -186,7 +186,7 @@ class Token:
 
 
 class TokenSource:
-    """Return tokens, one per scope, to any number of threads."""
+    """Give tokens, one per scope, to any number of threads."""
 
     def __init__(self, settings: Settings, traffic: RequestCounters, http: TokenHttp) -> None:
         self._settings = settings

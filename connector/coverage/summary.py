@@ -133,7 +133,7 @@ class Coverage:
     entries: list[Entry]
 
     def without_photo(self) -> list[Entry]:
-        """Return everybody of whom it is known that the cloud shows no photo."""
+        """Return the people who are known to have no photo in the cloud."""
         return [entry for entry in self.entries if entry.has_photo is False]
 
     def opted_out(self) -> list[Entry]:

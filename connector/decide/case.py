@@ -14,7 +14,7 @@ UNSEEN = CloudView(ViewKind.NOT_ASKED)
 
 
 class MatchState(StrEnum):
-    """Return True if exactly one account was found.
+    """Define how many accounts were found for a person, and whether the one may be used.
 
     DISPUTED: the SID of the one found is another person's. CLOUD_MANAGED: it is left alone, being managed in the cloud.
     """

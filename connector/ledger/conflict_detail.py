@@ -23,7 +23,7 @@ class PhotoFacts(NamedTuple):
 
 
 def both_pictures(source: PhotoFacts, cloud: PhotoFacts) -> str:
-    """Return the sentence that tells both apart, for a report; no picture is in it."""
+    """Return the sentence that describes both, for a report; it contains no picture."""
     return f"Source: {_photo_text(source)}; cloud: {_photo_text(cloud)}."
 
 

@@ -69,7 +69,7 @@ def match_people(
 
 
 def _refuse_disputed(db: sqlite3.Connection, rule: MatchRule, condition: str) -> None:
-    """Match nobody, by this or a later rule, to whom a rule gives an account of another SID; it stays free."""
+    """Leave a person unmatched whose account by a rule has another SID; the account stays free."""
     db.execute(
         f"""INSERT OR IGNORE INTO matched (person_id, account_id, rule, problem)
         SELECT p.id, '', ?, 'anchor-disputed' FROM people p JOIN accounts a ON {_EQUAL[rule]}
@@ -139,7 +139,7 @@ _REMATCHED = """people p WHERE p.state = 'in-scope' AND (
 def count_rematched(
     db: sqlite3.Connection, *, unread: Collection[str] = (), chosen: Collection[str] | None = None
 ) -> int:
-    """Count the people in scope whose account changed or was lost since the last night that passed.
+    """Count the people in scope whose account changed or was lost since the last run whose limits passed.
 
     Left out are the contexts in `unread`, where nothing happens tonight, and whoever is not among the `chosen`.
     """
@@ -150,7 +150,7 @@ def count_rematched(
 
 
 def rematched_unseen(db: sqlite3.Connection, context: str, *, run: int, chunk: int = 500) -> Iterator[list[str]]:
-    """Yield in chunks the ids of those of them whom this run has not read; chunks may be written meanwhile."""
+    """Yield in chunks the ids of those of them that this run has not read; chunks may be written meanwhile."""
     last = ""
     query = f"SELECT p.id FROM {_REMATCHED} AND p.context = ? AND p.seen_run < ? AND p.id > ? ORDER BY p.id LIMIT ?"
     while ids := [row["id"] for row in db.execute(query, (context, run, last, chunk))]:
@@ -193,7 +193,7 @@ def count_settled(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> in
 
 
 def settle_matches(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> None:
-    """Take tonight's accounts as the ones to compare with next night: the brakes were passed.
+    """Store this run's accounts as those to compare with in the next run; called once the brakes passed.
 
     People of contexts in `unread` were not judged; they are compared with what they had as before.
     """

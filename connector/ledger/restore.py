@@ -93,7 +93,7 @@ def undone_write(db: sqlite3.Connection, step: Step) -> Write:
 
 
 def untold_steps(db: sqlite3.Connection, run: int, target: str) -> Iterator[list[Step]]:
-    """Yield the steps of whose people this run has told nothing yet, because it was stopped."""
+    """Yield the steps whose people have no outcome in this run yet, because it was stopped."""
     query = """SELECT * FROM undo u WHERE target = ? AND NOT EXISTS (
         SELECT 1 FROM outcomes o WHERE o.run = ? AND o.target = u.target AND o.person_id = u.person_id) LIMIT 200"""
     while rows := db.execute(query, (target, run)).fetchall():

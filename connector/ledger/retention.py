@@ -115,14 +115,14 @@ def upns(db: sqlite3.Connection, account_ids: Sequence[str]) -> set[str]:
 
 
 def old_names_of(db: sqlite3.Connection, person_id: str) -> set[str]:
-    """Return under which names and UPNs earlier runs told of a person."""
+    """Return the names and UPNs of a person in the outcomes of earlier runs."""
     told = "SELECT name, upn FROM outcomes WHERE person_id = :id"
     query = f"{told} UNION SELECT name, upn FROM standing_outcomes WHERE person_id = :id"
     return {text for row in db.execute(query, {"id": person_id}) for text in row}
 
 
 def runs_mentioning(db: sqlite3.Connection, person_id: str) -> set[int]:
-    """Return the numbers of the runs whose reports tell of a person."""
+    """Return the numbers of the runs whose reports name a person."""
     told = db.execute("SELECT run FROM outcomes WHERE person_id = ?", (person_id,)).fetchall()
     stood = db.execute(
         "SELECT r.id AS run FROM standing_outcomes s JOIN runs r ON r.id >= s.first_run "
@@ -198,7 +198,7 @@ def texts_about_others(db: sqlite3.Connection) -> Iterator[tuple[str, str, int, 
 
 
 def redact(db: sqlite3.Connection, names: re.Pattern[str]) -> int:
-    """Take a person's names out of what is told of others and of runs; returns how many texts had one."""
+    """Remove a person's names from texts about others and about runs; returns how many texts had one."""
     db.create_function("hidden", 1, lambda text: names.sub(HIDDEN, text), deterministic=True)
     count = 0
     for table, column in MENTIONS:

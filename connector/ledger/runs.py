@@ -310,7 +310,7 @@ def _outcome(row: sqlite3.Row) -> Outcome:
 
 
 def count_conflicts(db: sqlite3.Connection, run: int) -> int:
-    """Count the people whose cloud photo is somebody else's doing, decided tonight or standing and listed.
+    """Count the people whose cloud photo was changed by others, decided in this run or standing and listed.
 
     A run for named people has written what stands for them as outcomes, and counts nobody else.
     """
@@ -332,7 +332,7 @@ def count_reason(db: sqlite3.Connection, run: int, reason: Reason, detail: str =
 
 
 def copy_standing_to_outcomes(db: sqlite3.Connection, run: int, *, person_ids: Sequence[str] = ()) -> None:
-    """Write what stands, for everybody or for these people, as outcomes of a run that has nothing else to tell it by.
+    """Write what stands, for everybody or for these people, as outcomes of a run that has no others.
 
     That is a dry run, whose ledger is dropped, and a run for named people, which tells of nobody else.
     """

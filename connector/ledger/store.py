@@ -79,7 +79,7 @@ def is_network_share(folder: Path) -> bool:
 
 
 def mount_table() -> str:
-    """Return what is mounted, in the form of /proc/mounts; a system that does not tell has nothing.
+    """Return what is mounted, in the form of /proc/mounts; empty on a system without such a list.
 
     A service may see its own processes only (ProcSubset=pid, as in our unit), and then /proc/mounts is not there.
     """

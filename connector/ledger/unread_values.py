@@ -89,7 +89,7 @@ def save_recipient_type(db: sqlite3.Connection, person_id: str, recipient_type: 
 
 
 def left_by_type(db: sqlite3.Connection, context: str, types: Collection[str], *, run: int) -> list[str]:
-    """Return the people whom a recipient type took in, and who left the scope in this run."""
+    """Return the people who were included by a recipient type and left the scope in this run."""
     query = f"""SELECT id FROM people JOIN recipient_types t ON t.person_id = id WHERE context = ? AND seen_run = ?
         AND state IN ('disabled', 'out-of-scope') AND t.type IN ({", ".join("?" * len(types))}) ORDER BY id"""
     return [row["id"] for row in db.execute(query, (context, run, *types))]
@@ -122,7 +122,7 @@ def unread_attributes(db: sqlite3.Connection, context: str) -> list[str]:
 
 
 def unread_in(db: sqlite3.Connection, context: str, *, attribute: str = "", unmet_in: int = 0) -> Iterator[list[str]]:
-    """Yield in chunks the ids of people in scope with this unread attribute, or any, whom a run (0: any) did not meet.
+    """Yield in chunks the ids of people in scope with this unread attribute, or any; without those a run read (0: all).
 
     Chunks may be written meanwhile.
     """
@@ -136,7 +136,7 @@ def unread_in(db: sqlite3.Connection, context: str, *, attribute: str = "", unme
 
 
 def missed_below(db: sqlite3.Connection, attribute: str, unit: str) -> list[str]:
-    """Return the ids of people below a unit (empty: anywhere) in whom a full reading missed an attribute."""
+    """Return the ids of people below a unit (empty: anywhere) whose attribute a full read missed."""
     query = """SELECT id, name FROM unread_values JOIN people ON people.id = unread_values.person_id
         WHERE attribute = ? AND run > 0 AND state = 'in-scope'"""
     ends = f",{unit}" if unit else ""
@@ -233,7 +233,7 @@ def _folders(name: str) -> Iterator[str]:
 
 
 def settle_vanished(db: sqlite3.Connection, *, unread: Collection[str] = ()) -> None:
-    """Forget the values that are gone, but for contexts in `unread`, and the pictures nobody has: the brakes passed."""
+    """Forget the values that are gone, but for contexts in `unread`, and unused pictures; after the limits passed."""
     others = f"SELECT id FROM people WHERE context IN ({', '.join('?' * len(unread))})"
     gone = f"DELETE FROM photos WHERE gone_run IS NOT NULL AND person_id NOT IN ({others})"
     if db.execute(gone, tuple(unread)).rowcount:

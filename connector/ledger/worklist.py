@@ -140,7 +140,7 @@ def list_approved(db: sqlite3.Connection, target: str) -> None:
 
 
 def unlisted(db: sqlite3.Connection, run: int, target: str) -> list[sqlite3.Row]:
-    """Return the people of the approved plan who are in scope and were read, but are not on the list and not told of.
+    """Return the people of the approved plan who are in scope and read, but not on the list and without an outcome.
 
     A row is one of `people`, with `is_kept`: 0 for a step that was struck out.
     """
@@ -200,7 +200,7 @@ def work_items(db: sqlite3.Connection, target: str, *, chunk: int = 200) -> Iter
 def items_where(
     db: sqlite3.Connection, target: str, condition: str, values: Sequence[object], *, limit: int = -1
 ) -> list[WorkItem]:
-    """Return the people of the work list whom a condition on `w` chooses, with all that is known of them.
+    """Return the people of the work list that a condition on `w` selects, with all that is known of them.
 
     The plus keeps SQLite from an index on the target, by which each chunk would sort the whole list anew.
     """
@@ -211,7 +211,7 @@ def items_where(
 
 
 def done(db: sqlite3.Connection, target: str, person_id: str) -> None:
-    """Record that it was told what happened to somebody on the list."""
+    """Record that a person on the list has an outcome."""
     db.execute("UPDATE work SET done = 1 WHERE target = ? AND person_id = ?", (target, person_id))
 
 
@@ -221,7 +221,7 @@ def mark_due(db: sqlite3.Connection, target: str, person_id: str) -> None:
 
 
 def undone(db: sqlite3.Connection, target: str, *, chunk: int = 200) -> Iterator[list[WorkItem]]:
-    """Yield who was due and of whom nothing was told, because the run was stopped; the caller tells of each."""
+    """Yield the people who were due and have no outcome, since the run was stopped; the caller records one for each."""
     position = 0
     while items := items_where(db, target, "w.rowid > ? AND w.due AND NOT w.done", [position], limit=chunk):
         position = items[-1].position

@@ -88,7 +88,7 @@ class Reason(StrEnum):
 
 
 class PersonState(StrEnum):
-    """Return True if a person takes part in the night."""
+    """Define whether a person takes part in a run, and why not."""
 
     IN_SCOPE = "in-scope"
     DISABLED = "disabled"

@@ -155,7 +155,7 @@ def _base64(value: bytes) -> str:
 
 
 def _as_text(name: str, value: bytes) -> str:
-    """Return text as it stands and bytes as base64; without a schema the bytes themselves must tell."""
+    """Return text as it stands and bytes as base64; without a schema the bytes decide."""
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:

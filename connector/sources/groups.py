@@ -124,7 +124,7 @@ class Members:
     marks: frozenset[bytes] | None
 
     def narrowed(self, filter_text: str) -> str:
-        """Return the filter, narrowed to members where the server can tell them."""
+        """Return the filter, narrowed to members where the server can select them."""
         return all_of(filter_text, self.term) if self.term else filter_text
 
     def has(self, entry: RawEntry) -> bool:

@@ -193,7 +193,7 @@ class Session:
         return answer.entries[0].values if answer.entries else {}
 
     def who_am_i(self) -> str:
-        r"""Return the server's name for us (RFC 4532), e.g. `u:CONTOSO\svc-photo`; empty where it does not tell."""
+        r"""Return the server's name for us (RFC 4532), e.g. `u:CONTOSO\svc-photo`; empty where it gives none."""
         if _WHO_AM_I.encode() not in self.root_values("supportedExtension").get("supportedextension", ()):
             return ""
         try:

@@ -119,7 +119,7 @@ def _rows(path: Path) -> Iterator[tuple[list[str], str]]:
 
 
 def _decoded(content_bytes: bytes) -> str:
-    """Return the text of a file that a spreadsheet or a shell wrote; a name that is misread is unknown, and told."""
+    """Return the text of a file that a spreadsheet or a shell wrote; a misread name is reported as unknown."""
     if content_bytes.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content_bytes.decode("utf-16")
     if b"\0" in content_bytes:

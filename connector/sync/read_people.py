@@ -86,7 +86,7 @@ def _drop_contexts(context: RunContext, naming_contexts: Sequence[str], *, finge
 
 
 def drop_departed(context: RunContext, source: Source, read: Summary) -> Summaries[None]:
-    """Mark people out of scope whose account vanished or changed and whom the directory no longer has.
+    """Mark people out of scope whose account vanished or changed and who are no longer in the directory.
 
     DirSync reports deletions only to accounts that may see tombstones. People who are still there count for the
     brake on matches.
@@ -262,7 +262,7 @@ def _save_read(
 
 
 def _mark_unseen(context: RunContext, naming_context: str, *, are_cleared: bool) -> None:
-    """Mark people out of scope whom a complete reading did not show; with `are_cleared` clear their photos instead."""
+    """Mark people out of scope that a complete read did not show; with `are_cleared` clear their photos instead."""
     for person_id in people_rows.unseen(context.db, naming_context, run=context.run):
         if are_cleared and people_rows.clear_photos(context.db, person_id, run=context.run):
             continue
