@@ -39,6 +39,7 @@ from tests.office import Office, face
 from tests.report_stories import a_run, an_outcome
 from tests.test_words import ALL_LIMITS
 
+ROOT = "DC=contoso,DC=test"
 LATE = "--only PERSON --overwrite"
 
 
@@ -520,3 +521,25 @@ def test_a_report_can_be_limited_to_reasons(office: Office) -> None:
     assert bob.upn in told
     assert ada.upn not in told
     assert refused.code == 2
+
+
+def test_check_names_the_new_dn_of_a_base_that_was_moved(office: Office) -> None:
+    sales = f"OU=Sales,{ROOT}"
+    unit = office.house.tree.add(sales, objectClass="organizationalUnit", sAMAccountType=[], userAccountControl=[])
+    team = office.team(3)
+    for one in team:
+        office.house.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,{sales}")
+    office.settings["LDAP_BASE_DN"] = sales
+    assert office.sync().totals["people"] == 3
+    office.settings["LDAP_BASE_DN"] = f"OU=Gone,{ROOT}"
+    lost = office.nights.type("check", "--env-file", str(office.nights.env_file())).out
+    office.settings["LDAP_BASE_DN"] = sales
+    office.house.tree.move(unit.guid, f"OU=Selling,OU=All,{ROOT}")
+    for one in team:
+        office.house.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,OU=Selling,OU=All,{ROOT}")
+
+    told = office.nights.type("check", "--env-file", str(office.nights.env_file())).out
+
+    assert f"people who were below it are below OU=Selling,OU=All,{ROOT} now" in told
+    assert f"If it was moved or renamed, set LDAP_BASE_DN to OU=Selling,OU=All,{ROOT}." in told
+    assert "people who were below it" not in lost

@@ -12,6 +12,7 @@ from connector.config import Settings
 from connector.config.dn import root_of_domain
 from connector.doctor.context import CheckContext
 from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
+from connector.doctor.moved_base import new_base
 from connector.errors import ConnectorError, Unreachable
 from connector.ledger.memberships import GROUP_SETTINGS
 from connector.model.reasons import people
@@ -101,8 +102,11 @@ def check_bases(context: CheckContext) -> Iterator[CheckResult]:
     for naming_context, session in context.sessions.items():
         for base in bases_in(settings, naming_context):
             problem = _entry_problem(session, base)
+            moved = new_base(settings, naming_context, session, base=base) if problem else ""
             if problem:
-                yield fail(f"LDAP_BASE_DN {base}: {problem}", _dn_fix("LDAP_BASE_DN", session))
+                where = f"; people who were below it are below {moved} now" if moved else ""
+                fix = f"If it was moved or renamed, set LDAP_BASE_DN to {moved}. " if moved else ""
+                yield fail(f"LDAP_BASE_DN {base}: {problem}{where}", fix + _dn_fix("LDAP_BASE_DN", session))
             else:
                 yield ok(f"{base} on {session.server}")
         yield from _excluded(context, naming_context, session)

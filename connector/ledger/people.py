@@ -313,3 +313,8 @@ def save_guests(db: sqlite3.Connection, source_sha256: str, *, run: int) -> None
             IS NOT ('in-scope', :sha, excluded.account_id)""",
         {"run": run, "sha": source_sha256},
     )
+
+
+def people_below(db: sqlite3.Connection, context: str) -> Iterator[tuple[str, str]]:
+    """Yield (id, DN) of everybody who was read in a naming context."""
+    yield from db.execute("SELECT id, name FROM people WHERE context = ? ORDER BY id", (context,))
