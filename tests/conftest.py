@@ -40,8 +40,9 @@ _WORTH_DELETING = 1500
 
 # What must be installed before a test can run, by the fixture that it uses; the names are markers.
 NEEDED_BY_FIXTURE = {"domain": "samba", "corpora": "corpora", "other_program": "windows"}
-# A test with one of these runs the program, or much of it, against servers behind real sockets.
+# A test with one of these, or in one of these files, runs the program against servers behind real sockets.
 STORY_FIXTURES = frozenset({"office", "nights", "ward", "site", "lab"})
+STORY_FILES = frozenset({"test_flows.py", "test_fuzz.py", "test_night_pace.py", "test_tenants.py"})
 NEEDS = ("samba", "browser", "windows", "kerberos", "corpora", "graph_client")
 
 
@@ -63,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name in SLOW_FILES or any(word in item.name.split("[")[0] for word in SLOW_WORDS):
             item.add_marker("slow")
-        if STORY_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if item.path.name in STORY_FILES or STORY_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("story")
         for name in getattr(item, "fixturenames", ()):
             if name in NEEDED_BY_FIXTURE:
