@@ -1,4 +1,4 @@
-"""Say how far a run is: a line a minute where there is no terminal, and a file that names the holder of the lock."""
+"""Report how far a run is: a line a minute where there is no terminal, and a file that names the holder of the lock."""
 
 from __future__ import annotations
 

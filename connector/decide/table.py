@@ -272,7 +272,7 @@ def _conflict(case: Case, policy: Policy, *, reason: Reason) -> Decision:
 
 
 def _spared(case: Case, policy: Policy) -> Decision:
-    """Leave a photo that is not ours, where the rows would replace it: a copy of the source's, or a restored one."""
+    """Keep a photo that is not ours where the rows would replace it: a copy of the source's, or a restored one."""
     if case.view.kind is ViewKind.ANOTHER:
         return _conflict(case, policy, reason=Reason.BOTH_CHANGED)
     return _adopted()

@@ -69,7 +69,7 @@ def match_people(
 
 
 def _refuse_disputed(db: sqlite3.Connection, rule: MatchRule, condition: str) -> None:
-    """Leave a person unmatched whose account by a rule has another SID; the account stays free."""
+    """Match no person to an account of another SID, by this or a later rule; the account stays free."""
     db.execute(
         f"""INSERT OR IGNORE INTO matched (person_id, account_id, rule, problem)
         SELECT p.id, '', ?, 'anchor-disputed' FROM people p JOIN accounts a ON {_EQUAL[rule]}

@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from connector.config import Pictures
 from connector.model import Outcome, RunReport
 from connector.model.reasons import ADVICE, needs_attention
-from connector.report.plan import in_order, is_step, plan_facts, risk
+from connector.report.plan import by_risk, is_step, plan_facts, risk
 from connector.report.summary import (
     MAIN_TOTALS,
     AttentionGroup,
@@ -169,7 +169,7 @@ def _embedded_json(
     titles = {reason.value: advice.title for reason, advice in ADVICE.items()}
     yield _escape_script(f'{{"titles":{json.dumps(titles)},"deeds":{json.dumps(action_labels(report))},"rows":[')
     shown = {_key(face.outcome): face for card in group_cards for face in card.faces if face.pair}
-    people, comma = in_order(report, groups), "\n"
+    people, comma = by_risk(report, groups), "\n"
     for outcome in islice(people, MOST_ROWS):
         face = shown.get(_key(outcome))
         pictures = face.number if face else thumbnails.pair(outcome)

@@ -30,7 +30,7 @@ def is_step(report: RunReport, outcome: Outcome) -> bool:
     return report.plan_size > 0 and risk(outcome) < _OTHERS
 
 
-def in_order(report: RunReport, groups: list[AttentionGroup]) -> Iterator[Outcome]:
+def by_risk(report: RunReport, groups: list[AttentionGroup]) -> Iterator[Outcome]:
     """Yield every outcome: the steps of a plan by risk, then who needs attention, then the others."""
     if report.plan_size:
         for place in range(_OTHERS):

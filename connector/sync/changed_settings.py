@@ -1,4 +1,4 @@
-"""Say in the report what a changed setting does: PHOTO_SIZE and PHOTO_CROP, LDAP_ANCHOR and MATCH_FALLBACK."""
+"""Report what a changed setting does: PHOTO_SIZE and PHOTO_CROP, LDAP_ANCHOR and MATCH_FALLBACK."""
 
 from __future__ import annotations
 
