@@ -23,6 +23,8 @@ ONLY_BOUND = {
 }
 # Samba's own modules, which run inside its Python alone.
 SAMBA = {"ldb", "samba"}
+# python-ldap, which the bench measures beside us in an environment of its own.
+MEASURED = {"ldap"}
 # Tools that tests and scripts run as commands, plugins of pytest, stubs for mypy.
 TOOLS = {
     *(
@@ -70,7 +72,7 @@ def imported(folder: Path) -> Iterator[str]:
 def distributions(folder: Path) -> set[str]:
     """Return the distributions that a folder imports; a module that is not installed counts by its own name."""
     known = packages_distributions()
-    foreign = set(imported(folder)) - sys.stdlib_module_names - {"connector", "tests", *SAMBA}
+    foreign = set(imported(folder)) - sys.stdlib_module_names - {"connector", "tests", *SAMBA, *MEASURED}
     return {distribution(one) for name in foreign for one in known.get(name, [name])}
 
 
