@@ -273,21 +273,34 @@ class AnyNights(RuleBasedStateMachine):
         kill=st.builds(Kill, st.integers(1, 10), st.sampled_from(["", "", "before", "after", "clock", "ctrl-c"])),
         lag=st.sampled_from(["", "", "old", "missing"]),
         resend=st.booleans(),
-        struck_out=st.sampled_from(["", *NAMES]),
+        painted=st.sampled_from([0, 1, 2, None]),
         name=st.sampled_from(NAMES),
+        which=st.integers(0, 3),
+        is_struck_out=st.booleans(),
         news=st.sampled_from(["", "edited", "removed", "painted", "cleared", "account"]),
     )
     def a_plan_is_approved(
-        self, hours: int, kill: Kill, lag: str, resend: bool, struck_out: str, name: str, news: str
+        self,
+        hours: int,
+        kill: Kill,
+        lag: str,
+        resend: bool,
+        painted: int | None,
+        name: str,
+        which: int,
+        is_struck_out: bool,
+        news: str,
     ) -> None:
-        """A dry run plans, something happens meanwhile, and the plan is approved with one step struck out."""
+        """A dry run plans, something happens to one of the plan, another is struck out, and the plan is approved."""
+        self.the_source_changes(name=name, number=painted)
         dry = self._night(Options(dry_run=True, resend=resend), hours=1)
         if dry is None or not dry.plan_size:
             return
         assert self.state is not None
-        struck_id = self._one(struck_out).person.id if struck_out else ""
         steps = self.state.db.execute("SELECT * FROM plans WHERE run = ?", (dry.run,)).fetchall()
+        struck_id = steps[(which + 1) % len(steps)]["person_id"] if is_struck_out else ""
         self.planned = {row["account_id"]: self._as_seen(row) for row in steps if row["person_id"] != struck_id}
+        name = self._owner(steps[which % len(steps)]["account_id"]).name
         if news in ("edited", "removed"):
             self.somebody_edits_the_cloud(name=name, what=FOREIGN[1] if news == "edited" else "")
         elif news == "account":
