@@ -117,7 +117,7 @@ def test_ctrl_c_ends_a_run_that_was_told_to_wait(windows_office: WindowsOffice) 
     wait_until(lambda: any("batch" in request.path for request in office.cloud.requests), console)
     console.type(b"\x03")
     assert console.wait(240) == 130, console.text
-    assert "interrupted" in console.text.lower()  # Wine may deliver the key twice; the second one cuts the report short
+    assert "interrupted" in console.text.lower()  # once in six: "Interrupted." without the report
 
 
 def test_what_a_pipe_gets_is_utf_8_and_nul_is_no_terminal(
