@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from connector.command import word_for
 from connector.config import Settings
 from connector.disk import delete, reason
 from connector.errors import StateError, UsageError
@@ -80,7 +81,8 @@ def forget_person(state: State, settings: Settings, name: str) -> ForgetResult:
         lines = sum(_without(path, log_pattern(subject), stay) for path in log_files(state.folder))
         if stay:
             files, person = "; ".join(stay), subject.person
-            again = "or correct their permissions, then run `photo-connector forget` again"
+            name = word_for((person.upn, person.name), person.id)
+            again = f"or correct their permissions, then run `photo-connector forget {name}` again"
             fix = f"Close the programs that use them, {again}: {files}."
             raise StateError(
                 f"{len(stay)} files could not be changed, so {person.upn or person.name} was not erased.", fix
