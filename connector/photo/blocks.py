@@ -18,8 +18,8 @@ _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
 # So many bytes are looked up at once, and so many after them, of which at most 2,100 are taken by what begins before.
 _CHUNK, _MARGIN = 1 << 15, 1 << 12
-# Of a picture with more coded bytes only the first are walked: 0.3 seconds a megabyte.
-_MOST_BYTES = 1_500_000
+# Of a picture with more coded bytes only the first are walked: 0.2 ms a kilobyte, and thumbnailPhoto holds 100 at most.
+_MOST_BYTES = 128 * 1024
 _MOST_BLOCKS = 10
 # Steps in a block of 64 coefficients: to its end, and for a code that none of the table's is.
 _END_OF_BLOCK, _NO_CODE = 128, 64
