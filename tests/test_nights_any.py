@@ -43,6 +43,7 @@ UNITS = ("OU=North,DC=contoso,DC=test", "OU=South,DC=contoso,DC=test")
 FOREIGN = ("on the beach", "with a cat")
 NEVER = "00000000-0000-0000-0000-000000000001"
 SMALL = 64
+OPTED_OUT, KEEP_CLOUD, SOURCE_WINS = "No photo", "Own choice", "Badge photo"
 
 
 @functools.cache
@@ -98,6 +99,9 @@ class AnyNights(RuleBasedStateMachine):
             sync_removed=removed,
             sync_verify_percent=100,
             sync_concurrency=1,
+            opt_out_group=OPTED_OUT,
+            keep_cloud_group=KEEP_CLOUD,
+            source_wins_group=SOURCE_WINS,
         )
         usual = one_world()
         self.world = replace(usual, tenant=Tenant(usual.switches, usual.lock, seed=4))
@@ -164,6 +168,28 @@ class AnyNights(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), state=st.sampled_from([PersonState.IN_SCOPE, *PersonState]))
     def somebody_moves(self, name: str, state: PersonState) -> None:
         self.register.change(self._one(name), state=state)
+
+    @rule(name=st.sampled_from(NAMES), group=st.sampled_from([OPTED_OUT, OPTED_OUT, KEEP_CLOUD, SOURCE_WINS]))
+    def somebody_joins_or_leaves_a_group(self, name: str, group: str) -> None:
+        """Who opts out is forgotten, so that coming back is a first meeting, of whatever the cloud shows then."""
+        one, account_id = self._one(name), self.accounts[name]
+        one.groups ^= {group}
+        if group == OPTED_OUT:
+            self.edited.add(account_id)
+            if group not in one.groups:
+                self.restored.discard(account_id)
+
+    @rule(name=st.sampled_from(NAMES))
+    def the_source_of_authority_changes(self, name: str) -> None:
+        """Entra's account is managed in the cloud from now on, or synced again; its immutable ID stays."""
+        self.world.tenant.update_account(self.accounts[name], synced=name in self._managed())
+
+    def _managed(self) -> set[str]:
+        """Return whose accounts are managed in the cloud now."""
+        synced = {
+            name: self.world.tenant.account(found)["onPremisesSyncEnabled"] for name, found in self.accounts.items()
+        }
+        return {name for name, is_synced in synced.items() if not is_synced}
 
     @rule(trouble=st.sampled_from(["hidden", "cut", "shape", "none", "none"]), unit=st.sampled_from(UNITS))
     def the_directory_is_in_trouble(self, trouble: str, unit: str) -> None:
@@ -458,6 +484,8 @@ class AnyNights(RuleBasedStateMachine):
         if not sent or owner.photo != face(sent):
             yield f"a wrong face: {sent}"
         yield from self._wrongs_of_scope(owner)
+        if OPTED_OUT in owner.groups:
+            yield "sent to somebody who opted out"
         chosen_to = self.options.resend or self.options.overwrite
         if self.shown[account_id] == Shown(sent) and not chosen_to and account_id not in self.unsure:
             yield f"{sent} was there already"
@@ -475,7 +503,10 @@ class AnyNights(RuleBasedStateMachine):
         yield from self._wrongs_of_scope(owner)
         if self.shown[account_id].face in FOREIGN:
             yield "somebody else's photo removed"
-        if self.options.clear:
+        if OPTED_OUT in owner.groups:
+            if account_id in self.restored:
+                yield "what was restored was removed by an opt-out"
+        elif self.options.clear:
             if self.options.only != (owner.person.upn,):
                 yield "cleared for somebody else"
         elif owner.photo is not None or self.settings.sync_removed is not Removed.REMOVE:
@@ -484,6 +515,8 @@ class AnyNights(RuleBasedStateMachine):
     def _wrongs_of_scope(self, owner: Resident) -> Iterator[str]:
         if owner.state is not PersonState.IN_SCOPE:
             yield f"written to although {owner.state}"
+        if owner.name in self._managed():
+            yield "written to although managed in the cloud"
         if self.register.hidden or (owner.unit in self.register.cut and not self.options.only):
             yield "written to although nothing could be read"
 
@@ -495,10 +528,16 @@ class AnyNights(RuleBasedStateMachine):
         is_lagging = any(one.id == account_id and one.lag_reads for one in self.world.tenant.everybody())
         if not is_lagging and not self.state.backups.has(was.sha256):
             yield "lost without a backup"
-        wins = self.settings.sync_conflict is Conflict.SOURCE or self.options.overwrite
+        wins = self._conflict_of(self._owner(account_id)) is Conflict.SOURCE or self.options.overwrite
         is_foreign = self.shown[account_id].face in FOREIGN
         if is_foreign and not wins and self.options.undo is None:
             yield "somebody else's photo overwritten against the policy"
+
+    def _conflict_of(self, owner: Resident) -> Conflict:
+        """Return the SYNC_CONFLICT that applies to somebody."""
+        if KEEP_CLOUD in owner.groups:
+            return Conflict.CLOUD
+        return Conflict.SOURCE if SOURCE_WINS in owner.groups else self.settings.sync_conflict
 
     def _judge(self, report: RunReport) -> None:
         """Hold a finished run against what it should have reached."""
@@ -532,11 +571,16 @@ class AnyNights(RuleBasedStateMachine):
         """Say that 0 left no work undone for somebody in scope."""
         assert self.state is not None
         account_id = self.accounts[one.name]
-        if one.state is not PersonState.IN_SCOPE or one.photo is None or self.register.hidden:
+        if one.state is not PersonState.IN_SCOPE or self.register.hidden or one.name in self._managed():
             return
         if find_intent(self.state.db, "graph", account_id) is not None:
             return
         memory = find_memory(self.state.db, "graph", account_id)
+        if OPTED_OUT in one.groups:
+            assert memory is None or memory.presence is not Presence.OURS, f"{one.name} opted out, and has our photo"
+            return
+        if one.photo is None:
+            return
         told = [outcome.reason for outcome in report.outcomes() if outcome.account_id == account_id]
         if memory is None and self._was_never_told(one):
             return

@@ -116,6 +116,7 @@ class Resident:
     changed: int = 0
     cleared: int = 0
     missed: bool = False
+    groups: frozenset[str] = frozenset()
 
     @property
     def person(self) -> Person:
@@ -200,6 +201,10 @@ class Register:
 
     def roster(self, context: str) -> Iterator[str] | None:
         return None
+
+    def members_of(self, context: str, *, group: str, setting: str) -> Iterator[str]:
+        here = (one for one in self.residents.values() if one.unit == context and group in one.groups)
+        yield from (one.person.id for one in here if one.state is PersonState.IN_SCOPE)
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
         for person_id in person_ids:
