@@ -13,8 +13,8 @@ from tests.lab.portraits import portrait
 from tests.nights import Nights, shown
 from tests.office import Office, copy_of, face
 
-# What a dry run may touch: it is itself a run, with outcomes.
-_OF_RUNS = ("runs", "outcomes", "sqlite_sequence")
+# What a dry run may touch: it is itself a run, with outcomes, and with a plan that can be approved.
+_OF_RUNS = ("runs", "outcomes", "plans", "run_plans", "sqlite_sequence")
 
 
 @pytest.fixture
