@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.bench.page import HEADING, with_result
 
 PEOPLE = 200  # of whom 0.5 % is one
 
 
+@pytest.mark.timeout(900)  # all runs twice, on a busy machine
 def test_the_bench_lives_through_every_night_and_writes_what_each_cost(tmp_path: Path) -> None:
     figures, page = tmp_path / "bench.json", tmp_path / "page.md"
     page.write_text("# What it costs\n\nWords.\n", encoding="utf-8")

@@ -616,7 +616,7 @@ class AnyNights(RuleBasedStateMachine):
         assert not getattr(self, "wrongs", []), self.wrongs
 
 
-TestAnyNights = pytest.mark.timeout(900)(AnyNights.TestCase)  # two thousand nights, on a busy machine
+TestAnyNights = pytest.mark.timeout(1800)(AnyNights.TestCase)  # two thousand runs, on a busy machine
 TestAnyNights.settings = settings(
     max_examples=500,
     stateful_step_count=10,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from connector.cli.console import ProgressBars, is_quiet, left, progress
 from connector.cli.options import echo_error
-from connector.disk import write_whole
+from connector.disk import delete, write_whole
 from connector.ledger.store import HOLDER_NAME
 from connector.model import Progress
 
@@ -103,4 +103,4 @@ def tracked_progress(folder: Path, command: str) -> Iterator[Progress]:
             stop.set()
             thread.join()
             with suppress(OSError):
-                (folder / HOLDER_NAME).unlink(missing_ok=True)
+                delete(folder / HOLDER_NAME)
