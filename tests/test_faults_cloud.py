@@ -81,7 +81,8 @@ def test_a_403_for_a_few_people_fails_them_alone(office: Office) -> None:
 
     assert told.code == 3, told.err
     assert (told.totals["failed"], told.totals["created"]) == (9, 21)
-    assert all("photoUpdateSettings" in detail for detail in details(told, "access-denied"))
+    assert all("ErrorAccessDenied" in detail for detail in details(told, "access-denied"))
+    assert "photoUpdateSettings" in told.out, "the cure of the reason, once for all nine"
     put_right(office, team, created=9)
 
 
