@@ -44,7 +44,8 @@ def check_settings(context: CheckContext) -> Iterator[CheckResult]:
         loaded = load_settings(context.env_file)
         problems = list(_offline_problems(loaded.settings))
     except SettingsError as error:
-        problems = error.problems
+        yield from (fail(*_split(problem)) for problem in error.problems)
+        return
     if problems:
         yield from (fail(*_split(problem)) for problem in problems)
         return
@@ -106,8 +107,8 @@ def _ledger(db: sqlite3.Connection, path: Path, context: CheckContext) -> CheckR
     context.last_run = _last_run(db)
     if context.last_run is not None:
         last = context.last_run.id
-    context.competing = count_reason(db, last, Reason.COMPETING_WRITER)
-    context.sent_elsewhere = count_reason(db, last, Reason.ADOPTED, SENT_ELSEWHERE)
+        context.competing = count_reason(db, last, Reason.COMPETING_WRITER)
+        context.sent_elsewhere = count_reason(db, last, Reason.ADOPTED, SENT_ELSEWHERE)
     return ok(f"{path} is sound")
 
 

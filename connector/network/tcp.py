@@ -104,13 +104,11 @@ class _Race:
         try:
             line = self._losers.enter_context(socket.socket(family, kind, protocol))
             line.setblocking(False)
-            line.connect(where)
-        except BlockingIOError:
-            pass  # under way
+            with contextlib.suppress(BlockingIOError):  # it is under way
+                line.connect(where)
         except OSError as error:
-            if error.errno != errno.EINPROGRESS:
-                self._failed(error)
-                return
+            self._failed(error)
+            return
         self._selector.register(line, selectors.EVENT_WRITE)
 
     def _ended(self, line: Any) -> socket.socket | None:

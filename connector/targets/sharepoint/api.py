@@ -99,9 +99,8 @@ def upload(sharepoint: SharePoint, folder: str, name: str, content_bytes: bytes,
         if answer.ok and not answer.is_web_page:
             return
         if tries == CONFLICT_TRIES or not _is_save_conflict(answer):
-            break
+            raise refused(answer, account, "written")
         transport.throttle.pause(backoff(tries))
-    raise refused(answer, account, "written")
 
 
 def check_folder(sharepoint: SharePoint, folder: str) -> None:
