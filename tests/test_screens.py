@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -22,8 +23,9 @@ from rich.progress import Progress
 from connector import __version__
 from connector.cli.console import RateColumn, progress_columns
 from connector.cli.heartbeat import Heartbeat
+from connector.cloud.auth import expiry_notice
 from connector.command import account_prefix
-from connector.config import MailWhen
+from connector.config import MailWhen, Settings
 from connector.decide.brakes import BrakeTrip, Limits, PlanCounts, check_brakes, way_past
 from connector.doctor import CheckOutput, Finding, Status
 from connector.errors import Locked
@@ -445,6 +447,44 @@ def test_the_lock_says_whose_it_is_and_how_far_that_run_is(tmp_path: Path) -> No
     assert f"Another run works in {tmp_path}: sync of " in told
     assert f" on {platform.node()}, process {os.getpid()}, since 20" in told
     assert "; uploading: 120 of 600." in told
+
+
+def test_a_killed_run_is_not_named_as_the_holder_of_a_later_lock(tmp_path: Path) -> None:
+    Heartbeat(NoProgress(), tmp_path / HOLDER_NAME, "sync").write_file()  # what a killed run leaves
+
+    with hold_lock(tmp_path), pytest.raises(Locked) as turned_away, hold_lock(tmp_path):
+        pass
+
+    assert f"Another run works in {tmp_path}." in str(turned_away.value)
+
+
+def test_check_is_well_where_a_dry_run_alone_was_made(office: Office) -> None:
+    office.hire("ada")
+    assert office.sync("--dry-run").code == 0
+
+    checked = office.nights.type("check", "--env-file", str(office.nights.env_file()))
+
+    assert checked.code == 3, checked.out + checked.err
+    assert "– Last run: there is none yet" in checked.out
+    assert "No failures, " in checked.out
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"azure_client_secret": "hidden", "azure_client_secret_expires": "2026-11-01"}, "or correct AZURE_CLIENT_SEC"),
+        ({"azure_client_secret": "hidden", "azure_client_secret_expires": "2026-11-24"}, "ended on 2026-11-24"),
+        (
+            {"azure_client_secret": "hidden", "azure_client_secret_expires": "2026-11-25"},
+            "ends on 2026-11-25, in 0 days",
+        ),
+        ({"azure_client_secret": "hidden", "azure_client_secret_expires": "2027-01-31"}, ""),
+        ({"azure_client_secret": "hidden"}, ""),
+    ],
+)
+def test_a_secret_that_ended_is_not_said_to_end(setting: dict[str, Any], told: str) -> None:
+    notice = expiry_notice(Settings(**setting), now=datetime(2026, 11, 24, 2, tzinfo=UTC))
+    assert (told in notice) if told else notice == ""
 
 
 def test_a_heartbeat_line_says_how_far_a_run_without_a_terminal_is() -> None:

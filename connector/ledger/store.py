@@ -125,6 +125,8 @@ def hold_lock(folder: Path) -> Iterator[None]:
         fix = "Give the account that runs the tool Modify rights on it, or delete it while no run is at work."
         raise StateError(f"STATE_DIR: the lock {folder / 'lock'} cannot be taken: {reason(error)}.", fix) from error
     try:
+        with suppress(OSError):
+            delete(folder / HOLDER_NAME)  # of a run that was killed; who holds the lock now may write none
         yield
     finally:
         lock.release()
