@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,8 @@ from connector.cloud.response import read_json
 from connector.cloud.token_http import IssuerAway, TokenHttp, token_refused
 from connector.config import Settings, cloud_urls
 from connector.errors import SettingsError, Unreachable
-from connector.model import RequestCounters
+from connector.model import ENDS_SOON, RequestCounters
 
-ENDS_SOON = timedelta(days=30)
 PEM_KEY = re.compile(rb"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----", re.DOTALL)
 CERTIFICATE_PATH = "AZURE_CLIENT_CERTIFICATE_PATH"
 CERTIFICATE_PASSWORD = "AZURE_CLIENT_CERTIFICATE_PASSWORD"  # noqa: S105  # the setting's name
@@ -84,10 +83,13 @@ def expiry_notice(settings: Settings, *, now: datetime) -> str:
     if ends is None or ends - now >= ENDS_SOON:
         return ""
     what = "client secret" if settings.azure_client_certificate_path is None else "certificate"
+    signs = f"The {what} that signs in to Microsoft 365"
+    how = f"make a new one ({addresses.page('permissions', 'a-certificate')})"
+    if ends <= now:
+        correct = ", or correct AZURE_CLIENT_SECRET_EXPIRES" if what == "client secret" else ""
+        return f"{signs} ended on {ends:%Y-%m-%d}: {how}{correct}."
     days = (ends - now).days
-    when = f"in {days} {'day' if days == 1 else 'days'}" if days > 0 else "now"
-    how = addresses.page("permissions", "a-certificate")
-    return f"The {what} that signs in to Microsoft 365 ends on {ends:%Y-%m-%d}, {when}: make a new one ({how})."
+    return f"{signs} ends on {ends:%Y-%m-%d}, in {days} {'day' if days == 1 else 'days'}: {how}."
 
 
 def load_certificate(settings: Settings) -> Certificate:

@@ -17,10 +17,10 @@ from connector.cloud.retry import http_date
 from connector.cloud.transport import HEADERS
 from connector.config import Settings, cloud_urls
 from connector.doctor.context import CheckContext
-from connector.doctor.directory import SOON, format_difference
+from connector.doctor.directory import format_difference
 from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
 from connector.errors import ConnectorError, PersonError
-from connector.model import Account
+from connector.model import ENDS_SOON, Account
 from connector.model.reasons import ADVICE
 from connector.targets.graph import GraphTarget
 
@@ -142,7 +142,7 @@ def _certificate(context: CheckContext, portal: str) -> CheckResult:
     left = certificate.expires - context.clock()
     if left.total_seconds() <= 0:
         return fail(f"{text}: it has expired", fix)
-    return warn(f"{text}: {left.days} days are left", fix) if left < SOON else ok(text)
+    return warn(f"{text}: {left.days} days are left", fix) if left < ENDS_SOON else ok(text)
 
 
 def _secret(context: CheckContext, ends: datetime, portal: str) -> CheckResult:
@@ -151,7 +151,7 @@ def _secret(context: CheckContext, ends: datetime, portal: str) -> CheckResult:
     left = ends - context.clock()
     if left.total_seconds() <= 0:
         return fail(f"{text}: it has expired", fix)
-    return warn(f"{text}: {left.days} days are left", fix) if left < SOON else ok(text)
+    return warn(f"{text}: {left.days} days are left", fix) if left < ENDS_SOON else ok(text)
 
 
 def _app(settings: Settings) -> str:

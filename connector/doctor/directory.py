@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from connector.errors import ConnectorError, Unreachable
 from connector.ledger.memberships import GROUP_SETTINGS
 from connector.ledger.people import people_below
 from connector.ledger.store import LEDGER_NAME
+from connector.model import ENDS_SOON
 from connector.model.reasons import people
 from connector.sources import dirsync
 from connector.sources.connect import ServerRequirements, open_session
@@ -36,7 +37,6 @@ from connector.sources.session import Kind, Session
 from connector.sources.tls import ServerCertificate, read_certificate
 
 MOST_SERVERS = 20
-SOON = timedelta(days=30)
 _WARN_SECONDS = 60
 _SET_CLOCK = "Linux: timedatectl set-ntp true; Windows: w32tm /resync. Then check that the domain controllers agree."
 
@@ -252,7 +252,7 @@ def _certificate(server: Endpoint, certificate: ServerCertificate, now: datetime
     until = f"valid until {certificate.expires:%Y-%m-%d}"
     names = f"certificate for {_listed(certificate.names)} by {certificate.issuer}"
     text = f"{server.name}: {certificate.protocol}, {names}, {until}"
-    if certificate.expires - now < SOON:
+    if certificate.expires - now < ENDS_SOON:
         return warn(text, f"Renew the certificate of {server.host} before that day; runs fail from then on.")
     return ok(text)
 

@@ -24,6 +24,7 @@ from connector.model.enums import (
     Removed,
 )
 from connector.model.run import (
+    ENDS_SOON,
     STAGING,
     Clock,
     NoProgress,
@@ -37,6 +38,7 @@ from connector.model.run import (
 from connector.model.text import LONGEST_CODE, fold, foreign, safe, safe_lines
 
 __all__ = [
+    "ENDS_SOON",
     "LONGEST_CODE",
     "SAME_PICTURE_CELLS",
     "STAGING",

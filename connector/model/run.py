@@ -14,6 +14,10 @@ from connector.model.enums import Action, Reason
 STAGING = "staging"
 
 
+# So long before its end a certificate or a secret is reported.
+ENDS_SOON = timedelta(days=30)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Represent what happened to one person, as reported; `conflict` counts and lists it as one.
@@ -103,7 +107,7 @@ class RunReport:
     @property
     def ends_soon(self) -> bool:
         """Return True if the certificate or secret ends within 30 days of the run."""
-        return self.credential_ends is not None and self.credential_ends - self.started < timedelta(days=30)
+        return self.credential_ends is not None and self.credential_ends - self.started < ENDS_SOON
 
     @property
     def is_staging(self) -> bool:
