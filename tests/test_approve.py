@@ -350,7 +350,7 @@ def test_options_that_do_not_go_with_an_approval_are_refused(office: Office, opt
 def test_what_the_page_saves_is_what_is_carried_out(
     office: Office, tmp_path: Path, open_file: Callable[..., Any]
 ) -> None:
-    kept, struck_out = office.team(2)
+    kept, struck_out = office.hire("left;=1+1"), office.hire("bob")
     plan, saved = tmp_path / "plan.html", tmp_path / "plan-1.csv"
     dry = office.sync("--dry-run", "--report", str(plan))
     page = open_file(plan).page
@@ -359,6 +359,7 @@ def test_what_the_page_saves_is_what_is_carried_out(
         page.get_by_role("button", name="Save the list").click()
     saving.value.save_as(saved)
     assert page.locator("#approve").inner_text().endswith(f"--approve {run_of(dry)} --except {saved.name}")
+    assert "left;'=1+1" in saved.read_text("utf-8-sig"), "no part of a cell is a formula, as in the CSV report"
 
     done = office.sync("--approve", run_of(dry), "--except", str(saved))
 

@@ -213,9 +213,10 @@
     byId("approve").replaceChildren(left ? element("code", command) : element("span", "Nobody is ticked: there is nothing to approve."));
   }
 
-  /* A cell that a spreadsheet would read as a formula gets an apostrophe, as in the CSV report. */
+  /* A part of a cell that a spreadsheet would read as a formula gets an apostrophe, as in the CSV report (safe_cell). */
   function csvCell(text) {
-    return `"${(/^[\s"']*[=+\-@]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+    const safe = text.replace(/(^|[;|])([\s"']*[=+\-@\uff1d\uff0b\uff0d\uff20])/g, "$1'$2");
+    return `"${safe.replaceAll('"', '""')}"`;
   }
 
   function save() {
