@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.ledger import people, plan
+from connector.ledger import approval, people, plan
 from connector.ledger import restore as undo
 from connector.ledger import worklist as work
 from connector.ledger.accounts import save_accounts
@@ -103,3 +103,15 @@ def test_a_walk_over_four_times_the_people_takes_about_four_times_the_steps(
 
     print(f"{walk}: {few} and {many} hundred steps")
     assert many <= 5 * few
+
+
+def test_the_people_struck_out_of_a_plan_are_told_in_chunks_and_nobody_is_left_out(tmp_path: Path) -> None:
+    db = ledger_of(tmp_path, 3 * CHUNK + 1)
+    db.execute("DELETE FROM work")
+    with transaction(db):
+        approval.save_plan(db, 1, limits={}, options={})
+        approval.begin_approved(db, 2, plan_run=1, kept=())
+
+    found = [row["id"] for row in work.unlisted(db, 2, "graph", chunk=CHUNK)]
+
+    assert found == [f"person {number:05}" for number in range(3 * CHUNK + 1)]

@@ -283,7 +283,10 @@ def _standing_of(db: sqlite3.Connection, run: int) -> Iterator[Outcome]:
 
 def name_key(name: str) -> str:
     """Return what names are sorted by: without case and accents, and without the kind of a DN's first part."""
-    letters = unicodedata.normalize("NFKD", name.partition("=")[2] or name)
+    name = name.partition("=")[2] or name
+    if name.isascii():
+        return name.lower()
+    letters = unicodedata.normalize("NFKD", name)
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).casefold()
 
 

@@ -139,17 +139,20 @@ def list_approved(db: sqlite3.Connection, target: str) -> None:
     db.execute(query, {"target": target})
 
 
-def unlisted(db: sqlite3.Connection, run: int, target: str) -> list[sqlite3.Row]:
-    """Return the people of the approved plan who are in scope and read, but not on the list and without an outcome.
+def unlisted(db: sqlite3.Connection, run: int, target: str, *, chunk: int = 200) -> Iterator[sqlite3.Row]:
+    """Yield the people of the approved plan who are in scope and read, but not on the list and without an outcome.
 
-    A row is one of `people`, with `is_kept`: 0 for a step that was struck out.
+    A row is one of `people`, with `is_kept`: 0 for a step that was struck out. Outcomes may be written meanwhile.
     """
     query = """SELECT p.*, v.is_kept FROM approved v JOIN people p ON p.id = v.person_id
         WHERE v.target = :target AND p.state = 'in-scope' AND p.context NOT IN (SELECT name FROM unread)
           AND NOT EXISTS (SELECT 1 FROM work w WHERE w.target = v.target AND w.person_id = p.id)
           AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.run = :run AND o.target = v.target AND o.person_id = p.id)
-        ORDER BY p.id"""
-    return db.execute(query, {"run": run, "target": target}).fetchall()
+          AND p.id > :last ORDER BY p.id LIMIT :chunk"""
+    last = ""
+    while rows := db.execute(query, {"run": run, "target": target, "last": last, "chunk": chunk}).fetchall():
+        yield from rows
+        last = rows[-1]["id"]
 
 
 def count_others(db: sqlite3.Connection, target: str, *, source_wins: bool, removes: bool) -> int:

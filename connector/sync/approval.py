@@ -90,7 +90,7 @@ def record_unlisted(context: RunContext, target: str) -> Summaries[None]:
         others = work.count_others(context.db, target, source_wins=wins, removes=removes)
     if others:
         verb = "is" if others == 1 else "are"
-        yield notice(f"{people(others)} outside the plan {verb} due for a look; the next run takes that up.")
+        yield notice(f"{people(others)} outside the plan {verb} due; the next run checks them.")
 
 
 def _left_out(row: sqlite3.Row, target: str) -> Outcome:

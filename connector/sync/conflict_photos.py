@@ -48,10 +48,10 @@ def fetch_planned_photos(
     photos: dict[tuple[str, str], ConflictPhotos] = {}
     try:
         for chunk in _shown_steps(context, target):
-            wanted = [step for step in chunk if (target.name, step.item.account.id) not in kept]
-            wanted = wanted[: max(0, MAX_CONFLICTS - len(kept) - len(photos))]
-            if not wanted:
-                continue
+            room = MAX_CONFLICTS - len(kept) - len(photos)
+            if room <= 0:
+                break
+            wanted = [step for step in chunk if (target.name, step.item.account.id) not in kept][:room]
             found = _cloud_photos(context, target, wanted)
             photos |= {(target.name, step.item.account.id): _photos_of(context, step, found) for step in wanted}
     except StopRun as stop:
