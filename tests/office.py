@@ -32,8 +32,8 @@ def copy_of(name: object, edge: int = 96) -> bytes:
     return reencoded(face(name), edge)
 
 
-def crowd(number: int) -> tuple[str, dict[str, str | bytes]]:
-    """Make one of a crowd for the directory: everything a person has, and a face of 64 pixels."""
+def crowd(number: int, *, faces: int = 0) -> tuple[str, dict[str, str | bytes]]:
+    """Make one of a crowd for the directory: everything a person has, and a face of 64 pixels, of so many (0: all)."""
     name = f"crowd{number:06}"
     attributes: dict[str, str | bytes] = {
         "objectClass": "user",
@@ -43,7 +43,7 @@ def crowd(number: int) -> tuple[str, dict[str, str | bytes]]:
         "mail": f"{name}@contoso.test",
         "sAMAccountName": name,
         "name": name,
-        "jpegPhoto": face(number, 64),
+        "jpegPhoto": face(number % faces if faces else number, 64),
     }
     return f"CN={name},{PEOPLE}", attributes
 

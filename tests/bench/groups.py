@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.lab.graph import Emulator
-from tests.lab.ldapserver_house import PEOPLE
 from tests.lab.ldapserver_tree import Tree, Value
 from tests.lab.ldapserver_wire import DIRSYNC
-from tests.office import Office, anchor_of, face
+from tests.office import Office, anchor_of, crowd, face
 
 BASE = "OU=Groups,DC=contoso,DC=test"
 GROUPS = {name: f"CN={name},{BASE}" for name in ("OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP")}
@@ -37,18 +36,9 @@ def tree_of(people: int) -> Tree:
     """Return a directory of so many people, the first of them in groups."""
 
     def one(number: int) -> tuple[str, Mapping[str, Value]]:
-        name, group = f"crowd{number:06}", group_of(number, people)
-        attributes: dict[str, Value] = {
-            "objectClass": "user",
-            "sAMAccountType": "805306368",
-            "userAccountControl": "512",
-            "userPrincipalName": f"{name}@contoso.test",
-            "mail": f"{name}@contoso.test",
-            "sAMAccountName": name,
-            "name": name,
-            "jpegPhoto": face(number % FACES, 64),
-        }
-        return f"CN={name},{PEOPLE}", {**attributes, **({"memberOf": GROUPS[group]} if group else {})}
+        dn, attributes = crowd(number, faces=FACES)
+        group = group_of(number, people)
+        return dn, {**attributes, **({"memberOf": GROUPS[group]} if group else {})}
 
     tree = Tree(people=people, make=one)
     for dn in GROUPS.values():
