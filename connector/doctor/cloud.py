@@ -21,7 +21,7 @@ from connector.doctor.directory import format_difference
 from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
 from connector.errors import ConnectorError, PersonError
 from connector.model import ENDS_SOON, Account
-from connector.model.reasons import ADVICE
+from connector.model.reasons import ADVICE, count_of
 from connector.targets.graph import GraphTarget
 
 LEAST = ("User.Read.All", "ProfilePhoto.ReadWrite.All")
@@ -188,7 +188,9 @@ def check_users(context: CheckContext) -> Iterator[CheckResult]:
         context.first_page = page
         if page:
             synced = sum(account.is_synced for account in page)
-            yield ok(f"the first page lists {len(page)} accounts, {synced} of them synchronised from a directory")
+            yield ok(
+                f"the first page lists {count_of(len(page), 'account')}, {synced} of them synchronised from a directory"
+            )
             return
     yield fail("the tenant lists no account", "Check AZURE_TENANT_ID: it must be the tenant of these users.")
 
@@ -209,7 +211,7 @@ def check_photo(context: CheckContext) -> Iterator[CheckResult]:
             ADVICE[refused[0].reason].cure,
         )
     else:
-        yield ok(f"tested {len(asked)} accounts: photos can be read, none of these has one")
+        yield ok(f"tested {count_of(len(asked), 'account')}: photos can be read, none of these has one")
 
 
 def check_policy(context: CheckContext) -> Iterator[CheckResult]:
