@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.page import HEADING, with_result
+from tests.test_words import struck
 
 PEOPLE = 200  # of whom 0.5 % is one
 
@@ -57,6 +58,7 @@ def test_the_bench_lives_through_every_night_and_writes_what_each_cost(tmp_path:
     assert head == "# What it costs\n\nWords.\n\n"
     assert section.count("\n| ") == 1 + 5, "a head and five nights"
     assert section.count("\n- `SYNC_CONCURRENCY=auto` where ") == 2
+    assert struck(section) == [], "the page is one of the documentation"
 
 
 def test_the_page_keeps_the_last_three_results_and_one_of_each_commit() -> None:

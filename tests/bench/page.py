@@ -37,7 +37,7 @@ def as_result(figures: dict[str, Any], costs: list[Cost], *, load: float) -> str
         "",
         f"{made['cores']} cores, Python {made['python']}, load {load:.1f} at the start.",
         "",
-        "| run | people | directory | wall ÷ limit | PUTs ÷ limit | CPU, ms each | peak, MiB | ledger, B each |",
+        "| run | people | directory | wall ÷ limit | PUTs ÷ limit | CPU, ms each | peak, MiB | database, B each |",
         "|---|---|---|---|---|---|---|---|",
         *(_night(cost) for cost in costs),
     ]
