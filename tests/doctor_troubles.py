@@ -21,14 +21,14 @@ from connector.ledger.runs import begin_run, finish_run, save_outcome
 from connector.ledger.store import make_state_folder, open_ledger, transaction
 from connector.model import Action, Outcome, Reason
 from connector.model.reasons import SENT_ELSEWHERE
+from tests.check_env import CheckEnv
 from tests.cloud_stories import Proxy
 from tests.lab.graph import Fault, app_certificate, remote
 from tests.lab.ldapserver_house import authority
 from tests.lab.ldapserver_world import logon_refusal
 from tests.test_sources_connect import DC, name_server
-from tests.ward import Ward
 
-Spoil = Callable[[Ward], object]
+Spoil = Callable[[CheckEnv], object]
 MAIL = {"REPORT_MAIL_TO": "admin@contoso.test", "REPORT_MAIL_FROM": "photos@contoso.test"}
 
 
@@ -37,7 +37,7 @@ class Trouble:
     """Say how something is spoilt, and which finding tells of it: check, status, words of its detail and its fix."""
 
     name: str
-    spoil: Callable[[Ward], object]
+    spoil: Callable[[CheckEnv], object]
     check: str
     status: str
     says: str
@@ -57,11 +57,11 @@ def trouble(check: str, status: str, says: str, fix: str) -> Callable[[Spoil], S
     return add
 
 
-def _setting(**values: str) -> Callable[[Ward], None]:
-    return lambda ward: ward.settings.update(values)
+def _setting(**values: str) -> Callable[[CheckEnv], None]:
+    return lambda check_env: check_env.settings.update(values)
 
 
-def _row(name: str, spoil: Callable[[Ward], object], *, of: str, says: str, fix: str) -> None:
+def _row(name: str, spoil: Callable[[CheckEnv], object], *, of: str, says: str, fix: str) -> None:
     check, _, status = of.partition(" ")
     TROUBLES.append(Trouble(name, spoil, check, status, says, fix))
 
@@ -75,64 +75,64 @@ def free_port() -> int:
 
 
 @trouble("settings", "fail", "LDAP_URI: is needed", "set it, or LDAP_DOMAIN")
-def a_setting_is_missing(ward: Ward) -> None:
-    ward.without("LDAP_URI")
+def a_setting_is_missing(check_env: CheckEnv) -> None:
+    check_env.without("LDAP_URI")
 
 
 @trouble("settings", "warn", "SYNC_REMOVD: unknown", "did you mean SYNC_REMOVED?")
-def a_name_is_misspelt(ward: Ward) -> None:
-    ward.settings["SYNC_REMOVD"] = "remove"
+def a_name_is_misspelt(check_env: CheckEnv) -> None:
+    check_env.settings["SYNC_REMOVD"] = "remove"
 
 
 @trouble("settings", "fail", "LDAP_CA_FILE:", "Correct LDAP_CA_FILE")
-def the_bundle_is_no_pem(ward: Ward) -> None:
-    ward.settings["LDAP_CA_FILE"] = str(ward.put("ca.pem", "this is no certificate"))
+def the_bundle_is_no_pem(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_CA_FILE"] = str(check_env.put("ca.pem", "this is no certificate"))
 
 
 @trouble("settings", "fail", "HTTP_CA_FILE:", "HTTP_CA_FILE: name a readable PEM file")
-def the_cloud_bundle_is_no_pem(ward: Ward) -> None:
-    ward.settings["HTTP_CA_FILE"] = str(ward.put("http-ca.pem", "this is no certificate"))
+def the_cloud_bundle_is_no_pem(check_env: CheckEnv) -> None:
+    check_env.settings["HTTP_CA_FILE"] = str(check_env.put("http-ca.pem", "this is no certificate"))
 
 
 @trouble("settings", "fail", "AZURE_CLIENT_CERTIFICATE_PASSWORD: does not open the file", "check the password")
-def the_certificate_has_another_password(ward: Ward) -> None:
-    shown = app_certificate(ward.folder, name="locked", password="open sesame")
-    ward.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(shown.pfx_file)
-    ward.settings["AZURE_CLIENT_CERTIFICATE_PASSWORD"] = "a wrong guess"
+def the_certificate_has_another_password(check_env: CheckEnv) -> None:
+    shown = app_certificate(check_env.folder, name="locked", password="open sesame")
+    check_env.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(shown.pfx_file)
+    check_env.settings["AZURE_CLIENT_CERTIFICATE_PASSWORD"] = "a wrong guess"
 
 
 # State
 
 
 @trouble("state-folder", "fail", "cannot be written", "Modify rights")
-def the_state_folder_cannot_be_made(ward: Ward) -> None:
-    ward.settings["STATE_DIR"] = str(ward.put("a-file", "") / "state")
+def the_state_folder_cannot_be_made(check_env: CheckEnv) -> None:
+    check_env.settings["STATE_DIR"] = str(check_env.put("a-file", "") / "state")
 
 
 @trouble("state-folder", "warn", "others on this machine can read it", "chmod 700")
-def the_state_folder_is_open_to_all(ward: Ward) -> None:
-    ward.nights.state.mkdir(mode=0o755)
-    ward.nights.state.chmod(0o755)
+def the_state_folder_is_open_to_all(check_env: CheckEnv) -> None:
+    check_env.nights.state.mkdir(mode=0o755)
+    check_env.nights.state.chmod(0o755)
 
 
 @trouble("ledger", "fail", "is of version 99", "Install the newer photo-connector")
-def the_ledger_is_newer(ward: Ward) -> None:
-    make_state_folder(ward.nights.state)
-    with closing(sqlite3.connect(ward.nights.state / "ledger.sqlite3")) as db:
+def the_ledger_is_newer(check_env: CheckEnv) -> None:
+    make_state_folder(check_env.nights.state)
+    with closing(sqlite3.connect(check_env.nights.state / "ledger.sqlite3")) as db:
         db.execute("PRAGMA user_version = 99")
 
 
 @trouble("ledger", "warn", "is damaged", "keeps it aside")
-def the_ledger_is_damaged(ward: Ward) -> None:
-    make_state_folder(ward.nights.state)
-    (ward.nights.state / "ledger.sqlite3").write_bytes(b"no database at all" * 500)
+def the_ledger_is_damaged(check_env: CheckEnv) -> None:
+    make_state_folder(check_env.nights.state)
+    (check_env.nights.state / "ledger.sqlite3").write_bytes(b"no database at all" * 500)
 
 
 @trouble("last-run", "warn", ": some failed; 1 created, 2 failed", "`photo-connector report ")
-def the_last_run_failed_for_some(ward: Ward) -> None:
-    make_state_folder(ward.nights.state)
+def the_last_run_failed_for_some(check_env: CheckEnv) -> None:
+    make_state_folder(check_env.nights.state)
     now = datetime.now(UTC)
-    with closing(open_ledger(ward.nights.state)[0]) as db, transaction(db):
+    with closing(open_ledger(check_env.nights.state)[0]) as db, transaction(db):
         run = begin_run(db, kind="sync", now=now, dry_run=False, chosen=False)
         finish_run(db, run, now=now, values={"exit_code": 3, "totals": {"people": 9, "created": 1, "failed": 2}})
 
@@ -159,54 +159,56 @@ _row(
 
 
 @trouble("directory-dns", "warn", "no-such-dc.invalid is not known to DNS", "Correct the spelling in LDAP_URI")
-def one_of_two_servers_has_no_address(ward: Ward) -> None:
-    ward.settings["LDAP_URI"] = f"ldaps://no-such-dc.invalid {ward.domain.uri}"
+def one_of_two_servers_has_no_address(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_URI"] = f"ldaps://no-such-dc.invalid {check_env.domain.uri}"
 
 
 @trouble(
     "directory-dns", "fail", f"no domain controller of nowhere.test ({DC.replace('contoso', 'nowhere')})", "LDAP_DOMAIN"
 )
-def dns_knows_no_such_domain(ward: Ward) -> None:
-    ward.stack.enter_context(name_server({DC: [(0, 100, 389, "dc1.contoso.test.")]}))
-    ward.without("LDAP_URI")
-    ward.settings |= {"LDAP_DOMAIN": "nowhere.test"}
-    ward.without("LDAP_BASE_DN")
+def dns_knows_no_such_domain(check_env: CheckEnv) -> None:
+    check_env.stack.enter_context(name_server({DC: [(0, 100, 389, "dc1.contoso.test.")]}))
+    check_env.without("LDAP_URI")
+    check_env.settings |= {"LDAP_DOMAIN": "nowhere.test"}
+    check_env.without("LDAP_BASE_DN")
 
 
 @trouble("directory-tls", "fail", "connection refused", "Check the port")
-def nobody_listens_there(ward: Ward) -> None:
-    ward.settings["LDAP_URI"] = f"ldaps://localhost:{free_port()}"
+def nobody_listens_there(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_URI"] = f"ldaps://localhost:{free_port()}"
 
 
 @trouble("directory-tls", "warn", "connection refused", "whether the server is up")
-def one_of_two_servers_is_down(ward: Ward) -> None:
-    ward.settings["LDAP_URI"] = f"{ward.domain.uri} ldaps://localhost:{free_port()}"
+def one_of_two_servers_is_down(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_URI"] = f"{check_env.domain.uri} ldaps://localhost:{free_port()}"
 
 
 @trouble("directory-tls", "fail", "its certificate is not trusted", "LDAP_CA_FILE")
-def the_server_s_authority_is_unknown(ward: Ward) -> None:
-    ward.settings["LDAP_CA_FILE"] = ward.cloud.ca_file
+def the_server_s_authority_is_unknown(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_CA_FILE"] = check_env.cloud.ca_file
 
 
 @trouble("directory-tls", "fail", "its certificate has expired", "above it. To see its certificate: openssl")
-def the_server_s_certificate_has_expired(ward: Ward) -> None:
-    ward.stack.enter_context(ward.domain.presenting(ward.domain.authority.expired(ward.domain.host)))
+def the_server_s_certificate_has_expired(check_env: CheckEnv) -> None:
+    check_env.stack.enter_context(
+        check_env.domain.presenting(check_env.domain.authority.expired(check_env.domain.host))
+    )
 
 
 @trouble("directory-tls", "fail", "another host name", "Use a name that stands in the certificate")
-def the_server_s_certificate_is_for_another_name(ward: Ward) -> None:
-    ward.stack.enter_context(ward.domain.presenting(ward.domain.authority.wrong_name()))
+def the_server_s_certificate_is_for_another_name(check_env: CheckEnv) -> None:
+    check_env.stack.enter_context(check_env.domain.presenting(check_env.domain.authority.wrong_name()))
 
 
 @trouble("directory-tls", "fail", "does not name this IP address", "Use the server's DNS name")
-def the_server_is_named_by_an_address_that_its_certificate_lacks(ward: Ward) -> None:
-    ward.settings["LDAP_URI"] = f"ldaps://{ward.domain.address}"
-    ward.stack.enter_context(ward.domain.presenting(ward.domain.authority.wrong_name()))
+def the_server_is_named_by_an_address_that_its_certificate_lacks(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_URI"] = f"ldaps://{check_env.domain.address}"
+    check_env.stack.enter_context(check_env.domain.presenting(check_env.domain.authority.wrong_name()))
 
 
 @trouble("directory-tls", "warn", ", certificate for localhost by ", "Renew the certificate of localhost")
-def the_server_s_certificate_ends_soon(ward: Ward) -> None:
-    house = ward.at_house()
+def the_server_s_certificate_ends_soon(check_env: CheckEnv) -> None:
+    house = check_env.at_house()
     shown = authority().ending("localhost", days=10)
     tls = house.server.world.tls
     assert isinstance(tls, ssl.SSLContext)
@@ -214,14 +216,14 @@ def the_server_s_certificate_ends_soon(ward: Ward) -> None:
 
 
 @trouble("directory-tls", "fail", "it does not speak TLS there", "ldaps:// with port 636")
-def the_port_speaks_no_tls(ward: Ward) -> None:
-    ward.settings["LDAP_URI"] = ward.cloud.side_url.replace("http://", "ldaps://")
+def the_port_speaks_no_tls(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_URI"] = check_env.cloud.side_url.replace("http://", "ldaps://")
 
 
 @trouble("directory-tls", "fail", "does not offer StartTLS", "Use ldaps://")
-def start_tls_is_not_offered(ward: Ward) -> None:
-    ward.at_house(plain=True)
-    ward.settings["LDAP_START_TLS"] = "true"
+def start_tls_is_not_offered(check_env: CheckEnv) -> None:
+    check_env.at_house(plain=True)
+    check_env.settings["LDAP_START_TLS"] = "true"
 
 
 _row(
@@ -233,9 +235,9 @@ _row(
 )
 
 
-def _refused(data: str) -> Callable[[Ward], None]:
-    def spoil(ward: Ward) -> None:
-        ward.at_house().knobs.refuse_bind = logon_refusal(data)
+def _refused(data: str) -> Callable[[CheckEnv], None]:
+    def spoil(check_env: CheckEnv) -> None:
+        check_env.at_house().knobs.refuse_bind = logon_refusal(data)
 
     return spoil
 
@@ -255,9 +257,9 @@ for _data, _says, _fix in (
     _row(f"the_sign_in_is_refused_with_{_data}", _refused(_data), of="directory-sign-in fail", says=_says, fix=_fix)
 
 
-def _refused_with(code: int, text: str) -> Callable[[Ward], None]:
-    def spoil(ward: Ward) -> None:
-        ward.at_house().knobs.refuse_bind = (code, text)
+def _refused_with(code: int, text: str) -> Callable[[CheckEnv], None]:
+    def spoil(check_env: CheckEnv) -> None:
+        check_env.at_house().knobs.refuse_bind = (code, text)
 
     return spoil
 
@@ -279,26 +281,26 @@ _row(
 
 
 @trouble("directory-sign-in", "fail", "it does not hold DC=other,DC=test", "correct LDAP_BASE_DN")
-def the_base_is_of_another_domain(ward: Ward) -> None:
-    ward.settings["LDAP_BASE_DN"] = "OU=People,DC=other,DC=test"
+def the_base_is_of_another_domain(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_BASE_DN"] = "OU=People,DC=other,DC=test"
 
 
 @trouble("directory-clock", "warn", "differ by 10 minutes", "w32tm /resync")
-def this_machine_s_clock_is_wrong(ward: Ward) -> None:
-    ward.nights.days = 10 / 1440
+def this_machine_s_clock_is_wrong(check_env: CheckEnv) -> None:
+    check_env.nights.days = 10 / 1440
 
 
 # The directory: who is read
 
 
 @trouble("directory-base", "fail", "LDAP_BASE_DN OU=Misspelt", "Correct LDAP_BASE_DN")
-def a_base_is_misspelt(ward: Ward) -> None:
-    ward.settings["LDAP_BASE_DN"] = f"OU=Misspelt,{ward.domain.base_dn}"
+def a_base_is_misspelt(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_BASE_DN"] = f"OU=Misspelt,{check_env.domain.base_dn}"
 
 
 @trouble("directory-base", "fail", "there is no such entry 'OU=Former", "Correct LDAP_EXCLUDE_DN")
-def an_excluded_subtree_is_gone(ward: Ward) -> None:
-    ward.settings["LDAP_EXCLUDE_DN"] = f"OU=Former,{ward.ou}"
+def an_excluded_subtree_is_gone(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_EXCLUDE_DN"] = f"OU=Former,{check_env.ou}"
 
 
 _row(
@@ -332,21 +334,21 @@ _row(
 
 
 @trouble("directory-filter", "fail", "unwilling", "load")
-def the_filter_is_refused(ward: Ward) -> None:
-    ward.at_house().knobs.refuse_page[1] = (53, "this filter is not supported")
-    ward.settings["LDAP_FILTER"] = "(title=*)"
+def the_filter_is_refused(check_env: CheckEnv) -> None:
+    check_env.at_house().knobs.refuse_page[1] = (53, "this filter is not supported")
+    check_env.settings["LDAP_FILTER"] = "(title=*)"
 
 
 @trouble(
     "directory-dirsync", "warn", "refuses DirSync, so every run is a full read", "Name a writable domain controller"
 )
-def dirsync_is_not_offered(ward: Ward) -> None:
-    ward.at_house().knobs.offers_dirsync = False
+def dirsync_is_not_offered(check_env: CheckEnv) -> None:
+    check_env.at_house().knobs.offers_dirsync = False
 
 
 @trouble("directory-dirsync", "warn", "refuses DirSync", "LDAP_URI")
-def dirsync_is_refused(ward: Ward) -> None:
-    ward.at_house().knobs.refuse_dirsync = (50, "00002105: SecErr")
+def dirsync_is_refused(check_env: CheckEnv) -> None:
+    check_env.at_house().knobs.refuse_dirsync = (50, "00002105: SecErr")
 
 
 _row(
@@ -359,19 +361,19 @@ _row(
 
 
 @trouble("photos", "warn", "jpegPhoto: 0 readable. Either there is none, or svc-photo@", ":RP;jpegPhoto;user'`")
-def one_photo_attribute_may_not_be_read(ward: Ward) -> None:
-    ward.directory.hide(ward.dns, "jpegPhoto")
+def one_photo_attribute_may_not_be_read(check_env: CheckEnv) -> None:
+    check_env.directory.hide(check_env.dns, "jpegPhoto")
 
 
 @trouble("photos", "fail", "thumbnailPhoto: 0 readable. Either there is none, or svc-photo@", "dsacls")
-def no_photo_attribute_may_be_read(ward: Ward) -> None:
+def no_photo_attribute_may_be_read(check_env: CheckEnv) -> None:
     for attribute in ("jpegPhoto", "thumbnailPhoto"):
-        ward.directory.hide(ward.dns, attribute)
+        check_env.directory.hide(check_env.dns, attribute)
 
 
 @trouble("anchor", "warn", "mS-DS-ConsistencyGuid: 0 readable of 3 people", ":RP;mS-DS-ConsistencyGuid;user'`")
-def the_anchor_may_not_be_read(ward: Ward) -> None:
-    ward.directory.hide(ward.dns, "mS-DS-ConsistencyGuid")
+def the_anchor_may_not_be_read(check_env: CheckEnv) -> None:
+    check_env.directory.hide(check_env.dns, "mS-DS-ConsistencyGuid")
 
 
 _row(
@@ -383,10 +385,10 @@ _row(
 )
 
 
-def _from_folder(ward: Ward) -> None:
-    ward.without(*[name for name in ward.settings if name.startswith("LDAP_")])
-    (ward.folder / "pictures").mkdir()
-    ward.settings |= {"SOURCE": "folder", "FOLDER_PATH": str(ward.folder / "pictures"), "FOLDER_KEY": "upn"}
+def _from_folder(check_env: CheckEnv) -> None:
+    check_env.without(*[name for name in check_env.settings if name.startswith("LDAP_")])
+    (check_env.folder / "pictures").mkdir()
+    check_env.settings |= {"SOURCE": "folder", "FOLDER_PATH": str(check_env.folder / "pictures"), "FOLDER_KEY": "upn"}
 
 
 _row("the_folder_is_empty", _from_folder, of="people fail", says="contains no picture", fix="Correct FOLDER_PATH")
@@ -396,93 +398,93 @@ _row("the_folder_is_empty", _from_folder, of="people fail", says="contains no pi
 
 
 @trouble("cloud-way", "fail", "the name graph.invalid cannot be resolved", "Check DNS")
-def graph_s_name_is_unknown(ward: Ward) -> None:
-    ward.settings["GRAPH_URL"] = "https://graph.invalid"
+def graph_s_name_is_unknown(check_env: CheckEnv) -> None:
+    check_env.settings["GRAPH_URL"] = "https://graph.invalid"
 
 
 @trouble("cloud-way", "fail", "refused the connection", "firewall (TCP 443 out)")
-def graph_refuses_the_connection(ward: Ward) -> None:
-    ward.settings["GRAPH_URL"] = f"https://127.0.0.1:{free_port()}"
+def graph_refuses_the_connection(check_env: CheckEnv) -> None:
+    check_env.settings["GRAPH_URL"] = f"https://127.0.0.1:{free_port()}"
 
 
 @trouble("cloud-way", "fail", "through the proxy 127.0.0.1:", "HTTPS_PROXY")
-def the_proxy_is_down(ward: Ward) -> None:
-    ward.settings["HTTPS_PROXY"] = f"http://somebody:a-proxy-password@127.0.0.1:{free_port()}"
+def the_proxy_is_down(check_env: CheckEnv) -> None:
+    check_env.settings["HTTPS_PROXY"] = f"http://somebody:a-proxy-password@127.0.0.1:{free_port()}"
 
 
 @trouble("graph", "fail", "the proxy wants a login (407)", "http://user:password@proxy:port")
-def the_proxy_wants_a_login(ward: Ward) -> None:
-    proxy = ward.stack.enter_context(Proxy(login="somebody:else"))
-    ward.settings["HTTPS_PROXY"] = f"http://{proxy.address}"
+def the_proxy_wants_a_login(check_env: CheckEnv) -> None:
+    proxy = check_env.stack.enter_context(Proxy(login="somebody:else"))
+    check_env.settings["HTTPS_PROXY"] = f"http://{proxy.address}"
 
 
 @trouble("token", "fail", "the proxy did not let us through", "Check HTTPS_PROXY and NO_PROXY")
-def the_proxy_refuses_every_tunnel(ward: Ward) -> None:
-    proxy = ward.stack.enter_context(Proxy(refusals=1_000))
-    ward.settings["HTTPS_PROXY"] = f"http://{proxy.address}"
+def the_proxy_refuses_every_tunnel(check_env: CheckEnv) -> None:
+    proxy = check_env.stack.enter_context(Proxy(refusals=1_000))
+    check_env.settings["HTTPS_PROXY"] = f"http://{proxy.address}"
 
 
 @trouble("graph", "fail", "ended the connection before its answer was complete", "firewall (TCP 443 out)")
-def graph_hangs_up(ward: Ward) -> None:
-    ward.cloud.fail_next(r"GET /v1.0/users", Fault(kind="drop"), times=-1)
+def graph_hangs_up(check_env: CheckEnv) -> None:
+    check_env.cloud.fail_next(r"GET /v1.0/users", Fault(kind="drop"), times=-1)
 
 
 @trouble("graph", "fail", "the certificate of 127.0.0.1 was not accepted", "HTTP_CA_FILE is set, but")
-def a_proxy_opens_tls(ward: Ward) -> None:
-    ward.cloud.change_certificate()
+def a_proxy_opens_tls(check_env: CheckEnv) -> None:
+    check_env.cloud.change_certificate()
 
 
 @trouble("graph", "warn", "answered HTTP 200 where Graph requires a token", "answers with its own page")
-def something_answers_in_graph_s_place(ward: Ward) -> None:
-    ward.cloud.fail_next("GET /v1.0/users", Fault(kind="wrong-content"))
+def something_answers_in_graph_s_place(check_env: CheckEnv) -> None:
+    check_env.cloud.fail_next("GET /v1.0/users", Fault(kind="wrong-content"))
 
 
-def _far_cloud(ward: Ward) -> None:
+def _far_cloud(check_env: CheckEnv) -> None:
     """Move the cloud to a process of its own, whose clock goes right while ours does not."""
-    command = [sys.executable, "-m", "tests.lab.graph", "--folder", str(ward.folder / "far")]
-    process = ward.stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-    ward.stack.callback(process.terminate)
+    command = [sys.executable, "-m", "tests.lab.graph", "--folder", str(check_env.folder / "far")]
+    process = check_env.stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    check_env.stack.callback(process.terminate)
     assert process.stdout is not None
     far = remote(json_text.loads(process.stdout.readline())["side_url"])
-    for person in ward.people:
+    for person in check_env.people:
         far.tenant.add_account(person.upn, immutable_id=person.anchor, synced=True)
     facts = {"AZURE_TENANT_ID": far.tenant_id, "AZURE_CLIENT_ID": far.client_id, "HTTP_CA_FILE": far.ca_file}
-    ward.settings |= {**facts, "AZURE_AUTHORITY_HOST": far.authority_host, "GRAPH_URL": far.graph_url}
-    ward.settings["AZURE_CLIENT_SECRET"] = far.client_secret
-    ward.without("AZURE_CLIENT_CERTIFICATE_PATH")
+    check_env.settings |= {**facts, "AZURE_AUTHORITY_HOST": far.authority_host, "GRAPH_URL": far.graph_url}
+    check_env.settings["AZURE_CLIENT_SECRET"] = far.client_secret
+    check_env.without("AZURE_CLIENT_CERTIFICATE_PATH")
 
 
 @trouble("cloud-clock", "fail", "differ by 10 minutes, so tokens may be refused", "timedatectl")
-def our_clock_is_ten_minutes_off(ward: Ward) -> None:
-    _far_cloud(ward)
-    ward.nights.days = 10 / 1440
+def our_clock_is_ten_minutes_off(check_env: CheckEnv) -> None:
+    _far_cloud(check_env)
+    check_env.nights.days = 10 / 1440
 
 
 @trouble("cloud-clock", "warn", "differ by", "timedatectl")
-def our_clock_is_two_minutes_off(ward: Ward) -> None:
-    _far_cloud(ward)
-    ward.nights.days = 2 / 1440
+def our_clock_is_two_minutes_off(check_env: CheckEnv) -> None:
+    _far_cloud(check_env)
+    check_env.nights.days = 2 / 1440
 
 
-def _certificate(ward: Ward, days: int) -> None:
-    shown = app_certificate(ward.folder, name="short", days=days)
-    ward.cloud.issuer.register_certificate(shown.public_pem)
-    ward.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(shown.pem_file)
+def _certificate(check_env: CheckEnv, days: int) -> None:
+    shown = app_certificate(check_env.folder, name="short", days=days)
+    check_env.cloud.issuer.register_certificate(shown.public_pem)
+    check_env.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(shown.pem_file)
 
 
 @trouble("credential", "warn", "days are left", "Certificates & secrets")
-def our_certificate_ends_soon(ward: Ward) -> None:
-    _certificate(ward, 12)
+def our_certificate_ends_soon(check_env: CheckEnv) -> None:
+    _certificate(check_env, 12)
 
 
 @trouble("credential", "fail", "it has expired", "docs/permissions.md#a-certificate")
-def our_certificate_has_expired(ward: Ward) -> None:
-    _certificate(ward, -1)
+def our_certificate_has_expired(check_env: CheckEnv) -> None:
+    _certificate(check_env, -1)
 
 
-def _with_secret(ward: Ward, secret: str = "") -> None:
-    ward.without("AZURE_CLIENT_CERTIFICATE_PATH")
-    ward.settings["AZURE_CLIENT_SECRET"] = secret or ward.cloud.client_secret
+def _with_secret(check_env: CheckEnv, secret: str = "") -> None:
+    check_env.without("AZURE_CLIENT_CERTIFICATE_PATH")
+    check_env.settings["AZURE_CLIENT_SECRET"] = secret or check_env.cloud.client_secret
 
 
 _row(
@@ -500,14 +502,14 @@ _row(
     "(AZURE_CLIENT_SECRET_EXPIRES): 8 days are left",
     "then change AZURE_CLIENT_SECRET and AZURE_CLIENT_SECRET_EXPIRES",
 )
-def our_secret_ends_soon(ward: Ward) -> None:
-    _with_secret(ward)
-    ward.settings["AZURE_CLIENT_SECRET_EXPIRES"] = f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%d}"
+def our_secret_ends_soon(check_env: CheckEnv) -> None:
+    _with_secret(check_env)
+    check_env.settings["AZURE_CLIENT_SECRET_EXPIRES"] = f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%d}"
 
 
 _row(
     "the_secret_is_wrong",
-    lambda ward: _with_secret(ward, "not-this-one"),
+    lambda check_env: _with_secret(check_env, "not-this-one"),
     of="token fail",
     says="AADSTS7000215",
     fix="Copy the secret's value, not its ID",
@@ -515,14 +517,16 @@ _row(
 
 
 @trouble("token", "fail", "the client secret has expired", "Create a new one")
-def the_secret_has_expired(ward: Ward) -> None:
-    _with_secret(ward)
-    ward.cloud.issuer.expire_secret()
+def the_secret_has_expired(check_env: CheckEnv) -> None:
+    _with_secret(check_env)
+    check_env.cloud.issuer.expire_secret()
 
 
 @trouble("token", "fail", "the certificate is not registered", "Upload the certificate's public part")
-def our_certificate_is_not_registered(ward: Ward) -> None:
-    ward.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(app_certificate(ward.folder, name="stranger").pem_file)
+def our_certificate_is_not_registered(check_env: CheckEnv) -> None:
+    check_env.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(
+        app_certificate(check_env.folder, name="stranger").pem_file
+    )
 
 
 _row(
@@ -541,10 +545,10 @@ _row(
 )
 
 
-def _issuer_says(number: str) -> Callable[[Ward], None]:
-    def spoil(ward: Ward) -> None:
+def _issuer_says(number: str) -> Callable[[CheckEnv], None]:
+    def spoil(check_env: CheckEnv) -> None:
         said = Fault(status=400, code="invalid_client", message=f"AADSTS{number}: as the issuer words it.")
-        ward.cloud.fail_next("POST .*/token", said, times=-1)
+        check_env.cloud.fail_next("POST .*/token", said, times=-1)
 
     return spoil
 
@@ -561,8 +565,8 @@ _row(
 )
 
 
-def _roles(*roles: str) -> Callable[[Ward], None]:
-    return lambda ward: ward.cloud.issuer.set_roles(*roles)
+def _roles(*roles: str) -> Callable[[CheckEnv], None]:
+    return lambda check_env: check_env.cloud.issuer.set_roles(*roles)
 
 
 _row(
@@ -601,21 +605,21 @@ _row(
 
 
 @trouble("graph-users", "fail", "the tenant lists no account", "Check AZURE_TENANT_ID")
-def the_tenant_is_empty(ward: Ward) -> None:
-    for account_id in ward.cloud.tenant.account_ids():
-        ward.cloud.tenant.remove_account(account_id, "deleted")
+def the_tenant_is_empty(check_env: CheckEnv) -> None:
+    for account_id in check_env.cloud.tenant.account_ids():
+        check_env.cloud.tenant.remove_account(account_id, "deleted")
 
 
 @trouble("graph-photo", "fail", "denied", "ProfilePhoto.ReadWrite.All")
-def photos_may_not_be_read(ward: Ward) -> None:
+def photos_may_not_be_read(check_env: CheckEnv) -> None:
     denied = Fault(status=403, code="ErrorAccessDenied", message="Access is denied.")
-    ward.cloud.fail_next(r"ITEM GET .*/photo", denied, times=-1)
+    check_env.cloud.fail_next(r"ITEM GET .*/photo", denied, times=-1)
 
 
-def _policy(**switches: object) -> Callable[[Ward], None]:
-    def spoil(ward: Ward) -> None:
-        ward.cloud.issuer.set_roles("User.Read.All", "ProfilePhoto.ReadWrite.All", "PeopleSettings.Read.All")
-        ward.cloud.set(**switches)
+def _policy(**switches: object) -> Callable[[CheckEnv], None]:
+    def spoil(check_env: CheckEnv) -> None:
+        check_env.cloud.issuer.set_roles("User.Read.All", "ProfilePhoto.ReadWrite.All", "PeopleSettings.Read.All")
+        check_env.cloud.set(**switches)
 
     return spoil
 
@@ -637,41 +641,41 @@ _row(
 
 
 @trouble("graph-photo", "fail", "could not be read: HTTP 500", "The next run tries again")
-def a_photo_is_listed_and_cannot_be_fetched(ward: Ward) -> None:
-    ward.cloud.fail_next(r"(ITEM )?GET .*/photo/\$value", Fault(status=500, code="UnknownError"), times=-1)
+def a_photo_is_listed_and_cannot_be_fetched(check_env: CheckEnv) -> None:
+    check_env.cloud.fail_next(r"(ITEM )?GET .*/photo/\$value", Fault(status=500, code="UnknownError"), times=-1)
 
 
 @trouble("photo-policy", "warn", "The photo policy could not be read", "PeopleSettings.Read.All")
-def the_policy_cannot_be_read_although_we_may(ward: Ward) -> None:
-    _policy()(ward)
-    ward.cloud.fail_next(r"GET /beta/admin", Fault(status=403, code="Authorization_RequestDenied"), times=-1)
+def the_policy_cannot_be_read_although_we_may(check_env: CheckEnv) -> None:
+    _policy()(check_env)
+    check_env.cloud.fail_next(r"GET /beta/admin", Fault(status=403, code="Authorization_RequestDenied"), times=-1)
 
 
 # Both sides
 
 
 @trouble("match", "warn", "3 of 4 people have an account (all accounts were listed); without: dave-", "MATCH_FALLBACK")
-def one_of_four_has_no_account(ward: Ward) -> None:
-    ward.add("dave")
+def one_of_four_has_no_account(check_env: CheckEnv) -> None:
+    check_env.add("dave")
 
 
 @trouble("match", "fail", "0 of 3 people have an account (all accounts were listed); without: ", "LDAP_ANCHOR")
-def nobody_has_an_account(ward: Ward) -> None:
-    for account_id in ward.cloud.tenant.account_ids():
-        ward.cloud.tenant.remove_account(account_id, "deleted")
-    ward.cloud.tenant.add_account("stranger@contoso.test")
+def nobody_has_an_account(check_env: CheckEnv) -> None:
+    for account_id in check_env.cloud.tenant.account_ids():
+        check_env.cloud.tenant.remove_account(account_id, "deleted")
+    check_env.cloud.tenant.add_account("stranger@contoso.test")
 
 
 @trouble("match", "warn", "none of the accounts tested is synced from a directory", "SYNC_CLOUD_MANAGED=follow")
-def no_account_is_synced_from_the_directory(ward: Ward) -> None:
-    for account_id in ward.cloud.tenant.account_ids():
-        ward.cloud.tenant.update_account(account_id, synced=False)
+def no_account_is_synced_from_the_directory(check_env: CheckEnv) -> None:
+    for account_id in check_env.cloud.tenant.account_ids():
+        check_env.cloud.tenant.update_account(account_id, synced=False)
 
 
 @trouble("match", "warn", "(ambiguous-match)", "Graph Explorer")
-def two_people_share_an_anchor(ward: Ward) -> None:
-    ward.directory.set(ward.dns[1], **{"mS-DS-ConsistencyGuid": b"1234567890123456"})
-    ward.directory.set(ward.dns[2], **{"mS-DS-ConsistencyGuid": b"1234567890123456"})
+def two_people_share_an_anchor(check_env: CheckEnv) -> None:
+    check_env.directory.set(check_env.dns[1], **{"mS-DS-ConsistencyGuid": b"1234567890123456"})
+    check_env.directory.set(check_env.dns[2], **{"mS-DS-ConsistencyGuid": b"1234567890123456"})
 
 
 @trouble(
@@ -680,38 +684,38 @@ def two_people_share_an_anchor(ward: Ward) -> None:
     "the cloud showed a smaller copy for 21 people: Entra Connect writes",
     "take thumbnailPhoto out of Entra Connect",
 )
-def entra_connect_writes_too(ward: Ward) -> None:
-    competed(ward, 21)
+def entra_connect_writes_too(check_env: CheckEnv) -> None:
+    competed(check_env, 21)
 
 
 @trouble(
     "competing-writer", "warn", "and this server had not sent them: another server may write, too", "SYNC_STAGING=true"
 )
-def a_second_server_writes_too(ward: Ward) -> None:
-    competed(ward, 3, Reason.ADOPTED, SENT_ELSEWHERE)
+def a_second_server_writes_too(check_env: CheckEnv) -> None:
+    competed(check_env, 3, Reason.ADOPTED, SENT_ELSEWHERE)
 
 
 @trouble("mail", "warn", "the report cannot be mailed: 127.0.0.1: it does not answer", "Correct SMTP_URL")
-def the_mail_server_is_down(ward: Ward) -> None:
-    ward.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{free_port()}", **MAIL}
+def the_mail_server_is_down(check_env: CheckEnv) -> None:
+    check_env.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{free_port()}", **MAIL}
 
 
-def _mail_server(ward: Ward, **refused: str) -> None:
+def _mail_server(check_env: CheckEnv, **refused: str) -> None:
     server = Controller(Porter(refused), hostname="127.0.0.1", port=free_port())
     server.start()
-    ward.stack.callback(server.stop)
-    ward.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{server.port}", **MAIL}
+    check_env.stack.callback(server.stop)
+    check_env.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{server.port}", **MAIL}
 
 
 @trouble("mail", "warn", "takes no mail from photos@contoso.test for admin@contoso.test", "REPORT_MAIL_TO")
-def the_mail_server_refuses_the_receiver(ward: Ward) -> None:
-    _mail_server(ward, RCPT="550 no such mailbox")
+def the_mail_server_refuses_the_receiver(check_env: CheckEnv) -> None:
+    _mail_server(check_env, RCPT="550 no such mailbox")
 
 
 @trouble("mail", "warn", "it offers no STARTTLS, so the password was not sent", "Correct SMTP_URL")
-def the_mail_server_offers_no_encryption(ward: Ward) -> None:
-    _mail_server(ward)
-    ward.settings["SMTP_URL"] = ward.settings["SMTP_URL"].replace("smtp://", "smtp://photos:password@")
+def the_mail_server_offers_no_encryption(check_env: CheckEnv) -> None:
+    _mail_server(check_env)
+    check_env.settings["SMTP_URL"] = check_env.settings["SMTP_URL"].replace("smtp://", "smtp://photos:password@")
 
 
 class Porter:
@@ -729,11 +733,11 @@ class Porter:
         return "250 OK"
 
 
-def competed(ward: Ward, people: int, reason: Reason = Reason.COMPETING_WRITER, detail: str = "") -> None:
+def competed(check_env: CheckEnv, people: int, reason: Reason = Reason.COMPETING_WRITER, detail: str = "") -> None:
     """Keep a night in the ledger in which so many people's photos were written by another."""
-    make_state_folder(ward.nights.state)
+    make_state_folder(check_env.nights.state)
     now = datetime.now(UTC)
-    with closing(open_ledger(ward.nights.state)[0]) as db, transaction(db):
+    with closing(open_ledger(check_env.nights.state)[0]) as db, transaction(db):
         run = begin_run(db, kind="sync", now=now, dry_run=False, chosen=False)
         for number in range(people):
             outcome = Outcome(
@@ -750,11 +754,11 @@ def competed(ward: Ward, people: int, reason: Reason = Reason.COMPETING_WRITER, 
         begin_run(db, kind="sync", now=now, dry_run=True, chosen=False)
 
 
-def to_sharepoint(ward: Ward) -> None:
+def to_sharepoint(check_env: CheckEnv) -> None:
     """Make SharePoint a target, too."""
-    ward.settings |= {"TARGETS": "graph,sharepoint"}
+    check_env.settings |= {"TARGETS": "graph,sharepoint"}
     for name, host in (("MY_SITE", "contoso-my"), ("ADMIN", "contoso-admin")):
-        ward.settings[f"SHAREPOINT_{name}_URL"] = f"https://{host}.sharepoint.com"
+        check_env.settings[f"SHAREPOINT_{name}_URL"] = f"https://{host}.sharepoint.com"
 
 
 _row(

@@ -30,9 +30,9 @@ from connector.model import Account, RequestCounters
 from connector.sources import Cookie, PersonRead
 from connector.sources.open import open_source
 from connector.targets.graph import GraphTarget
+from tests.company import Colleague, Company, face
 from tests.fuzz_answers import Garbler
 from tests.lab.graph import Emulator
-from tests.office import Colleague, Office, face
 
 MOST_BYTES = 400 * 1024 * 1024
 DEADLINE_SECONDS = 180
@@ -53,18 +53,18 @@ class Figures:
 
 
 class Fuzz:
-    """Hold an office whose answers are garbled, and what came of them."""
+    """Hold a company whose answers are garbled, and what came of them."""
 
     def __init__(self, folder: Path, cloud: Emulator, *, seed: int) -> None:
-        self.office = Office(cloud, folder)
-        self.team = self.office.team(PEOPLE)
-        self.office.cloud.set(page_cap=3)
+        self.company = Company(cloud, folder)
+        self.team = self.company.team(PEOPLE)
+        self.company.cloud.set(page_cap=3)
         self.garbler = Garbler(seed)
         self.figures = Figures()
-        self.settings: Settings = load_settings(self.office.nights.env_file(), {}).settings
-        self.office.sync()
+        self.settings: Settings = load_settings(self.company.nights.env_file(), {}).settings
+        self.company.sync()
         self.link = self._link()
-        self.account_ids = self.office.cloud.tenant.account_ids()
+        self.account_ids = self.company.cloud.tenant.account_ids()
 
     def _link(self) -> str:
         with open_cloud(self.settings, RequestCounters()) as cloud:
@@ -72,8 +72,8 @@ class Fuzz:
 
     def garble(self, *, on: bool) -> None:
         """Begin or end garbling."""
-        self.office.cloud.world.garble = self.garbler.http if on else None
-        self.office.house.server.world.garble = self.garbler.ldap if on else None
+        self.company.cloud.world.garble = self.garbler.http if on else None
+        self.company.house.server.world.garble = self.garbler.ldap if on else None
 
     def guarded(self, name: str, work: Callable[[], str]) -> None:
         """Do something within its deadline; everything but words is a fault."""
@@ -152,9 +152,9 @@ class Fuzz:
         """Live through a whole night."""
 
         def work() -> str:
-            self.office.paint(self._somebody(number), face(f"night {number}"))
+            self.company.paint(self._somebody(number), face(f"night {number}"))
             usual, self.garbler.one_in = self.garbler.one_in, SELDOM
-            told = self.office.sync(*(["--full"] if number % 3 == 0 else []), days=1)
+            told = self.company.sync(*(["--full"] if number % 3 == 0 else []), days=1)
             self.garbler.one_in = usual
             if told.code not in CODES or "Traceback" in told.out + told.err:
                 raise AssertionError(f"exit {told.code}\n{told.err}\n{self._traceback()}")
@@ -167,7 +167,7 @@ class Fuzz:
 
         def work() -> str:
             usual, self.garbler.one_in = self.garbler.one_in, SELDOM
-            told = self.office.nights.type("check", "--env-file", str(self.office.nights.env_file()))
+            told = self.company.nights.type("check", "--env-file", str(self.company.nights.env_file()))
             self.garbler.one_in = usual
             if told.code not in CODES or "Traceback" in told.out + told.err:
                 raise AssertionError(f"exit {told.code}\n{told.out}{told.err}\n{self._traceback()}")
@@ -179,7 +179,7 @@ class Fuzz:
         return self.team[number % len(self.team)]
 
     def _traceback(self) -> str:
-        logs = sorted((self.office.nights.state / "logs").glob("*"))
+        logs = sorted((self.company.nights.state / "logs").glob("*"))
         return logs[-1].read_text("utf-8", "replace")[-4000:] if logs else ""
 
 
@@ -201,7 +201,7 @@ def run(folder: Path, *, answers: int, seed: int, nights: bool = True) -> Figure
                 _take_turn(fuzz, calls, turn, nights=nights)
         fuzz.garble(on=False)
         fuzz.figures.ends["garbled answers"] = fuzz.garbler.count
-        fuzz.office.close()
+        fuzz.company.close()
         return fuzz.figures
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.company import Colleague, Company, anchor_of, face
 from tests.nights import Told
-from tests.office import Colleague, Office, anchor_of, face
 
 pytest_plugins = ("tests.fixtures_browser",)
 
@@ -21,26 +21,26 @@ STRUCK_OUT, CHANGED = 10, 5
 TEAM = 21
 
 
-def new_photos(office: Office, team: list[Colleague], what: object = "anew") -> None:
+def new_photos(company: Company, team: list[Colleague], what: object = "anew") -> None:
     """Let HR give everybody another photo."""
     for one in team:
-        office.paint(one, face(f"{one.name} {what}", 64))
+        company.paint(one, face(f"{one.name} {what}", 64))
 
 
 @pytest.fixture
-def team(office: Office) -> list[Colleague]:
+def team(company: Company) -> list[Colleague]:
     """Hire a team, sync it, and give everybody another photo: more than a safety limit allows."""
-    office.cloud.set(reencode="comment")
-    team = [office.hire(f"person{number:03}", photo=face(number, 64)) for number in range(TEAM)]
-    office.hire("faceless", photo=None)
-    assert office.sync().code == 0
-    new_photos(office, team)
+    company.cloud.set(reencode="comment")
+    team = [company.hire(f"person{number:03}", photo=face(number, 64)) for number in range(TEAM)]
+    company.hire("faceless", photo=None)
+    assert company.sync().code == 0
+    new_photos(company, team)
     return team
 
 
-def writes(office: Office) -> int:
+def writes(company: Company) -> int:
     """Count what was written to the cloud."""
-    return len(office.cloud.tenant.writes())
+    return len(company.cloud.tenant.writes())
 
 
 def run_of(told: Told) -> str:
@@ -48,10 +48,10 @@ def run_of(told: Told) -> str:
     return str(told.report["run"])
 
 
-def csv_of(office: Office, run: str, folder: Path) -> tuple[Path, list[dict[str, str]]]:
+def csv_of(company: Company, run: str, folder: Path) -> tuple[Path, list[dict[str, str]]]:
     """Write the CSV report of a run; return its path and its rows."""
     path = folder / f"plan-{run}.csv"
-    told = office.nights.type("report", "--env-file", str(office.nights.env_file()), run, "--output", str(path))
+    told = company.nights.type("report", "--env-file", str(company.nights.env_file()), run, "--output", str(path))
     assert told.code == 0, told.err
     return path, list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))
 
@@ -66,37 +66,37 @@ def save_rows(path: Path, rows: list[dict[str, str]], *, separator: str = ",", e
 
 
 def test_600_replacements_are_approved_with_ten_struck_out_and_five_changed_meanwhile(
-    office: Office, tmp_path: Path
+    company: Company, tmp_path: Path
 ) -> None:
-    office.cloud.set(reencode="comment")
-    team = [office.hire(f"person{number:03}", photo=face(number % 50, 48)) for number in range(600)]
-    office.settings["PLACEHOLDER_PEOPLE"] = "0"
-    assert office.sync().totals["created"] == 600
+    company.cloud.set(reencode="comment")
+    team = [company.hire(f"person{number:03}", photo=face(number % 50, 48)) for number in range(600)]
+    company.settings["PLACEHOLDER_PEOPLE"] = "0"
+    assert company.sync().totals["created"] == 600
     for number, one in enumerate(team):
-        office.paint(one, face(f"new {number % 50}", 48))
-    before = writes(office)
+        company.paint(one, face(f"new {number % 50}", 48))
+    before = writes(company)
 
-    dry = office.sync("--dry-run", days=1)
+    dry = company.sync("--dry-run", days=1)
 
-    assert (dry.code, dry.totals["replaced"], writes(office)) == (4, 600, before)
-    assert f"sync --env-file {office.nights.env_file()} --approve {run_of(dry)}" in dry.out
+    assert (dry.code, dry.totals["replaced"], writes(company)) == (4, 600, before)
+    assert f"sync --env-file {company.nights.env_file()} --approve {run_of(dry)}" in dry.out
     assert "Check again" not in dry.out, "a dry run needs no other one"
-    path, rows = csv_of(office, run_of(dry), tmp_path)
+    path, rows = csv_of(company, run_of(dry), tmp_path)
     struck = {one.upn for one in team[100 : 100 + STRUCK_OUT]}
     save_rows(path, [row for row in rows if row["upn"] not in struck])
     painted, painted_too, edited, cleared, renewed = team[:CHANGED]
-    office.paint(painted, face("another one", 48))
-    office.paint(painted_too, face("yet another one", 48))
-    office.cloud.tenant.set_photo(edited.account_id, face("a selfie"))
-    office.paint(cleared, None)
-    office.cloud.tenant.remove_account(renewed.account_id)
-    office.cloud.tenant.add_account(
+    company.paint(painted, face("another one", 48))
+    company.paint(painted_too, face("yet another one", 48))
+    company.cloud.tenant.set_photo(edited.account_id, face("a selfie"))
+    company.paint(cleared, None)
+    company.cloud.tenant.remove_account(renewed.account_id)
+    company.cloud.tenant.add_account(
         renewed.upn, mail=renewed.upn, immutable_id=anchor_of(renewed.entry.guid), synced=True
     )
 
-    done = office.sync("--approve", run_of(dry), "--except", str(path), days=1)
+    done = company.sync("--approve", run_of(dry), "--except", str(path), days=1)
 
-    assert (done.code, writes(office) - before) == (0, 585), done.err
+    assert (done.code, writes(company) - before) == (0, 585), done.err
     assert done.totals["replaced"] == 585
     assert {name: done.reasons()[name] for name in ("plan-outdated", "not-approved")} == {
         "plan-outdated": CHANGED,
@@ -110,117 +110,121 @@ def test_600_replacements_are_approved_with_ten_struck_out_and_five_changed_mean
 
 
 def test_the_report_of_an_approved_run_names_the_plan_and_the_limits_that_it_passed(
-    office: Office, team: list[Colleague], tmp_path: Path
+    company: Company, team: list[Colleague], tmp_path: Path
 ) -> None:
-    stopped = office.sync(days=1)
-    assert (stopped.code, writes(office)) == (4, TEAM)
-    path, rows = csv_of(office, run_of(stopped), tmp_path)
+    stopped = company.sync(days=1)
+    assert (stopped.code, writes(company)) == (4, TEAM)
+    path, rows = csv_of(company, run_of(stopped), tmp_path)
     assert len(rows) == TEAM + 1, "a report tells of people outside its plan, too"
 
-    done = office.sync("--approve", run_of(stopped), "--except", str(path), days=1)
+    done = company.sync("--approve", run_of(stopped), "--except", str(path), days=1)
 
-    assert (done.code, done.totals["replaced"], writes(office)) == (0, TEAM, 2 * TEAM), done.err
+    assert (done.code, done.totals["replaced"], writes(company)) == (0, TEAM, 2 * TEAM), done.err
     assert done.report["approves"] == stopped.report["run"]
     told = " ".join(done.report["notices"])
     assert f"Carries out the plan of run {run_of(stopped)}" in told
     assert f"Safety limit passed by the approval of run {run_of(stopped)}: {TEAM} photos would be replaced" in told
-    quiet = office.sync(days=1)
-    assert (quiet.code, quiet.totals["unchanged"], writes(office)) == (0, TEAM, 2 * TEAM)
+    quiet = company.sync(days=1)
+    assert (quiet.code, quiet.totals["unchanged"], writes(company)) == (0, TEAM, 2 * TEAM)
     assert "approves" not in quiet.report
 
 
-def test_nobody_outside_the_plan_is_written_to_or_told_as_failed(office: Office) -> None:
-    office.cloud.set(reencode="comment")
-    first = office.hire("anna")
-    dry = office.sync("--dry-run")
-    newcomer = office.hire("newcomer")
+def test_nobody_outside_the_plan_is_written_to_or_told_as_failed(company: Company) -> None:
+    company.cloud.set(reencode="comment")
+    first = company.hire("anna")
+    dry = company.sync("--dry-run")
+    newcomer = company.hire("newcomer")
 
-    done = office.sync("--approve", run_of(dry), days=1)
+    done = company.sync("--approve", run_of(dry), days=1)
 
     assert (done.code, done.of(first.upn)) == (0, ("create", "first-upload")), done.err
     assert done.of(newcomer.upn) is None
     assert "1 person outside the plan is due" in " ".join(done.report["notices"])
-    assert [write.account_id for write in office.cloud.tenant.writes()] == [first.account_id]
-    assert office.sync(days=1).of(newcomer.upn) == ("create", "first-upload")
+    assert [write.account_id for write in company.cloud.tenant.writes()] == [first.account_id]
+    assert company.sync(days=1).of(newcomer.upn) == ("create", "first-upload")
 
 
-def test_an_approval_passes_the_limits_that_its_run_named_and_no_others(office: Office, team: list[Colleague]) -> None:
-    dry = office.sync("--dry-run", days=1)
-    office.settings["SYNC_MAX_OVERWRITES"] = "0"
-    office.settings["SYNC_MAX_REMATCHES"] = "0"
+def test_an_approval_passes_the_limits_that_its_run_named_and_no_others(
+    company: Company, team: list[Colleague]
+) -> None:
+    dry = company.sync("--dry-run", days=1)
+    company.settings["SYNC_MAX_OVERWRITES"] = "0"
+    company.settings["SYNC_MAX_REMATCHES"] = "0"
     for one in team[:1]:
-        office.cloud.tenant.remove_account(one.account_id)
+        company.cloud.tenant.remove_account(one.account_id)
 
-    stopped = office.sync("--approve", run_of(dry), days=1)
+    stopped = company.sync("--approve", run_of(dry), days=1)
 
-    assert (stopped.code, writes(office)) == (4, TEAM)
+    assert (stopped.code, writes(company)) == (4, TEAM)
     assert "1 people changed or lost their account" in stopped.err
     assert "photos would be replaced" not in stopped.err
     assert f"{TEAM - 1} photos would be replaced" in " ".join(stopped.report["notices"])
 
-    done = office.sync("--approve", run_of(stopped), days=1)
+    done = company.sync("--approve", run_of(stopped), days=1)
 
-    assert (done.code, done.totals["replaced"], writes(office)) == (0, TEAM - 1, 2 * TEAM - 1), done.err
+    assert (done.code, done.totals["replaced"], writes(company)) == (0, TEAM - 1, 2 * TEAM - 1), done.err
 
 
 def test_an_approved_run_ends_at_its_upload_limit_and_the_plan_can_be_approved_again(
-    office: Office, team: list[Colleague]
+    company: Company, team: list[Colleague]
 ) -> None:
-    dry = office.sync("--dry-run", days=1)
-    office.settings["SYNC_MAX_UPLOADS"] = "15"
+    dry = company.sync("--dry-run", days=1)
+    company.settings["SYNC_MAX_UPLOADS"] = "15"
 
-    part = office.sync("--approve", run_of(dry), days=1)
-    rest = office.sync("--approve", run_of(dry), days=1)
+    part = company.sync("--approve", run_of(dry), days=1)
+    rest = company.sync("--approve", run_of(dry), days=1)
 
     assert (part.code, part.totals["replaced"], part.totals["postponed"]) == (7, 15, TEAM - 15)
     assert (rest.code, rest.totals["replaced"], rest.reasons()["plan-outdated"]) == (0, TEAM - 15, 15), rest.err
-    assert writes(office) == 2 * TEAM
+    assert writes(company) == 2 * TEAM
 
 
-def test_what_was_planned_for_a_target_that_is_not_set_any_more_is_told(office: Office, team: list[Colleague]) -> None:
-    dry = office.sync("--dry-run", days=1)
-    with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3", isolation_level=None)) as db:
+def test_what_was_planned_for_a_target_that_is_not_set_any_more_is_told(
+    company: Company, team: list[Colleague]
+) -> None:
+    dry = company.sync("--dry-run", days=1)
+    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3", isolation_level=None)) as db:
         db.execute("UPDATE plans SET target = 'sharepoint' WHERE run = ?", (dry.report["run"],))
 
-    done = office.sync("--approve", run_of(dry), days=1)
+    done = company.sync("--approve", run_of(dry), days=1)
 
-    assert (done.code, writes(office)) == (0, TEAM)
+    assert (done.code, writes(company)) == (0, TEAM)
     assert f"{TEAM} planned writes to sharepoint are not done" in " ".join(done.report["notices"])
 
 
-def test_a_stand_by_server_writes_no_plan(office: Office, team: list[Colleague]) -> None:
-    dry = office.sync("--dry-run", days=1)
-    office.settings["SYNC_STAGING"] = "true"
+def test_a_stand_by_server_writes_no_plan(company: Company, team: list[Colleague]) -> None:
+    dry = company.sync("--dry-run", days=1)
+    company.settings["SYNC_STAGING"] = "true"
 
-    told = office.sync("--approve", run_of(dry), days=1)
+    told = company.sync("--approve", run_of(dry), days=1)
 
-    assert (told.code, writes(office)) == (0, TEAM), told.err
+    assert (told.code, writes(company)) == (0, TEAM), told.err
     assert "SYNC_STAGING is on" in " ".join(told.report["notices"])
 
 
-def test_the_options_that_shaped_a_plan_shape_the_run_that_carries_it_out(office: Office) -> None:
-    office.cloud.set(reencode="comment")
-    anna, bert = office.team(2)
-    office.sync()
+def test_the_options_that_shaped_a_plan_shape_the_run_that_carries_it_out(company: Company) -> None:
+    company.cloud.set(reencode="comment")
+    anna, bert = company.team(2)
+    company.sync()
 
-    resent = office.sync("--approve", run_of(office.sync("--dry-run", "--resend", days=1)))
+    resent = company.sync("--approve", run_of(company.sync("--dry-run", "--resend", days=1)))
     assert (resent.code, resent.reasons()) == (0, {"resent": 2}), resent.err
 
-    cleared = office.sync("--approve", run_of(office.sync("--dry-run", "--only", anna.upn, "--clear", days=1)))
+    cleared = company.sync("--approve", run_of(company.sync("--dry-run", "--only", anna.upn, "--clear", days=1)))
     assert (cleared.code, cleared.reasons()) == (0, {"cleared-by-admin": 1}), cleared.err
-    assert (office.photo(anna), office.photo(bert) is None) == (None, False)
+    assert (company.photo(anna), company.photo(bert) is None) == (None, False)
 
 
 @pytest.mark.parametrize(
     "written",
     ["one a line", "upper case", "account ids", "semicolons", "Excel's ANSI", "UTF-16", "a page's columns"],
 )
-def test_only_who_is_still_in_the_file_is_written_to(office: Office, tmp_path: Path, written: str) -> None:
-    office.cloud.set(reencode="comment")
-    *kept, struck_out = [office.hire(f"person{number:03}", photo=face(number, 64)) for number in range(3)]
-    office.hire("faceless", photo=None)
-    dry = office.sync("--dry-run")
-    path, rows = csv_of(office, run_of(dry), tmp_path)
+def test_only_who_is_still_in_the_file_is_written_to(company: Company, tmp_path: Path, written: str) -> None:
+    company.cloud.set(reencode="comment")
+    *kept, struck_out = [company.hire(f"person{number:03}", photo=face(number, 64)) for number in range(3)]
+    company.hire("faceless", photo=None)
+    dry = company.sync("--dry-run")
+    path, rows = csv_of(company, run_of(dry), tmp_path)
     stays = {"faceless@contoso.test", *(one.upn for one in kept)}
     rows = [row | {"name": "Žoë"} for row in rows if row["upn"] in stays]
     assert len(rows) == 3, "a report tells of people outside its plan, too"
@@ -240,10 +244,10 @@ def test_only_who_is_still_in_the_file_is_written_to(office: Office, tmp_path: P
     else:
         save_rows(path, [{name: row[name] for name in ("upn", "person_id", "target")} for row in rows])
 
-    done = office.sync("--approve", run_of(dry), "--except", str(path))
+    done = company.sync("--approve", run_of(dry), "--except", str(path))
 
     assert (done.code, done.totals["created"], done.of(struck_out.upn)) == (0, 2, ("skip", "not-approved")), done.err
-    assert {write.account_id for write in office.cloud.tenant.writes()} == {one.account_id for one in kept}
+    assert {write.account_id for write in company.cloud.tenant.writes()} == {one.account_id for one in kept}
 
 
 @pytest.mark.parametrize(
@@ -261,20 +265,20 @@ def test_only_who_is_still_in_the_file_is_written_to(office: Office, tmp_path: P
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused_and_nothing_is_contacted(
-    office: Office, tmp_path: Path, content_bytes: bytes | None, said: str
+    company: Company, tmp_path: Path, content_bytes: bytes | None, said: str
 ) -> None:
-    office.hire("person000")
-    dry = office.sync("--dry-run")
+    company.hire("person000")
+    dry = company.sync("--dry-run")
     path = tmp_path / "kept.csv"
     if content_bytes is not None:
         path.write_bytes(content_bytes)
-    office.cloud.log.clear()
+    company.cloud.log.clear()
 
-    told = office.sync("--approve", run_of(dry), "--except", str(path))
+    told = company.sync("--approve", run_of(dry), "--except", str(path))
 
     assert (told.code, told.report) == (2, {})
     assert said in told.err
-    assert list(office.cloud.requests) == []
+    assert list(company.cloud.requests) == []
 
 
 @pytest.mark.parametrize(
@@ -289,21 +293,21 @@ def test_a_file_that_cannot_be_meant_is_refused_and_nothing_is_contacted(
         ("unfinished", "it did not finish"),
     ],
 )
-def test_a_run_without_a_plan_to_approve_is_refused(office: Office, which: str, said: str) -> None:
-    office.cloud.set(reencode="comment")
-    office.hire("anna")
-    number, days, ledger = which, 0.0, office.nights.state / "ledger.sqlite3"
+def test_a_run_without_a_plan_to_approve_is_refused(company: Company, which: str, said: str) -> None:
+    company.cloud.set(reencode="comment")
+    company.hire("anna")
+    number, days, ledger = which, 0.0, company.nights.state / "ledger.sqlite3"
     if which == "restore":
-        office.sync()
-        office.nights.type("restore", "--env-file", str(office.nights.env_file()), "--run", "1", "--dry-run")
+        company.sync()
+        company.nights.type("restore", "--env-file", str(company.nights.env_file()), "--run", "1", "--dry-run")
         number = "2"
     elif which == "wrote":
-        number = run_of(office.sync())
+        number = run_of(company.sync())
     elif which == "empty":
-        office.sync()
-        number = run_of(office.sync("--dry-run", days=1))
+        company.sync()
+        number = run_of(company.sync("--dry-run", days=1))
     else:
-        dry = office.sync("--dry-run")
+        dry = company.sync("--dry-run")
         number, days = (which if which == "999" else run_of(dry)), 7.1 if which == "old" else 0
     change = {
         "before version 9": "DELETE FROM run_plans",
@@ -312,13 +316,13 @@ def test_a_run_without_a_plan_to_approve_is_refused(office: Office, which: str, 
     if change:
         with closing(sqlite3.connect(ledger, isolation_level=None)) as db:
             db.execute(change)
-    office.cloud.log.clear()
+    company.cloud.log.clear()
 
-    told = office.sync("--approve", number, days=days)
+    told = company.sync("--approve", number, days=days)
 
     assert (told.code, told.report) == (2, {})
     assert said in told.err
-    assert list(office.cloud.requests) == []
+    assert list(company.cloud.requests) == []
 
 
 @pytest.mark.parametrize(
@@ -335,24 +339,24 @@ def test_a_run_without_a_plan_to_approve_is_refused(office: Office, which: str, 
         ("--approve", "one"),
     ],
 )
-def test_options_that_do_not_go_with_an_approval_are_refused(office: Office, options: tuple[str, ...]) -> None:
-    office.sync("--dry-run")
-    office.cloud.log.clear()
+def test_options_that_do_not_go_with_an_approval_are_refused(company: Company, options: tuple[str, ...]) -> None:
+    company.sync("--dry-run")
+    company.cloud.log.clear()
 
-    told = office.sync(*options)
+    told = company.sync(*options)
 
     assert (told.code, told.report) == (2, {})
     assert options[0] in told.err
-    assert list(office.cloud.requests) == []
+    assert list(company.cloud.requests) == []
 
 
 @pytest.mark.browser
 def test_what_the_page_saves_is_what_is_carried_out(
-    office: Office, tmp_path: Path, open_file: Callable[..., Any]
+    company: Company, tmp_path: Path, open_file: Callable[..., Any]
 ) -> None:
-    kept, struck_out = office.hire("left;=1+1"), office.hire("bob")
+    kept, struck_out = company.hire("left;=1+1"), company.hire("bob")
     plan, saved = tmp_path / "plan.html", tmp_path / "plan-1.csv"
-    dry = office.sync("--dry-run", "--report", str(plan))
+    dry = company.sync("--dry-run", "--report", str(plan))
     page = open_file(plan).page
     page.get_by_label(f"Approve {struck_out.name}").uncheck()
     with page.expect_download() as saving:
@@ -361,22 +365,22 @@ def test_what_the_page_saves_is_what_is_carried_out(
     assert page.locator("#approve").inner_text().endswith(f"--approve {run_of(dry)} --except {saved.name}")
     assert "left;'=1+1" in saved.read_text("utf-8-sig"), "no part of a cell is a formula, as in the CSV report"
 
-    done = office.sync("--approve", run_of(dry), "--except", str(saved))
+    done = company.sync("--approve", run_of(dry), "--except", str(saved))
 
     assert (done.code, done.of(kept.upn)) == (0, ("create", "first-upload")), done.err
-    assert (done.of(struck_out.upn), office.photo(struck_out)) == (("skip", "not-approved"), None)
+    assert (done.of(struck_out.upn), company.photo(struck_out)) == (("skip", "not-approved"), None)
 
 
-def test_the_plan_of_a_dry_run_is_forgotten_with_its_people(office: Office, team: list[Colleague]) -> None:
-    dry = office.sync("--dry-run", "--only", team[0].upn, days=1)
-    ledger = office.nights.state / "ledger.sqlite3"
+def test_the_plan_of_a_dry_run_is_forgotten_with_its_people(company: Company, team: list[Colleague]) -> None:
+    dry = company.sync("--dry-run", "--only", team[0].upn, days=1)
+    ledger = company.nights.state / "ledger.sqlite3"
     with closing(sqlite3.connect(ledger)) as db:
         assert db.execute("SELECT COUNT(*) FROM plans").fetchone() == (1,)
 
-    forgotten = office.nights.type("forget", "--env-file", str(office.nights.env_file()), "--yes", team[0].upn)
+    forgotten = company.nights.type("forget", "--env-file", str(company.nights.env_file()), "--yes", team[0].upn)
 
     assert forgotten.code == 0, forgotten.err
     with closing(sqlite3.connect(ledger)) as db:
         assert db.execute("SELECT COUNT(*) FROM plans").fetchone() == (0,)
         assert team[0].upn not in db.execute("SELECT options FROM run_plans").fetchone()[0]
-    assert office.sync("--approve", run_of(dry)).code == 2
+    assert company.sync("--approve", run_of(dry)).code == 2

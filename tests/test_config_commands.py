@@ -29,8 +29,8 @@ from connector.config import load_settings
 from connector.config.first_settings import FIRST
 from connector.config.settings import NAMES
 from connector.errors import ExitCode, SettingsError
+from tests.company import Company
 from tests.nights import _close_logs
-from tests.office import Office
 
 ROOT = Path(connector.__file__).parent.parent
 SECRET = "correct-horse-battery"
@@ -384,11 +384,11 @@ def test_every_command_has_the_options_of_every_command_and_their_short_forms() 
         assert shown.exit_code == 0, name
 
 
-def test_a_quiet_run_shows_no_report_and_still_says_what_stopped_it(office: Office) -> None:
-    office.hire("ada")
+def test_a_quiet_run_shows_no_report_and_still_says_what_stopped_it(company: Company) -> None:
+    company.hire("ada")
 
-    quiet = office.sync("-q", "-n")
-    stopped = office.sync("-q", "--only", "nobody@contoso.test")
+    quiet = company.sync("-q", "-n")
+    stopped = company.sync("-q", "--only", "nobody@contoso.test")
 
     assert (quiet.code, quiet.out) == (0, ""), quiet.err
     assert stopped.code == 2

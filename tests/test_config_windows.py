@@ -11,7 +11,7 @@ from connector.config import Settings, load_settings
 from connector.config.env_file import read_lines
 from connector.config.settings import PATHS
 from connector.errors import SettingsError
-from tests.office import Office
+from tests.company import Company
 from tests.test_config import GOOD
 
 
@@ -117,15 +117,15 @@ def test_every_setting_that_is_a_path_is_looked_at() -> None:
     assert "LDAP_USER" not in PATHS
 
 
-def test_an_administrator_sees_them_all_at_once_and_nobody_is_contacted(office: Office) -> None:
-    path = office.nights.env_file()
+def test_an_administrator_sees_them_all_at_once_and_nobody_is_contacted(company: Company) -> None:
+    path = company.nights.env_file()
     path.write_text(
         path.read_text("utf-8") + "METRICS_FILE=%ProgramData%\\a.prom\n$env:PHOTO_SIZE = '1'\n", encoding="utf-8"
     )
 
-    told = office.nights.type("sync", "--env-file", str(path))
+    told = company.nights.type("sync", "--env-file", str(path))
 
     assert told.code == 2
     assert "METRICS_FILE: contains %ProgramData%" in told.err
     assert "is a command of a shell" in told.err
-    assert list(office.cloud.requests) == []
+    assert list(company.cloud.requests) == []

@@ -10,26 +10,26 @@ from typing import Any
 
 import pytest
 
+from tests.company import Colleague, Company, copy_of, face
 from tests.nights import Told
-from tests.office import Colleague, Office, copy_of, face
 from tests.test_forget import rows
 
 
-def coverage(office: Office, *options: str) -> Told:
+def coverage(company: Company, *options: str) -> Told:
     """Type `coverage`."""
-    told = office.nights.type("coverage", "--env-file", str(office.nights.env_file()), *options)
+    told = company.nights.type("coverage", "--env-file", str(company.nights.env_file()), *options)
     assert (told.code, told.err) == (0, "")
     return told
 
 
-def as_json(office: Office, *options: str) -> dict[str, Any]:
+def as_json(company: Company, *options: str) -> dict[str, Any]:
     """Type `coverage --format json`."""
-    return dict(json.loads(coverage(office, "--format", "json", *options).out))
+    return dict(json.loads(coverage(company, "--format", "json", *options).out))
 
 
-def table(office: Office) -> dict[str, dict[str, str]]:
+def table(company: Company) -> dict[str, dict[str, str]]:
     """Type `coverage --format csv`, and return its rows by UPN."""
-    text = coverage(office, "--format", "csv").out.removeprefix("\ufeff")
+    text = coverage(company, "--format", "csv").out.removeprefix("\ufeff")
     return {row["upn"]: row for row in csv.DictReader(io.StringIO(text, newline=""))}
 
 
@@ -39,27 +39,27 @@ def states(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 @pytest.fixture
-def town(office: Office) -> Office:
+def town(company: Company) -> Company:
     """Have one person of every kind, seen by two nights in which everybody has a turn."""
-    office.settings.update(SYNC_CONFLICT="cloud", SYNC_VERIFY_PERCENT="100")
-    office.hire("ours")
-    source = office.hire("source")
-    office.cloud.tenant.set_photo(source.account_id, copy_of("source"))
-    other = office.hire("other")
-    office.cloud.tenant.set_photo(other.account_id, face("own other", 300))
-    office.hire("bare", photo=None)
-    own = office.hire("own", photo=None)
-    office.cloud.tenant.set_photo(own.account_id, face("own own", 120))
-    office.hire("pending", account=False)
-    office.cloud.tenant.add_account("cloud-only@contoso.test", department="Sales")
-    office.cloud.tenant.add_account("left@contoso.test", enabled=False)
-    office.cloud.tenant.add_account("guest@contoso.test", user_type="Guest")
-    assert office.sync().code == 0
-    assert office.sync(days=1).code == 0
-    return office
+    company.settings.update(SYNC_CONFLICT="cloud", SYNC_VERIFY_PERCENT="100")
+    company.hire("ours")
+    source = company.hire("source")
+    company.cloud.tenant.set_photo(source.account_id, copy_of("source"))
+    other = company.hire("other")
+    company.cloud.tenant.set_photo(other.account_id, face("own other", 300))
+    company.hire("bare", photo=None)
+    own = company.hire("own", photo=None)
+    company.cloud.tenant.set_photo(own.account_id, face("own own", 120))
+    company.hire("pending", account=False)
+    company.cloud.tenant.add_account("cloud-only@contoso.test", department="Sales")
+    company.cloud.tenant.add_account("left@contoso.test", enabled=False)
+    company.cloud.tenant.add_account("guest@contoso.test", user_type="Guest")
+    assert company.sync().code == 0
+    assert company.sync(days=1).code == 0
+    return company
 
 
-def test_everybody_is_counted_by_whose_photo_the_cloud_shows(town: Office) -> None:
+def test_everybody_is_counted_by_whose_photo_the_cloud_shows(town: Company) -> None:
     told = as_json(town)
 
     assert states(told["people"]) == {"ours": 1, "source": 1, "other": 2, "none": 1, "unknown": 1}
@@ -70,7 +70,7 @@ def test_everybody_is_counted_by_whose_photo_the_cloud_shows(town: Office) -> No
     assert (told["people"]["small"], told["accounts"]["small"]) == (3, 3)
 
 
-def test_one_row_a_person_answers_who_has_none(town: Office) -> None:
+def test_one_row_a_person_answers_who_has_none(town: Company) -> None:
     found = table(town)
 
     assert {upn.partition("@")[0]: row["has_photo"] for upn, row in found.items()} == {
@@ -89,7 +89,7 @@ def test_one_row_a_person_answers_who_has_none(town: Office) -> None:
     assert [row["upn"] for row in listed] == ["bare@contoso.test"]
 
 
-def test_it_asks_nobody_and_needs_no_lock(town: Office) -> None:
+def test_it_asks_nobody_and_needs_no_lock(town: Company) -> None:
     town.cloud.log.clear()
     town.house.server.asked.clear()
 
@@ -98,13 +98,13 @@ def test_it_asks_nobody_and_needs_no_lock(town: Office) -> None:
     assert list(town.house.server.asked) == []
 
 
-def test_groups_are_departments_companies_and_units(office: Office) -> None:
-    for name, department, company in (("ada", "Sales", "Contoso"), ("bob", "Sales", "Fabrikam"), ("eve", None, None)):
-        one = office.hire(name, photo=None if name == "bob" else face(name))
-        office.cloud.tenant.update_account(one.account_id, department=department, companyName=company)
-    office.sync()
+def test_groups_are_departments_companies_and_units(company: Company) -> None:
+    for name, department, firm in (("ada", "Sales", "Contoso"), ("bob", "Sales", "Fabrikam"), ("eve", None, None)):
+        one = company.hire(name, photo=None if name == "bob" else face(name))
+        company.cloud.tenant.update_account(one.account_id, department=department, companyName=firm)
+    company.sync()
 
-    groups = as_json(office)["groups"]
+    groups = as_json(company)["groups"]
 
     def told(kind: str) -> list[tuple[str, int, int]]:
         return [(one["name"], one["people"]["total"], one["people"]["with_photo"]) for one in groups[kind]]
@@ -112,107 +112,107 @@ def test_groups_are_departments_companies_and_units(office: Office) -> None:
     assert told("department") == [("Sales", 2, 1), ("", 1, 1)]
     assert told("company") == [("Contoso", 1, 1), ("Fabrikam", 1, 0), ("", 1, 1)]
     assert told("ou") == [("contoso.test/People", 3, 2)]
-    assert set(as_json(office, "--by", "company")["groups"]) == {"company"}
-    text = coverage(office, "--by", "department").out
+    assert set(as_json(company, "--by", "company")["groups"]) == {"company"}
+    text = coverage(company, "--by", "department").out
     assert "(no department)" in text
     assert "Sales" in text
 
 
-def test_a_department_that_changes_is_followed_by_delta_alone(office: Office) -> None:
-    ada = office.hire("ada")
-    office.sync()
-    office.cloud.tenant.update_account(ada.account_id, department="Service")
-    office.cloud.log.clear()
+def test_a_department_that_changes_is_followed_by_delta_alone(company: Company) -> None:
+    ada = company.hire("ada")
+    company.sync()
+    company.cloud.tenant.update_account(ada.account_id, department="Service")
+    company.cloud.log.clear()
 
-    office.sync(days=1)
+    company.sync(days=1)
 
-    assert table(office)[ada.upn]["department"] == "Service"
-    assert not any("delta" not in record.path and record.path.endswith("/users") for record in office.cloud.requests)
+    assert table(company)[ada.upn]["department"] == "Service"
+    assert not any("delta" not in record.path and record.path.endswith("/users") for record in company.cloud.requests)
 
 
-def test_the_age_of_a_source_photo_counts_from_its_first_sight(office: Office) -> None:
-    ada, bob = office.hire("ada"), office.hire("bob")
-    office.sync()
-    first = table(office)[ada.upn]["source_photo_since"]
-    office.paint(bob, face("new bob"))
-    office.sync(days=40)
+def test_the_age_of_a_source_photo_counts_from_its_first_sight(company: Company) -> None:
+    ada, bob = company.hire("ada"), company.hire("bob")
+    company.sync()
+    first = table(company)[ada.upn]["source_photo_since"]
+    company.paint(bob, face("new bob"))
+    company.sync(days=40)
 
-    found = table(office)
+    found = table(company)
 
     assert found[ada.upn]["source_photo_since"] == first
     assert found[bob.upn]["source_photo_since"] > first
-    assert as_json(office)["source_photo_first_seen"]["within 30 days"] == 1
-    assert as_json(office)["source_photo_first_seen"]["within a year"] == 1
-    (unit,) = as_json(office, "--by", "ou")["groups"]["ou"]
-    assert unit["source_photo_first_seen"] == as_json(office)["source_photo_first_seen"]
+    assert as_json(company)["source_photo_first_seen"]["within 30 days"] == 1
+    assert as_json(company)["source_photo_first_seen"]["within a year"] == 1
+    (unit,) = as_json(company, "--by", "ou")["groups"]["ou"]
+    assert unit["source_photo_first_seen"] == as_json(company)["source_photo_first_seen"]
 
 
 # ------------------------------------------------------------------------------------- turns of those without a photo
 
 
-def test_people_without_a_source_photo_have_their_turns_within_the_same_share(office: Office) -> None:
-    office.settings["SYNC_VERIFY_PERCENT"] = "25"
-    office.team(4)
-    team = [office.hire(f"bare{number}", photo=None) for number in range(4)]
-    office.sync("--dry-run")
-    office.sync()
+def test_people_without_a_source_photo_have_their_turns_within_the_same_share(company: Company) -> None:
+    company.settings["SYNC_VERIFY_PERCENT"] = "25"
+    company.team(4)
+    team = [company.hire(f"bare{number}", photo=None) for number in range(4)]
+    company.sync("--dry-run")
+    company.sync()
     for one in team:
-        office.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}", 120))
+        company.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}", 120))
     asked = []
     for _ in range(4):
-        office.cloud.log.clear()
-        assert office.sync(days=1).code == 0
-        asked.append([item.path for record in office.cloud.requests for item in record.items])
+        company.cloud.log.clear()
+        assert company.sync(days=1).code == 0
+        asked.append([item.path for record in company.cloud.requests for item in record.items])
 
     assert [len(one) for one in asked] == [2] * 4, "a quarter of all eight, one tag each and no bytes"
-    assert states(as_json(office)["people"]) == {"ours": 4, "other": 4}
+    assert states(as_json(company)["people"]) == {"ours": 4, "other": 4}
 
 
-def _told_of(office: Office, one: Colleague) -> list[tuple[object, ...]]:
+def _told_of(company: Company, one: Colleague) -> list[tuple[object, ...]]:
     outcomes = f"SELECT run, action, reason FROM outcomes WHERE person_id = '{one.entry.id}'"
-    return rows(office, outcomes)
+    return rows(company, outcomes)
 
 
-def test_a_turn_is_no_news(office: Office) -> None:
-    office.settings["SYNC_VERIFY_PERCENT"] = "100"
-    bare = office.hire("bare", photo=None)
-    office.cloud.tenant.set_photo(bare.account_id, face("own bare"))
-    first = office.sync()
-    second = office.sync(days=1)
+def test_a_turn_is_no_news(company: Company) -> None:
+    company.settings["SYNC_VERIFY_PERCENT"] = "100"
+    bare = company.hire("bare", photo=None)
+    company.cloud.tenant.set_photo(bare.account_id, face("own bare"))
+    first = company.sync()
+    second = company.sync(days=1)
 
     assert (first.of(bare.upn), second.of(bare.upn)) == (("skip", "no-photo"), ("skip", "no-photo"))
     assert first.totals == second.totals
-    assert _told_of(office, bare) == []
-    told = office.nights.type("history", "--env-file", str(office.nights.env_file()), "--format", "json", "bare")
+    assert _told_of(company, bare) == []
+    told = company.nights.type("history", "--env-file", str(company.nights.env_file()), "--format", "json", "bare")
     assert [one["reason"] for one in json.loads(told.out)["events"]] == ["no-photo"]
 
 
-def test_an_account_whose_photo_cannot_be_looked_at_fails_nobody(office: Office) -> None:
-    office.settings["SYNC_VERIFY_PERCENT"] = "100"
-    bare, other = office.hire("bare", photo=None), office.hire("other", photo=None)
-    office.cloud.tenant.update_account(bare.account_id, trouble="no-mailbox")
+def test_an_account_whose_photo_cannot_be_looked_at_fails_nobody(company: Company) -> None:
+    company.settings["SYNC_VERIFY_PERCENT"] = "100"
+    bare, other = company.hire("bare", photo=None), company.hire("other", photo=None)
+    company.cloud.tenant.update_account(bare.account_id, trouble="no-mailbox")
 
-    told = [office.sync(days=1) for _ in range(2)]
+    told = [company.sync(days=1) for _ in range(2)]
 
     assert [one.code for one in told] == [0, 0]
-    found = table(office)
+    found = table(company)
     assert (found[bare.upn]["has_photo"], found[other.upn]["has_photo"]) == ("not known", "no")
 
 
-def test_a_photo_that_we_send_replaces_what_was_seen(office: Office) -> None:
-    office.settings["SYNC_VERIFY_PERCENT"] = "100"
-    bare = office.hire("bare", photo=None)
-    office.sync()
-    assert states(as_json(office)["people"]) == {"none": 1}
+def test_a_photo_that_we_send_replaces_what_was_seen(company: Company) -> None:
+    company.settings["SYNC_VERIFY_PERCENT"] = "100"
+    bare = company.hire("bare", photo=None)
+    company.sync()
+    assert states(as_json(company)["people"]) == {"none": 1}
 
-    office.paint(bare, face("bare"))
-    office.sync(days=1)
+    company.paint(bare, face("bare"))
+    company.sync(days=1)
 
-    assert states(as_json(office)["people"]) == {"ours": 1}
-    assert rows(office, "SELECT COUNT(*) FROM cloud_looks") == [(0,)]
+    assert states(as_json(company)["people"]) == {"ours": 1}
+    assert rows(company, "SELECT COUNT(*) FROM cloud_looks") == [(0,)]
 
 
-def test_whoever_is_forgotten_is_in_no_list(town: Office) -> None:
+def test_whoever_is_forgotten_is_in_no_list(town: Company) -> None:
     assert "bare@contoso.test" in table(town)
 
     town.nights.type("forget", "--env-file", str(town.nights.env_file()), "bare")
@@ -226,7 +226,7 @@ def test_whoever_is_forgotten_is_in_no_list(town: Office) -> None:
 # --------------------------------------------------------------------------------------------------------- the formats
 
 
-def test_the_page_needs_no_network_and_lists_who_has_none(town: Office) -> None:
+def test_the_page_needs_no_network_and_lists_who_has_none(town: Company) -> None:
     path = town.nights.folder / "coverage.html"
 
     coverage(town, "--output", str(path))
@@ -239,24 +239,24 @@ def test_the_page_needs_no_network_and_lists_who_has_none(town: Office) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_name_is_no_markup_and_no_formula(office: Office) -> None:
-    office.settings["SYNC_VERIFY_PERCENT"] = "100"
-    one = office.hire("=cmd<b>", photo=None)
-    office.cloud.tenant.update_account(one.account_id, department="=1+1<script>")
-    office.sync()
+def test_a_name_is_no_markup_and_no_formula(company: Company) -> None:
+    company.settings["SYNC_VERIFY_PERCENT"] = "100"
+    one = company.hire("=cmd<b>", photo=None)
+    company.cloud.tenant.update_account(one.account_id, department="=1+1<script>")
+    company.sync()
 
-    page = coverage(office, "--format", "html").out
+    page = coverage(company, "--format", "html").out
     assert "<b>" not in page
     assert "<script" not in page
-    (row,) = table(office).values()
+    (row,) = table(company).values()
     assert (row["name"][:2], row["department"][:2]) == ("'=", "'=")
 
 
-def test_before_the_first_run_it_says_so(office: Office) -> None:
-    assert coverage(office).out.startswith("No run has seen anything yet.")
+def test_before_the_first_run_it_says_so(company: Company) -> None:
+    assert coverage(company).out.startswith("No run has seen anything yet.")
 
 
-def test_figures_for_monitoring_have_the_coverage(town: Office) -> None:
+def test_figures_for_monitoring_have_the_coverage(town: Company) -> None:
     path = town.nights.folder / "photo.prom"
     town.settings["METRICS_FILE"] = str(path)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.company import Company
 from tests.nights import Nights
-from tests.office import Office
 
 READING = [
     ("report",),
@@ -22,52 +22,52 @@ READING = [
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)
 def test_a_state_folder_is_all_that_is_needed(
-    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+    company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    office.hire("ada")
-    office.sync()
+    company.hire("ada")
+    company.sync()
     (tmp_path / "desk").mkdir()
     monkeypatch.chdir(tmp_path)
     desk = Nights(tmp_path / "desk", {})
     desk.settings.clear()
-    desk.settings["STATE_DIR"] = str(office.nights.state)
-    office.cloud.log.clear()
+    desk.settings["STATE_DIR"] = str(company.nights.state)
+    company.cloud.log.clear()
 
     told = desk.type(command[0], "--env-file", str(desk.env_file()), *command[1:])
 
     assert (told.code, told.err) == (0, "")
     assert told.out
-    assert list(office.cloud.requests) == []
+    assert list(company.cloud.requests) == []
 
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)
 def test_files_and_secrets_that_are_gone_do_not_matter(
-    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+    company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    office.hire("ada")
-    office.sync()
+    company.hire("ada")
+    company.sync()
     monkeypatch.chdir(tmp_path)
-    office.settings.pop("LDAP_PASSWORD")
-    office.settings["LDAP_PASSWORD_FILE"] = "/nowhere/password"
-    office.settings["LDAP_CA_FILE"] = "/nowhere/ca.pem"
-    office.settings["SYNC_CONCURRENCY"] = "many"
+    company.settings.pop("LDAP_PASSWORD")
+    company.settings["LDAP_PASSWORD_FILE"] = "/nowhere/password"
+    company.settings["LDAP_CA_FILE"] = "/nowhere/ca.pem"
+    company.settings["SYNC_CONCURRENCY"] = "many"
 
-    told = office.nights.type(command[0], "--env-file", str(office.nights.env_file()), *command[1:])
+    told = company.nights.type(command[0], "--env-file", str(company.nights.env_file()), *command[1:])
 
     assert (told.code, told.err) == (0, "")
 
 
-def test_a_state_folder_that_cannot_be_meant_is_still_refused(office: Office) -> None:
-    office.settings["STATE_DIR"] = "relative/folder"
+def test_a_state_folder_that_cannot_be_meant_is_still_refused(company: Company) -> None:
+    company.settings["STATE_DIR"] = "relative/folder"
 
-    told = office.nights.type("runs", "--env-file", str(office.nights.env_file()))
+    told = company.nights.type("runs", "--env-file", str(company.nights.env_file()))
 
     assert told.code == 2
     assert told.err.startswith("STATE_DIR")
     assert "LDAP" not in told.err
 
 
-def test_a_run_still_needs_all_its_settings(office: Office) -> None:
-    office.settings["LDAP_CA_FILE"] = "/nowhere/ca.pem"
+def test_a_run_still_needs_all_its_settings(company: Company) -> None:
+    company.settings["LDAP_CA_FILE"] = "/nowhere/ca.pem"
 
-    assert office.sync().code == 2
+    assert company.sync().code == 2

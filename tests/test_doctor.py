@@ -18,10 +18,10 @@ from aiosmtpd.controller import Controller
 from connector import doctor
 from connector.doctor import CHECKS, render_checks_md
 from connector.doctor.cloud import LEAST, OPTIONAL, SHAREPOINT_ROLES
+from tests.check_env import CheckEnv
 from tests.doctor_troubles import MAIL, TROUBLES, Porter, Trouble, competed, free_port, to_sharepoint
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
-from tests.ward import Ward
 
 DOCS = Path(__file__).parent.parent / "docs"
 DOCTOR = Path(doctor.__file__).parent
@@ -29,14 +29,14 @@ CODES = {"warn": 3, "fail": 5}
 
 
 @pytest.fixture
-def ward(directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> Iterator[Ward]:
+def check_env(directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> Iterator[CheckEnv]:
     """Give a house where all is well."""
     with ExitStack() as stack:
-        yield Ward(directory, ou, cloud, folder=tmp_path, stack=stack)
+        yield CheckEnv(directory, ou, cloud, folder=tmp_path, stack=stack)
 
 
-def test_where_all_is_well_the_code_is_0_and_nothing_was_written(ward: Ward, cloud: Emulator) -> None:
-    checked = ward.check()
+def test_where_all_is_well_the_code_is_0_and_nothing_was_written(check_env: CheckEnv, cloud: Emulator) -> None:
+    checked = check_env.check()
 
     assert checked.wrong() == {}
     assert checked.code == 0
@@ -59,23 +59,23 @@ def test_where_all_is_well_the_code_is_0_and_nothing_was_written(ward: Ward, clo
         "/v1.0/$batch"
     }
     assert cloud.tenant.writes() == []
-    assert [path.name for path in ward.nights.state.rglob("*") if path.is_file()] == []
+    assert [path.name for path in check_env.nights.state.rglob("*") if path.is_file()] == []
     assert cloud.violations() == []
 
 
-def test_where_everything_is_used_all_of_it_is_tried(ward: Ward, cloud: Emulator) -> None:
+def test_where_everything_is_used_all_of_it_is_tried(check_env: CheckEnv, cloud: Emulator) -> None:
     roles = ("User.Read.All", "ProfilePhoto.ReadWrite.All", "PeopleSettings.Read.All")
     cloud.issuer.set_roles(*roles)
-    group = ward.directory.add_group(ward.ou, "Doctors and Pilots", ward.dns[:2])
-    ward.settings |= {"LDAP_GROUP": group.dn, "KEEP_CLOUD_GROUP": group.dn, "LDAP_FILTER": "(mail=*)"}
-    competed(ward, 20)
+    group = check_env.directory.add_group(check_env.ou, "Doctors and Pilots", check_env.dns[:2])
+    check_env.settings |= {"LDAP_GROUP": group.dn, "KEEP_CLOUD_GROUP": group.dn, "LDAP_FILTER": "(mail=*)"}
+    competed(check_env, 20)
     porter = Porter({})
     server = Controller(porter, hostname="127.0.0.1", port=free_port())
     server.start()
-    ward.stack.callback(server.stop)
-    ward.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{server.port}", **MAIL}
+    check_env.stack.callback(server.stop)
+    check_env.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{server.port}", **MAIL}
 
-    checked = ward.check()
+    checked = check_env.check()
 
     assert (checked.code, checked.wrong()) == (0, {})
     assert [finding["id"] for finding in checked.findings if finding["status"] == "skipped"] == [
@@ -90,10 +90,10 @@ def test_where_everything_is_used_all_of_it_is_tried(ward: Ward, cloud: Emulator
 
 
 @pytest.mark.parametrize("case", TROUBLES, ids=lambda case: case.name)
-def test_each_failure_has_its_line_and_its_fix(case: Trouble, ward: Ward) -> None:
-    case.spoil(ward)
+def test_each_failure_has_its_line_and_its_fix(case: Trouble, check_env: CheckEnv) -> None:
+    case.spoil(check_env)
 
-    checked = ward.check()
+    checked = check_env.check()
 
     lines = [
         finding
@@ -173,10 +173,10 @@ def fits(words: list[str], says: str) -> bool:
     return any(part in says or says in part for part in words)
 
 
-def test_what_rests_on_a_failure_is_not_tried_and_says_why(ward: Ward, cloud: Emulator) -> None:
-    ward.settings["LDAP_PASSWORD"] = "mistyped-0815"
+def test_what_rests_on_a_failure_is_not_tried_and_says_why(check_env: CheckEnv, cloud: Emulator) -> None:
+    check_env.settings["LDAP_PASSWORD"] = "mistyped-0815"
 
-    checked = ward.check()
+    checked = check_env.check()
 
     assert checked.wrong() == {"directory-sign-in": "fail"}
     why = "skipped (depends on Sign-in to the directory)"
@@ -186,93 +186,93 @@ def test_what_rests_on_a_failure_is_not_tried_and_says_why(ward: Ward, cloud: Em
     assert cloud.requests
 
 
-def test_wrong_settings_are_told_all_at_once_and_nothing_is_contacted(ward: Ward, cloud: Emulator) -> None:
-    ward.without("LDAP_USER", "AZURE_CLIENT_ID")
-    ward.settings["SYNC_CONCURRENCY"] = "many"
+def test_wrong_settings_are_told_all_at_once_and_nothing_is_contacted(check_env: CheckEnv, cloud: Emulator) -> None:
+    check_env.without("LDAP_USER", "AZURE_CLIENT_ID")
+    check_env.settings["SYNC_CONCURRENCY"] = "many"
 
-    checked = ward.check()
+    checked = check_env.check()
 
     assert checked.code == 2
     assert [one["detail"].partition(":")[0] for one in checked.of("settings")] == [
         *("SYNC_CONCURRENCY", "LDAP_USER", "AZURE_CLIENT_ID")
     ]
     assert cloud.requests == []
-    assert not ward.nights.state.exists()
+    assert not check_env.nights.state.exists()
 
 
-def test_an_env_file_that_is_not_there_is_code_2(ward: Ward) -> None:
-    told = ward.nights.type("check", "--env-file", str(ward.folder / "nowhere.env"))
+def test_an_env_file_that_is_not_there_is_code_2(check_env: CheckEnv) -> None:
+    told = check_env.nights.type("check", "--env-file", str(check_env.folder / "nowhere.env"))
 
     assert told.code == 2
     assert "✗ Settings: --env-file: " in told.out
 
 
-def test_a_refused_account_is_tried_only_once(ward: Ward) -> None:
-    house = ward.at_house()
-    ward.settings["LDAP_PASSWORD"] = "mistyped-0815"
-    ward.settings["LDAP_BASE_DN"] = f"{house.tree.root};OU=People,DC=other,DC=test"
+def test_a_refused_account_is_tried_only_once(check_env: CheckEnv) -> None:
+    house = check_env.at_house()
+    check_env.settings["LDAP_PASSWORD"] = "mistyped-0815"
+    check_env.settings["LDAP_BASE_DN"] = f"{house.tree.root};OU=People,DC=other,DC=test"
 
-    checked = ward.check()
+    checked = check_env.check()
 
     assert checked.statuses("directory-sign-in") == {"fail"}
     assert len(house.server.binds) == 1
 
 
-def test_another_domain_s_failure_does_not_hide_what_can_be_tried(ward: Ward) -> None:
-    ward.settings["LDAP_BASE_DN"] = f"{ward.ou};OU=People,DC=other,DC=test"
+def test_another_domain_s_failure_does_not_hide_what_can_be_tried(check_env: CheckEnv) -> None:
+    check_env.settings["LDAP_BASE_DN"] = f"{check_env.ou};OU=People,DC=other,DC=test"
 
-    checked = ward.check()
+    checked = check_env.check()
 
     assert [one["status"] for one in checked.of("directory-sign-in")] == ["ok", "fail"]
     assert checked.of("people")[0]["detail"].startswith("3 people")
     assert checked.code == 5
 
 
-def test_a_big_tenant_is_asked_for_the_sample_s_accounts_only(ward: Ward, cloud: Emulator) -> None:
+def test_a_big_tenant_is_asked_for_the_sample_s_accounts_only(check_env: CheckEnv, cloud: Emulator) -> None:
     cloud.tenant.add_accounts({"upn": f"crowd{number}@contoso.test"} for number in range(20_100))
-    ward.add("dave")
+    check_env.add("dave")
 
-    checked = ward.check()
+    checked = check_env.check()
 
     (found,) = checked.of("match")
     assert found["detail"].startswith("3 of 4 people have an account (accounts requested by anchor and UPN")
     assert "dave-" in found["detail"]
 
 
-def test_a_synchronised_account_with_another_anchor_is_found_by_sid(ward: Ward, cloud: Emulator) -> None:
-    ward.directory.set(ward.dns[0], **{"mS-DS-ConsistencyGuid": b"another 16 bytes"})
+def test_a_synchronised_account_with_another_anchor_is_found_by_sid(check_env: CheckEnv, cloud: Emulator) -> None:
+    check_env.directory.set(check_env.dns[0], **{"mS-DS-ConsistencyGuid": b"another 16 bytes"})
 
-    assert ward.check().statuses("match") == {"ok"}
-    ward.settings["MATCH_FALLBACK"] = "none"
-    assert ward.check().statuses("match") == {"warn"}
+    assert check_env.check().statuses("match") == {"ok"}
+    check_env.settings["MATCH_FALLBACK"] = "none"
+    assert check_env.check().statuses("match") == {"warn"}
 
 
-def test_sharepoint_with_its_roles_is_well(ward: Ward, cloud: Emulator) -> None:
-    to_sharepoint(ward)
+def test_sharepoint_with_its_roles_is_well(check_env: CheckEnv, cloud: Emulator) -> None:
+    to_sharepoint(check_env)
     cloud.issuer.set_roles("Sites.FullControl.All", "User.ReadWrite.All")
 
-    assert ward.check().statuses("sharepoint") == {"ok"}
+    assert check_env.check().statuses("sharepoint") == {"ok"}
 
 
-def test_a_folder_needs_no_directory(ward: Ward, tmp_path: Path) -> None:
+def test_a_folder_needs_no_directory(check_env: CheckEnv, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    (pictures / f"{ward.people[0].upn}.jpg").write_bytes(b"not opened")
-    ward.without(*[name for name in ward.settings if name.startswith("LDAP_")])
-    ward.settings |= {"SOURCE": "folder", "FOLDER_PATH": str(pictures), "FOLDER_KEY": "upn"}
+    (pictures / f"{check_env.people[0].upn}.jpg").write_bytes(b"not opened")
+    check_env.without(*[name for name in check_env.settings if name.startswith("LDAP_")])
+    check_env.settings |= {"SOURCE": "folder", "FOLDER_PATH": str(pictures), "FOLDER_KEY": "upn"}
 
-    checked = ward.check()
+    checked = check_env.check()
 
     assert {one["detail"] for one in checked.of("directory-tls")} == {"SOURCE=folder: no directory is read"}
     assert checked.of("match")[0]["detail"].startswith("1 of 1 people have an account")
     assert checked.code == 0
 
 
-def test_the_lines_carry_marks_and_fixes(ward: Ward) -> None:
-    ward.settings["BACKUP_DAYS"] = "0"
-    ward.settings["LDAP_PASSWORD"] = "mistyped-0815"
+def test_the_lines_carry_marks_and_fixes(check_env: CheckEnv) -> None:
+    check_env.settings["BACKUP_DAYS"] = "0"
+    check_env.settings["LDAP_PASSWORD"] = "mistyped-0815"
 
-    told = ward.nights.type("check", "--env-file", str(ward.nights.env_file()))
+    told = check_env.nights.type("check", "--env-file", str(check_env.nights.env_file()))
 
     assert told.code == 5
     lines = told.out.splitlines()
@@ -284,23 +284,23 @@ def test_the_lines_carry_marks_and_fixes(ward: Ward) -> None:
     assert any(line.startswith("✗ Sign-in to the directory: ") for line in lines)
     (skipped,) = [line for line in lines if "depend" in line]
     assert re.match(r"– \d+ checks skipped \(they depend on Sign-in to the directory\): Base DNs, ", skipped)
-    again = f"`photo-connector check --env-file {ward.nights.env_file()}`"
+    again = f"`photo-connector check --env-file {check_env.nights.env_file()}`"
     assert lines[-1] == f"1 failed, 1 warning. Fix the failures from the top, then run {again} again."
 
 
-def test_the_last_line_says_whether_a_night_can_run(ward: Ward) -> None:
-    told = ward.nights.type("check", "--env-file", str(ward.nights.env_file()))
-    ward.settings["BACKUP_DAYS"] = "0"
-    doubtful = ward.nights.type("check", "--env-file", str(ward.nights.env_file()))
+def test_the_last_line_says_whether_a_night_can_run(check_env: CheckEnv) -> None:
+    told = check_env.nights.type("check", "--env-file", str(check_env.nights.env_file()))
+    check_env.settings["BACKUP_DAYS"] = "0"
+    doubtful = check_env.nights.type("check", "--env-file", str(check_env.nights.env_file()))
 
     assert told.out.splitlines()[-1].startswith("All checks passed. Preview with `photo-connector sync ")
     assert doubtful.out.splitlines()[-1].startswith("No failures, 1 warning. Ready to sync")
 
 
-def test_a_pipe_gets_utf_8_whatever_the_code_page_as_from_every_command(ward: Ward) -> None:
-    ward.settings["BACKUP_DAYS"] = "0"
-    ward.settings["LDAP_URI"] = "ldaps://no-such-dc.invalid"
-    command = [sys.executable, "-m", "connector", "check", "--env-file", str(ward.nights.env_file())]
+def test_a_pipe_gets_utf_8_whatever_the_code_page_as_from_every_command(check_env: CheckEnv) -> None:
+    check_env.settings["BACKUP_DAYS"] = "0"
+    check_env.settings["LDAP_URI"] = "ldaps://no-such-dc.invalid"
+    command = [sys.executable, "-m", "connector", "check", "--env-file", str(check_env.nights.env_file())]
     environ = {**os.environ, "PYTHONIOENCODING": "cp437", "PYTHONUTF8": "0"}
 
     done = subprocess.run(command, capture_output=True, env=environ, check=False)
@@ -314,8 +314,8 @@ def test_a_pipe_gets_utf_8_whatever_the_code_page_as_from_every_command(ward: Wa
     assert "checks skipped (they depend on Names of the domain controllers)" in text
 
 
-def test_json_is_a_list_of_findings_with_five_fields(ward: Ward) -> None:
-    told = ward.nights.type("check", "--env-file", str(ward.nights.env_file()), "--json")
+def test_json_is_a_list_of_findings_with_five_fields(check_env: CheckEnv) -> None:
+    told = check_env.nights.type("check", "--env-file", str(check_env.nights.env_file()), "--json")
 
     findings = json.loads(told.out)
     assert {tuple(finding) for finding in findings} == {("id", "status", "what", "detail", "fix")}

@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 
 from connector.ledger.store import LEDGER_NAME
+from tests.company import Colleague, Company, face
 from tests.nights import Told
-from tests.office import Colleague, Office, face
 
 # The places of readings are dropped, so that the next run reads everybody; they name nobody. A fingerprint stands in
 # each row that refers to it.
 NOT_THE_PERSONS = ("cookies", "meta", "fingerprints")
 
 
-def export(office: Office, person: str, path: Path) -> Told:
+def export(company: Company, person: str, path: Path) -> Told:
     """Type `export`."""
-    command = ("export", "--env-file", str(office.nights.env_file()), person, "--output", str(path))
-    return office.nights.type(*command)
+    command = ("export", "--env-file", str(company.nights.env_file()), person, "--output", str(path))
+    return company.nights.type(*command)
 
 
-def ledger(office: Office) -> dict[str, list[dict[str, Any]]]:
+def ledger(company: Company) -> dict[str, list[dict[str, Any]]]:
     """Return every row of every table."""
-    db = sqlite3.connect(office.nights.state / LEDGER_NAME)
+    db = sqlite3.connect(company.nights.state / LEDGER_NAME)
     db.row_factory = sqlite3.Row
     try:
         names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -45,35 +45,35 @@ def texts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if not name.endswith("_print")} for row in rows]
 
 
-def files(office: Office, folder: str) -> dict[str, bytes]:
+def files(company: Company, folder: str) -> dict[str, bytes]:
     """Return the files of a part of the state folder, by name."""
-    return {path.name: path.read_bytes() for path in (office.nights.state / folder).rglob("*") if path.is_file()}
+    return {path.name: path.read_bytes() for path in (company.nights.state / folder).rglob("*") if path.is_file()}
 
 
 @pytest.fixture
-def zoe(office: Office) -> Colleague:
+def zoe(company: Company) -> Colleague:
     """Have somebody whom every corner of the state folder knows, and two colleagues."""
-    office.settings.update(SYNC_CONFLICT="report", REPORT_PICTURES="changes", SYNC_VERIFY_PERCENT="100")
-    zoe, bob = office.hire("zoe"), office.hire("bob")
-    office.hire("bare", photo=None)
-    office.cloud.tenant.update_account(zoe.account_id, department="Sales")
+    company.settings.update(SYNC_CONFLICT="report", REPORT_PICTURES="changes", SYNC_VERIFY_PERCENT="100")
+    zoe, bob = company.hire("zoe"), company.hire("bob")
+    company.hire("bare", photo=None)
+    company.cloud.tenant.update_account(zoe.account_id, department="Sales")
     for one in (zoe, bob):
-        office.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
-    office.sync("--verbose")
-    office.sync("--only", "zoe", "--overwrite", "--verbose", days=1)
-    office.paint(zoe, face("newer zoe"))
-    office.sync("--verbose", days=1)
-    office.sync("--only", "zoe@contoso.test and others", days=1)
-    office.sync("--dry-run", "--full", "--verbose")
+        company.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
+    company.sync("--verbose")
+    company.sync("--only", "zoe", "--overwrite", "--verbose", days=1)
+    company.paint(zoe, face("newer zoe"))
+    company.sync("--verbose", days=1)
+    company.sync("--only", "zoe@contoso.test and others", days=1)
+    company.sync("--dry-run", "--full", "--verbose")
     return zoe
 
 
-def test_it_is_complete_against_what_forget_deletes(office: Office, zoe: Colleague, tmp_path: Path) -> None:
-    told = export(office, "zoe", tmp_path / "zoe.zip")
+def test_it_is_complete_against_what_forget_deletes(company: Company, zoe: Colleague, tmp_path: Path) -> None:
+    told = export(company, "zoe", tmp_path / "zoe.zip")
     assert told.code == 0, told.err
-    rows, parts = ledger(office), {name: files(office, name) for name in ("backups", "reports", "logs")}
-    assert office.nights.type("forget", "--env-file", str(office.nights.env_file()), "zoe").code == 0
-    after, parts_after = ledger(office), {name: files(office, name) for name in ("backups", "reports", "logs")}
+    rows, parts = ledger(company), {name: files(company, name) for name in ("backups", "reports", "logs")}
+    assert company.nights.type("forget", "--env-file", str(company.nights.env_file()), "zoe").code == 0
+    after, parts_after = ledger(company), {name: files(company, name) for name in ("backups", "reports", "logs")}
 
     with zipfile.ZipFile(tmp_path / "zoe.zip") as archive:
         tables = json.loads(archive.read("database.json"))
@@ -102,23 +102,23 @@ def test_it_is_complete_against_what_forget_deletes(office: Office, zoe: Colleag
         assert members[f"logs/{name}"].splitlines() == [line for line in log.splitlines() if line not in left]
 
 
-def test_every_table_that_names_people_is_in_the_lists(office: Office, zoe: Colleague, tmp_path: Path) -> None:
-    export(office, "zoe", tmp_path / "zoe.zip")
+def test_every_table_that_names_people_is_in_the_lists(company: Company, zoe: Colleague, tmp_path: Path) -> None:
+    export(company, "zoe", tmp_path / "zoe.zip")
 
     with zipfile.ZipFile(tmp_path / "zoe.zip") as archive:
         tables = json.loads(archive.read("database.json"))
 
     named = {
         name
-        for name, found in ledger(office).items()
+        for name, found in ledger(company).items()
         if any(zoe.entry.id in row.values() or zoe.account_id in row.values() for row in found)
     }
     assert named == {name for name, found in tables.items() if name not in ("pictures", "placeholders")}
     assert {"people", "accounts", "account_details", "photos", "writes", "source_since"} <= named
 
 
-def test_nobody_else_is_in_the_tables_and_the_pictures_open(office: Office, zoe: Colleague, tmp_path: Path) -> None:
-    told = export(office, "zoe", tmp_path / "zoe.zip")
+def test_nobody_else_is_in_the_tables_and_the_pictures_open(company: Company, zoe: Colleague, tmp_path: Path) -> None:
+    told = export(company, "zoe", tmp_path / "zoe.zip")
 
     assert told.out.startswith("Written to ")
     assert (tmp_path / "zoe.zip").stat().st_mode & 0o077 == 0
@@ -131,20 +131,20 @@ def test_nobody_else_is_in_the_tables_and_the_pictures_open(office: Office, zoe:
     assert all(picture.startswith(b"\xff\xd8") for picture in pictures)
 
 
-def test_nothing_is_changed_by_it_and_nobody_is_asked(office: Office, zoe: Colleague, tmp_path: Path) -> None:
-    before = ledger(office)
-    office.cloud.log.clear()
+def test_nothing_is_changed_by_it_and_nobody_is_asked(company: Company, zoe: Colleague, tmp_path: Path) -> None:
+    before = ledger(company)
+    company.cloud.log.clear()
 
-    export(office, "zoe@contoso.test", tmp_path / "zoe.zip")
+    export(company, "zoe@contoso.test", tmp_path / "zoe.zip")
 
-    assert ledger(office) == before
-    assert list(office.cloud.requests) == []
+    assert ledger(company) == before
+    assert list(company.cloud.requests) == []
 
 
 @pytest.mark.parametrize(("person", "name"), [("nobody", "x.zip"), ("ada", "x.txt")], ids=["nobody", "no-zip"])
-def test_what_cannot_be_meant_is_refused(office: Office, person: str, name: str, tmp_path: Path) -> None:
-    office.hire("ada")
-    office.sync()
+def test_what_cannot_be_meant_is_refused(company: Company, person: str, name: str, tmp_path: Path) -> None:
+    company.hire("ada")
+    company.sync()
 
-    assert export(office, person, tmp_path / name).code == 2
+    assert export(company, person, tmp_path / name).code == 2
     assert not (tmp_path / name).exists()

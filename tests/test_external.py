@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from tests.office import Colleague, Office, copy_of, face
+from tests.company import Colleague, Company, copy_of, face
 
 
 @pytest.fixture
-def sister(office: Office) -> Office:
+def sister(company: Company) -> Company:
     """Open the office of a sister company, in whose tenant our people are guests or external members."""
-    office.settings["MATCH_EXTERNAL"] = "true"
-    return office
+    company.settings["MATCH_EXTERNAL"] = "true"
+    return company
 
 
-def external(office: Office, one: Colleague, *, user_type: str = "Member", mail: str = "") -> Colleague:
+def external(company: Company, one: Colleague, *, user_type: str = "Member", mail: str = "") -> Colleague:
     upn = f"{one.name}_contoso.test#EXT#@sister.test"
-    account_id = office.cloud.tenant.add_account(upn, mail=mail or one.upn, user_type=user_type)
+    account_id = company.cloud.tenant.add_account(upn, mail=mail or one.upn, user_type=user_type)
     return Colleague(one.name, one.entry, account_id)
 
 
-def test_members_and_guests_get_the_photo_of_who_has_their_mail(sister: Office) -> None:
+def test_members_and_guests_get_the_photo_of_who_has_their_mail(sister: Company) -> None:
     anna = external(sister, sister.hire("anna", account=False))
     bert = external(sister, sister.hire("bert", account=False), user_type="Guest")
     own = sister.hire("carl")
@@ -37,15 +37,15 @@ def test_members_and_guests_get_the_photo_of_who_has_their_mail(sister: Office) 
     assert sister.sync(days=1).of(anna.upn) == ("replace", "source-changed")
 
 
-def test_without_the_setting_they_have_none(office: Office) -> None:
-    anna = external(office, office.hire("anna", account=False))
+def test_without_the_setting_they_have_none(company: Company) -> None:
+    anna = external(company, company.hire("anna", account=False))
 
-    assert office.sync().of(anna.upn) == ("skip", "no-account")
-    assert office.photo(anna) is None
+    assert company.sync().of(anna.upn) == ("skip", "no-account")
+    assert company.photo(anna) is None
 
 
 @pytest.mark.parametrize("options", [(), ("--overwrite",)])
-def test_a_photo_that_is_not_ours_is_never_replaced(sister: Office, options: tuple[str, ...]) -> None:
+def test_a_photo_that_is_not_ours_is_never_replaced(sister: Company, options: tuple[str, ...]) -> None:
     sister.settings["SYNC_CONFLICT"] = "source"
     anna = external(sister, sister.hire("anna", account=False))
     bert = external(sister, sister.hire("bert", account=False))
@@ -61,7 +61,7 @@ def test_a_photo_that_is_not_ours_is_never_replaced(sister: Office, options: tup
     assert (sister.photo(anna), sister.photo(bert)) == before
 
 
-def test_what_is_ambiguous_is_never_guessed(sister: Office) -> None:
+def test_what_is_ambiguous_is_never_guessed(sister: Company) -> None:
     twice, shared, native = (sister.hire(name, account=False) for name in ("twice", "shared", "native"))
     both = [external(sister, twice), external(sister, Colleague("twice2", twice.entry, ""), mail=twice.upn)]
     namesake = sister.hire("namesake", account=False, mail=shared.upn)
@@ -77,7 +77,7 @@ def test_what_is_ambiguous_is_never_guessed(sister: Office) -> None:
     assert all(sister.photo(account) is None for account in (*both, one, two))
 
 
-def test_one_person_is_found_before_the_first_night_and_an_opt_out_counts(sister: Office) -> None:
+def test_one_person_is_found_before_the_first_night_and_an_opt_out_counts(sister: Company) -> None:
     anna, bert = (external(sister, sister.hire(name, account=False)) for name in ("anna", "bert"))
     listed = sister.nights.folder / "opted-out.txt"
     listed.write_text(f"{bert.upn}\n", "utf-8")
@@ -90,7 +90,7 @@ def test_one_person_is_found_before_the_first_night_and_an_opt_out_counts(sister
     assert sister.sync(days=1).of(anna.upn) == ("remove", "opted-out")
 
 
-def test_check_matches_as_a_run_does(sister: Office) -> None:
+def test_check_matches_as_a_run_does(sister: Company) -> None:
     external(sister, sister.hire("anna", account=False))
 
     told = sister.nights.type("check", "--env-file", str(sister.nights.env_file()))

@@ -6,188 +6,188 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.company import Colleague, Company, face
 from tests.lab.graph import Fault
 from tests.lab.ldapserver_house import authority
 from tests.lab.pki import Authority
 from tests.nights import Told
-from tests.office import Colleague, Office, face
 from tests.test_faults_cloud import meanwhile
 
 CODES = {3: "the server's time limit", 4: "size limit", 51: "busy", 52: "unavailable", 53: "unwilling"}
 NAMES = {3: "timeLimitExceeded", 4: "sizeLimitExceeded", 51: "busy", 52: "unavailable", 53: "unwillingToPerform"}
 
 
-def settled(office: Office, count: int = 25) -> list[Colleague]:
+def settled(company: Company, count: int = 25) -> list[Colleague]:
     """Live the first night of a team that is read in pages of ten, with a policy that removes."""
-    office.knobs.page_entries = office.knobs.round_entries = 10
-    office.settings["SYNC_REMOVED"] = "remove"
-    team = office.team(count)
-    assert office.sync().code == 0
+    company.knobs.page_entries = company.knobs.round_entries = 10
+    company.settings["SYNC_REMOVED"] = "remove"
+    team = company.team(count)
+    assert company.sync().code == 0
     return team
 
 
-def assert_untouched(office: Office, team: list[Colleague], told: Told, *words: str) -> None:
+def assert_untouched(company: Company, team: list[Colleague], told: Told, *words: str) -> None:
     """Hold a night that could not read: exit 5, one sentence with the words, and everybody as they were."""
     assert told.code == 5, told.err
     assert all(word in told.err for word in words), told.err
     assert told.totals["unchanged"] == told.totals["people"] == len(team)
-    assert all(office.photo(one) for one in team)
-    assert len(office.cloud.tenant.writes()) == len(team)
+    assert all(company.photo(one) for one in team)
+    assert len(company.cloud.tenant.writes()) == len(team)
 
 
-def assert_mended(office: Office, team: list[Colleague], *options: str) -> None:
+def assert_mended(company: Company, team: list[Colleague], *options: str) -> None:
     """Hold the next night: the newcomer gets a photo, who cleared theirs loses it, and then all is quiet."""
-    told = office.sync(*options, days=1)
+    told = company.sync(*options, days=1)
     assert told.code == 0, told.err
     assert (told.totals["created"], told.totals["removed"]) == (1, 1)
-    assert office.photo(team[0]) is None
-    assert office.sync(days=1).requests["http"] == 1
+    assert company.photo(team[0]) is None
+    assert company.sync(days=1).requests["http"] == 1
 
 
 @pytest.mark.parametrize("code", CODES, ids=NAMES.get)
 @pytest.mark.parametrize("page", [1, 2, 3])
 def test_a_page_that_is_refused_changes_nobody_and_the_next_night_finishes(
-    office: Office, code: int, page: int
+    company: Company, code: int, page: int
 ) -> None:
-    team = settled(office)
-    office.paint(team[0], None)
-    office.hire("zoe")
-    office.knobs.refuse_page[page] = (code, "")
+    team = settled(company)
+    company.paint(team[0], None)
+    company.hire("zoe")
+    company.knobs.refuse_page[page] = (code, "")
 
-    told = office.sync("--full", days=1)
+    told = company.sync("--full", days=1)
 
-    assert_untouched(office, team, told, CODES[code], f"(LDAP result {code})")
-    assert f"The people of {office.house.tree.root} are left as they were" in told.report["notices"][0]
-    office.knobs.refuse_page.clear()
-    assert_mended(office, team, "--full")
+    assert_untouched(company, team, told, CODES[code], f"(LDAP result {code})")
+    assert f"The people of {company.house.tree.root} are left as they were" in told.report["notices"][0]
+    company.knobs.refuse_page.clear()
+    assert_mended(company, team, "--full")
 
 
 @pytest.mark.parametrize("code", CODES, ids=NAMES.get)
 def test_a_round_of_changes_that_is_refused_changes_nobody_and_the_next_night_finishes(
-    office: Office, code: int
+    company: Company, code: int
 ) -> None:
-    team = settled(office)
-    office.settings["SYNC_MAX_CHANGES_PERCENT"] = "100"
+    team = settled(company)
+    company.settings["SYNC_MAX_CHANGES_PERCENT"] = "100"
     for one in team[1:]:
-        office.paint(one, face(f"new {one.name}"))
-    office.paint(team[0], None)
-    office.knobs.refuse_round[2] = (code, "")
+        company.paint(one, face(f"new {one.name}"))
+    company.paint(team[0], None)
+    company.knobs.refuse_round[2] = (code, "")
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
-    assert_untouched(office, team, told, CODES[code], f"(LDAP result {code})")
-    office.knobs.refuse_round.clear()
-    after = office.sync(days=1)
+    assert_untouched(company, team, told, CODES[code], f"(LDAP result {code})")
+    company.knobs.refuse_round.clear()
+    after = company.sync(days=1)
     assert (after.code, after.report["mode"]) == (0, "changes"), after.err
     assert (after.totals["replaced"], after.totals["removed"]) == (24, 1)
 
 
 @pytest.mark.parametrize("page", [1, 2, 3])
-def test_a_controller_that_is_restarted_in_mid_page_changes_nobody(office: Office, page: int) -> None:
-    team = settled(office)
-    office.paint(team[0], None)
-    office.hire("zoe")
-    office.knobs.drop_on_page = page
+def test_a_controller_that_is_restarted_in_mid_page_changes_nobody(company: Company, page: int) -> None:
+    team = settled(company)
+    company.paint(team[0], None)
+    company.hire("zoe")
+    company.knobs.drop_on_page = page
 
-    told = office.sync("--full", days=1)
+    told = company.sync("--full", days=1)
 
-    assert_untouched(office, team, told, "the connection failed", "while reading a page")
-    office.knobs.drop_on_page = 0
-    assert_mended(office, team, "--full")
-
-
-def hang_up(office: Office) -> None:
-    office.house.server.hang_up()
+    assert_untouched(company, team, told, "the connection failed", "while reading a page")
+    company.knobs.drop_on_page = 0
+    assert_mended(company, team, "--full")
 
 
-def asking_the_cloud(office: Office) -> Callable[[], bool]:
+def hang_up(company: Company) -> None:
+    company.house.server.hang_up()
+
+
+def asking_the_cloud(company: Company) -> Callable[[], bool]:
     """Return what tells that tonight's change was read and the cloud is being asked, which is after the accounts."""
-    world = office.house.server.world
+    world = company.house.server.world
     sent = world.entries_sent
-    return lambda: world.entries_sent > sent and office.cloud.log.in_flight() > 0
+    return lambda: world.entries_sent > sent and company.cloud.log.in_flight() > 0
 
 
 @pytest.mark.parametrize("options", [(), ("--full",)], ids=["changes", "full"])
 def test_a_controller_that_is_restarted_between_reading_and_removing_is_found_again(
-    office: Office, options: tuple[str, ...]
+    company: Company, options: tuple[str, ...]
 ) -> None:
-    team = settled(office, 6)
-    office.paint(team[0], None)
-    office.cloud.fail_next(r"POST .*/\$batch", Fault(kind="slow", seconds=0.5, performed=True), times=1)
-    beside = meanwhile(asking_the_cloud(office), lambda: hang_up(office))
+    team = settled(company, 6)
+    company.paint(team[0], None)
+    company.cloud.fail_next(r"POST .*/\$batch", Fault(kind="slow", seconds=0.5, performed=True), times=1)
+    beside = meanwhile(asking_the_cloud(company), lambda: hang_up(company))
 
-    told = office.sync(*options, days=1)
+    told = company.sync(*options, days=1)
     beside.join()
 
     assert (told.code, told.totals["removed"]) == (0, 1), told.err
 
 
-def test_a_refused_cookie_is_answered_with_a_full_read_that_loses_no_change(office: Office) -> None:
-    team = settled(office, 6)
-    office.paint(team[0], None)
-    office.paint(team[1], face("new"))
-    office.knobs.refuse_cookie = (53, "")
+def test_a_refused_cookie_is_answered_with_a_full_read_that_loses_no_change(company: Company) -> None:
+    team = settled(company, 6)
+    company.paint(team[0], None)
+    company.paint(team[1], face("new"))
+    company.knobs.refuse_cookie = (53, "")
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 0, told.err
     assert told.report["mode"] == "full"
     assert "refused the cookie of the last reading; everybody was read" in told.report["notices"][0]
     assert (told.totals["replaced"], told.totals["removed"], told.totals["unchanged"]) == (1, 0, 4)
     assert told.of(team[0].upn) == ("skip", "source-unread"), "what was cleared meanwhile, only that cookie could tell"
-    assert office.photo(team[0]) is not None
-    office.knobs.refuse_cookie = None
-    quiet = office.sync(days=1)
+    assert company.photo(team[0]) is not None
+    company.knobs.refuse_cookie = None
+    quiet = company.sync(days=1)
     assert (quiet.report["mode"], quiet.requests["http"]) == ("changes", 1)
 
 
 # ----------------------------------------------------------------------------- another certificate
 
 
-def swap_certificate(office: Office, other: Authority) -> None:
+def swap_certificate(company: Company, other: Authority) -> None:
     """Let the controller show a certificate that nobody here trusts, from the next connection on."""
-    office.house.server.show(other.issue("localhost"))
-    office.house.server.hang_up()
+    company.house.server.show(other.issue("localhost"))
+    company.house.server.hang_up()
 
 
-def test_a_tls_certificate_that_changes_between_pages_changes_nobody(office: Office, tmp_path_factory) -> None:
-    team = settled(office)
-    office.paint(team[0], None)
-    office.hire("zoe")
-    office.knobs.stall_on_page = 2
+def test_a_tls_certificate_that_changes_between_pages_changes_nobody(company: Company, tmp_path_factory) -> None:
+    team = settled(company)
+    company.paint(team[0], None)
+    company.hire("zoe")
+    company.knobs.stall_on_page = 2
     strangers = Authority(tmp_path_factory.mktemp("strangers"))
-    asked = len(office.house.server.asked)
+    asked = len(company.house.server.asked)
     beside = meanwhile(
-        lambda: sum(one.size > 0 for one in office.house.server.asked[asked:]) >= 2,
-        lambda: swap_certificate(office, strangers),
+        lambda: sum(one.size > 0 for one in company.house.server.asked[asked:]) >= 2,
+        lambda: swap_certificate(company, strangers),
     )
 
-    told = office.sync("--full", days=1)
+    told = company.sync("--full", days=1)
     beside.join()
 
-    assert_untouched(office, team, told, "the connection failed")
-    office.knobs.stall_on_page = 0
-    refused = office.sync("--full", days=1)
-    assert_untouched(office, team, refused, "its certificate is not trusted", "LDAP_CA_FILE")
-    office.house.server.show(authority().issue("localhost"))
-    assert_mended(office, team, "--full")
+    assert_untouched(company, team, told, "the connection failed")
+    company.knobs.stall_on_page = 0
+    refused = company.sync("--full", days=1)
+    assert_untouched(company, team, refused, "its certificate is not trusted", "LDAP_CA_FILE")
+    company.house.server.show(authority().issue("localhost"))
+    assert_mended(company, team, "--full")
 
 
 def test_a_tls_certificate_that_changes_before_a_removal_is_confirmed_removes_nobody(
-    office: Office, tmp_path_factory
+    company: Company, tmp_path_factory
 ) -> None:
-    team = settled(office, 6)
-    office.paint(team[0], None)
+    team = settled(company, 6)
+    company.paint(team[0], None)
     strangers = Authority(tmp_path_factory.mktemp("strangers"))
-    office.cloud.fail_next(r"POST .*/\$batch", Fault(kind="slow", seconds=0.5, performed=True), times=1)
-    beside = meanwhile(asking_the_cloud(office), lambda: swap_certificate(office, strangers))
+    company.cloud.fail_next(r"POST .*/\$batch", Fault(kind="slow", seconds=0.5, performed=True), times=1)
+    beside = meanwhile(asking_the_cloud(company), lambda: swap_certificate(company, strangers))
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
     beside.join()
 
     assert told.code == 5, told.err
     assert "its certificate is not trusted" in told.err
     assert told.of(team[0].upn) == ("skip", "postponed")
-    assert all(office.photo(one) for one in team)
-    office.house.server.show(authority().issue("localhost"))
-    assert office.sync(days=1).totals["removed"] == 1
+    assert all(company.photo(one) for one in team)
+    company.house.server.show(authority().issue("localhost"))
+    assert company.sync(days=1).totals["removed"] == 1

@@ -18,7 +18,7 @@ from connector.errors import ConnectorError, DiskError, UsageError
 from connector.ledger.files import Backups, Spool
 from connector.notify.metrics import write_metrics
 from connector.report import format_of, save_report
-from tests.office import Office
+from tests.company import Company
 from tests.report_stories import a_run
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has ACLs instead of modes and owners")
@@ -124,16 +124,16 @@ def test_what_is_not_there_is_deleted_without_a_word(tmp_path: Path) -> None:
 
 
 @mounting
-def test_a_leftover_spool_picture_that_cannot_be_deleted_is_a_notice_and_the_night_goes_on(office: Office) -> None:
-    ada = office.hire("ada")
-    left = office.nights.state / "spool" / "ab" / ("ab" * 32 + ".jpg")
+def test_a_leftover_spool_picture_that_cannot_be_deleted_is_a_notice_and_the_night_goes_on(company: Company) -> None:
+    ada = company.hire("ada")
+    left = company.nights.state / "spool" / "ab" / ("ab" * 32 + ".jpg")
     left.parent.mkdir(parents=True, mode=0o700)
-    for folder in (office.nights.state, office.nights.state / "spool"):
+    for folder in (company.nights.state, company.nights.state / "spool"):
         folder.chmod(0o700)
     left.write_bytes(b"left over")
     hold(left)
     try:
-        told = office.sync()
+        told = company.sync()
     finally:
         subprocess.run(["umount", "--lazy", str(left)], check=True)
 
@@ -158,17 +158,17 @@ def test_what_stays_in_the_spool_is_not_taken_for_a_picture_of_this_night(tmp_pa
     assert spool.load("ab" * 32) == b"new"
 
 
-def test_stray_files_of_a_file_browser_end_no_night(office: Office) -> None:
-    office.hire("ada")
-    assert office.sync().code == 0
+def test_stray_files_of_a_file_browser_end_no_night(company: Company) -> None:
+    company.hire("ada")
+    assert company.sync().code == 0
     for folder in ("backups", "spool"):
-        (office.nights.state / folder / "desktop.ini").write_text("[.ShellClassInfo]", encoding="utf-8")
-        (office.nights.state / folder / ".DS_Store").write_bytes(b"\0")
+        (company.nights.state / folder / "desktop.ini").write_text("[.ShellClassInfo]", encoding="utf-8")
+        (company.nights.state / folder / ".DS_Store").write_bytes(b"\0")
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 0, told.err
-    forgotten = office.nights.type("forget", "--env-file", str(office.nights.env_file()), "ada")
+    forgotten = company.nights.type("forget", "--env-file", str(company.nights.env_file()), "ada")
     assert forgotten.code == 0, forgotten.err
 
 
@@ -227,13 +227,13 @@ def test_a_link_in_the_place_of_the_metrics_file_is_replaced_and_not_followed(tm
 
 
 @pytest.mark.parametrize("value", ["1.2.3", "....", "9" * 400, "nan", "inf", "-", "0x10"])
-def test_a_line_without_a_number_in_the_metrics_file_ends_no_night(office: Office, value: str) -> None:
-    path = office.nights.folder / "photo.prom"
+def test_a_line_without_a_number_in_the_metrics_file_ends_no_night(company: Company, value: str) -> None:
+    path = company.nights.folder / "photo.prom"
     path.write_text(f"photo_connector_last_success_timestamp_seconds {value}\n", encoding="utf-8")
-    office.settings["METRICS_FILE"] = str(path)
-    office.hire("ada")
+    company.settings["METRICS_FILE"] = str(path)
+    company.hire("ada")
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.code == 0, told.err
     assert f"seconds {value}\n" not in path.read_text("utf-8")

@@ -13,7 +13,7 @@ import requests
 
 from connector.photo import read_print
 from connector.targets.sharepoint.target import BEGINNING
-from tests.intranet import FOLDER, hire, width
+from tests.company import Company, face
 from tests.lab.directory import Directory, Entry
 from tests.lab.graph import Emulator
 from tests.lab.pictures import jpeg, reencoded
@@ -21,7 +21,7 @@ from tests.lab.samba import DomainController
 from tests.lab.sharepoint import SharePointLab
 from tests.lab.world import ldap_settings
 from tests.nights import Nights, Told, shown
-from tests.office import Office, face
+from tests.sharepoint_company import FOLDER, hire, width
 
 pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
@@ -77,31 +77,31 @@ def test_an_exchange_online_user_gets_the_photo_of_active_directory_and_every_ch
 
 
 def test_a_sharepoint_only_user_gets_three_thumbnails_and_the_properties_that_are_read_back(
-    site: Office, lab: SharePointLab
+    sharepoint_company: Company, lab: SharePointLab
 ) -> None:
-    site.settings["TARGETS"] = "graph,sharepoint"
-    hire(site, lab, "ada", size=648)
+    sharepoint_company.settings["TARGETS"] = "graph,sharepoint"
+    hire(sharepoint_company, lab, "ada", size=648)
 
-    first, quiet = site.sync(), site.sync(days=1)
+    first, quiet = sharepoint_company.sync(), sharepoint_company.sync(days=1)
 
     assert (first.code, first.totals["created"], quiet.totals["unchanged"]) == (0, 1, 1), first.err
-    token = site.cloud.issuer.issued(lab.url("my-site"), proof="2")["access_token"]
+    token = sharepoint_company.cloud.issuer.issued(lab.url("my-site"), proof="2")["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
     thumbnails = []
     for size in "SML":
         path = f"{FOLDER}/ada_contoso_test_{size}Thumb.jpg"
-        url = f"{lab.url('my-site')}/_api/web/GetFileByServerRelativePath(DecodedUrl='{path}')/$value"
+        url = f"{lab.url('my-sharepoint_company')}/_api/web/GetFileByServerRelativePath(DecodedUrl='{path}')/$value"
         thumbnails.append(requests.get(url, headers=headers, verify=str(lab.ca_file), timeout=30).content)
     assert [width(one) for one in thumbnails] == [48, 72, 200]
     assert all(read_print(one).shows_same(read_print(face("ada", 648))) for one in thumbnails[1:])
-    token = site.cloud.issuer.issued(lab.url("admin"), proof="2")["access_token"]
+    token = sharepoint_company.cloud.issuer.issued(lab.url("admin"), proof="2")["access_token"]
     url = f"{lab.url('admin')}/_api/SP.UserProfiles.PeopleManager/GetPropertiesFor(accountName=@v)"
     name = "'i:0#.f|membership|ada@contoso.test'"
     headers = {"Authorization": f"Bearer {token}"}
     answer = requests.get(url, params={"@v": name}, headers=headers, verify=str(lab.ca_file), timeout=30)
     profile = {one["Key"]: one["Value"] for one in answer.json()["UserProfileProperties"]}
     assert profile["PictureURL"] == (
-        f"{lab.url('my-site')}/User%20Photos/Profile%20Pictures/ada_contoso_test_MThumb.jpg"
+        f"{lab.url('my-sharepoint_company')}/User%20Photos/Profile%20Pictures/ada_contoso_test_MThumb.jpg"
     )
     assert (profile["SPS-PicturePlaceholderState"], profile["SPS-PictureExchangeSyncState"]) == ("0", "0")
     assert 0 <= (datetime.now(UTC) - BEGINNING).total_seconds() - int(profile["SPS-PictureTimestamp"]) < 3600

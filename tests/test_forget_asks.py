@@ -9,14 +9,14 @@ import sys
 
 import pytest
 
+from tests.company import Company, face
 from tests.nights import Told
-from tests.office import Office, face
 from tests.test_forget import found, rows
 
 
-def forget(office: Office, *arguments: str) -> Told:
+def forget(company: Company, *arguments: str) -> Told:
     """Type `forget`."""
-    return office.nights.type("forget", "--env-file", str(office.nights.env_file()), *arguments)
+    return company.nights.type("forget", "--env-file", str(company.nights.env_file()), *arguments)
 
 
 def counts(told: Told) -> str:
@@ -24,46 +24,46 @@ def counts(told: Told) -> str:
     return told.out.splitlines()[0].partition(": ")[2]
 
 
-def test_a_dry_run_says_exactly_what_would_go_and_deletes_nothing(office: Office) -> None:
-    zoe = office.hire("zoe")
-    office.hire("bob")
-    office.cloud.tenant.set_photo(zoe.account_id, face("own zoe"))
-    office.sync("--verbose")
-    before = sorted(found(office, [zoe.upn, zoe.account_id]))
+def test_a_dry_run_says_exactly_what_would_go_and_deletes_nothing(company: Company) -> None:
+    zoe = company.hire("zoe")
+    company.hire("bob")
+    company.cloud.tenant.set_photo(zoe.account_id, face("own zoe"))
+    company.sync("--verbose")
+    before = sorted(found(company, [zoe.upn, zoe.account_id]))
 
-    planned = forget(office, "zoe", "--dry-run")
+    planned = forget(company, "zoe", "--dry-run")
 
     assert planned.code == 0, planned.err
     assert planned.out.startswith("To be deleted: ")
-    assert sorted(found(office, [zoe.upn, zoe.account_id])) == before
-    assert len(rows(office, "SELECT id FROM people")) == 2
-    done = forget(office, "zoe")
+    assert sorted(found(company, [zoe.upn, zoe.account_id])) == before
+    assert len(rows(company, "SELECT id FROM people")) == 2
+    done = forget(company, "zoe")
     assert done.out.startswith("Erased: ")
     assert counts(done) == counts(planned)
 
 
-def test_where_nothing_is_held_nothing_is_left_to_do(office: Office) -> None:
-    office.hire("ada")
-    office.sync()
+def test_where_nothing_is_held_nothing_is_left_to_do(company: Company) -> None:
+    company.hire("ada")
+    company.sync()
 
-    told = forget(office, "nobody@contoso.test")
+    told = forget(company, "nobody@contoso.test")
 
     assert told.code == 0
     assert told.out == "nobody@contoso.test: nothing is stored about a user or an account of this name.\n"
-    assert forget(office, "ada").code == 0
-    assert forget(office, "ada").code == 0, "a second time there is nothing left"
+    assert forget(company, "ada").code == 0
+    assert forget(company, "ada").code == 0, "a second time there is nothing left"
 
 
-def test_an_account_that_no_person_in_scope_has_is_held_too_and_goes(office: Office) -> None:
-    office.hire("ada")
-    account_id = office.cloud.tenant.add_account("cloud-only@contoso.test", mail="someone@contoso.test")
-    office.sync()
-    assert found(office, [account_id]) != []
+def test_an_account_that_no_person_in_scope_has_is_held_too_and_goes(company: Company) -> None:
+    company.hire("ada")
+    account_id = company.cloud.tenant.add_account("cloud-only@contoso.test", mail="someone@contoso.test")
+    company.sync()
+    assert found(company, [account_id]) != []
 
-    told = forget(office, "someone@contoso.test")
+    told = forget(company, "someone@contoso.test")
 
     assert told.code == 0, told.err
-    assert found(office, [account_id, "cloud-only@contoso.test"]) == []
+    assert found(company, [account_id, "cloud-only@contoso.test"]) == []
 
 
 def everything(terminal: int) -> str:
@@ -83,19 +83,19 @@ def everything(terminal: int) -> str:
     ids=["no", "yes", "--yes"],
 )
 def test_a_terminal_is_asked_first(
-    office: Office, typed: bytes, options: tuple[str, ...], people: int, code: int
+    company: Company, typed: bytes, options: tuple[str, ...], people: int, code: int
 ) -> None:
     import pty
 
-    office.hire("ada")
-    office.sync()
+    company.hire("ada")
+    company.sync()
     ours, theirs = pty.openpty()
     os.write(ours, typed)
-    command = [sys.executable, "-m", "connector", "forget", "--env-file", str(office.nights.env_file()), "ada"]
+    command = [sys.executable, "-m", "connector", "forget", "--env-file", str(company.nights.env_file()), "ada"]
     done = subprocess.run([*command, *options], check=False, stdin=theirs, stdout=theirs, stderr=theirs, timeout=60)
     os.close(theirs)
     shown = everything(ours)
 
     assert done.returncode == code, shown
     assert ("Delete all this for good?" in shown) is (not options)
-    assert len(rows(office, "SELECT id FROM people")) == people
+    assert len(rows(company, "SELECT id FROM people")) == people

@@ -11,33 +11,33 @@ from typing import Any
 import pytest
 
 from connector.ledger.store import hold_lock
+from tests.company import Company, face
 from tests.nights import Told
-from tests.office import Office, face
 
 
-def history(office: Office, *arguments: str) -> Told:
+def history(company: Company, *arguments: str) -> Told:
     """Type `history`."""
-    return office.nights.type("history", "--env-file", str(office.nights.env_file()), *arguments)
+    return company.nights.type("history", "--env-file", str(company.nights.env_file()), *arguments)
 
 
-def as_json(office: Office, person: str) -> dict[str, Any]:
+def as_json(company: Company, person: str) -> dict[str, Any]:
     """Type `history --format json`."""
-    return dict(json.loads(history(office, person, "--format", "json").out))
+    return dict(json.loads(history(company, person, "--format", "json").out))
 
 
-def restore(office: Office, *arguments: str) -> Told:
+def restore(company: Company, *arguments: str) -> Told:
     """Type `restore`, a day later."""
-    return office.nights.type("restore", "--env-file", str(office.nights.env_file()), *arguments, days=1)
+    return company.nights.type("restore", "--env-file", str(company.nights.env_file()), *arguments, days=1)
 
 
-def test_every_deed_is_told_with_its_time_and_reason(office: Office) -> None:
-    ada = office.hire("ada")
-    office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
-    office.sync()
-    office.paint(ada, face("new ada"))
-    office.sync(days=1)
+def test_every_deed_is_told_with_its_time_and_reason(company: Company) -> None:
+    ada = company.hire("ada")
+    company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    company.sync()
+    company.paint(ada, face("new ada"))
+    company.sync(days=1)
 
-    told = as_json(office, ada.upn)
+    told = as_json(company, ada.upn)
 
     assert [(one["run"], one["action"], one["reason"], one["backup"]) for one in told["events"]] == [
         (1, "replace", "cloud-differs", True),
@@ -57,97 +57,97 @@ def test_every_deed_is_told_with_its_time_and_reason(office: Office) -> None:
     ids=["restore", "overwrite", "clear"],
 )
 def test_the_commands_told_are_commands_that_work(
-    office: Office, number: int, command: str, deed: tuple[str, str, str]
+    company: Company, number: int, command: str, deed: tuple[str, str, str]
 ) -> None:
-    ada = office.hire("ada")
-    office.settings["SYNC_CONFLICT"] = "cloud"
-    office.sync()
-    office.paint(ada, face("new ada"))
-    office.sync(days=1)
+    ada = company.hire("ada")
+    company.settings["SYNC_CONFLICT"] = "cloud"
+    company.sync()
+    company.paint(ada, face("new ada"))
+    company.sync(days=1)
     if "overwrite" in command:
-        office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
-    told = as_json(office, "ada")["commands"]
-    env_file = office.nights.env_file()
+        company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    told = as_json(company, "ada")["commands"]
+    env_file = company.nights.env_file()
     name, rest = command.split(" ", 1)
     assert told[number] == f"photo-connector {name} --env-file {env_file} {rest}"
 
     name, *arguments = command.split()
-    done = office.nights.type(name, "--env-file", str(office.nights.env_file()), *arguments, days=1)
+    done = company.nights.type(name, "--env-file", str(company.nights.env_file()), *arguments, days=1)
 
     assert done.code == 0, done.err
-    last = as_json(office, "ada")["events"][-1]
+    last = as_json(company, "ada")["events"][-1]
     assert (last["kind"], last["action"], last["reason"]) == deed
 
 
-def test_only_commands_that_would_do_something_are_told(office: Office) -> None:
-    ada = office.hire("ada")
-    office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
-    office.sync()
+def test_only_commands_that_would_do_something_are_told(company: Company) -> None:
+    ada = company.hire("ada")
+    company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    company.sync()
 
-    restore(office, "--person", "ada")
+    restore(company, "--person", "ada")
 
-    assert as_json(office, "ada")["commands"] == [
-        f"photo-connector restore --env-file {office.nights.env_file()} --person ada@contoso.test"
+    assert as_json(company, "ada")["commands"] == [
+        f"photo-connector restore --env-file {company.nights.env_file()} --person ada@contoso.test"
     ]
 
 
-def test_the_present_state_is_told_after_a_restore(office: Office) -> None:
-    office.hire("ada")
-    office.sync()
-    restore(office, "--person", "ada")
+def test_the_present_state_is_told_after_a_restore(company: Company) -> None:
+    company.hire("ada")
+    company.sync()
+    restore(company, "--person", "ada")
 
-    told = history(office, "ada").out
+    told = history(company, "ada").out
 
     assert "no photo, restored; not touched until the source changes" in told
     assert "Put back by `restore` [restored]" in told
 
 
-def test_without_a_backup_no_restore_is_offered(office: Office) -> None:
-    office.settings["BACKUP_DAYS"] = "0"
-    ada = office.hire("ada")
-    office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
-    office.sync()
+def test_without_a_backup_no_restore_is_offered(company: Company) -> None:
+    company.settings["BACKUP_DAYS"] = "0"
+    ada = company.hire("ada")
+    company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+    company.sync()
 
-    assert not any(" restore " in command for command in as_json(office, "ada")["commands"])
+    assert not any(" restore " in command for command in as_json(company, "ada")["commands"])
 
 
-def test_what_stands_night_after_night_is_told_once_with_its_span(office: Office) -> None:
-    nobody = office.hire("nobody", photo=None)
+def test_what_stands_night_after_night_is_told_once_with_its_span(company: Company) -> None:
+    nobody = company.hire("nobody", photo=None)
     for _ in range(3):
-        office.sync(days=1)
-    office.paint(nobody, face("nobody"))
-    office.sync(days=1)
+        company.sync(days=1)
+    company.paint(nobody, face("nobody"))
+    company.sync(days=1)
 
-    events = as_json(office, "nobody")["events"]
+    events = as_json(company, "nobody")["events"]
 
     assert [(one["run"], one["reason"]) for one in events] == [(1, "no-photo"), (4, "first-upload")]
     assert events[0]["until"] == events[1]["at"]
 
 
-def test_a_dry_run_is_told_as_what_would_have_been(office: Office) -> None:
-    office.hire("ada")
-    office.sync("--dry-run")
+def test_a_dry_run_is_told_as_what_would_have_been(company: Company) -> None:
+    company.hire("ada")
+    company.sync("--dry-run")
 
-    assert "would create" in history(office, "ada@contoso.test").out
+    assert "would create" in history(company, "ada@contoso.test").out
 
 
 @pytest.mark.parametrize("name", ["ada@contoso.test", "ADA@Contoso.Test", "ada"], ids=["upn", "any-case", "sam"])
-def test_a_person_goes_by_any_name(office: Office, name: str) -> None:
-    office.hire("ada")
-    office.sync()
+def test_a_person_goes_by_any_name(company: Company, name: str) -> None:
+    company.hire("ada")
+    company.sync()
 
-    told = history(office, name)
+    told = history(company, name)
 
     assert told.code == 0
     assert told.out.splitlines()[0] == "ada <ada@contoso.test>"
 
 
-def test_nobody_and_two_people_are_usage_errors(office: Office) -> None:
-    office.hire("ada", mail="shared@contoso.test")
-    office.hire("bob", mail="shared@contoso.test")
-    office.sync()
+def test_nobody_and_two_people_are_usage_errors(company: Company) -> None:
+    company.hire("ada", mail="shared@contoso.test")
+    company.hire("bob", mail="shared@contoso.test")
+    company.sync()
 
-    nobody, two = history(office, "carl"), history(office, "shared@contoso.test")
+    nobody, two = history(company, "carl"), history(company, "shared@contoso.test")
 
     assert (nobody.code, two.code) == (2, 2)
     assert "no user in the database has this name" in nobody.err
@@ -155,36 +155,36 @@ def test_nobody_and_two_people_are_usage_errors(office: Office) -> None:
     assert "ada@contoso.test" in two.err
 
 
-def test_it_needs_no_lock_and_contacts_nobody(office: Office) -> None:
-    office.hire("ada")
-    office.sync()
-    office.cloud.log.clear()
+def test_it_needs_no_lock_and_contacts_nobody(company: Company) -> None:
+    company.hire("ada")
+    company.sync()
+    company.cloud.log.clear()
 
-    with hold_lock(office.nights.state):
-        told = history(office, "ada")
+    with hold_lock(company.nights.state):
+        told = history(company, "ada")
 
     assert told.code == 0
-    assert list(office.cloud.requests) == []
+    assert list(company.cloud.requests) == []
 
 
-def test_a_name_cannot_forge_lines_or_colours(office: Office) -> None:
-    office.hire("ev\x1b[31mil")
-    office.sync()
+def test_a_name_cannot_forge_lines_or_colours(company: Company) -> None:
+    company.hire("ev\x1b[31mil")
+    company.sync()
 
-    told = history(office, "ev\x1b[31mil@contoso.test")
+    told = history(company, "ev\x1b[31mil@contoso.test")
 
     assert told.code == 0
     assert "\x1b" not in told.out
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a terminal is opened by pty")
-def test_a_terminal_gets_a_table(office: Office) -> None:
+def test_a_terminal_gets_a_table(company: Company) -> None:
     import pty
 
-    office.hire("ada")
-    office.sync()
+    company.hire("ada")
+    company.sync()
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "connector", "history", "--env-file", str(office.nights.env_file()), "ada"]
+    command = [sys.executable, "-m", "connector", "history", "--env-file", str(company.nights.env_file()), "ada"]
     done = subprocess.run(
         command, check=False, stdout=theirs, stderr=subprocess.PIPE, env={**os.environ, "COLUMNS": "100"}
     )
@@ -195,5 +195,5 @@ def test_a_terminal_gets_a_table(office: Office) -> None:
     assert done.returncode == 0, done.stderr
     assert "what" in shown
     assert "────" in shown
-    overwrite = f"photo-connector sync --env-file {office.nights.env_file()} --only ada@contoso.test --overwrite"
+    overwrite = f"photo-connector sync --env-file {company.nights.env_file()} --only ada@contoso.test --overwrite"
     assert overwrite in shown

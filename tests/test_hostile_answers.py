@@ -14,8 +14,8 @@ from connector.cloud.retry import http_date, retry_after
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 from tests.cloud_stories import Reply, Scripted, as_json
+from tests.company import Company
 from tests.lab.graph import Emulator
-from tests.office import Office
 
 pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
@@ -48,31 +48,31 @@ def test_any_bytes_are_read_as_json_or_as_nothing(text: bytes, value: object) ->
 
 
 @pytest.mark.parametrize("place", ["userPrincipalName", "mail", "employeeId", "onPremisesSamAccountName"])
-def test_half_a_character_in_one_account_ends_no_night(office: Office, place: str) -> None:
-    office.team(3)
+def test_half_a_character_in_one_account_ends_no_night(company: Company, place: str) -> None:
+    company.team(3)
     strange = {place: "strange\ud800@contoso.test"}
-    office.cloud.tenant.add_account("other@contoso.test", **strange)
+    company.cloud.tenant.add_account("other@contoso.test", **strange)
 
-    first = office.sync()
-    office.cloud.tenant.add_account("another@contoso.test", **{place: "more\udfff@contoso.test"})
-    second = office.sync(days=1)
+    first = company.sync()
+    company.cloud.tenant.add_account("another@contoso.test", **{place: "more\udfff@contoso.test"})
+    second = company.sync(days=1)
 
     assert (first.code, second.code) == (0, 0), first.err + second.err
     assert (first.totals["created"], second.totals["unchanged"]) == (3, 3)
 
 
 @pytest.mark.parametrize("name", ["userPrincipalName", "mail", "sAMAccountName"])
-def test_half_a_character_in_one_entry_ends_no_night(office: Office, name: str) -> None:
-    office.team(3)
-    office.hire("strange", account=False, **{name: b"strange\xed\xa0\x80@contoso.test"})
+def test_half_a_character_in_one_entry_ends_no_night(company: Company, name: str) -> None:
+    company.team(3)
+    company.hire("strange", account=False, **{name: b"strange\xed\xa0\x80@contoso.test"})
 
-    told = office.sync()
+    told = company.sync()
 
     assert (told.code, told.totals["created"], told.totals["skipped"]) == (0, 3, 1), told.err
 
 
-def test_half_a_character_in_a_refusal_is_one_persons(office: Office, tmp_path: Path) -> None:
-    team = office.team(3)
+def test_half_a_character_in_a_refusal_is_one_persons(company: Company, tmp_path: Path) -> None:
+    team = company.team(3)
     garbled = json.dumps({"error": {"code": "Strange\ud800", "message": "\udfff"}}).encode()
 
     def garble(status: int, headers: dict[str, str], body: bytes) -> Reply:
@@ -86,11 +86,11 @@ def test_half_a_character_in_a_refusal_is_one_persons(office: Office, tmp_path: 
             )
         )
 
-    office.cloud.world.garble = garble
+    company.cloud.world.garble = garble
     try:
-        told = office.sync()
+        told = company.sync()
     finally:
-        office.cloud.world.garble = None
+        company.cloud.world.garble = None
 
     assert told.code == 3, told.err
     assert told.totals["failed"] == len(team)

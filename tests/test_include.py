@@ -6,25 +6,25 @@ from typing import Any
 
 import pytest
 
-from tests.office import Colleague, Office, face
+from tests.company import Colleague, Company, face
 
 TYPE = "msExchRecipientTypeDetails"
 DISABLED = "514"
 
 
 @pytest.fixture
-def hotel(office: Office) -> Office:
-    """Open an office that takes in every kind."""
-    office.settings["LDAP_INCLUDE"] = "users,shared,rooms,equipment"
-    return office
+def hotel(company: Company) -> Company:
+    """Open a company that takes in every kind."""
+    company.settings["LDAP_INCLUDE"] = "users,shared,rooms,equipment"
+    return company
 
 
-def mailbox(office: Office, name: str, kind: str = "4", *, uac: str = DISABLED) -> Colleague:
+def mailbox(company: Company, name: str, kind: str = "4", *, uac: str = DISABLED) -> Colleague:
     attributes: dict[str, Any] = {TYPE: kind} if kind else {}
-    return office.hire(name, userAccountControl=uac, **attributes)
+    return company.hire(name, userAccountControl=uac, **attributes)
 
 
-def test_mailboxes_of_the_six_types_have_photos_and_leavers_have_none(hotel: Office) -> None:
+def test_mailboxes_of_the_six_types_have_photos_and_leavers_have_none(hotel: Company) -> None:
     kinds = {"shared": 4, "room": 16, "car": 32, "rshared": 34359738368, "rroom": 8589934592, "rcar": 17179869184}
     rooms = [mailbox(hotel, name, str(kind)) for name, kind in kinds.items()]
     anna = hotel.hire("anna")
@@ -41,16 +41,16 @@ def test_mailboxes_of_the_six_types_have_photos_and_leavers_have_none(hotel: Off
     ("include", "taken"),
     [("users", "enabled"), ("shared", "shared"), ("users,rooms", "enabled room"), ("equipment,rooms", "room")],
 )
-def test_only_the_kinds_that_are_named_are_taken_in(office: Office, include: str, taken: str) -> None:
-    office.settings["LDAP_INCLUDE"] = include
-    everybody = [office.hire("enabled"), mailbox(office, "shared"), mailbox(office, "room", "16")]
+def test_only_the_kinds_that_are_named_are_taken_in(company: Company, include: str, taken: str) -> None:
+    company.settings["LDAP_INCLUDE"] = include
+    everybody = [company.hire("enabled"), mailbox(company, "shared"), mailbox(company, "room", "16")]
 
-    office.sync()
+    company.sync()
 
-    assert [one.name for one in everybody if office.photo(one)] == taken.split()
+    assert [one.name for one in everybody if company.photo(one)] == taken.split()
 
 
-def test_an_account_that_becomes_or_ends_being_a_mailbox_is_followed_by_changes(hotel: Office) -> None:
+def test_an_account_that_becomes_or_ends_being_a_mailbox_is_followed_by_changes(hotel: Company) -> None:
     left, shared = mailbox(hotel, "left", ""), mailbox(hotel, "shared")
     hotel.sync()
     assert hotel.photo(left) is None
@@ -65,7 +65,7 @@ def test_an_account_that_becomes_or_ends_being_a_mailbox_is_followed_by_changes(
 
 
 @pytest.mark.parametrize("option", ["", "--full"])
-def test_a_type_that_was_cleared_makes_a_leaver(hotel: Office, option: str) -> None:
+def test_a_type_that_was_cleared_makes_a_leaver(hotel: Company, option: str) -> None:
     shared = mailbox(hotel, "shared")
     hotel.sync()
 
@@ -77,7 +77,7 @@ def test_a_type_that_was_cleared_makes_a_leaver(hotel: Office, option: str) -> N
 @pytest.mark.parametrize("include", ["users,shared,rooms", "shared"])
 @pytest.mark.parametrize("option", ["", "--full"])
 def test_a_type_that_is_not_shown_any_more_leaves_the_mailbox_as_it_is(
-    hotel: Office, option: str, include: str
+    hotel: Company, option: str, include: str
 ) -> None:
     hotel.settings["LDAP_INCLUDE"] = include
     shared, room = mailbox(hotel, "shared"), mailbox(hotel, "room", "4", uac="512")
@@ -97,7 +97,7 @@ def test_a_type_that_is_not_shown_any_more_leaves_the_mailbox_as_it_is(
     assert hotel.sync(days=1).of(shared.upn) == ("replace", "source-changed")
 
 
-def test_a_user_who_is_disabled_is_a_leaver_although_nobody_shows_a_type(hotel: Office) -> None:
+def test_a_user_who_is_disabled_is_a_leaver_although_nobody_shows_a_type(hotel: Company) -> None:
     anna = mailbox(hotel, "anna", "1", uac="512")
     hotel.sync()
     hotel.knobs.hidden = frozenset((TYPE.lower(),))
@@ -106,7 +106,7 @@ def test_a_user_who_is_disabled_is_a_leaver_although_nobody_shows_a_type(hotel: 
     assert hotel.sync(days=1).of(anna.upn) == ("skip", "disabled")
 
 
-def test_taking_a_kind_out_of_the_setting_ends_it(hotel: Office) -> None:
+def test_taking_a_kind_out_of_the_setting_ends_it(hotel: Company) -> None:
     shared = mailbox(hotel, "shared")
     hotel.sync()
     hotel.settings["LDAP_INCLUDE"] = "users,rooms"
@@ -115,7 +115,7 @@ def test_taking_a_kind_out_of_the_setting_ends_it(hotel: Office) -> None:
     assert hotel.photo(shared)
 
 
-def test_a_quiet_night_asks_nothing_more(hotel: Office) -> None:
+def test_a_quiet_night_asks_nothing_more(hotel: Company) -> None:
     mailbox(hotel, "shared")
     hotel.sync()
     hotel.house.server.asked.clear()

@@ -15,9 +15,9 @@ import pytest
 
 from connector.model import Fingerprint
 from connector.photo import Recipe, prepare
+from tests.company import Colleague, Company, face
 from tests.lab.graph.tenant import Write
 from tests.nights import shown
-from tests.office import Colleague, Office, face
 
 KILLS = int(os.environ.get("KILLS", "100"))
 PEOPLE = 200
@@ -43,9 +43,9 @@ class Seen:
 
 @dataclass
 class Siege:
-    """Kill night after night of one office, each at a moment drawn by lot, and keep count."""
+    """Kill night after night of one company, each at a moment drawn by lot, and keep count."""
 
-    office: Office
+    company: Company
     team: list[Colleague]
     chance: random.Random = field(default_factory=lambda: random.Random(4))
     kills: Counter[str] = field(default_factory=Counter)
@@ -61,20 +61,20 @@ class Siege:
         self.written.clear()
         self.is_read = False
         for one in self.team:
-            self.office.paint(one, face(self._face(one)))
+            self.company.paint(one, face(self._face(one)))
 
     def assert_right(self) -> None:
         """Hold everybody's cloud photo against the source's: nobody is lost, nobody has another face."""
         for one in self.team:
             sent = sent_print(self._face(one))
-            assert shown(self.office.cloud, one.account_id).shows_same(sent), f"{one.name} shows another picture"
+            assert shown(self.company.cloud, one.account_id).shows_same(sent), f"{one.name} shows another picture"
 
     def _face(self, one: Colleague) -> str:
         return f"{one.name} {self.rounds % FACES}"
 
     def run_once(self) -> None:
         """Start a night and kill it when the world has seen enough of it; or let it end, where it asks for less."""
-        cloud, world = self.office.cloud, self.office.house.server.world
+        cloud, world = self.company.cloud, self.company.house.server.world
         cloud.log.clear()
         entries, writes = world.entries_sent, len(cloud.tenant.writes())
 
@@ -84,7 +84,7 @@ class Siege:
             return Seen(world.entries_sent - entries, batches, sum(method == "PUT" for method, _ in asked))
 
         is_enough = self._lot()
-        process, report = self.office.nights.start()
+        process, report = self.company.nights.start()
         while process.poll() is None and not is_enough(seen()):
             time.sleep(0.01)
         time.sleep(self.chance.uniform(0, 0.02))
@@ -98,7 +98,7 @@ class Siege:
         if is_killed:
             self.kills[self._moment(seen())] += 1
             return
-        told = self.office.nights.read(report)
+        told = self.company.nights.read(report)
         assert process.returncode == 0, err
         assert (told["totals"]["conflicts"], told["totals"]["failed"]) == (0, 0), told["outcomes"]
         assert told["totals"]["open_intents"] == 0
@@ -140,14 +140,14 @@ class Siege:
 
     def conflicts(self) -> int:
         """Count the conflicts that any run saw, also those that were killed."""
-        with sqlite3.connect(self.office.nights.state / "ledger.sqlite3") as db:
+        with sqlite3.connect(self.company.nights.state / "ledger.sqlite3") as db:
             return int(db.execute("SELECT COUNT(*) FROM outcomes WHERE conflict").fetchone()[0])
 
 
 @pytest.mark.timeout(1200)  # a hundred restarts on a busy machine
-def test_a_hundred_kills_lose_nobody_and_repeat_at_most_one_upload_per_worker(office: Office) -> None:
-    office.settings.update(SYNC_CONCURRENCY=str(WORKERS), SYNC_MAX_CHANGES_PERCENT="100")
-    siege = Siege(office, office.team(PEOPLE))
+def test_a_hundred_kills_lose_nobody_and_repeat_at_most_one_upload_per_worker(company: Company) -> None:
+    company.settings.update(SYNC_CONCURRENCY=str(WORKERS), SYNC_MAX_CHANGES_PERCENT="100")
+    siege = Siege(company, company.team(PEOPLE))
     siege.paint()
     began = time.monotonic()
     while siege.kills.total() < KILLS:
@@ -157,16 +157,16 @@ def test_a_hundred_kills_lose_nobody_and_repeat_at_most_one_upload_per_worker(of
             if siege.chance.random() < 0.7:
                 siege.paint()
 
-    told = office.sync()
-    again = office.sync(days=1)
+    told = company.sync()
+    again = company.sync(days=1)
 
     print(
         f"kills {dict(siege.kills)}, nights that ended {siege.nights}, rounds {siege.rounds}, "
-        f"uploads {len(office.cloud.tenant.writes())}, repeated {siege.repeated}, {time.monotonic() - began:.0f} s"
+        f"uploads {len(company.cloud.tenant.writes())}, repeated {siege.repeated}, {time.monotonic() - began:.0f} s"
     )
     assert (told.code, told.totals["open_intents"], told.totals["conflicts"]) == (0, 0, 0), told.err
     siege.assert_right()
     assert siege.conflicts() == 0
     assert again.totals["unchanged"] == PEOPLE
-    assert len(office.cloud.tenant.writes()) == PEOPLE * siege.rounds + siege.repeated
+    assert len(company.cloud.tenant.writes()) == PEOPLE * siege.rounds + siege.repeated
     assert min(siege.kills[moment] for moment in MOMENTS) >= KILLS // 20, "the kills did not fall on all of the night"

@@ -23,8 +23,8 @@ from connector.ledger.people import mark_gone, save_person
 from connector.ledger.store import open_ledger
 from connector.model import Account, MatchRule, Person, PersonState
 from connector.photo import read_print
+from tests.company import Colleague, Company, anchor_of, face
 from tests.nights import shown
-from tests.office import Colleague, Office, anchor_of, face
 
 ANCHOR, SID, UPN, MAIL = MatchRule.ANCHOR, MatchRule.SID, MatchRule.UPN, MatchRule.MAIL
 EMPLOYEE_ID, SAM = MatchRule.EMPLOYEE_ID, MatchRule.SAM_ACCOUNT_NAME
@@ -301,73 +301,73 @@ def test_a_match_follows_what_the_accounts_say_tonight(registry: Registry) -> No
 # The brake, end to end
 
 
-def rotate(office: Office, team: Sequence[Colleague]) -> None:
+def rotate(company: Company, team: Sequence[Colleague]) -> None:
     """Give everybody's account to the next one, as a wrong anchor attribute would."""
     for one, other in zip(team, (*team[1:], team[0]), strict=True):
-        office.cloud.tenant.update_account(one.account_id, immutable_id=anchor_of(other.entry.guid))
+        company.cloud.tenant.update_account(one.account_id, immutable_id=anchor_of(other.entry.guid))
 
 
-def test_people_who_change_places_are_a_brake_and_pass_by_force_only(office: Office) -> None:
-    office.settings["SYNC_MAX_REMATCHES"] = "2"
-    team = office.team(5)
-    office.sync()
-    rotate(office, team[:3])
-    written = len(office.cloud.tenant.writes())
+def test_people_who_change_places_are_a_brake_and_pass_by_force_only(company: Company) -> None:
+    company.settings["SYNC_MAX_REMATCHES"] = "2"
+    team = company.team(5)
+    company.sync()
+    rotate(company, team[:3])
+    written = len(company.cloud.tenant.writes())
 
-    stopped = office.sync(days=1)
-    again = office.sync(days=1)
+    stopped = company.sync(days=1)
+    again = company.sync(days=1)
 
     assert (stopped.code, again.code) == (4, 4), "the brake holds until somebody decides"
     assert "3 people changed or lost their account" in stopped.err
     assert "SYNC_MAX_REMATCHES" in stopped.err
-    assert len(office.cloud.tenant.writes()) == written
+    assert len(company.cloud.tenant.writes()) == written
 
-    forced = office.sync("--force", days=1)
+    forced = company.sync("--force", days=1)
 
     assert (forced.code, forced.totals["replaced"]) == (0, 3)
     for account, owner in zip(team[:3], (team[1], team[2], team[0]), strict=True):
-        assert shown(office.cloud, account.account_id).shows_same(read_print(face(owner.name)))
-    quiet = office.sync(days=1)
+        assert shown(company.cloud, account.account_id).shows_same(read_print(face(owner.name)))
+    quiet = company.sync(days=1)
     assert (quiet.code, quiet.requests["http"], quiet.totals["unchanged"]) == (0, 1, 5)
 
 
-def test_people_who_lose_their_accounts_are_a_brake_until_they_have_them_again(office: Office) -> None:
-    office.settings["SYNC_MAX_REMATCHES"] = "2"
-    team = office.team(6)
-    office.sync()
+def test_people_who_lose_their_accounts_are_a_brake_until_they_have_them_again(company: Company) -> None:
+    company.settings["SYNC_MAX_REMATCHES"] = "2"
+    team = company.team(6)
+    company.sync()
     for one in team[:3]:
-        office.cloud.tenant.update_account(one.account_id, immutable_id="")
+        company.cloud.tenant.update_account(one.account_id, immutable_id="")
 
-    stopped = office.sync(days=1)
+    stopped = company.sync(days=1)
     for one in team[:3]:
-        office.cloud.tenant.update_account(one.account_id, immutable_id=anchor_of(one.entry.guid))
-    mended = office.sync(days=1)
+        company.cloud.tenant.update_account(one.account_id, immutable_id=anchor_of(one.entry.guid))
+    mended = company.sync(days=1)
 
     assert stopped.code == 4
     assert stopped.of(team[0].upn) == ("skip", "no-account")
     assert (mended.code, mended.totals["unchanged"], mended.totals["replaced"]) == (0, 6, 0), mended.err
-    assert len(office.cloud.tenant.writes()) == 6
+    assert len(company.cloud.tenant.writes()) == 6
 
 
-def test_a_few_people_who_change_their_account_pass(office: Office) -> None:
-    team = office.team(3)
-    office.sync()
-    rotate(office, team[:2])
+def test_a_few_people_who_change_their_account_pass(company: Company) -> None:
+    team = company.team(3)
+    company.sync()
+    rotate(company, team[:2])
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert (told.code, told.totals["replaced"]) == (0, 2), told.err
-    assert shown(office.cloud, team[0].account_id).shows_same(read_print(face(team[1].name)))
+    assert shown(company.cloud, team[0].account_id).shows_same(read_print(face(team[1].name)))
 
 
-def test_a_fallback_is_used_from_settings_and_told_when_it_is_not_enough(office: Office) -> None:
-    lost = office.hire("lost", account=False)
-    office.register("lost", lost.entry, immutable_id="")
-    office.settings["MATCH_FALLBACK"] = "sid"
-    assert office.sync().of(lost.upn) == ("skip", "no-account")
+def test_a_fallback_is_used_from_settings_and_told_when_it_is_not_enough(company: Company) -> None:
+    lost = company.hire("lost", account=False)
+    company.register("lost", lost.entry, immutable_id="")
+    company.settings["MATCH_FALLBACK"] = "sid"
+    assert company.sync().of(lost.upn) == ("skip", "no-account")
 
-    office.settings["MATCH_FALLBACK"] = "sid,upn"
-    told = office.sync(days=1)
+    company.settings["MATCH_FALLBACK"] = "sid,upn"
+    told = company.sync(days=1)
 
     assert told.of(lost.upn) == ("create", "first-upload"), told.err
 
@@ -375,34 +375,34 @@ def test_a_fallback_is_used_from_settings_and_told_when_it_is_not_enough(office:
 SID_BYTES = bytes.fromhex("010500000000000515000000") + b"".join(n.to_bytes(4, "little") for n in (1, 2, 3, 1104))
 
 
-def test_whoever_writes_somebody_elses_anchor_gives_nobody_a_photo(office: Office) -> None:
-    director = office.register("director", office.hire("director", account=False).entry, sid="S-1-5-21-1-2-3-500")
-    office.sync()
-    shown_before = office.photo(director)
-    office.house.tree.change(director.entry.guid, userAccountControl="514")
-    intruder = office.hire("intruder", account=False, objectSid=SID_BYTES)
-    office.house.tree.change(intruder.entry.guid, **{"mS-DS-ConsistencyGuid": director.entry.guid})
+def test_whoever_writes_somebody_elses_anchor_gives_nobody_a_photo(company: Company) -> None:
+    director = company.register("director", company.hire("director", account=False).entry, sid="S-1-5-21-1-2-3-500")
+    company.sync()
+    shown_before = company.photo(director)
+    company.house.tree.change(director.entry.guid, userAccountControl="514")
+    intruder = company.hire("intruder", account=False, objectSid=SID_BYTES)
+    company.house.tree.change(intruder.entry.guid, **{"mS-DS-ConsistencyGuid": director.entry.guid})
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.of(intruder.upn) == ("skip", "anchor-disputed")
-    assert (told.code, office.photo(director)) == (0, shown_before)
+    assert (told.code, company.photo(director)) == (0, shown_before)
 
-    office.settings["MATCH_CHECK_SID"] = "false"
-    told = office.sync(days=1)
+    company.settings["MATCH_CHECK_SID"] = "false"
+    told = company.sync(days=1)
 
     assert told.of(intruder.upn) == ("skip", "ambiguous-match"), "the ledger knows the director"
-    assert office.photo(director) == shown_before
+    assert company.photo(director) == shown_before
 
 
-def test_a_person_of_a_migrated_forest_is_matched_again_once_connect_has_exported_the_sid(office: Office) -> None:
-    anna = office.hire("anna", account=False, objectSid=SID_BYTES)
-    anna = office.register("anna", anna.entry, sid="S-1-5-21-7-7-7-1104")
-    checked = office.nights.type("check", "--env-file", str(office.nights.env_file()))
+def test_a_person_of_a_migrated_forest_is_matched_again_once_connect_has_exported_the_sid(company: Company) -> None:
+    anna = company.hire("anna", account=False, objectSid=SID_BYTES)
+    anna = company.register("anna", anna.entry, sid="S-1-5-21-7-7-7-1104")
+    checked = company.nights.type("check", "--env-file", str(company.nights.env_file()))
     assert "anna@contoso.test (anchor-disputed)" in checked.out
-    assert office.sync().of(anna.upn) == ("skip", "anchor-disputed")
+    assert company.sync().of(anna.upn) == ("skip", "anchor-disputed")
 
-    office.cloud.tenant.update_account(anna.account_id, sid="S-1-5-21-1-2-3-1104")
-    told = office.sync(days=1)
+    company.cloud.tenant.update_account(anna.account_id, sid="S-1-5-21-1-2-3-1104")
+    told = company.sync(days=1)
 
     assert told.of(anna.upn) == ("create", "first-upload")

@@ -32,7 +32,7 @@ from connector.ledger.store import (
 )
 from connector.ledger.writes import Write, find_write, save_write, save_written_photo
 from connector.model import Action
-from tests.office import Office, copy_of, face
+from tests.company import Company, copy_of, face
 
 MOUNTS = r"""
 sysfs /sys sysfs rw 0 0
@@ -46,31 +46,31 @@ broken
 """
 
 
-def rows(office: Office, query: str) -> list[tuple[object, ...]]:
+def rows(company: Company, query: str) -> list[tuple[object, ...]]:
     """Ask the ledger between two nights."""
-    with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db:
+    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3")) as db:
         return db.execute(query).fetchall()
 
 
 # The file
 
 
-def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(office: Office) -> None:
-    office.hire("anna")
-    office.sync()
-    path = office.nights.state / "ledger.sqlite3"
+def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(company: Company) -> None:
+    company.hire("anna")
+    company.sync()
+    path = company.nights.state / "ledger.sqlite3"
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
-    office.cloud.log.clear()
+    company.cloud.log.clear()
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 2
     assert f"is of version {VERSION + 1}" in told.err
     assert "Use the newer photo-connector" in told.err
     assert path.read_bytes() == before
-    assert list(office.cloud.requests) == [], "nothing was contacted"
+    assert list(company.cloud.requests) == [], "nothing was contacted"
 
 
 def old_ledger(folder: Path) -> Path:
@@ -135,17 +135,17 @@ def test_names_of_an_old_ledger_are_told_apart_letter_by_letter(tmp_path: Path) 
     assert {*table(path, "people", "upn_key"), *table(path, "accounts", "mail_key")} == {("straße@contoso.test",)}
 
 
-def test_a_report_of_an_old_ledger_waits_for_the_run_that_works_in_it(office: Office) -> None:
-    office.sync()
-    path = old_ledger(office.nights.state.with_name("old"))
-    office.settings["STATE_DIR"] = str(path.parent)
-    ask = ("report", "--env-file", str(office.nights.env_file()))
+def test_a_report_of_an_old_ledger_waits_for_the_run_that_works_in_it(company: Company) -> None:
+    company.sync()
+    path = old_ledger(company.nights.state.with_name("old"))
+    company.settings["STATE_DIR"] = str(path.parent)
+    ask = ("report", "--env-file", str(company.nights.env_file()))
 
     with hold_lock(path.parent):
-        told = office.nights.type(*ask)
+        told = company.nights.type(*ask)
     assert (told.code, table(path, "pragma_user_version")) == (6, [(1,)])
 
-    told = office.nights.type(*ask)
+    told = company.nights.type(*ask)
 
     assert told.code == 0
     assert "bob@contoso.test" in told.out
@@ -232,23 +232,25 @@ store.open_ledger(Path({str(path.parent)!r}))
     return subprocess.run([sys.executable, "-c", script], check=False).returncode
 
 
-def test_equal_fingerprints_are_kept_once_and_go_with_the_last_row_that_has_them(office: Office) -> None:
-    team = office.team(3)
-    office.cloud.set(reencode="none")
-    office.sync()
+def test_equal_fingerprints_are_kept_once_and_go_with_the_last_row_that_has_them(company: Company) -> None:
+    team = company.team(3)
+    company.cloud.set(reencode="none")
+    company.sync()
     used = "SELECT sent_print FROM pictures UNION SELECT whole_print FROM pictures "
     used += "UNION SELECT read_print FROM photo_state"
-    assert rows(office, "SELECT COUNT(*) FROM fingerprints") == rows(office, f"SELECT COUNT(sent_print) FROM ({used})")
+    assert rows(company, "SELECT COUNT(*) FROM fingerprints") == rows(
+        company, f"SELECT COUNT(sent_print) FROM ({used})"
+    )
 
     for one in team:
-        office.house.tree.change(one.entry.guid, thumbnailPhoto=face(f"new {one.name}"))
-    office.sync("--force", days=1)
-    office.sync(days=40)
-    office.sync("--full", days=1)
+        company.house.tree.change(one.entry.guid, thumbnailPhoto=face(f"new {one.name}"))
+    company.sync("--force", days=1)
+    company.sync(days=40)
+    company.sync("--full", days=1)
 
     referred = f"{used} UNION SELECT sent_print FROM photo_state UNION SELECT sent_print FROM writes"
     unused = f"SELECT COUNT(*) FROM fingerprints WHERE id NOT IN ({referred})"
-    assert rows(office, unused) == [(0,)]
+    assert rows(company, unused) == [(0,)]
 
 
 def no_database(path: Path) -> None:
@@ -271,31 +273,31 @@ def broken_pages(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [no_database, empty_file, broken_pages])
 def test_a_damaged_ledger_is_set_aside_and_rebuilt_without_an_upload(
-    office: Office, spoil: Callable[[Path], None]
+    company: Company, spoil: Callable[[Path], None]
 ) -> None:
-    team = office.team(5)
-    office.sync()
-    path = office.nights.state / "ledger.sqlite3"
+    team = company.team(5)
+    company.sync()
+    path = company.nights.state / "ledger.sqlite3"
     spoil(path)
     spoilt = path.read_bytes()
-    office.cloud.log.clear()
+    company.cloud.log.clear()
 
-    looked = office.nights.type("report", "--env-file", str(office.nights.env_file()))
+    looked = company.nights.type("report", "--env-file", str(company.nights.env_file()))
 
     assert looked.code == 2
     assert "is damaged" in looked.err
     assert path.read_bytes() == spoilt, "who only looks changes nothing"
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 0, told.err
     assert told.reasons() == {"adopted": 5}
-    assert "photo_puts" not in office.cloud.counts() or office.cloud.counts()["photo_puts"] == 0
-    assert len(office.cloud.tenant.writes()) == len(team)
+    assert "photo_puts" not in company.cloud.counts() or company.cloud.counts()["photo_puts"] == 0
+    assert len(company.cloud.tenant.writes()) == len(team)
     assert any("The database was damaged" in notice for notice in told.report["notices"])
-    (aside,) = office.nights.state.glob("ledger-damaged-*")
+    (aside,) = company.nights.state.glob("ledger-damaged-*")
     assert aside.read_bytes() == spoilt
-    quiet = office.sync(days=1)
+    quiet = company.sync(days=1)
     assert (quiet.code, quiet.requests["http"], quiet.report["notices"]) == (0, 1, [])
 
 
@@ -332,17 +334,17 @@ def test_a_copy_shares_nothing_with_the_ledger_but_what_was_in_it(tmp_path: Path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="rights are ACLs there")
-def test_ledger_and_folders_are_their_owners_only(office: Office) -> None:
-    office.hire("anna")
-    other = office.hire("bert")
-    office.cloud.tenant.set_photo(other.account_id, face("somebody else"))
+def test_ledger_and_folders_are_their_owners_only(company: Company) -> None:
+    company.hire("anna")
+    other = company.hire("bert")
+    company.cloud.tenant.set_photo(other.account_id, face("somebody else"))
     old = os.umask(0)
     try:
-        assert office.sync().code == 0
+        assert company.sync().code == 0
     finally:
         os.umask(old)
 
-    state = office.nights.state
+    state = company.nights.state
     kept = [state / "ledger.sqlite3", *(state / "backups").glob("*/*.jpg")]
     assert len(kept) == 2
     assert {
@@ -385,19 +387,19 @@ def test_a_state_folder_that_cannot_be_made_is_named_with_its_setting(tmp_path: 
 # The lock
 
 
-def test_a_second_run_gives_way_and_goes_on_when_the_first_has_ended(office: Office) -> None:
-    office.hire("anna")
-    make_state_folder(office.nights.state)
+def test_a_second_run_gives_way_and_goes_on_when_the_first_has_ended(company: Company) -> None:
+    company.hire("anna")
+    make_state_folder(company.nights.state)
 
-    with hold_lock(office.nights.state):
-        turned_away = office.sync()
-        with pytest.raises(Locked), hold_lock(office.nights.state):
+    with hold_lock(company.nights.state):
+        turned_away = company.sync()
+        with pytest.raises(Locked), hold_lock(company.nights.state):
             pass
 
     assert turned_away.code == 6
     assert "Another run works in" in turned_away.err
-    assert list(office.cloud.requests) == []
-    assert office.sync().totals["created"] == 1
+    assert list(company.cloud.requests) == []
+    assert company.sync().totals["created"] == 1
 
 
 def test_the_lock_of_a_killed_run_holds_nobody(tmp_path: Path) -> None:
@@ -420,73 +422,73 @@ def test_the_lock_of_a_killed_run_holds_nobody(tmp_path: Path) -> None:
 # What is forgotten
 
 
-def test_outcomes_and_backups_are_kept_as_long_as_the_settings_say(office: Office) -> None:
-    office.settings.update(LEDGER_DAYS="30", BACKUP_DAYS="5")
-    anna = office.hire("anna")
-    office.cloud.tenant.set_photo(anna.account_id, face("somebody else"))
-    office.sync()
-    backups = office.nights.state / "backups"
+def test_outcomes_and_backups_are_kept_as_long_as_the_settings_say(company: Company) -> None:
+    company.settings.update(LEDGER_DAYS="30", BACKUP_DAYS="5")
+    anna = company.hire("anna")
+    company.cloud.tenant.set_photo(anna.account_id, face("somebody else"))
+    company.sync()
+    backups = company.nights.state / "backups"
 
-    office.sync(days=4)
+    company.sync(days=4)
     assert len(list(backups.glob("*/*.jpg"))) == 1
 
-    office.sync(days=2)
+    company.sync(days=2)
     assert list(backups.glob("*/*.jpg")) == []
-    assert rows(office, "SELECT COUNT(*) FROM outcomes") == [(1,)]
-    assert rows(office, "SELECT COUNT(*) FROM writes") == [(1,)]
+    assert rows(company, "SELECT COUNT(*) FROM outcomes") == [(1,)]
+    assert rows(company, "SELECT COUNT(*) FROM writes") == [(1,)]
 
-    office.sync(days=29)
-    told = office.sync(days=1)
-    assert rows(office, "SELECT COUNT(*) FROM outcomes") == [(0,)]
-    assert rows(office, "SELECT COUNT(*) FROM writes") == [(0,)]
+    company.sync(days=29)
+    told = company.sync(days=1)
+    assert rows(company, "SELECT COUNT(*) FROM outcomes") == [(0,)]
+    assert rows(company, "SELECT COUNT(*) FROM writes") == [(0,)]
     assert (told.totals["unchanged"], told.requests["http"]) == (1, 1), "the memory of who is there stays"
 
 
-def test_a_backup_that_a_later_run_needs_outlives_the_first(office: Office) -> None:
-    office.settings.update(BACKUP_DAYS="5")
-    anna, bert = office.hire("anna"), office.hire("bert")
-    office.cloud.set(reencode="none")
+def test_a_backup_that_a_later_run_needs_outlives_the_first(company: Company) -> None:
+    company.settings.update(BACKUP_DAYS="5")
+    anna, bert = company.hire("anna"), company.hire("bert")
+    company.cloud.set(reencode="none")
     for one in (anna, bert):
-        office.cloud.tenant.set_photo(one.account_id, face("one logo"))
-    office.settings["SYNC_MAX_UPLOADS"] = "1"
-    office.sync()
-    office.sync(days=4)
-    backups = office.nights.state / "backups"
-    shared = len({content for (content,) in rows(office, "SELECT before_sha256 FROM writes")})
+        company.cloud.tenant.set_photo(one.account_id, face("one logo"))
+    company.settings["SYNC_MAX_UPLOADS"] = "1"
+    company.sync()
+    company.sync(days=4)
+    backups = company.nights.state / "backups"
+    shared = len({content for (content,) in rows(company, "SELECT before_sha256 FROM writes")})
     assert shared == 1, "both photos were the same bytes"
 
-    office.sync(days=3)
+    company.sync(days=3)
     assert len(list(backups.glob("*/*.jpg"))) == 1
-    office.sync(days=3)
+    company.sync(days=3)
     assert list(backups.glob("*/*.jpg")) == []
 
 
-def test_who_is_deleted_is_forgotten_after_the_ledgers_days_and_not_before(office: Office) -> None:
-    office.settings["LEDGER_DAYS"] = "30"
-    gone, stays = office.hire("gone"), office.hire("stays")
-    office.sync()
-    office.house.tree.delete(gone.entry.guid)
-    office.cloud.tenant.remove_account(gone.account_id)
-    assert office.sync(days=1).of(gone.upn) == ("skip", "deleted")
+def test_who_is_deleted_is_forgotten_after_the_ledgers_days_and_not_before(company: Company) -> None:
+    company.settings["LEDGER_DAYS"] = "30"
+    gone, stays = company.hire("gone"), company.hire("stays")
+    company.sync()
+    company.house.tree.delete(gone.entry.guid)
+    company.cloud.tenant.remove_account(gone.account_id)
+    assert company.sync(days=1).of(gone.upn) == ("skip", "deleted")
 
-    office.sync(days=28)
-    assert len(rows(office, "SELECT id FROM people")) == len(rows(office, "SELECT account_id FROM photo_state")) == 2
+    company.sync(days=28)
+    assert len(rows(company, "SELECT id FROM people")) == len(rows(company, "SELECT account_id FROM photo_state")) == 2
 
-    office.sync(days=3)
-    assert rows(office, "SELECT upn FROM people") == [(stays.upn,)]
-    assert rows(office, "SELECT account_id FROM photo_state") == [(stays.account_id,)]
-    assert len(office.cloud.tenant.writes()) == 2
+    company.sync(days=3)
+    assert rows(company, "SELECT upn FROM people") == [(stays.upn,)]
+    assert rows(company, "SELECT account_id FROM photo_state") == [(stays.account_id,)]
+    assert len(company.cloud.tenant.writes()) == 2
 
 
-def test_what_stands_is_told_although_the_run_that_began_it_is_old(office: Office) -> None:
-    office.settings["LEDGER_DAYS"] = "30"
-    lost = office.hire("lost", account=False)
-    office.sync()
-    office.sync(days=40)
-    office.sync(days=40)
+def test_what_stands_is_told_although_the_run_that_began_it_is_old(company: Company) -> None:
+    company.settings["LEDGER_DAYS"] = "30"
+    lost = company.hire("lost", account=False)
+    company.sync()
+    company.sync(days=40)
+    company.sync(days=40)
 
-    assert office.sync(days=1).of(lost.upn) == ("skip", "no-account")
-    assert rows(office, "SELECT id FROM runs") == [(1,), (3,), (4,)], "its first run, and those of this month"
+    assert company.sync(days=1).of(lost.upn) == ("skip", "no-account")
+    assert rows(company, "SELECT id FROM runs") == [(1,), (3,), (4,)], "its first run, and those of this month"
 
 
 # The spool and the backups
@@ -557,28 +559,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("night", ["first", "second"])
-def test_on_a_full_disk_everybody_gets_their_photo_all_the_same(office: Office, small_disk: Path, night: str) -> None:
-    office.settings["STATE_DIR"] = str(small_disk / "state")
+def test_on_a_full_disk_everybody_gets_their_photo_all_the_same(company: Company, small_disk: Path, night: str) -> None:
+    company.settings["STATE_DIR"] = str(small_disk / "state")
     (small_disk / "guest.jpg").write_bytes(face("guest"))
-    office.settings["GUEST_PHOTO"] = str(small_disk / "guest.jpg")
+    company.settings["GUEST_PHOTO"] = str(small_disk / "guest.jpg")
     if night == "second":
-        office.sync()
-    office.team(7)
-    guest = office.cloud.tenant.add_account("eva_partner.example#EXT#@contoso.test", user_type="Guest")
+        company.sync()
+    company.team(7)
+    guest = company.cloud.tenant.add_account("eva_partner.example#EXT#@contoso.test", user_type="Guest")
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert (told.code, told.totals["created"], told.totals["postponed"]) == (0, 8, 0), told.report
-    assert office.cloud.tenant.photo(guest) is not None
-    assert office.sync(days=1).requests["http"] == 1
+    assert company.cloud.tenant.photo(guest) is not None
+    assert company.sync(days=1).requests["http"] == 1
 
 
-def test_an_adopted_copy_needs_no_room(office: Office, small_disk: Path) -> None:
-    office.settings["STATE_DIR"] = str(small_disk / "state")
-    anna = office.hire("anna")
-    office.cloud.tenant.set_photo(anna.account_id, copy_of("anna"))
+def test_an_adopted_copy_needs_no_room(company: Company, small_disk: Path) -> None:
+    company.settings["STATE_DIR"] = str(small_disk / "state")
+    anna = company.hire("anna")
+    company.cloud.tenant.set_photo(anna.account_id, copy_of("anna"))
 
-    assert office.sync().of(anna.upn) == ("keep", "adopted")
+    assert company.sync().of(anna.upn) == ("keep", "adopted")
 
 
 def swapped_indexes(path: Path) -> None:
@@ -596,13 +598,13 @@ def swapped_indexes(path: Path) -> None:
         assert db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
 
 
-def test_damage_that_only_a_run_meets_is_set_aside_by_the_next_one(office: Office) -> None:
-    team = office.team(5)
-    office.sync()
-    swapped_indexes(office.nights.state / "ledger.sqlite3")
-    office.house.tree.change(team[0].entry.guid, mail="other@contoso.test")
+def test_damage_that_only_a_run_meets_is_set_aside_by_the_next_one(company: Company) -> None:
+    team = company.team(5)
+    company.sync()
+    swapped_indexes(company.nights.state / "ledger.sqlite3")
+    company.house.tree.change(team[0].entry.guid, mail="other@contoso.test")
 
-    met, mended, quiet = office.sync(days=1), office.sync(days=1), office.sync(days=1)
+    met, mended, quiet = company.sync(days=1), company.sync(days=1), company.sync(days=1)
 
     assert "is damaged" in met.err, (met.code, met.err)
     assert "The next run sets it aside" in met.err

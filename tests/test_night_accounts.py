@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from tests.company import Colleague, Company, anchor_of, face
 from tests.lab.graph import Emulator, Fault
-from tests.office import Colleague, Office, anchor_of, face
 
 
 def listings(cloud: Emulator) -> int:
@@ -18,9 +18,9 @@ def listings(cloud: Emulator) -> int:
     return count
 
 
-def damage_link(office: Office, link: str) -> None:
+def damage_link(company: Company, link: str) -> None:
     """Overwrite the link that the last night left."""
-    with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db, db:
+    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3")) as db, db:
         db.execute("UPDATE cookies SET cookie = ? WHERE context = 'accounts'", (link.encode("utf-8", "surrogatepass"),))
 
 
@@ -37,65 +37,65 @@ def damage_link(office: Office, link: str) -> None:
         ("userType", "accountEnabled"),
     ],
 )
-def test_a_changed_account_that_delta_tells_in_part_is_read_by_id(office: Office, left_out: tuple[str, ...]) -> None:
-    ada = office.hire("ada")
-    office.sync()
-    office.cloud.set(delta_leaves_out=left_out)
-    office.cloud.tenant.update_account(ada.account_id, employee_id="7")
-    office.paint(ada, face("ada, older"))
+def test_a_changed_account_that_delta_tells_in_part_is_read_by_id(company: Company, left_out: tuple[str, ...]) -> None:
+    ada = company.hire("ada")
+    company.sync()
+    company.cloud.set(delta_leaves_out=left_out)
+    company.cloud.tenant.update_account(ada.account_id, employee_id="7")
+    company.paint(ada, face("ada, older"))
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert (told.code, told.of("ada@contoso.test")) == (0, ("replace", "source-changed"))
 
 
-def test_an_account_that_cannot_be_read_by_id_keeps_what_was_known(office: Office) -> None:
-    ada, ben = office.hire("ada"), office.hire("ben")
-    office.sync()
-    office.cloud.set(delta_leaves_out=("onPremisesImmutableId",))
-    office.cloud.fail_next(f"ITEM GET .*{ada.account_id}$", Fault(status=400, code="Request_BadRequest"), times=-1)
+def test_an_account_that_cannot_be_read_by_id_keeps_what_was_known(company: Company) -> None:
+    ada, ben = company.hire("ada"), company.hire("ben")
+    company.sync()
+    company.cloud.set(delta_leaves_out=("onPremisesImmutableId",))
+    company.cloud.fail_next(f"ITEM GET .*{ada.account_id}$", Fault(status=400, code="Request_BadRequest"), times=-1)
     for one in (ada, ben):
-        office.cloud.tenant.update_account(one.account_id, employee_id="7")
-        office.paint(one, face(f"{one.name}, older"))
+        company.cloud.tenant.update_account(one.account_id, employee_id="7")
+        company.paint(one, face(f"{one.name}, older"))
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 0, told.err
     assert told.reasons() == {"source-changed": 2}
 
 
-def test_a_property_that_is_null_is_empty(office: Office) -> None:
-    ada = office.hire("ada")
-    office.sync()
-    office.cloud.tenant.update_account(ada.account_id, immutable_id=None)
+def test_a_property_that_is_null_is_empty(company: Company) -> None:
+    ada = company.hire("ada")
+    company.sync()
+    company.cloud.tenant.update_account(ada.account_id, immutable_id=None)
 
-    assert office.sync(days=1).of("ada@contoso.test") == ("skip", "no-account")
+    assert company.sync(days=1).of("ada@contoso.test") == ("skip", "no-account")
 
 
 # -- links
 
 
-def test_a_delta_that_repeats_its_next_link_is_left_and_all_accounts_are_listed(office: Office) -> None:
-    office.team(3)
-    office.sync()
-    office.cloud.set(same_next_link=True, page_cap=1)
+def test_a_delta_that_repeats_its_next_link_is_left_and_all_accounts_are_listed(company: Company) -> None:
+    company.team(3)
+    company.sync()
+    company.cloud.set(same_next_link=True, page_cap=1)
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 5, "this cloud repeats the link of its listing, too"
     assert "the same next page twice" in told.err
     notices = " ".join(told.report["notices"])
     assert "The changes of accounts could not be read to the end" in notices
     assert "All accounts were listed again." in notices
-    office.cloud.set(same_next_link=False)
-    assert office.sync(days=1).totals["unchanged"] == 3
+    company.cloud.set(same_next_link=False)
+    assert company.sync(days=1).totals["unchanged"] == 3
 
 
-def test_a_listing_that_repeats_its_next_link_ends_the_run(office: Office) -> None:
-    office.team(3)
-    office.cloud.set(same_next_link=True, delta_refused=400)
+def test_a_listing_that_repeats_its_next_link_ends_the_run(company: Company) -> None:
+    company.team(3)
+    company.cloud.set(same_next_link=True, delta_refused=400)
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.code == 5
     assert "the same next page twice" in told.err
@@ -103,28 +103,28 @@ def test_a_listing_that_repeats_its_next_link_ends_the_run(office: Office) -> No
 
 
 @pytest.mark.parametrize("link", ["https://[::1", "http://graph.lab/v1.0/users/delta", "\ud800", "delta", ""])
-def test_a_remembered_link_that_cannot_be_asked_costs_one_listing(office: Office, link: str) -> None:
-    office.team(2)
-    office.sync()
-    damage_link(office, link)
-    listings(office.cloud)
+def test_a_remembered_link_that_cannot_be_asked_costs_one_listing(company: Company, link: str) -> None:
+    company.team(2)
+    company.sync()
+    damage_link(company, link)
+    listings(company.cloud)
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 0, told.err
-    assert listings(office.cloud) == 1
-    assert office.sync(days=1).report["notices"] == []
-    assert listings(office.cloud) == 0
+    assert listings(company.cloud) == 1
+    assert company.sync(days=1).report["notices"] == []
+    assert listings(company.cloud) == 0
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 501])
-def test_a_tenant_without_delta_is_listed_each_night_with_one_notice(office: Office, status: int) -> None:
-    ada = office.hire("ada")
-    office.cloud.set(delta_refused=status)
+def test_a_tenant_without_delta_is_listed_each_night_with_one_notice(company: Company, status: int) -> None:
+    ada = company.hire("ada")
+    company.cloud.set(delta_refused=status)
 
-    first = office.sync()
-    office.paint(ada, face("ada, older"))
-    second = office.sync(days=1)
+    first = company.sync()
+    company.paint(ada, face("ada, older"))
+    second = company.sync(days=1)
 
     assert (first.code, second.code) == (0, 0)
     assert second.of("ada@contoso.test") == ("replace", "source-changed")
@@ -133,38 +133,38 @@ def test_a_tenant_without_delta_is_listed_each_night_with_one_notice(office: Off
         assert len(told.report["notices"]) == 1
 
 
-def test_a_first_answer_that_is_a_next_link_leads_to_the_delta_link(office: Office) -> None:
-    office.team(2)
-    office.cloud.set(delta_begins_with_page=True)
+def test_a_first_answer_that_is_a_next_link_leads_to_the_delta_link(company: Company) -> None:
+    company.team(2)
+    company.cloud.set(delta_begins_with_page=True)
 
-    first = office.sync()
+    first = company.sync()
 
     assert (first.code, first.report["notices"]) == (0, [])
-    listings(office.cloud)
-    assert office.sync(days=1).requests["http"] == 1
+    listings(company.cloud)
+    assert company.sync(days=1).requests["http"] == 1
 
 
 # -- what is read again
 
 
-def undelete(office: Office, one: Colleague) -> None:
+def undelete(company: Company, one: Colleague) -> None:
     """Give an account back, with the id and the properties that it had."""
     upn = f"{one.name}@contoso.test"
     anchor = anchor_of(one.entry.guid)
-    office.cloud.tenant.add_account(upn, id=one.account_id, mail=upn, immutable_id=anchor, synced=True)
+    company.cloud.tenant.add_account(upn, id=one.account_id, mail=upn, immutable_id=anchor, synced=True)
 
 
-def test_an_undeleted_account_that_delta_never_tells_is_found_within_a_week(office: Office) -> None:
-    ada = office.hire("ada")
-    office.team(3)
-    office.sync()
-    office.cloud.tenant.remove_account(ada.account_id)
-    assert office.sync(days=1).of("ada@contoso.test") == ("skip", "no-account")
-    office.cloud.set(delta_silent=[ada.account_id])
-    undelete(office, ada)
-    listings(office.cloud)
+def test_an_undeleted_account_that_delta_never_tells_is_found_within_a_week(company: Company) -> None:
+    ada = company.hire("ada")
+    company.team(3)
+    company.sync()
+    company.cloud.tenant.remove_account(ada.account_id)
+    assert company.sync(days=1).of("ada@contoso.test") == ("skip", "no-account")
+    company.cloud.set(delta_silent=[ada.account_id])
+    undelete(company, ada)
+    listings(company.cloud)
 
-    nights = {day: (office.sync(days=1), listings(office.cloud)) for day in range(2, 8)}
+    nights = {day: (company.sync(days=1), listings(company.cloud)) for day in range(2, 8)}
 
     assert [pages for _, pages in nights.values()] == [0, 0, 0, 0, 0, 1]
     assert nights[6][0].of("ada@contoso.test") == ("skip", "no-account")
@@ -172,30 +172,30 @@ def test_an_undeleted_account_that_delta_never_tells_is_found_within_a_week(offi
 
 
 @pytest.mark.parametrize(("days", "pages"), [("0", 0), ("3", 1), ("400", 0)])
-def test_the_accounts_are_listed_again_after_so_many_days(office: Office, days: str, pages: int) -> None:
-    office.team(2)
-    office.settings["SYNC_RELIST_DAYS"] = days
-    office.sync()
-    office.sync(days=2)
-    listings(office.cloud)
+def test_the_accounts_are_listed_again_after_so_many_days(company: Company, days: str, pages: int) -> None:
+    company.team(2)
+    company.settings["SYNC_RELIST_DAYS"] = days
+    company.sync()
+    company.sync(days=2)
+    listings(company.cloud)
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
-    assert (told.code, listings(office.cloud), told.report["notices"]) == (0, pages, [])
+    assert (told.code, listings(company.cloud), told.report["notices"]) == (0, pages, [])
 
 
 @pytest.mark.parametrize(("days", "mode"), [("0", "changes"), ("30", "full"), ("400", "changes")])
-def test_the_directory_is_read_again_after_so_many_days(office: Office, days: str, mode: str) -> None:
-    office.team(2)
-    office.settings["SYNC_REREAD_DAYS"] = days
-    office.sync()
-    assert office.sync(days=29).report["mode"] == "changes"
+def test_the_directory_is_read_again_after_so_many_days(company: Company, days: str, mode: str) -> None:
+    company.team(2)
+    company.settings["SYNC_REREAD_DAYS"] = days
+    company.sync()
+    assert company.sync(days=29).report["mode"] == "changes"
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert (told.code, told.report["mode"], told.report["notices"]) == (0, mode, [])
     assert told.totals["unchanged"] == 2
-    assert office.sync(days=1).report["mode"] == "changes"
+    assert company.sync(days=1).report["mode"] == "changes"
 
 
 # -- whoever lost the account, and whose account answers as gone
@@ -208,122 +208,122 @@ def asked_by_id(cloud: Emulator) -> list[str]:
     return items
 
 
-def test_a_deletion_that_delta_never_tells_ends_within_two_nights(office: Office) -> None:
-    ada = office.hire("ada")
-    office.team(2)
-    office.sync()
-    office.cloud.set(delta_silent=[ada.account_id])
-    office.cloud.tenant.remove_account(ada.account_id)
-    office.paint(ada, face("ada, older"))
+def test_a_deletion_that_delta_never_tells_ends_within_two_nights(company: Company) -> None:
+    ada = company.hire("ada")
+    company.team(2)
+    company.sync()
+    company.cloud.set(delta_silent=[ada.account_id])
+    company.cloud.tenant.remove_account(ada.account_id)
+    company.paint(ada, face("ada, older"))
 
-    first, second = office.sync(days=1), office.sync(days=1)
-    office.cloud.log.clear()
-    third = office.sync(days=1)
+    first, second = company.sync(days=1), company.sync(days=1)
+    company.cloud.log.clear()
+    third = company.sync(days=1)
 
     assert (first.code, first.of("ada@contoso.test")) == (3, ("fail", "account-gone"))
     assert (second.code, second.of("ada@contoso.test")) == (0, ("skip", "no-account"))
     assert third.requests["http"] == 1, "a quiet night stays at its request"
 
 
-def test_the_new_account_of_somebody_whose_old_one_is_gone_is_found(office: Office) -> None:
-    ada = office.hire("ada")
-    office.sync()
+def test_the_new_account_of_somebody_whose_old_one_is_gone_is_found(company: Company) -> None:
+    ada = company.hire("ada")
+    company.sync()
     new_id = "aaaaaaaa-0000-4000-8000-000000000001"
-    office.cloud.set(delta_silent=[ada.account_id, new_id])
-    office.cloud.tenant.remove_account(ada.account_id)
+    company.cloud.set(delta_silent=[ada.account_id, new_id])
+    company.cloud.tenant.remove_account(ada.account_id)
     anchor = anchor_of(ada.entry.guid)
-    office.cloud.tenant.add_account("ada@contoso.test", id=new_id, immutable_id=anchor, synced=True)
-    office.paint(ada, face("ada, older"))
+    company.cloud.tenant.add_account("ada@contoso.test", id=new_id, immutable_id=anchor, synced=True)
+    company.paint(ada, face("ada, older"))
 
-    first, second = office.sync(days=1), office.sync(days=1)
+    first, second = company.sync(days=1), company.sync(days=1)
 
     assert (first.code, first.of("ada@contoso.test")) == (3, ("fail", "account-gone"))
     assert (second.code, second.of("ada@contoso.test")) == (0, ("create", "first-upload"))
 
 
-def test_an_account_that_was_told_as_deleted_and_is_there_again_is_not_lost(office: Office) -> None:
-    ada = office.hire("ada")
-    office.team(2)
-    office.sync()
-    office.cloud.tenant.remove_account(ada.account_id)
-    office.cloud.set(delta_silent=["nobody"])
+def test_an_account_that_was_told_as_deleted_and_is_there_again_is_not_lost(company: Company) -> None:
+    ada = company.hire("ada")
+    company.team(2)
+    company.sync()
+    company.cloud.tenant.remove_account(ada.account_id)
+    company.cloud.set(delta_silent=["nobody"])
     upn, anchor = "ada@contoso.test", anchor_of(ada.entry.guid)
-    office.cloud.tenant.add_account(upn, id="bbbbbbbb-0000-4000-8000-000000000002", immutable_id=anchor, synced=True)
-    office.cloud.set(delta_silent=["bbbbbbbb-0000-4000-8000-000000000002"])
+    company.cloud.tenant.add_account(upn, id="bbbbbbbb-0000-4000-8000-000000000002", immutable_id=anchor, synced=True)
+    company.cloud.set(delta_silent=["bbbbbbbb-0000-4000-8000-000000000002"])
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert (told.code, told.of("ada@contoso.test")) == (0, ("create", "first-upload"))
 
 
-def test_only_those_who_lost_their_account_are_asked_for_and_only_that_night(office: Office) -> None:
-    team = office.team(30)
-    office.sync()
+def test_only_those_who_lost_their_account_are_asked_for_and_only_that_night(company: Company) -> None:
+    team = company.team(30)
+    company.sync()
     for one in team[:2]:
-        office.cloud.tenant.remove_account(one.account_id)
-    asked_by_id(office.cloud)
+        company.cloud.tenant.remove_account(one.account_id)
+    asked_by_id(company.cloud)
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert (told.code, told.totals["skipped"]) == (0, 2)
-    assert sorted(asked_by_id(office.cloud))[:2] == ["/v1.0/users", "/v1.0/users"]
+    assert sorted(asked_by_id(company.cloud))[:2] == ["/v1.0/users", "/v1.0/users"]
     assert told.requests["http"] == 3, "the delta, a batch by id, a batch by immutable ID"
-    assert office.sync(days=1).requests["http"] == 1
+    assert company.sync(days=1).requests["http"] == 1
 
 
-def test_a_night_that_lists_all_accounts_asks_for_none(office: Office) -> None:
-    team = office.team(5)
-    office.sync()
-    office.cloud.tenant.remove_account(team[0].account_id)
-    asked_by_id(office.cloud)
+def test_a_night_that_lists_all_accounts_asks_for_none(company: Company) -> None:
+    team = company.team(5)
+    company.sync()
+    company.cloud.tenant.remove_account(team[0].account_id)
+    asked_by_id(company.cloud)
 
-    told = office.sync("--full", days=1)
+    told = company.sync("--full", days=1)
 
     assert told.code == 0
-    assert asked_by_id(office.cloud) == []
+    assert asked_by_id(company.cloud) == []
 
 
-def test_where_very_many_lost_their_accounts_all_are_listed_instead(office: Office) -> None:
-    team = [office.hire(f"person{number:03}", photo=None) for number in range(501)]
-    office.sync()
+def test_where_very_many_lost_their_accounts_all_are_listed_instead(company: Company) -> None:
+    team = [company.hire(f"person{number:03}", photo=None) for number in range(501)]
+    company.sync()
     for one in team:
-        office.cloud.tenant.remove_account(one.account_id)
-    listings(office.cloud)
+        company.cloud.tenant.remove_account(one.account_id)
+    listings(company.cloud)
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
-    assert (told.code, listings(office.cloud)) == (4, 1), "so many are a brake"
+    assert (told.code, listings(company.cloud)) == (4, 1), "so many are a brake"
     assert told.requests["http"] == 3
 
 
 # -- one person by name
 
 
-def test_somebody_whose_name_begins_with_a_dollar_is_done_alone(office: Office) -> None:
-    office.hire("$o'neil")
-    office.team(2)
+def test_somebody_whose_name_begins_with_a_dollar_is_done_alone(company: Company) -> None:
+    company.hire("$o'neil")
+    company.team(2)
 
-    told = office.sync("--only", "$o'neil@contoso.test")
+    told = company.sync("--only", "$o'neil@contoso.test")
 
     assert (told.code, told.of("$o'neil@contoso.test")) == (0, ("create", "first-upload")), told.err
 
 
-def test_a_name_that_graph_refuses_ends_no_run_of_named_people(office: Office) -> None:
-    ada, ben = office.hire("ada", mail="strange@contoso.test"), office.hire("ben")
-    office.cloud.fail_next("ITEM GET .*strange", Fault(status=400, code="Request_BadRequest"), times=-1)
+def test_a_name_that_graph_refuses_ends_no_run_of_named_people(company: Company) -> None:
+    ada, ben = company.hire("ada", mail="strange@contoso.test"), company.hire("ben")
+    company.cloud.fail_next("ITEM GET .*strange", Fault(status=400, code="Request_BadRequest"), times=-1)
 
-    told = office.sync("--only", "ada@contoso.test", "--only", "ben@contoso.test")
+    told = company.sync("--only", "ada@contoso.test", "--only", "ben@contoso.test")
 
     assert told.code == 0, told.err
     assert {told.of(f"{one.name}@contoso.test") for one in (ada, ben)} == {("create", "first-upload")}
     assert "Request_BadRequest" in " ".join(told.report["notices"])
 
 
-def test_an_account_that_is_gone_is_no_account_for_named_people_either(office: Office) -> None:
-    ada = office.hire("ada")
-    office.sync()
-    office.cloud.tenant.remove_account(ada.account_id)
+def test_an_account_that_is_gone_is_no_account_for_named_people_either(company: Company) -> None:
+    ada = company.hire("ada")
+    company.sync()
+    company.cloud.tenant.remove_account(ada.account_id)
 
-    told = office.sync("--only", "ada@contoso.test", days=1)
+    told = company.sync("--only", "ada@contoso.test", days=1)
 
     assert (told.code, told.of("ada@contoso.test")) == (0, ("skip", "no-account"))

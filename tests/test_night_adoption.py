@@ -7,18 +7,18 @@ from contextlib import closing
 
 import pytest
 
+from tests.company import Company, copy_of, face
 from tests.lab.graph import Emulator
 from tests.lab.pictures import encoded, jpeg, reencoded
 from tests.lab.portraits import portrait
 from tests.nights import Nights, shown
-from tests.office import Office, copy_of, face
 
 # What a dry run may touch: it is itself a run, with outcomes, and with a plan that can be approved.
 _OF_RUNS = ("runs", "outcomes", "plans", "run_plans", "sqlite_sequence")
 
 
 @pytest.fixture
-def tall(office: Office) -> bytes:
+def tall(company: Company) -> bytes:
     """Return a portrait that is cropped before it is sent."""
     return jpeg("somebody tall", (200, 300))
 
@@ -33,125 +33,125 @@ def dump(nights: Nights) -> dict[str, list[tuple[object, ...]]]:
         db.close()
 
 
-def test_square_and_uncropped_copies_are_adopted_without_an_upload(office: Office, tall: bytes) -> None:
-    square = office.hire("square")
-    uncropped = office.hire("uncropped", photo=tall)
-    office.cloud.tenant.set_photo(square.account_id, copy_of("square"))
-    office.cloud.tenant.set_photo(uncropped.account_id, reencoded(tall, 648))
+def test_square_and_uncropped_copies_are_adopted_without_an_upload(company: Company, tall: bytes) -> None:
+    square = company.hire("square")
+    uncropped = company.hire("uncropped", photo=tall)
+    company.cloud.tenant.set_photo(square.account_id, copy_of("square"))
+    company.cloud.tenant.set_photo(uncropped.account_id, reencoded(tall, 648))
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.code == 0, told.err
-    assert office.cloud.tenant.writes() == []
+    assert company.cloud.tenant.writes() == []
     assert told.of(square.upn) == told.of(uncropped.upn) == ("keep", "adopted")
-    assert office.sync(days=1).requests["http"] == 1, "the second night asks for changed accounts and nothing else"
+    assert company.sync(days=1).requests["http"] == 1, "the second night asks for changed accounts and nothing else"
 
 
-def test_a_copy_that_another_tool_cropped_at_the_centre_is_adopted(office: Office, tall: bytes) -> None:
-    centred = office.hire("centred", photo=tall)
+def test_a_copy_that_another_tool_cropped_at_the_centre_is_adopted(company: Company, tall: bytes) -> None:
+    centred = company.hire("centred", photo=tall)
     cropped = portrait("somebody tall", (200, 300)).crop((0, 50, 200, 250))
-    office.cloud.tenant.set_photo(centred.account_id, reencoded(encoded(cropped), 648))
+    company.cloud.tenant.set_photo(centred.account_id, reencoded(encoded(cropped), 648))
 
-    told = office.sync()
+    told = company.sync()
 
     assert (told.code, told.of(centred.upn)) == (0, ("keep", "adopted")), told.err
-    assert office.cloud.tenant.writes() == []
+    assert company.cloud.tenant.writes() == []
 
 
 def test_a_picture_of_an_older_database_is_known_by_its_centre_once_it_is_read_again(
-    office: Office, tall: bytes
+    company: Company, tall: bytes
 ) -> None:
-    centred = office.hire("centred", photo=tall)
-    office.sync()
-    with closing(sqlite3.connect(office.nights.state / "ledger.sqlite3")) as db, db:
+    centred = company.hire("centred", photo=tall)
+    company.sync()
+    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3")) as db, db:
         db.execute("UPDATE pictures SET centre_print = NULL")
     cropped = portrait("somebody tall", (200, 300)).crop((0, 50, 200, 250))
-    office.cloud.tenant.set_photo(centred.account_id, reencoded(encoded(cropped), 648))
-    before = len(office.cloud.tenant.writes())
+    company.cloud.tenant.set_photo(centred.account_id, reencoded(encoded(cropped), 648))
+    before = len(company.cloud.tenant.writes())
 
-    told = office.sync("--full", days=1)
+    told = company.sync("--full", days=1)
 
     assert (told.code, told.of(centred.upn)) == (0, ("keep", "unchanged")), told.err
-    assert len(office.cloud.tenant.writes()) == before
+    assert len(company.cloud.tenant.writes()) == before
 
 
-def test_another_picture_and_a_clearly_smaller_copy_are_replaced_with_a_backup(office: Office) -> None:
-    differs = office.hire("differs")
-    smaller = office.hire("smaller", photo=face("smaller", 400))
-    office.cloud.tenant.set_photo(differs.account_id, face("somebody else"))
-    office.cloud.tenant.set_photo(smaller.account_id, reencoded(face("smaller", 400), 200))
-    before = {office.photo(differs), office.photo(smaller)}
+def test_another_picture_and_a_clearly_smaller_copy_are_replaced_with_a_backup(company: Company) -> None:
+    differs = company.hire("differs")
+    smaller = company.hire("smaller", photo=face("smaller", 400))
+    company.cloud.tenant.set_photo(differs.account_id, face("somebody else"))
+    company.cloud.tenant.set_photo(smaller.account_id, reencoded(face("smaller", 400), 200))
+    before = {company.photo(differs), company.photo(smaller)}
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.of(differs.upn) == ("replace", "cloud-differs")
     assert told.of(smaller.upn) == ("replace", "better-quality")
     assert told.totals["replaced"] == 2
-    assert shown(office.cloud, smaller.account_id).edge == 400
-    backups = {path.read_bytes() for path in (office.nights.state / "backups").glob("*/*.jpg")}
+    assert shown(company.cloud, smaller.account_id).edge == 400
+    backups = {path.read_bytes() for path in (company.nights.state / "backups").glob("*/*.jpg")}
     assert backups == before
 
 
-def test_a_dry_run_reads_and_tells_but_writes_nothing_anywhere(office: Office, cloud: Emulator) -> None:
-    office.hire("adopted")
+def test_a_dry_run_reads_and_tells_but_writes_nothing_anywhere(company: Company, cloud: Emulator) -> None:
+    company.hire("adopted")
     cloud.tenant.set_photo(cloud.tenant.id_of("adopted@contoso.test"), copy_of("adopted"))
-    office.sync()
-    office.hire("new")
-    office.hire("conflict")
+    company.sync()
+    company.hire("new")
+    company.hire("conflict")
     cloud.tenant.set_photo(cloud.tenant.id_of("conflict@contoso.test"), face("another"))
-    office.hire("nobody", account=False)
-    before = dump(office.nights)
+    company.hire("nobody", account=False)
+    before = dump(company.nights)
     cloud.log.clear()
 
-    told = office.sync("--dry-run", "--full", days=1)
+    told = company.sync("--dry-run", "--full", days=1)
 
     assert told.code == 0, told.err
     assert told.report["dry_run"] is True
     assert told.of("new@contoso.test") == ("create", "first-upload")
     assert told.of("conflict@contoso.test") == ("replace", "cloud-differs")
     assert told.of("nobody@contoso.test") == ("skip", "no-account")
-    assert dump(office.nights) == before
+    assert dump(company.nights) == before
     graph = [record for record in cloud.requests if record.kind == "graph"]
     assert {record.method for record in graph} == {"GET", "POST"}
     assert {record.path for record in graph if record.method == "POST"} == {"/v1.0/$batch"}
     assert {item.method for record in graph for item in record.items} == {"GET"}
     assert cloud.tenant.writes() == []
-    assert not list((office.nights.state / "backups").glob("*/*"))
-    assert not list(office.nights.state.glob("dry-run*"))
+    assert not list((company.nights.state / "backups").glob("*/*"))
+    assert not list(company.nights.state.glob("dry-run*"))
 
 
-def test_a_dry_run_is_told_again_by_report_and_the_next_night_does_it(office: Office) -> None:
-    office.hire("new")
-    dry = office.sync("--dry-run")
+def test_a_dry_run_is_told_again_by_report_and_the_next_night_does_it(company: Company) -> None:
+    company.hire("new")
+    dry = company.sync("--dry-run")
 
-    again = office.nights.type("report", "--env-file", str(office.nights.env_file()), "--format", "json")
+    again = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "json")
 
     assert '"dry_run": true' in again.out
     assert '"first-upload"' in again.out
     assert dry.totals["created"] == 1
-    assert office.sync(days=1).totals["created"] == 1
+    assert company.sync(days=1).totals["created"] == 1
 
 
-def test_a_dry_run_shows_the_plan_that_a_brake_would_stop(office: Office) -> None:
-    team = office.team(21)
+def test_a_dry_run_shows_the_plan_that_a_brake_would_stop(company: Company) -> None:
+    team = company.team(21)
     for one in team:
-        office.cloud.tenant.set_photo(one.account_id, face("somebody else"))
-    office.settings["SYNC_MAX_OVERWRITES"] = "3"
+        company.cloud.tenant.set_photo(one.account_id, face("somebody else"))
+    company.settings["SYNC_MAX_OVERWRITES"] = "3"
 
-    told = office.sync("--dry-run")
+    told = company.sync("--dry-run")
 
     assert told.code == 4
     assert told.totals["replaced"] == 21
     assert "SYNC_MAX_OVERWRITES" in told.err
-    assert office.cloud.tenant.writes() == []
+    assert company.cloud.tenant.writes() == []
 
 
-def test_a_dry_run_for_one_person_tells_of_nobody_else(office: Office) -> None:
+def test_a_dry_run_for_one_person_tells_of_nobody_else(company: Company) -> None:
     for name in ("one", "two"):
-        office.hire(name, account=False)
-    office.sync()
+        company.hire(name, account=False)
+    company.sync()
 
-    told = office.sync("--dry-run", "--only", "one", days=1)
+    told = company.sync("--dry-run", "--only", "one", days=1)
 
     assert [outcome["upn"] for outcome in told.report["outcomes"]] == ["one@contoso.test"]
     assert told.totals["people"] == told.totals["skipped"] == 1

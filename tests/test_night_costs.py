@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.company import Company, crowd, face, populate
 from tests.lab.graph import Emulator
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.ldapserver_wire import DIRSYNC
 from tests.nights import Told
-from tests.office import Office, crowd, face, populate
 
 # drawing and adopting 10,000 faces may be slow on a busy machine; nothing here is about time
 pytestmark = pytest.mark.timeout(1200)
@@ -27,19 +27,19 @@ CHANGED = 50
 class City:
     """Hold many people whose photos are in the cloud already, and what their nights were like."""
 
-    office: Office
+    company: Company
     tree: Tree
     account_ids: list[str]
     adoption: Told
 
     def night(self, **settings: str) -> Told:
         """Live through one more night, with settings of its own."""
-        usual = dict(self.office.settings)
-        self.office.settings.update(settings)
-        self.office.cloud.log.clear()
-        told = self.office.sync(days=1)
-        self.office.settings.clear()
-        self.office.settings.update(usual)
+        usual = dict(self.company.settings)
+        self.company.settings.update(settings)
+        self.company.cloud.log.clear()
+        told = self.company.sync(days=1)
+        self.company.settings.clear()
+        self.company.settings.update(usual)
         assert told.code == 0, told.err
         return told
 
@@ -49,12 +49,12 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     """Found a city of 10,000 and adopt what another tool has put there."""
     tree = Tree(people=MANY, make=crowd)
     with Emulator() as cloud:
-        office = Office(cloud, tmp_path_factory.mktemp("city"), tree=tree)
+        company = Company(cloud, tmp_path_factory.mktemp("city"), tree=tree)
         account_ids = populate(cloud, tree, MANY, photos=True)
-        told = office.sync()
+        told = company.sync()
         assert told.code == 0, told.err
-        yield City(office, tree, account_ids, told)
-        office.close()
+        yield City(company, tree, account_ids, told)
+        company.close()
 
 
 def photo_requests(cloud: Emulator) -> list[str]:
@@ -67,25 +67,25 @@ def test_adopting_10_000_photos_costs_at_most_0_12_requests_each_and_no_upload(c
     assert city.adoption.totals["people"] == MANY
     assert city.adoption.totals["unchanged"] == MANY
     assert city.adoption.requests["http"] <= 0.12 * MANY
-    assert city.office.cloud.tenant.writes() == []
+    assert city.company.cloud.tenant.writes() == []
 
 
 def test_a_quiet_night_asks_at_most_three_times_and_reads_nobody(city: City) -> None:
-    city.office.house.server.asked.clear()
+    city.company.house.server.asked.clear()
 
     told = city.night()
 
     assert told.requests["http"] <= 3
     assert told.requests["ldap_entries"] == 0
-    assert len([asked for asked in city.office.house.server.asked if DIRSYNC in asked.controls]) == 1
-    assert photo_requests(city.office.cloud) == []
+    assert len([asked for asked in city.company.house.server.asked if DIRSYNC in asked.controls]) == 1
+    assert photo_requests(city.company.cloud) == []
 
 
 def test_looking_at_15_percent_costs_at_most_one_batch_for_ten_people(city: City) -> None:
     told = city.night(SYNC_VERIFY_PERCENT="15")
 
     looked = MANY * 15 // 100
-    assert len(photo_requests(city.office.cloud)) == looked
+    assert len(photo_requests(city.company.cloud)) == looked
     assert told.requests["http"] <= 3 + looked // 10
     assert told.totals["unchanged"] == MANY
 
@@ -94,7 +94,7 @@ def test_seven_nights_of_15_percent_look_at_everybody(city: City) -> None:
     seen: set[str] = set()
     for _ in range(7):
         city.night(SYNC_VERIFY_PERCENT="15")
-        seen.update(photo_requests(city.office.cloud))
+        seen.update(photo_requests(city.company.cloud))
 
     assert len(seen) == MANY
 
@@ -114,12 +114,12 @@ def test_a_first_night_costs_at_most_1_25_requests_for_each_upload(cloud: Emulat
     people = 2_000
     tree = Tree(people=people, make=crowd)
     cloud.set(reencode="comment")
-    office = Office(cloud, tmp_path, tree=tree)
+    company = Company(cloud, tmp_path, tree=tree)
     populate(cloud, tree, people, photos=False)
     try:
-        told = office.sync()
+        told = company.sync()
     finally:
-        office.close()
+        company.close()
 
     assert told.totals["created"] == people, told.err
     assert told.requests["http"] <= 1.25 * people
@@ -131,15 +131,15 @@ def peak_memory(folder: Path, people: int) -> int:
     folder.mkdir()
     tree = Tree(people=people, make=crowd)
     with Emulator() as cloud:
-        office = Office(cloud, folder, tree=tree)
+        company = Company(cloud, folder, tree=tree)
         populate(cloud, tree, people, photos=True)
         program = (
             "import sys; from connector.cli.main import run; code = run(sys.argv[1:]); "
             "print('PEAK', open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]); sys.exit(code)"
         )
-        command = [sys.executable, "-c", program, "sync", "--env-file", str(office.nights.env_file())]
+        command = [sys.executable, "-c", program, "sync", "--env-file", str(company.nights.env_file())]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        office.close()
+        company.close()
     assert done.returncode == 0, done.stderr
     return int(done.stdout.rpartition("PEAK")[2])
 

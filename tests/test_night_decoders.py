@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.company import Company
 from tests.lab.portraits import portrait
 from tests.nights import Nights, Told
-from tests.office import Office
 
 
 def heic(name: str) -> bytes:
@@ -36,38 +36,40 @@ def sync_without(nights: Nights, library: str, lacking: Path) -> Told:
     return Told(process.returncode, out, err, nights.read(report))
 
 
-def test_a_heic_in_the_directory_is_sent_once_the_extra_is_installed(office: Office, lacking: Path) -> None:
-    ada, bob = office.hire("ada", photo=heic("ada")), office.hire("bob")
+def test_a_heic_in_the_directory_is_sent_once_the_extra_is_installed(company: Company, lacking: Path) -> None:
+    ada, bob = company.hire("ada", photo=heic("ada")), company.hire("bob")
 
-    told = sync_without(office.nights, "pillow_heif", lacking)
+    told = sync_without(company.nights, "pillow_heif", lacking)
     assert (told.of(ada.upn), told.of(bob.upn)) == (("skip", "not-an-image"), ("create", "first-upload")), told.err
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
     assert (told.code, told.of(ada.upn)) == (0, ("create", "first-upload")), told.err
-    assert office.sync(days=1).report["mode"] == "changes", "from then on only changes are read"
+    assert company.sync(days=1).report["mode"] == "changes", "from then on only changes are read"
 
 
-def test_a_heic_in_a_folder_is_sent_once_the_extra_is_installed(office: Office, lacking: Path, tmp_path: Path) -> None:
-    ada = office.hire("ada")
+def test_a_heic_in_a_folder_is_sent_once_the_extra_is_installed(
+    company: Company, lacking: Path, tmp_path: Path
+) -> None:
+    ada = company.hire("ada")
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     (pictures / "ada@contoso.test.jpg").write_bytes(heic("ada"))
-    office.settings.update({"SOURCE": "folder", "FOLDER_PATH": str(pictures), "FOLDER_KEY": "upn"})
+    company.settings.update({"SOURCE": "folder", "FOLDER_PATH": str(pictures), "FOLDER_KEY": "upn"})
 
-    told = sync_without(office.nights, "pillow_heif", lacking)
+    told = sync_without(company.nights, "pillow_heif", lacking)
     assert told.of("ada@contoso.test") == ("skip", "not-an-image"), told.err
 
-    assert office.sync(days=1).of(ada.upn) == ("create", "first-upload")
+    assert company.sync(days=1).of(ada.upn) == ("create", "first-upload")
 
 
-def test_a_decoder_that_cannot_be_loaded_ends_the_run_with_one_error(office: Office, lacking: Path) -> None:
-    team = office.team(3)
+def test_a_decoder_that_cannot_be_loaded_ends_the_run_with_one_error(company: Company, lacking: Path) -> None:
+    team = company.team(3)
 
-    told = sync_without(office.nights, "simplejpeg", lacking)
+    told = sync_without(company.nights, "simplejpeg", lacking)
 
     assert told.code not in (0, 3)
     assert told.err.count("cannot be loaded") == 1, told.err
     assert "pip install" in told.err
     assert "Traceback" not in told.err
-    assert office.cloud.tenant.writes() == []
-    assert office.sync().totals["created"] == len(team), "nobody was refused for it"
+    assert company.cloud.tenant.writes() == []
+    assert company.sync().totals["created"] == len(team), "nobody was refused for it"

@@ -8,28 +8,28 @@ from typing import Any
 
 import pytest
 
+from tests.company import Colleague, Company, anchor_of, face
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
 from tests.nights import Nights, Told
-from tests.office import Colleague, Office, anchor_of, face
 
 # more than SYNC_MAX_REMATCHES, and over 1 %
 MANY = 22
 
 
-def delete(office: Office, people: Sequence[Colleague]) -> None:
+def delete(company: Company, people: Sequence[Colleague]) -> None:
     """Delete people in the directory, and let Entra Connect delete their accounts."""
     for one in people:
-        office.house.tree.delete(one.entry.guid)
-        office.cloud.tenant.remove_account(one.account_id)
+        company.house.tree.delete(one.entry.guid)
+        company.cloud.tenant.remove_account(one.account_id)
 
 
-def lose(office: Office, people: Sequence[Colleague]) -> None:
+def lose(company: Company, people: Sequence[Colleague]) -> None:
     """Take away the accounts of people who are still there, as a wrong anchor attribute would."""
     for one in people:
-        office.cloud.tenant.update_account(one.account_id, immutable_id="")
+        company.cloud.tenant.update_account(one.account_id, immutable_id="")
 
 
 def reasons(told: Told, people: Sequence[Colleague]) -> set[tuple[str, str] | None]:
@@ -38,10 +38,10 @@ def reasons(told: Told, people: Sequence[Colleague]) -> set[tuple[str, str] | No
 
 
 @pytest.fixture
-def blind(office: Office) -> Office:
+def blind(company: Company) -> Company:
     """Let the directory tell of no deletion, as AD does to an account without rights on Deleted Objects."""
-    office.knobs.tells_deletions = False
-    return office
+    company.knobs.tells_deletions = False
+    return company
 
 
 @pytest.mark.samba
@@ -75,7 +75,7 @@ def test_a_real_domains_deleted_people_leave_when_their_accounts_go(
     assert len(cloud.tenant.writes()) == len(upns)
 
 
-def test_who_is_still_there_without_an_account_is_a_brake_as_ever(blind: Office) -> None:
+def test_who_is_still_there_without_an_account_is_a_brake_as_ever(blind: Company) -> None:
     team = blind.team(MANY + 8)
     blind.sync()
     delete(blind, team[:4])
@@ -96,7 +96,7 @@ def test_who_is_still_there_without_an_account_is_a_brake_as_ever(blind: Office)
     assert (forced.code, blind.sync(days=1).code) == (0, 0)
 
 
-def test_as_many_as_a_search_holds_are_looked_up_at_once(blind: Office) -> None:
+def test_as_many_as_a_search_holds_are_looked_up_at_once(blind: Company) -> None:
     team = blind.team(60)
     blind.sync()
     delete(blind, team)
@@ -109,7 +109,7 @@ def test_as_many_as_a_search_holds_are_looked_up_at_once(blind: Office) -> None:
     assert blind.sync(days=1).totals["people"] == 0
 
 
-def test_a_dry_run_tells_who_would_leave_and_lets_nobody_go(blind: Office) -> None:
+def test_a_dry_run_tells_who_would_leave_and_lets_nobody_go(blind: Company) -> None:
     anna, bert = blind.team(2)
     blind.sync()
     delete(blind, [anna])
@@ -122,7 +122,7 @@ def test_a_dry_run_tells_who_would_leave_and_lets_nobody_go(blind: Office) -> No
     assert blind.photo(bert) is not None
 
 
-def test_who_takes_over_the_anchor_of_somebody_deleted_gets_the_account_the_same_night(blind: Office) -> None:
+def test_who_takes_over_the_anchor_of_somebody_deleted_gets_the_account_the_same_night(blind: Company) -> None:
     anna = blind.hire("anna")
     blind.sync()
     blind.house.tree.delete(anna.entry.guid)
@@ -138,7 +138,7 @@ def test_who_takes_over_the_anchor_of_somebody_deleted_gets_the_account_the_same
     assert blind.sync(days=1).requests["http"] == 1
 
 
-def test_an_anchor_of_somebody_who_only_left_the_scope_is_not_taken_over(blind: Office) -> None:
+def test_an_anchor_of_somebody_who_only_left_the_scope_is_not_taken_over(blind: Company) -> None:
     anna = blind.hire("anna")
     bert = blind.hire("bert")
     blind.settings["LDAP_FILTER"] = "(!(description=left))"
@@ -154,7 +154,7 @@ def test_an_anchor_of_somebody_who_only_left_the_scope_is_not_taken_over(blind: 
     assert (blind.photo(anna), told.of(bert.upn)) == (before, None)
 
 
-def test_where_it_cannot_be_asked_nobody_is_judged_and_the_next_night_does_it(blind: Office) -> None:
+def test_where_it_cannot_be_asked_nobody_is_judged_and_the_next_night_does_it(blind: Company) -> None:
     team = blind.team(MANY + 1)
     blind.sync()
     delete(blind, team[1:])
@@ -171,7 +171,7 @@ def test_where_it_cannot_be_asked_nobody_is_judged_and_the_next_night_does_it(bl
     assert len(blind.cloud.tenant.writes()) == MANY + 1
 
 
-def test_a_connection_that_was_dropped_meanwhile_is_opened_once_more(blind: Office) -> None:
+def test_a_connection_that_was_dropped_meanwhile_is_opened_once_more(blind: Company) -> None:
     anna, _ = blind.team(2)
     blind.sync()
     delete(blind, [anna])

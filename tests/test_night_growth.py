@@ -24,7 +24,7 @@ from connector.sync.context import Options, RestoreRequest
 from connector.sync.run import Backends, run_night
 from tests.bench.faces import photo
 from tests.lab.graph.world import World, new_world
-from tests.lab.indoors import ROOT, Indoors, Register, open_indoors
+from tests.lab.in_process import ROOT, InProcessClient, Register, open_in_process
 from tests.lab.pictures import jpeg
 
 FEW, MANY = 100, 400
@@ -83,8 +83,8 @@ class Town:
     def _night(self, options: Options, watch: Callable[[sqlite3.Connection], None]) -> None:
         self.now += timedelta(days=1)
         settings = self._settings()
-        wire = Indoors(self.world, before=lambda *_: None, after=lambda *_: None)
-        doors = Backends(cloud=functools.partial(open_indoors, wire), source=lambda *_: self.register)
+        wire = InProcessClient(self.world, before=lambda *_: None, after=lambda *_: None)
+        doors = Backends(cloud=functools.partial(open_in_process, wire), source=lambda *_: self.register)
         with open_state(self.folder) as state:
             watch(state.db)
             with run_night(

@@ -13,14 +13,14 @@ from connector.ledger.state import open_state
 from connector.model import NoProgress, RunReport, utc_now
 from connector.sync.context import Options
 from connector.sync.run import run_night
-from tests.office import Office, face, total
+from tests.company import Company, face, total
 
 TEAM = 45
 # The clock is looked at some two hundred times in such a night, mostly where people are looked at and written to.
 MOMENTS = (*range(1, 13), 16, 24, 60, 120, 180)
 
 
-def sync_until(office: Office, looks: int, *, dry_run: bool = False) -> RunReport:
+def sync_until(company: Company, looks: int, *, dry_run: bool = False) -> RunReport:
     """Run a night in whose middle an hour passes: when the clock was looked at so many times."""
     looked = 0
 
@@ -29,7 +29,7 @@ def sync_until(office: Office, looks: int, *, dry_run: bool = False) -> RunRepor
         looked += 1
         return utc_now() + timedelta(hours=looked > looks)
 
-    settings = load_settings(office.nights.env_file(), {}).settings
+    settings = load_settings(company.nights.env_file(), {}).settings
     with (
         open_state(settings.state_dir) as state,
         run_night(state, settings, Options(dry_run=dry_run), progress=NoProgress(), clock=clock) as report,
@@ -38,16 +38,16 @@ def sync_until(office: Office, looks: int, *, dry_run: bool = False) -> RunRepor
 
 
 @pytest.fixture
-def limited(office: Office) -> Office:
-    """Give the office a team without photos in the cloud, and a limit of thirty minutes."""
-    office.team(TEAM)
-    office.cloud.set(reencode="comment")
-    office.settings["SYNC_MAX_MINUTES"] = "30"
-    return office
+def limited(company: Company) -> Company:
+    """Give the company a team without photos in the cloud, and a limit of thirty minutes."""
+    company.team(TEAM)
+    company.cloud.set(reencode="comment")
+    company.settings["SYNC_MAX_MINUTES"] = "30"
+    return company
 
 
 @pytest.mark.parametrize("looks", MOMENTS)
-def test_the_minutes_may_be_over_at_any_moment_and_the_next_night_does_the_rest(limited: Office, looks: int) -> None:
+def test_the_minutes_may_be_over_at_any_moment_and_the_next_night_does_the_rest(limited: Company, looks: int) -> None:
     report = sync_until(limited, looks)
 
     assert report.exit_code in (ExitCode.OK, ExitCode.LIMIT), report.message
@@ -64,7 +64,7 @@ def test_the_minutes_may_be_over_at_any_moment_and_the_next_night_does_the_rest(
     assert len(limited.cloud.tenant.writes()) == TEAM, "nobody was sent twice"
 
 
-def test_the_moments_lie_in_every_phase(limited: Office, tmp_path: Path) -> None:
+def test_the_moments_lie_in_every_phase(limited: Company, tmp_path: Path) -> None:
     """Without this, a night that looks at the clock less often would pass the story above by luck."""
     seen = set()
     for looks in MOMENTS:
@@ -76,7 +76,7 @@ def test_the_moments_lie_in_every_phase(limited: Office, tmp_path: Path) -> None
     assert (7, True, True) in seen, "while people were looked at"
 
 
-def test_a_reading_that_is_not_finished_moves_no_link_and_no_cookie(limited: Office) -> None:
+def test_a_reading_that_is_not_finished_moves_no_link_and_no_cookie(limited: Company) -> None:
     limited.sync()
     ada = limited.hire("ada")
     limited.paint(ada, face("ada, older"))

@@ -11,28 +11,28 @@ import pytest
 
 from connector.sources.pages import FIRST_PAGE
 from connector.sync.read_back import READ_BACK_BACKLOG
+from tests.company import Company, crowd, populate
 from tests.lab.graph import Emulator, Fault
 from tests.lab.ldapserver_tree import Tree
-from tests.office import Office, crowd, populate
 
 PUT = r"PUT .*/photo/\$value"
 BATCH = 20
 
 
 class Neighbourhood:
-    """Open an office over a crowd, and count what its nights ask."""
+    """Open a company over a crowd, and count what its nights ask."""
 
     def __init__(self, cloud: Emulator, folder: Path) -> None:
         self.cloud, self._folder = cloud, folder
-        self._offices: list[Office] = []
+        self._companies: list[Company] = []
 
-    def of(self, people: int, *, photos: bool) -> Office:
-        """Return an office of so many people, with or without their photos in the cloud."""
+    def of(self, people: int, *, photos: bool) -> Company:
+        """Return a company of so many people, with or without their photos in the cloud."""
         tree = Tree(people=people, make=crowd)
         self.cloud.set(reencode="comment")
         populate(self.cloud, tree, people, photos=photos)
-        self._offices.append(Office(self.cloud, self._folder, tree=tree))
-        return self._offices[-1]
+        self._companies.append(Company(self.cloud, self._folder, tree=tree))
+        return self._companies[-1]
 
     def batches(self, ending: str) -> list[int]:
         """Return the sizes of the batches whose items end so, in the order in which they came back."""
@@ -40,23 +40,23 @@ class Neighbourhood:
         return [len(items) for items in batches if all(re.search(ending, item.path) for item in items)]
 
     def close(self) -> None:
-        """Close every office."""
-        for office in self._offices:
-            office.close()
+        """Close every company."""
+        for company in self._companies:
+            company.close()
 
 
 @pytest.fixture
 def neighbourhood(cloud: Emulator, tmp_path: Path) -> Iterator[Neighbourhood]:
-    """Give room for an office."""
+    """Give room for a company."""
     place = Neighbourhood(cloud, tmp_path)
     yield place
     place.close()
 
 
 def test_batches_are_full_but_for_the_last_of_each_kind(neighbourhood: Neighbourhood) -> None:
-    office = neighbourhood.of(130, photos=True)
+    company = neighbourhood.of(130, photos=True)
 
-    told = office.sync()
+    told = company.sync()
 
     assert (told.code, told.reasons()) == (0, {"adopted": 130}), told.err
     for ending in (r"/photo$", r"/photo/\$value$"):
@@ -66,17 +66,19 @@ def test_batches_are_full_but_for_the_last_of_each_kind(neighbourhood: Neighbour
 
 def test_reading_back_begins_while_uploads_go_on(neighbourhood: Neighbourhood) -> None:
     people = READ_BACK_BACKLOG + 60
-    office = neighbourhood.of(people, photos=False)
+    company = neighbourhood.of(people, photos=False)
 
-    told = office.sync()
+    told = company.sync()
 
     assert (told.code, told.totals["created"], told.totals["open_intents"]) == (0, people, 0), told.err
-    kinds = ["put" if record.method == "PUT" else "batch" for record in office.cloud.requests if record.kind == "graph"]
+    kinds = [
+        "put" if record.method == "PUT" else "batch" for record in company.cloud.requests if record.kind == "graph"
+    ]
     first_put, last_put = kinds.index("put"), len(kinds) - 1 - kinds[::-1].index("put")
     assert "batch" in kinds[first_put:last_put], "what was sent is looked at before all is sent"
     looks = neighbourhood.batches(r"/photo$") + neighbourhood.batches(r"/photo/\$value$")
     assert sum(size < BATCH for size in looks) <= 3, "tags before, tags after, bytes after: each ends with a rest"
-    assert office.cloud.log.most_in_flight() <= 4
+    assert company.cloud.log.most_in_flight() <= 4
 
 
 def test_pictures_are_prepared_while_the_next_page_is_read(cloud: Emulator, tmp_path: Path) -> None:
@@ -86,9 +88,9 @@ def test_pictures_are_prepared_while_the_next_page_is_read(cloud: Emulator, tmp_
         at_work.setdefault(number, any(thread.name.startswith("prepare") for thread in threading.enumerate()))
         return crowd(number)
 
-    office = Office(cloud, tmp_path, tree=Tree(people=FIRST_PAGE + 50, make=watched))
-    told = office.sync()
-    office.close()
+    company = Company(cloud, tmp_path, tree=Tree(people=FIRST_PAGE + 50, make=watched))
+    told = company.sync()
+    company.close()
 
     assert (told.code, told.totals["skipped"]) == (0, FIRST_PAGE + 50)
     assert not at_work[0], "nothing is there to be prepared yet"
@@ -96,10 +98,10 @@ def test_pictures_are_prepared_while_the_next_page_is_read(cloud: Emulator, tmp_
 
 
 def test_the_pace_narrows_in_trouble_widens_after_it_and_is_told(neighbourhood: Neighbourhood) -> None:
-    office = neighbourhood.of(60, photos=False)
-    office.cloud.fail_next(PUT, Fault(status=429, retry_after="0.2"), times=3)
+    company = neighbourhood.of(60, photos=False)
+    company.cloud.fail_next(PUT, Fault(status=429, retry_after="0.2"), times=3)
 
-    told = office.sync()
+    told = company.sync()
 
     pace = told.report["pace"]
     assert (told.code, told.totals["created"]) == (0, 60), told.err
@@ -110,7 +112,7 @@ def test_the_pace_narrows_in_trouble_widens_after_it_and_is_told(neighbourhood: 
     assert pace["wait_seconds"] >= 0.2
     assert pace["requests"] == told.requests["http"]
     assert told.requests["http_retries"] == 3
-    assert office.cloud.violations() == []
+    assert company.cloud.violations() == []
 
 
 def test_a_calm_night_tells_of_no_wait(neighbourhood: Neighbourhood) -> None:
@@ -122,15 +124,15 @@ def test_a_calm_night_tells_of_no_wait(neighbourhood: Neighbourhood) -> None:
 
 @pytest.mark.parametrize("status", [503, 504])
 def test_also_an_overloaded_service_is_asked_by_fewer_at_a_time(neighbourhood: Neighbourhood, status: int) -> None:
-    office = neighbourhood.of(40, photos=False)
-    office.cloud.fail_next(PUT, Fault(status=status), times=2)
+    company = neighbourhood.of(40, photos=False)
+    company.cloud.fail_next(PUT, Fault(status=status), times=2)
 
-    told = office.sync()
+    told = company.sync()
 
     assert (told.code, told.totals["created"]) == (0, 40), told.err
     assert told.report["pace"]["slow_downs"] >= 1
     assert told.report["pace"]["lanes_lowest"] < 4
-    assert len(office.cloud.tenant.writes()) == 40
+    assert len(company.cloud.tenant.writes()) == 40
 
 
 def refusals(cloud: Emulator) -> int:
@@ -157,39 +159,39 @@ def most_for_one_person(cloud: Emulator) -> int:
 def test_auto_widens_where_nobody_refuses_and_the_next_night_begins_with_four_again(
     neighbourhood: Neighbourhood,
 ) -> None:
-    office = neighbourhood.of(200, photos=False)
-    office.settings["SYNC_CONCURRENCY"] = "auto"
-    office.cloud.set(latency=0.05, concurrency_cap=16)
+    company = neighbourhood.of(200, photos=False)
+    company.settings["SYNC_CONCURRENCY"] = "auto"
+    company.cloud.set(latency=0.05, concurrency_cap=16)
 
-    told = office.sync()
+    told = company.sync()
 
     pace = told.report["pace"]
     assert (told.code, told.totals["created"], told.totals["open_intents"]) == (0, 200, 0), told.err
     assert pace["lanes_allowed"] == 16
-    assert 4 < office.cloud.log.most_in_flight() <= pace["lanes_highest"] <= 16
-    assert (refusals(office.cloud), pace["waits"]) == (0, 0)
-    assert most_for_one_person(office.cloud) == 1
-    text = office.nights.type("report", "--env-file", str(office.nights.env_file()), "--format", "text").out
+    assert 4 < company.cloud.log.most_in_flight() <= pace["lanes_highest"] <= 16
+    assert (refusals(company.cloud), pace["waits"]) == (0, 0)
+    assert most_for_one_person(company.cloud) == 1
+    text = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "text").out
     assert f"Photo requests in parallel: {pace['lanes_lowest']} to {pace['lanes_highest']}; slowed down " in text
 
-    assert office.sync().report["pace"]["lanes_highest"] == 4
+    assert company.sync().report["pace"]["lanes_highest"] == 4
 
 
 def test_auto_finds_out_once_that_four_are_allowed(neighbourhood: Neighbourhood) -> None:
-    office = neighbourhood.of(200, photos=False)
-    office.settings["SYNC_CONCURRENCY"] = "auto"
-    office.cloud.set(latency=0.05, concurrency_cap=4, retry_after_seconds=0.2, retry_after_forms=("decimal",))
+    company = neighbourhood.of(200, photos=False)
+    company.settings["SYNC_CONCURRENCY"] = "auto"
+    company.cloud.set(latency=0.05, concurrency_cap=4, retry_after_seconds=0.2, retry_after_forms=("decimal",))
 
-    told = office.sync()
+    told = company.sync()
 
     pace = told.report["pace"]
     assert (told.code, told.totals["created"], told.totals["failed"]) == (0, 200, 0), told.err
     assert pace["lanes_highest"] == 5
-    assert 1 <= refusals(office.cloud) <= 5, "those that were on the wire together"
+    assert 1 <= refusals(company.cloud) <= 5, "those that were on the wire together"
     assert pace["lanes_lowest"] == 2
     assert pace["slow_downs_by_refusal"] == pace["waits"] == 1
-    assert office.cloud.violations() == []
-    assert most_for_one_person(office.cloud) == 1
-    text = office.nights.type("report", "--env-file", str(office.nights.env_file()), "--format", "text").out
+    assert company.cloud.violations() == []
+    assert most_for_one_person(company.cloud) == 1
+    text = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "text").out
     assert "Photo requests in parallel: 2 to 5; slowed down " in text
     assert "1 by refusal" in text

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from connector.photo import read_print
+from tests.company import face
 from tests.lab.directory import Directory, Entry
 from tests.lab.graph import Emulator
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
 from tests.nights import Nights, Told, shown
-from tests.office import face
 
 pytestmark = pytest.mark.samba
 
 
 @dataclass(slots=True)
-class Company:
+class SambaCompany:
     """Hold a domain's OU, a tenant, and the people that stories hire into both."""
 
     directory: Directory
@@ -53,10 +53,12 @@ class Company:
 
 
 @pytest.fixture
-def company(directory: Directory, domain: DomainController, ou: str, cloud: Emulator, tmp_path: Path) -> Company:
+def samba_company(
+    directory: Directory, domain: DomainController, ou: str, cloud: Emulator, tmp_path: Path
+) -> SambaCompany:
     """Found a company in an OU of the domain."""
     settings = {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_MAX_CHANGES_PERCENT": "100"}
-    return Company(directory, ou, cloud, Nights(tmp_path, settings))
+    return SambaCompany(directory, ou, cloud, Nights(tmp_path, settings))
 
 
 def is_quiet(told: Told) -> bool:
@@ -65,27 +67,27 @@ def is_quiet(told: Told) -> bool:
     return (told.code, told.report["mode"], costs, told.report["notices"]) == (0, "changes", (1, 0), [])
 
 
-def test_a_days_changes_are_each_told_and_cost_two_entries_a_person(company: Company) -> None:
-    domain, nights = company.directory, company.nights
+def test_a_days_changes_are_each_told_and_cost_two_entries_a_person(samba_company: SambaCompany) -> None:
+    domain, nights = samba_company.directory, samba_company.nights
     nights.settings["SYNC_REMOVED"] = "remove"
-    robots = domain.add_ou("Robots", company.ou)
+    robots = domain.add_ou("Robots", samba_company.ou)
     nights.settings["LDAP_EXCLUDE_DN"] = robots
     changing = ("paints", "clears", "leaves", "moves", "renames")
     for name in (*changing, *(f"quiet{number}" for number in range(10))):
-        company.hire(name)
+        samba_company.hire(name)
     assert nights.sync().totals["created"] == 15
-    domain.set_photo(company.dn("paints"), face("painted"))
-    domain.set_photo(company.dn("clears"))
-    domain.disable(company.dn("leaves"))
-    domain.move(company.dn("moves"), robots)
-    renamed = domain.rename(company.dn("renames"), "Married")
+    domain.set_photo(samba_company.dn("paints"), face("painted"))
+    domain.set_photo(samba_company.dn("clears"))
+    domain.disable(samba_company.dn("leaves"))
+    domain.move(samba_company.dn("moves"), robots)
+    renamed = domain.rename(samba_company.dn("renames"), "Married")
     domain.set(renamed, userPrincipalName="married@contoso.test", mail="married@contoso.test")
-    company.hire("joins")
+    samba_company.hire("joins")
 
     told = nights.sync(days=1)
 
     assert (told.code, told.report["mode"], told.report["notices"]) == (0, "changes", []), told.err
-    assert company.told(told) == {
+    assert samba_company.told(told) == {
         "paints": ("replace", "source-changed"),
         "clears": ("remove", "source-removed"),
         "leaves": ("skip", "disabled"),
@@ -95,93 +97,97 @@ def test_a_days_changes_are_each_told_and_cost_two_entries_a_person(company: Com
     changed = len(changing) + 1
     assert told.requests["ldap_entries"] <= 2 * changed + 5
     assert told.requests["http"] <= 1.3 * changed + 5
-    assert company.shows("paints", "painted")
-    assert company.shows("joins", "joins")
-    assert all(company.shows(name, name) for name in ("leaves", "moves", "renames"))
+    assert samba_company.shows("paints", "painted")
+    assert samba_company.shows("joins", "joins")
+    assert all(samba_company.shows(name, name) for name in ("leaves", "moves", "renames"))
     assert is_quiet(nights.sync(days=1))
 
 
-def test_joining_and_leaving_a_nested_opt_out_group_acts_the_same_night(company: Company) -> None:
+def test_joining_and_leaving_a_nested_opt_out_group_acts_the_same_night(samba_company: SambaCompany) -> None:
     for name in ("joins", "stays"):
-        company.hire(name)
+        samba_company.hire(name)
     suffix = uuid.uuid4().hex[:8]
-    domain, nights = company.directory, company.nights
-    inner = domain.add_group(company.ou, f"council{suffix}")
-    outer = domain.add_group(company.ou, f"opted-out{suffix}", [inner.dn])
+    domain, nights = samba_company.directory, samba_company.nights
+    inner = domain.add_group(samba_company.ou, f"council{suffix}")
+    outer = domain.add_group(samba_company.ou, f"opted-out{suffix}", [inner.dn])
     # a forest without Exchange does not know the attribute of LDAP_INCLUDE, which harms nobody
     nights.settings |= {"OPT_OUT_GROUP": outer.dn, "LDAP_INCLUDE": "users,shared,rooms"}
     assert nights.sync().totals["created"] == 2
 
-    domain.add_members(inner.dn, company.dn("joins"))
+    domain.add_members(inner.dn, samba_company.dn("joins"))
     told = nights.sync(days=1)
     assert (told.code, told.report["mode"]) == (0, "changes"), told.err
-    assert company.told(told) == {"joins": ("remove", "opted-out")}
-    assert company.cloud.tenant.photo(company.account_ids["joins"]) is None
+    assert samba_company.told(told) == {"joins": ("remove", "opted-out")}
+    assert samba_company.cloud.tenant.photo(samba_company.account_ids["joins"]) is None
 
-    domain.remove_members(inner.dn, company.dn("joins"))
+    domain.remove_members(inner.dn, samba_company.dn("joins"))
     told = nights.sync(days=1)
-    assert (told.report["mode"], company.told(told)) == ("changes", {"joins": ("create", "first-upload")})
-    assert company.shows("joins", "joins")
+    assert (told.report["mode"], samba_company.told(told)) == ("changes", {"joins": ("create", "first-upload")})
+    assert samba_company.shows("joins", "joins")
     quiet = nights.sync(days=1)
     assert (quiet.code, quiet.report["mode"], quiet.requests["http"]) == (0, "changes", 1)
     assert quiet.requests["ldap_entries"] <= 2, "the group and its nested one"
 
 
-def test_a_groups_members_come_and_go_without_a_change_of_their_own(company: Company) -> None:
+def test_a_groups_members_come_and_go_without_a_change_of_their_own(samba_company: SambaCompany) -> None:
     for name in ("stays", "leaves", "joins", "nested"):
-        company.hire(name)
-    domain, suffix = company.directory, uuid.uuid4().hex[:8]
-    inner = domain.add_group(company.ou, f"inner{suffix}")
-    outer = domain.add_group(company.ou, f"outer{suffix}", [company.dn("stays"), company.dn("leaves"), inner.dn])
-    company.nights.settings["LDAP_GROUP"] = outer.dn
-    assert company.nights.sync().totals["created"] == 2
-    domain.remove_members(outer.dn, company.dn("leaves"))
-    domain.add_members(outer.dn, company.dn("joins"))
-    domain.add_members(inner.dn, company.dn("nested"))
+        samba_company.hire(name)
+    domain, suffix = samba_company.directory, uuid.uuid4().hex[:8]
+    inner = domain.add_group(samba_company.ou, f"inner{suffix}")
+    outer = domain.add_group(
+        samba_company.ou, f"outer{suffix}", [samba_company.dn("stays"), samba_company.dn("leaves"), inner.dn]
+    )
+    samba_company.nights.settings["LDAP_GROUP"] = outer.dn
+    assert samba_company.nights.sync().totals["created"] == 2
+    domain.remove_members(outer.dn, samba_company.dn("leaves"))
+    domain.add_members(outer.dn, samba_company.dn("joins"))
+    domain.add_members(inner.dn, samba_company.dn("nested"))
 
-    told, quiet = company.nights.sync(days=1), company.nights.sync(days=1)
+    told, quiet = samba_company.nights.sync(days=1), samba_company.nights.sync(days=1)
 
     assert told.report["mode"] == "changes"
-    assert company.told(told) == {
+    assert samba_company.told(told) == {
         "leaves": ("skip", "out-of-scope"),
         "joins": ("create", "first-upload"),
         "nested": ("create", "first-upload"),
     }
-    assert company.shows("leaves", "leaves")
-    assert (quiet.code, quiet.requests["http"], quiet.totals["people"], company.told(quiet)) == (0, 1, 3, {})
+    assert samba_company.shows("leaves", "leaves")
+    assert (quiet.code, quiet.requests["http"], quiet.totals["people"], samba_company.told(quiet)) == (0, 1, 3, {})
 
 
-def test_people_move_with_their_unit_into_the_scope_and_out_of_it(company: Company, domain: DomainController) -> None:
-    outside = company.directory.add_ou(f"Team {uuid.uuid4().hex[:6]}", domain.base_dn)
-    company.hire("anna", below=outside)
-    company.hire("bert")
-    assert company.nights.sync().totals["people"] == 1
+def test_people_move_with_their_unit_into_the_scope_and_out_of_it(
+    samba_company: SambaCompany, domain: DomainController
+) -> None:
+    outside = samba_company.directory.add_ou(f"Team {uuid.uuid4().hex[:6]}", domain.base_dn)
+    samba_company.hire("anna", below=outside)
+    samba_company.hire("bert")
+    assert samba_company.nights.sync().totals["people"] == 1
 
-    inside = company.directory.move(outside, company.ou)
-    entered = company.nights.sync(days=1)
-    back = company.directory.move(inside, domain.base_dn)
-    left = company.nights.sync(days=1)
-    company.directory.delete(back)
+    inside = samba_company.directory.move(outside, samba_company.ou)
+    entered = samba_company.nights.sync(days=1)
+    back = samba_company.directory.move(inside, domain.base_dn)
+    left = samba_company.nights.sync(days=1)
+    samba_company.directory.delete(back)
 
-    assert (entered.report["mode"], company.told(entered)) == ("changes", {"anna": ("create", "first-upload")})
-    assert (left.report["mode"], company.told(left)) == ("changes", {"anna": ("skip", "out-of-scope")})
-    assert company.shows("anna", "anna")
-    assert is_quiet(company.nights.sync(days=1))
+    assert (entered.report["mode"], samba_company.told(entered)) == ("changes", {"anna": ("create", "first-upload")})
+    assert (left.report["mode"], samba_company.told(left)) == ("changes", {"anna": ("skip", "out-of-scope")})
+    assert samba_company.shows("anna", "anna")
+    assert is_quiet(samba_company.nights.sync(days=1))
 
 
-def test_a_filter_is_followed_by_the_attribute_it_names(company: Company) -> None:
-    company.nights.settings["LDAP_FILTER"] = "(department=Sales)"
+def test_a_filter_is_followed_by_the_attribute_it_names(samba_company: SambaCompany) -> None:
+    samba_company.nights.settings["LDAP_FILTER"] = "(department=Sales)"
     for name in ("anna", "bert"):
-        company.hire(name)
-    company.directory.set(company.dn("anna"), department="Sales")
-    assert company.nights.sync().totals["people"] == 1
-    company.directory.set(company.dn("anna"), department="IT")
-    company.directory.set(company.dn("bert"), department="Sales")
+        samba_company.hire(name)
+    samba_company.directory.set(samba_company.dn("anna"), department="Sales")
+    assert samba_company.nights.sync().totals["people"] == 1
+    samba_company.directory.set(samba_company.dn("anna"), department="IT")
+    samba_company.directory.set(samba_company.dn("bert"), department="Sales")
 
-    told = company.nights.sync(days=1)
+    told = samba_company.nights.sync(days=1)
 
-    assert (told.report["mode"], company.told(told)) == (
+    assert (told.report["mode"], samba_company.told(told)) == (
         "changes",
         {"anna": ("skip", "out-of-scope"), "bert": ("create", "first-upload")},
     )
-    assert is_quiet(company.nights.sync(days=1))
+    assert is_quiet(samba_company.nights.sync(days=1))

@@ -12,9 +12,9 @@ from datetime import datetime
 import pytest
 import time_machine
 
+from tests.company import Company, face, total
 from tests.lab.graph import Fault
 from tests.nights import shown
-from tests.office import Office, face, total
 
 PUT = r"PUT .*/photo/\$value"
 
@@ -26,77 +26,77 @@ def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[str] | None 
         time.sleep(0.02)
 
 
-def puts(office: Office) -> int:
+def puts(company: Company) -> int:
     """Count the uploads that were answered."""
-    return office.cloud.counts().get("photo_puts", 0)
+    return company.cloud.counts().get("photo_puts", 0)
 
 
-def test_a_brake_stops_before_the_first_write_and_the_next_night_goes_on(office: Office) -> None:
-    team = office.team(6)
+def test_a_brake_stops_before_the_first_write_and_the_next_night_goes_on(company: Company) -> None:
+    team = company.team(6)
     for one in team[:4]:
-        office.cloud.tenant.set_photo(one.account_id, face("somebody else"))
-    office.settings["SYNC_MAX_OVERWRITES"] = "3"
+        company.cloud.tenant.set_photo(one.account_id, face("somebody else"))
+    company.settings["SYNC_MAX_OVERWRITES"] = "3"
 
-    stopped = office.sync()
+    stopped = company.sync()
 
     assert stopped.code == 4
-    assert office.cloud.tenant.writes() == []
+    assert company.cloud.tenant.writes() == []
     assert "4 cloud photos that this tool did not upload" in stopped.err
     assert "SYNC_MAX_OVERWRITES" in stopped.err
     assert "--force" in stopped.err
     assert (stopped.totals["postponed"], stopped.totals["skipped"], stopped.reasons()) == (0, 6, {"safety-limit": 6})
-    assert office.sync(days=1).code == 4, "the brake holds until somebody decides"
+    assert company.sync(days=1).code == 4, "the brake holds until somebody decides"
 
-    forced = office.sync("--force", days=1)
+    forced = company.sync("--force", days=1)
 
     assert forced.code == 0
     assert (forced.totals["created"], forced.totals["replaced"]) == (2, 4)
     assert any("Safety limit overridden by --force" in notice for notice in forced.report["notices"])
-    assert office.sync(days=1).requests["http"] == 1
+    assert company.sync(days=1).requests["http"] == 1
 
 
-def test_a_run_killed_after_the_read_is_finished_by_the_next(office: Office) -> None:
-    team = office.team(12)
-    office.cloud.fail_next(r"POST .*batch", Fault(kind="slow", seconds=30), times=-1)
-    process, _ = office.nights.start()
-    wait_until(lambda: office.cloud.counts().get("graph") == 2 and office.cloud.log.in_flight() > 0, process)
+def test_a_run_killed_after_the_read_is_finished_by_the_next(company: Company) -> None:
+    team = company.team(12)
+    company.cloud.fail_next(r"POST .*batch", Fault(kind="slow", seconds=30), times=-1)
+    process, _ = company.nights.start()
+    wait_until(lambda: company.cloud.counts().get("graph") == 2 and company.cloud.log.in_flight() > 0, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    office.cloud.faults.clear()
+    company.cloud.faults.clear()
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 0, told.err
     assert told.report["mode"] == "changes", "the cookie was stored with its rows"
-    assert told.totals["created"] == len(team) == len(office.cloud.tenant.writes())
+    assert told.totals["created"] == len(team) == len(company.cloud.tenant.writes())
 
 
-def test_a_run_killed_between_writes_repeats_none_and_forgets_none(office: Office) -> None:
-    team = office.team(12)
-    office.settings["SYNC_CONCURRENCY"] = "1"
-    office.cloud.fail_next(PUT, Fault(kind="slow", seconds=20, performed=True, skip=5), times=-1)
-    process, _ = office.nights.start()
-    wait_until(lambda: puts(office) == 5 and office.cloud.log.in_flight() > 0, process)
+def test_a_run_killed_between_writes_repeats_none_and_forgets_none(company: Company) -> None:
+    team = company.team(12)
+    company.settings["SYNC_CONCURRENCY"] = "1"
+    company.cloud.fail_next(PUT, Fault(kind="slow", seconds=20, performed=True, skip=5), times=-1)
+    process, _ = company.nights.start()
+    wait_until(lambda: puts(company) == 5 and company.cloud.log.in_flight() > 0, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    office.cloud.faults.clear()
-    written = {write.account_id for write in office.cloud.tenant.writes()}
+    company.cloud.faults.clear()
+    written = {write.account_id for write in company.cloud.tenant.writes()}
 
-    told = office.sync(days=0.1)
+    told = company.sync(days=0.1)
 
     assert told.code == 0, told.err
     assert len(written) >= 5
     assert told.totals["conflicts"] == 0, "a crash never looks like somebody else's edit"
-    assert {write.account_id for write in office.cloud.tenant.writes()} == {one.account_id for one in team}
-    again = [write.account_id for write in office.cloud.tenant.writes() if write.account_id in written]
+    assert {write.account_id for write in company.cloud.tenant.writes()} == {one.account_id for one in team}
+    again = [write.account_id for write in company.cloud.tenant.writes() if write.account_id in written]
     assert len(again) == len(written), "nobody was sent twice"
 
 
-def test_nine_failed_uploads_are_named_and_done_the_next_night(office: Office) -> None:
-    team = office.team(34)
-    office.cloud.fail_next(PUT, Fault(status=400, code="SomethingOdd", message="No."), times=9)
+def test_nine_failed_uploads_are_named_and_done_the_next_night(company: Company) -> None:
+    team = company.team(34)
+    company.cloud.fail_next(PUT, Fault(status=400, code="SomethingOdd", message="No."), times=9)
 
-    failed = office.sync()
+    failed = company.sync()
 
     assert failed.code == 3
     assert (failed.totals["failed"], failed.totals["created"]) == (9, 25)
@@ -105,67 +105,67 @@ def test_nine_failed_uploads_are_named_and_done_the_next_night(office: Office) -
     assert len(reasons) == 1
     assert "SomethingOdd" in " ".join(outcome["detail"] for outcome in failed.report["outcomes"])
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 0, told.err
     assert told.totals["created"] == 9
-    assert len(office.cloud.tenant.photos()) == len(team)
+    assert len(company.cloud.tenant.photos()) == len(team)
 
 
-def test_an_account_that_comes_a_week_after_its_photo_gets_it(office: Office) -> None:
-    late = office.hire("late", account=False)
-    first = office.sync()
+def test_an_account_that_comes_a_week_after_its_photo_gets_it(company: Company) -> None:
+    late = company.hire("late", account=False)
+    first = company.sync()
     assert first.of(late.upn) == ("skip", "no-account")
-    office.sync(days=1)
+    company.sync(days=1)
 
-    arrived = office.register("late", late.entry)
-    told = office.sync(days=6)
+    arrived = company.register("late", late.entry)
+    told = company.sync(days=6)
 
     assert told.of(late.upn) == ("create", "first-upload")
     assert told.report["mode"] == "changes"
-    assert shown(office.cloud, arrived.account_id).edge == 96
+    assert shown(company.cloud, arrived.account_id).edge == 96
     assert told.requests["ldap_entries"] == 1, "the picture is read by id, since the night before dropped it"
 
 
-def test_at_most_so_many_uploads_are_sent_and_the_rest_is_left_for_the_next_run(office: Office) -> None:
-    office.team(7)
-    office.settings["SYNC_MAX_UPLOADS"] = "3"
+def test_at_most_so_many_uploads_are_sent_and_the_rest_is_left_for_the_next_run(company: Company) -> None:
+    company.team(7)
+    company.settings["SYNC_MAX_UPLOADS"] = "3"
 
-    nights = [office.sync(days=1) for _ in range(3)]
+    nights = [company.sync(days=1) for _ in range(3)]
 
     assert [told.code for told in nights] == [7, 7, 0]
     assert [told.totals["created"] for told in nights] == [3, 3, 1]
     assert [told.totals["postponed"] for told in nights] == [4, 1, 0]
     assert all(total(told.totals) == told.totals["people"] == 7 for told in nights)
-    assert len(office.cloud.tenant.writes()) == 7
+    assert len(company.cloud.tenant.writes()) == 7
 
 
-def test_a_removal_is_no_upload_and_no_limit_holds_it(office: Office) -> None:
-    team = office.team(3)
-    office.sync()
+def test_a_removal_is_no_upload_and_no_limit_holds_it(company: Company) -> None:
+    team = company.team(3)
+    company.sync()
     for one in team:
-        office.paint(one, None)
-    office.team(2, "new")
-    office.settings.update(SYNC_MAX_UPLOADS="1", SYNC_REMOVED="remove")
+        company.paint(one, None)
+    company.team(2, "new")
+    company.settings.update(SYNC_MAX_UPLOADS="1", SYNC_REMOVED="remove")
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert (told.code, told.totals["removed"], told.totals["created"]) == (7, 3, 1)
 
 
-def test_no_upload_begins_after_the_minutes_are_over(office: Office) -> None:
-    office.team(30)
-    office.settings.update(SYNC_MAX_MINUTES="1", SYNC_CONCURRENCY="1")
-    office.cloud.fail_next(PUT, Fault(kind="slow", seconds=0.2, performed=True), times=-1)
+def test_no_upload_begins_after_the_minutes_are_over(company: Company) -> None:
+    company.team(30)
+    company.settings.update(SYNC_MAX_MINUTES="1", SYNC_CONCURRENCY="1")
+    company.cloud.fail_next(PUT, Fault(kind="slow", seconds=0.2, performed=True), times=-1)
 
     def pass_the_minute() -> None:
-        wait_until(lambda: puts(office) > 0)
+        wait_until(lambda: puts(company) > 0)
         clock.shift(60)
 
     with time_machine.travel(datetime.now().astimezone(), tick=True) as clock:
         meanwhile = threading.Thread(target=pass_the_minute)
         meanwhile.start()
-        told = office.sync()
+        told = company.sync()
         meanwhile.join()
 
     assert told.code == 7
@@ -174,52 +174,52 @@ def test_no_upload_begins_after_the_minutes_are_over(office: Office) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupt_ends_the_run_with_130_and_what_was_done_is_remembered(office: Office, number: int) -> None:
-    team = office.team(40)
-    office.settings["SYNC_CONCURRENCY"] = "1"
-    office.cloud.fail_next(PUT, Fault(kind="slow", seconds=0.3, performed=True), times=-1)
-    process, report = office.nights.start()
-    wait_until(lambda: puts(office) >= 2, process)
+def test_an_interrupt_ends_the_run_with_130_and_what_was_done_is_remembered(company: Company, number: int) -> None:
+    team = company.team(40)
+    company.settings["SYNC_CONCURRENCY"] = "1"
+    company.cloud.fail_next(PUT, Fault(kind="slow", seconds=0.3, performed=True), times=-1)
+    process, report = company.nights.start()
+    wait_until(lambda: puts(company) >= 2, process)
     process.send_signal(number)
     _, err = process.communicate()
 
-    stopped = office.nights.read(report)
+    stopped = company.nights.read(report)
 
     assert process.returncode == 130, err
     assert "interrupted" in err
     assert stopped["exit_code"] == 130
     assert stopped["totals"]["created"] >= 2
     assert total(stopped["totals"]) == stopped["totals"]["people"] == len(team)
-    office.cloud.faults.clear()
+    company.cloud.faults.clear()
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 0, told.err
-    assert len(office.cloud.tenant.writes()) == len(team), "nobody was sent twice"
+    assert len(company.cloud.tenant.writes()) == len(team), "nobody was sent twice"
 
 
-def test_an_interrupt_does_not_sit_out_a_long_wait(office: Office) -> None:
-    office.team(10)
-    office.cloud.fail_next(PUT, Fault(status=429, retry_after="600"), times=-1)
-    process, report = office.nights.start()
-    wait_until(lambda: puts(office) > 0, process)
+def test_an_interrupt_does_not_sit_out_a_long_wait(company: Company) -> None:
+    company.team(10)
+    company.cloud.fail_next(PUT, Fault(status=429, retry_after="600"), times=-1)
+    process, report = company.nights.start()
+    wait_until(lambda: puts(company) > 0, process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
 
     assert process.returncode == 130, err
-    assert office.nights.read(report)["totals"]["failed"] == 0
-    office.cloud.faults.clear()
-    assert office.sync(days=2).totals["created"] == 10
+    assert company.nights.read(report)["totals"]["failed"] == 0
+    company.cloud.faults.clear()
+    assert company.sync(days=2).totals["created"] == 10
 
 
-def test_a_second_run_gives_way_to_the_first(office: Office) -> None:
-    office.team(5)
-    office.cloud.fail_next(r"GET .*/users", Fault(kind="slow", seconds=1, performed=True), times=1)
-    process, _ = office.nights.start()
-    wait_until(lambda: office.cloud.log.in_flight() > 0, process)
+def test_a_second_run_gives_way_to_the_first(company: Company) -> None:
+    company.team(5)
+    company.cloud.fail_next(r"GET .*/users", Fault(kind="slow", seconds=1, performed=True), times=1)
+    process, _ = company.nights.start()
+    wait_until(lambda: company.cloud.log.in_flight() > 0, process)
     process.send_signal(signal.SIGSTOP)
 
-    second = office.sync()
+    second = company.sync()
 
     process.send_signal(signal.SIGCONT)
     assert second.code == 6

@@ -7,28 +7,28 @@ from pathlib import Path
 import pytest
 
 from connector.photo import read_print
+from tests.company import Company, face
 from tests.lab.graph import Emulator
 from tests.nights import Told, shown
-from tests.office import Office, face
 
 PEOPLE = 24
 FORMS = ("integer", "decimal", "date", "absent", "one")
 
 
-def night(cloud: Emulator, folder: Path, **storm: object) -> tuple[Office, Told]:
-    """Live the first night of an office in this weather."""
+def night(cloud: Emulator, folder: Path, **storm: object) -> tuple[Company, Told]:
+    """Live the first night of a company in this weather."""
     folder.mkdir()
-    office = Office(cloud, folder)
+    company = Company(cloud, folder)
     try:
-        office.team(PEOPLE)
+        company.team(PEOPLE)
         cloud.set(**storm)
-        told = office.sync()
+        told = company.sync()
         cloud.set(storm_percent=0.0, item_storm_percent=0.0, slow_percent=0.0)
         if told.code == 3:  # somebody met trouble eight times in a row
-            assert office.sync(days=1).code == 0
-        return office, told
+            assert company.sync(days=1).code == 0
+        return company, told
     finally:
-        office.close()
+        company.close()
 
 
 def calm(cloud: Emulator, folder: Path) -> int:
@@ -39,11 +39,11 @@ def calm(cloud: Emulator, folder: Path) -> int:
     return told.requests["http"]
 
 
-def complete(office: Office) -> bool:
+def complete(company: Company) -> bool:
     """Say whether everybody shows their own face."""
-    names = {office.cloud.tenant.id_of(f"person{number:03}@contoso.test"): number for number in range(PEOPLE)}
+    names = {company.cloud.tenant.id_of(f"person{number:03}@contoso.test"): number for number in range(PEOPLE)}
     return all(
-        shown(office.cloud, account_id).shows_same(read_print(face(f"person{number:03}")))
+        shown(company.cloud, account_id).shows_same(read_print(face(f"person{number:03}")))
         for account_id, number in names.items()
     )
 
@@ -62,7 +62,7 @@ def failed_items(cloud: Emulator) -> int:
 def test_a_night_in_which_a_fifth_is_throttled_ends_complete(cloud: Emulator, tmp_path: Path, form: str) -> None:
     usual = calm(cloud, tmp_path)
 
-    office, told = night(
+    company, told = night(
         cloud,
         tmp_path / "storm",
         storm_percent=20.0,
@@ -73,7 +73,7 @@ def test_a_night_in_which_a_fifth_is_throttled_ends_complete(cloud: Emulator, tm
     assert (told.code, told.totals["created"], told.totals["open_intents"]) == (0, PEOPLE, 0), told.err
     assert failed(cloud) > 0, "it was a storm"
     assert cloud.violations() == []
-    assert complete(office)
+    assert complete(company)
     assert told.requests["http"] <= usual + failed(cloud)
     assert told.requests["http_retries"] <= failed(cloud)
     assert told.report["pace"]["slow_downs"] > 0
@@ -84,7 +84,7 @@ def test_a_night_in_which_a_fifth_is_throttled_ends_complete(cloud: Emulator, tm
 def test_a_night_of_all_troubles_at_once_ends_complete_and_sends_nobody_twice(cloud: Emulator, tmp_path: Path) -> None:
     usual = calm(cloud, tmp_path)
 
-    office, told = night(
+    company, told = night(
         cloud,
         tmp_path / "storm",
         storm_percent=20.0,
@@ -95,7 +95,7 @@ def test_a_night_of_all_troubles_at_once_ends_complete_and_sends_nobody_twice(cl
 
     assert told.code in (0, 3), told.err
     assert cloud.violations() == []
-    assert complete(office)
+    assert complete(company)
     assert told.requests["http"] <= usual + failed(cloud)
     assert len(cloud.tenant.writes()) == PEOPLE, "what was refused was not carried out, so each is written once"
 
@@ -103,7 +103,7 @@ def test_a_night_of_all_troubles_at_once_ends_complete_and_sends_nobody_twice(cl
 def test_batch_items_that_are_throttled_are_asked_again_and_no_others(cloud: Emulator, tmp_path: Path) -> None:
     usual = calm(cloud, tmp_path)
 
-    office, told = night(
+    company, told = night(
         cloud,
         tmp_path / "storm",
         item_storm_percent=20.0,
@@ -115,13 +115,13 @@ def test_batch_items_that_are_throttled_are_asked_again_and_no_others(cloud: Emu
     assert told.code in (0, 3), told.err
     assert failed_items(cloud) > 0, "it was a storm"
     assert cloud.violations() == []
-    assert complete(office)
+    assert complete(company)
     assert told.requests["http"] <= usual + failed_items(cloud)
     assert len(items) <= len(set(items)) * 2 + failed_items(cloud), "each is asked before and after its write"
 
 
 def test_a_cap_on_requests_at_a_time_slows_the_night_and_fails_nobody(cloud: Emulator, tmp_path: Path) -> None:
-    office, told = night(
+    company, told = night(
         cloud,
         tmp_path / "storm",
         concurrency_cap=2,
@@ -132,24 +132,24 @@ def test_a_cap_on_requests_at_a_time_slows_the_night_and_fails_nobody(cloud: Emu
 
     assert told.code == 0, told.err
     assert cloud.violations() == []
-    assert complete(office)
+    assert complete(company)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_later_night_in_a_storm_does_its_changes_and_its_share(cloud: Emulator, tmp_path: Path, form: str) -> None:
-    office = Office(cloud, tmp_path, SYNC_VERIFY_PERCENT="100", SYNC_MAX_CHANGES_PERCENT="100")
+    company = Company(cloud, tmp_path, SYNC_VERIFY_PERCENT="100", SYNC_MAX_CHANGES_PERCENT="100")
     try:
-        team = office.team(PEOPLE)
-        office.sync()
+        team = company.team(PEOPLE)
+        company.sync()
         for one in team[:8]:
-            office.paint(one, face(f"new {one.name}"))
-        office.cloud.tenant.remove_account(team[8].account_id)
-        office.hire("newcomer")
+            company.paint(one, face(f"new {one.name}"))
+        company.cloud.tenant.remove_account(team[8].account_id)
+        company.hire("newcomer")
         cloud.log.clear()
         cloud.set(storm_percent=20.0, item_storm_percent=20.0)
         cloud.set(retry_after_forms=(form,), retry_after_seconds=0.2)
 
-        told = office.sync()  # the same day: the lab's Date header does not travel through time
+        told = company.sync()  # the same day: the lab's Date header does not travel through time
 
         looks = -(-(PEOPLE + 1) // 20) + 2  # tags of all, then tags and bytes of what was sent
         assert told.code == 0, told.err
@@ -158,20 +158,20 @@ def test_a_later_night_in_a_storm_does_its_changes_and_its_share(cloud: Emulator
         assert cloud.violations() == []
         assert told.requests["http"] <= 1 + 9 + looks + 1 + failed(cloud) + failed_items(cloud)
     finally:
-        office.close()
+        company.close()
 
 
 def test_the_night_after_a_storm_is_quiet(cloud: Emulator, tmp_path: Path) -> None:
-    office = Office(cloud, tmp_path)
+    company = Company(cloud, tmp_path)
     try:
-        office.team(8)
+        company.team(8)
         cloud.set(storm_percent=20.0, retry_after_forms=("decimal",), retry_after_seconds=0.1)
-        office.sync()
+        company.sync()
         cloud.set(storm_percent=0.0)
-        office.sync(days=1)
+        company.sync(days=1)
 
-        told = office.sync(days=1)
+        told = company.sync(days=1)
 
         assert (told.code, told.requests["http"], told.totals["unchanged"]) == (0, 1, 8)
     finally:
-        office.close()
+        company.close()

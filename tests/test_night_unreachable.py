@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.company import Company, face
 from tests.lab.ldapserver_world import PASSWORD, logon_refusal
 from tests.lab.pki import Authority
-from tests.office import Office, face
 
 
 def closed_port() -> int:
@@ -21,38 +21,38 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wrong_password(office: Office, folder: Path) -> None:
+def wrong_password(company: Company, folder: Path) -> None:
     """The directory's password was changed."""
-    office.settings["LDAP_PASSWORD"] = "an older one"
-    office.knobs.refuse_bind = logon_refusal("52e")
+    company.settings["LDAP_PASSWORD"] = "an older one"
+    company.knobs.refuse_bind = logon_refusal("52e")
 
 
-def wrong_client_secret(office: Office, folder: Path) -> None:
+def wrong_client_secret(company: Company, folder: Path) -> None:
     """The client secret was mistyped."""
-    office.settings["AZURE_CLIENT_SECRET"] = "not-the-secret"
+    company.settings["AZURE_CLIENT_SECRET"] = "not-the-secret"
 
 
-def wrong_directory_ca(office: Office, folder: Path) -> None:
+def wrong_directory_ca(company: Company, folder: Path) -> None:
     """The domain controller's certificate is of another authority."""
-    office.settings["LDAP_CA_FILE"] = str(Authority(folder / "other").ca_file)
+    company.settings["LDAP_CA_FILE"] = str(Authority(folder / "other").ca_file)
 
 
-def wrong_cloud_ca(office: Office, folder: Path) -> None:
+def wrong_cloud_ca(company: Company, folder: Path) -> None:
     """A proxy, or somebody else, answers with a certificate of their own."""
-    office.settings["HTTP_CA_FILE"] = str(Authority(folder / "other").ca_file)
+    company.settings["HTTP_CA_FILE"] = str(Authority(folder / "other").ca_file)
 
 
-def dead_domain_controller(office: Office, folder: Path) -> None:
+def dead_domain_controller(company: Company, folder: Path) -> None:
     """Nobody listens where the domain controller was."""
-    office.settings["LDAP_URI"] = f"ldaps://localhost:{closed_port()}"
+    company.settings["LDAP_URI"] = f"ldaps://localhost:{closed_port()}"
 
 
-def unreachable_graph(office: Office, folder: Path) -> None:
+def unreachable_graph(company: Company, folder: Path) -> None:
     """Tokens are given, and Graph is not there."""
-    office.settings["GRAPH_URL"] = f"https://localhost:{closed_port()}"
+    company.settings["GRAPH_URL"] = f"https://localhost:{closed_port()}"
 
 
-CASES: list[tuple[Callable[[Office, Path], None], str, str]] = [
+CASES: list[tuple[Callable[[Company, Path], None], str, str]] = [
     (wrong_password, "directory:", "LDAP_PASSWORD"),
     (wrong_client_secret, "token:", "AZURE_CLIENT_SECRET"),
     (wrong_directory_ca, "directory:", "LDAP_CA_FILE"),
@@ -64,52 +64,52 @@ CASES: list[tuple[Callable[[Office, Path], None], str, str]] = [
 
 @pytest.mark.parametrize(("trouble", "system", "fix"), CASES, ids=[case[0].__name__ for case in CASES])
 def test_it_is_exit_5_and_one_line_with_the_system_and_the_fix(
-    office: Office, tmp_path: Path, trouble: Callable[[Office, Path], None], system: str, fix: str
+    company: Company, tmp_path: Path, trouble: Callable[[Company, Path], None], system: str, fix: str
 ) -> None:
-    office.hire("anna")
-    trouble(office, tmp_path)
+    company.hire("anna")
+    trouble(company, tmp_path)
 
-    told = office.sync()
+    told = company.sync()
 
     lines = [line for line in told.err.splitlines() if line and not line.startswith("Warning:")]
     assert told.code == 5, told.err
     assert len(lines) == 1, told.err
     assert lines[0].startswith(system)
     assert fix in lines[0]
-    assert office.cloud.tenant.writes() == []
+    assert company.cloud.tenant.writes() == []
 
 
-def test_a_plain_text_password_is_refused_before_anybody_is_contacted(office: Office) -> None:
-    office.settings["LDAP_URI"] = "ldap://localhost"
-    office.cloud.log.clear()
+def test_a_plain_text_password_is_refused_before_anybody_is_contacted(company: Company) -> None:
+    company.settings["LDAP_URI"] = "ldap://localhost"
+    company.cloud.log.clear()
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.code == 2
     assert "LDAP_START_TLS" in told.err
-    assert list(office.cloud.requests) == []
+    assert list(company.cloud.requests) == []
 
 
-def test_no_password_secret_token_or_picture_is_anywhere_even_with_verbose(office: Office, tmp_path: Path) -> None:
-    colleagues = office.team(3)
-    office.cloud.tenant.set_photo(colleagues[0].account_id, face("another"))
-    office.settings["REPORT_PICTURES"] = "none"
+def test_no_password_secret_token_or_picture_is_anywhere_even_with_verbose(company: Company, tmp_path: Path) -> None:
+    colleagues = company.team(3)
+    company.cloud.tenant.set_photo(colleagues[0].account_id, face("another"))
+    company.settings["REPORT_PICTURES"] = "none"
     reports = [str(tmp_path / f"told.{ending}") for ending in ("csv", "txt", "html")]
     options = [part for path in reports for part in ("--report", path)]
 
-    told = office.sync("--verbose", "--log-format", "json", *options)
-    office.settings["AZURE_CLIENT_SECRET"] = "wrong-but-secret"
-    refused = office.sync("--verbose", days=1)
+    told = company.sync("--verbose", "--log-format", "json", *options)
+    company.settings["AZURE_CLIENT_SECRET"] = "wrong-but-secret"
+    refused = company.sync("--verbose", days=1)
 
     assert (told.code, refused.code) == (0, 5)
     token_begins = "eyJhbGci"  # the lab's access tokens are JWTs: base64 of {"alg"
     pictures = [face(one.name) for one in colleagues] + [face("another")]
-    forbidden = [PASSWORD, office.cloud.client_secret, "wrong-but-secret", token_begins]
+    forbidden = [PASSWORD, company.cloud.client_secret, "wrong-but-secret", token_begins]
     needles = [text.encode() for text in forbidden] + [part for one in pictures for part in fragments(one)]
-    places = [path for path in tmp_path.rglob("*") if path.is_file() and not is_allowed(path, office)]
+    places = [path for path in tmp_path.rglob("*") if path.is_file() and not is_allowed(path, company)]
     texts = {str(path): path.read_bytes() for path in places}
     texts |= {"out": (told.out + refused.out).encode(), "err": (told.err + refused.err).encode()}
-    texts["ledger"] = ledger_text(office.nights.state / "ledger.sqlite3")
+    texts["ledger"] = ledger_text(company.nights.state / "ledger.sqlite3")
     found = [(name, needle[:20]) for name, text in texts.items() for needle in needles if needle in text]
     assert found == []
 
@@ -120,9 +120,11 @@ def fragments(photo: bytes) -> list[bytes]:
     return [middle, *(base64.b64encode(middle[shift:])[4:-4] for shift in range(3))]
 
 
-def is_allowed(path: Path, office: Office) -> bool:
+def is_allowed(path: Path, company: Company) -> bool:
     """Pictures may lie in the backups and the spool; secrets in the env file that the administrator wrote."""
-    inside = path.is_relative_to(office.nights.state / "backups") or path.is_relative_to(office.nights.state / "spool")
+    inside = path.is_relative_to(company.nights.state / "backups") or path.is_relative_to(
+        company.nights.state / "spool"
+    )
     return inside or path.name == "settings.env"
 
 

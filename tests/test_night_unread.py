@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.company import Colleague, Company, anchor_of, face
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
 from tests.lab.ldapserver_world import STALE_DIRSYNC
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
 from tests.nights import Nights, Told
-from tests.office import Colleague, Office, anchor_of, face
 
 OWN_ANCHOR = b"consistency guid"
 SID = struct.pack("<BB6s5I", 1, 5, b"\0\0\0\0\0\x05", 21, 1, 2, 3, 1104)
@@ -50,27 +50,27 @@ CASES = {
 NIGHTS = ("changes", "full", "unfollowable filter")
 
 
-def settle(office: Office, case: Hidden) -> tuple[Colleague, str, str]:
+def settle(company: Company, case: Hidden) -> tuple[Colleague, str, str]:
     """Hire somebody with a good photo and a small one of another day; return the person and both accounts."""
     values: dict[str, Any] = {"mail": "anna.short@contoso.test", "objectSid": SID, "thumbnailPhoto": face("long ago")}
-    anna = office.hire("anna", account=False, photo=face("anna", 200), **values)
-    office.house.tree.change(anna.entry.guid, **{"mS-DS-ConsistencyGuid": OWN_ANCHOR})
+    anna = company.hire("anna", account=False, photo=face("anna", 200), **values)
+    company.house.tree.change(anna.entry.guid, **{"mS-DS-ConsistencyGuid": OWN_ANCHOR})
     usual = {"synced": True, "mail": ""}
     given = {**usual, "upn": "hers@contoso.test", **case.account}
-    hers = office.cloud.tenant.add_account(given.pop("upn"), **given)
+    hers = company.cloud.tenant.add_account(given.pop("upn"), **given)
     given = {**usual, "upn": "another@contoso.test", **case.other}
     if given.get("immutable_id"):
         given["immutable_id"] = anchor_of(anna.entry.guid)
-    another = office.cloud.tenant.add_account(given.pop("upn"), **given)
+    another = company.cloud.tenant.add_account(given.pop("upn"), **given)
     return anna, hers, another
 
 
-def touch(office: Office, anna: Colleague, case: Hidden) -> None:
+def touch(company: Company, anna: Colleague, case: Hidden) -> None:
     """Change something else of the person, so that a night of changes looks: a new face, where that is not hidden."""
     if case.attribute == "jpegPhoto":
-        office.house.tree.change(anna.entry.guid, sAMAccountName="anna2")
+        company.house.tree.change(anna.entry.guid, sAMAccountName="anna2")
     else:
-        office.paint(anna, face("anna today", 200))
+        company.paint(anna, face("anna today", 200))
 
 
 @pytest.mark.parametrize("removed", ["keep", "remove"])
@@ -78,41 +78,41 @@ def touch(office: Office, anna: Colleague, case: Hidden) -> None:
 @pytest.mark.parametrize("night", NIGHTS)
 @pytest.mark.parametrize("name", CASES)
 def test_one_hidden_value_of_one_person_writes_nothing(
-    office: Office, name: str, night: str, conflict: str, removed: str
+    company: Company, name: str, night: str, conflict: str, removed: str
 ) -> None:
     case = CASES[name]
-    office.settings.update(SYNC_REMOVED=removed, SYNC_CONFLICT=conflict, MATCH_FALLBACK=case.fallback)
+    company.settings.update(SYNC_REMOVED=removed, SYNC_CONFLICT=conflict, MATCH_FALLBACK=case.fallback)
     if night == "unfollowable filter":
-        office.settings["LDAP_FILTER"] = NOBODY
-    office.team(5)
-    anna, hers, another = settle(office, case)
-    first = office.sync()
+        company.settings["LDAP_FILTER"] = NOBODY
+    company.team(5)
+    anna, hers, another = settle(company, case)
+    first = company.sync()
     assert (first.code, first.totals["created"]) == (0, 6), first.err
-    before = shown(office, hers)
-    office.knobs.hidden_of[anna.entry.guid] = frozenset({case.attribute.casefold()})
-    touch(office, anna, case)
+    before = shown(company, hers)
+    company.knobs.hidden_of[anna.entry.guid] = frozenset({case.attribute.casefold()})
+    touch(company, anna, case)
 
-    nights = [office.sync(*(["--full"] if night == "full" else []), days=1) for _ in range(2)]
-    nights.append(office.sync("--resend", "--dry-run", days=1))
-    nights.append(office.sync("--only", "anna@contoso.test" if name != "upn" else "anna", days=1))
+    nights = [company.sync(*(["--full"] if night == "full" else []), days=1) for _ in range(2)]
+    nights.append(company.sync("--resend", "--dry-run", days=1))
+    nights.append(company.sync("--only", "anna@contoso.test" if name != "upn" else "anna", days=1))
 
     for told in nights:
         assert (told.code, told.of(anna.entry.dn)) == (0, ("skip", "source-unread")), told.err
         assert_is_counted(told, case)
-    assert (shown(office, hers), shown(office, another)) == (before, None)
-    assert len(office.cloud.tenant.writes()) == 6
+    assert (shown(company, hers), shown(company, another)) == (before, None)
+    assert len(company.cloud.tenant.writes()) == 6
 
-    office.knobs.hidden_of.clear()
-    mended = office.sync(days=1)
+    company.knobs.hidden_of.clear()
+    mended = company.sync(days=1)
 
     expected = 0 if name == "photo" else 1
     assert (mended.code, mended.totals["replaced"], mended.totals["skipped"]) == (0, expected, 0), mended.err
-    assert shown(office, another) is None
+    assert shown(company, another) is None
     assert not [notice for notice in mended.report["notices"] if "source-unread" in notice]
 
 
-def shown(office: Office, account_id: str) -> bytes | None:
-    photo = office.cloud.tenant.photo(account_id)
+def shown(company: Company, account_id: str) -> bytes | None:
+    photo = company.cloud.tenant.photo(account_id)
     return photo.content_bytes if photo else None
 
 
@@ -127,95 +127,95 @@ def assert_is_counted(told: Told, case: Hidden) -> None:
 
 
 @pytest.mark.parametrize("night", NIGHTS)
-def test_a_photo_that_the_directory_says_was_cleared_is_believed_in_every_mode(office: Office, night: str) -> None:
-    office.settings["SYNC_REMOVED"] = "remove"
+def test_a_photo_that_the_directory_says_was_cleared_is_believed_in_every_mode(company: Company, night: str) -> None:
+    company.settings["SYNC_REMOVED"] = "remove"
     if night == "unfollowable filter":
-        office.settings["LDAP_FILTER"] = NOBODY
-    anna, *_ = office.team(4)
-    office.sync()
-    office.paint(anna, None)
+        company.settings["LDAP_FILTER"] = NOBODY
+    anna, *_ = company.team(4)
+    company.sync()
+    company.paint(anna, None)
 
-    told = office.sync(*(["--full"] if night == "full" else []), days=1)
+    told = company.sync(*(["--full"] if night == "full" else []), days=1)
 
     assert (told.code, told.of(anna.upn)) == (0, ("remove", "source-removed")), told.err
-    assert office.photo(anna) is None
-    assert office.sync(days=1).totals["removed"] == 0
+    assert company.photo(anna) is None
+    assert company.sync(days=1).totals["removed"] == 0
 
 
-def test_an_anchor_that_the_directory_says_was_cleared_gives_way_to_object_guid(office: Office) -> None:
-    anna, _, another = settle(office, CASES["anchor"])
-    office.sync()
-    office.house.tree.change(anna.entry.guid, **{"mS-DS-ConsistencyGuid": []})
-    office.paint(anna, face("anna today", 200))
+def test_an_anchor_that_the_directory_says_was_cleared_gives_way_to_object_guid(company: Company) -> None:
+    anna, _, another = settle(company, CASES["anchor"])
+    company.sync()
+    company.house.tree.change(anna.entry.guid, **{"mS-DS-ConsistencyGuid": []})
+    company.paint(anna, face("anna today", 200))
 
-    told = office.sync("--full", days=1)
+    told = company.sync("--full", days=1)
 
     assert (told.code, told.totals["created"]) == (0, 1), told.err
-    assert shown(office, another) is not None
+    assert shown(company, another) is not None
 
 
 @pytest.mark.parametrize("is_cleared", [True, False], ids=["cleared", "hidden"])
 def test_where_the_old_cookie_is_refused_nobody_is_believed_to_have_cleared_anything(
-    office: Office, is_cleared: bool
+    company: Company, is_cleared: bool
 ) -> None:
-    office.settings["SYNC_REMOVED"] = "remove"
-    anna, *_ = office.team(4)
-    office.sync()
+    company.settings["SYNC_REMOVED"] = "remove"
+    anna, *_ = company.team(4)
+    company.sync()
     if is_cleared:
-        office.paint(anna, None)
+        company.paint(anna, None)
     else:
-        office.knobs.hidden_of[anna.entry.guid] = frozenset({"jpegphoto"})
-    office.knobs.refuse_cookie = (12, STALE_DIRSYNC)
+        company.knobs.hidden_of[anna.entry.guid] = frozenset({"jpegphoto"})
+    company.knobs.refuse_cookie = (12, STALE_DIRSYNC)
 
-    told = office.sync("--full", days=1)
+    told = company.sync("--full", days=1)
 
     assert (told.code, told.of(anna.upn)) == (0, ("skip", "source-unread")), told.err
     assert any("refused the cookie" in notice for notice in told.report["notices"])
-    assert office.photo(anna) is not None
+    assert company.photo(anna) is not None
 
 
-def test_a_right_that_is_given_back_is_seen_by_the_next_night_of_changes(office: Office) -> None:
-    anna, *_ = office.team(2)
-    office.sync()
-    office.knobs.hidden_of[anna.entry.guid] = frozenset({"jpegphoto"})
-    assert office.sync("--full", days=1).of(anna.upn) == ("skip", "source-unread")
-    office.knobs.hidden_of.clear()
+def test_a_right_that_is_given_back_is_seen_by_the_next_night_of_changes(company: Company) -> None:
+    anna, *_ = company.team(2)
+    company.sync()
+    company.knobs.hidden_of[anna.entry.guid] = frozenset({"jpegphoto"})
+    assert company.sync("--full", days=1).of(anna.upn) == ("skip", "source-unread")
+    company.knobs.hidden_of.clear()
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert (told.code, told.totals["unchanged"], told.report["mode"]) == (0, 2, "changes"), told.err
-    quiet = office.sync(days=1)
+    quiet = company.sync(days=1)
     assert (quiet.requests["http"], quiet.requests["ldap_entries"]) == (1, 0)
 
 
-def test_another_anchor_setting_makes_nobody_unread(office: Office) -> None:
-    office.team(2)
-    office.sync()
-    office.settings["LDAP_ANCHOR"] = "employeeID"
+def test_another_anchor_setting_makes_nobody_unread(company: Company) -> None:
+    company.team(2)
+    company.sync()
+    company.settings["LDAP_ANCHOR"] = "employeeID"
 
-    told = office.sync("--dry-run", days=1)
+    told = company.sync("--dry-run", days=1)
 
     assert "source-unread" not in told.reasons()
 
 
-def test_an_entry_without_a_readable_id_is_left_out_and_named_and_the_others_are_read(office: Office) -> None:
-    anna, *_ = office.team(12)
-    office.sync()
-    office.knobs.hidden_of[anna.entry.guid] = frozenset({"objectguid"})
+def test_an_entry_without_a_readable_id_is_left_out_and_named_and_the_others_are_read(company: Company) -> None:
+    anna, *_ = company.team(12)
+    company.sync()
+    company.knobs.hidden_of[anna.entry.guid] = frozenset({"objectguid"})
 
-    told = office.sync("--full", days=1)
+    told = company.sync("--full", days=1)
 
     assert (told.code, told.totals["people"], told.totals["unchanged"]) == (3, 12, 11), told.err
     assert told.of(anna.upn) == ("skip", "source-unread")
     assert any(anna.entry.dn in notice and "objectGUID" in notice for notice in told.report["notices"])
 
 
-def test_where_nobody_has_a_readable_id_the_domain_is_not_read(office: Office) -> None:
-    office.team(12)
-    office.sync()
-    office.knobs.hidden = frozenset({"objectguid"})
+def test_where_nobody_has_a_readable_id_the_domain_is_not_read(company: Company) -> None:
+    company.team(12)
+    company.sync()
+    company.knobs.hidden = frozenset({"objectguid"})
 
-    told = office.sync("--full", days=1)
+    told = company.sync("--full", days=1)
 
     assert told.code == 5
     assert "neither objectGUID nor entryUUID" in told.err

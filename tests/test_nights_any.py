@@ -32,11 +32,11 @@ from connector.photo import Recipe, prepare
 from connector.sync.approved_plan import approved_options
 from connector.sync.context import Options, RestoreRequest
 from connector.sync.run import Backends, run_night
+from tests.company import copy_of, face
 from tests.lab.graph.pictures import Photo
 from tests.lab.graph.tenant import Tenant
 from tests.lab.graph.world import World, new_world
-from tests.lab.indoors import ROOT, Indoors, Killed, Register, Resident, open_indoors
-from tests.office import copy_of, face
+from tests.lab.in_process import ROOT, InProcessClient, Killed, Register, Resident, open_in_process
 
 NAMES = ("ann", "bob", "cid", "eva")
 UNITS = ("OU=North,DC=contoso,DC=test", "OU=South,DC=contoso,DC=test")
@@ -378,8 +378,8 @@ class AnyNights(RuleBasedStateMachine):
         self.register.read_whole.clear()
         self._open()
         assert self.state is not None
-        wire = Indoors(self.world, before=self._before, after=self._after)
-        doors = Backends(functools.partial(open_indoors, wire), lambda *_: self.register)
+        wire = InProcessClient(self.world, before=self._before, after=self._after)
+        doors = Backends(functools.partial(open_in_process, wire), lambda *_: self.register)
         try:
             with run_night(
                 self.state, self.settings, options, progress=NoProgress(), clock=self._clock, doors=doors

@@ -19,8 +19,8 @@ from tests.cloud_stories import (
     as_json,
     picture,
 )
+from tests.company import Colleague, Company, face, total
 from tests.lab.graph import Emulator, Fault
-from tests.office import Colleague, Office, face, total
 from tests.test_faults_cloud import BATCH, details, put_right
 from tests.test_night_stops import PUT, puts
 
@@ -64,59 +64,61 @@ NO_PHOTO = {"error": {"code": "ImageNotFound", "message": "ImageNotFoundExceptio
 # ----------------------------------------------------------------------------- protected people
 
 
-def test_a_protected_person_fails_alone_and_is_named_so(office: Office) -> None:
-    team = office.team(12)
-    office.settings["SYNC_CONCURRENCY"] = "1"
+def test_a_protected_person_fails_alone_and_is_named_so(company: Company) -> None:
+    team = company.team(12)
+    company.settings["SYNC_CONCURRENCY"] = "1"
     role_holder = max(team, key=lambda one: one.entry.id)
-    office.cloud.fail_next(of(role_holder), PROTECTED, times=-1)
+    company.cloud.fail_next(of(role_holder), PROTECTED, times=-1)
 
-    told = office.sync()
+    told = company.sync()
 
     assert (told.code, told.totals["created"], told.totals["failed"]) == (3, 11, 1), told.err
     (detail,) = details(told, "access-denied")
     assert f"{role_holder.upn} is protected" in detail
     assert "restricted management administrative unit" in detail
     assert "photoUpdateSettings" not in detail
-    put_right(office, team, created=1)
+    put_right(company, team, created=1)
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
-def test_a_missing_permission_to_write_ends_the_run_at_the_tenth_person(office: Office, lanes: int) -> None:
-    team = office.team(30)
-    office.settings["SYNC_CONCURRENCY"] = str(lanes)
-    office.cloud.fail_next(PUT, PROTECTED, times=-1)
+def test_a_missing_permission_to_write_ends_the_run_at_the_tenth_person(company: Company, lanes: int) -> None:
+    team = company.team(30)
+    company.settings["SYNC_CONCURRENCY"] = str(lanes)
+    company.cloud.fail_next(PUT, PROTECTED, times=-1)
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.code == 5, told.err
     assert "the application lacks a permission" in told.err
-    assert IN_A_ROW <= puts(office) <= IN_A_ROW + lanes - 1
+    assert IN_A_ROW <= puts(company) <= IN_A_ROW + lanes - 1
     assert total(told.totals) == 30
-    put_right(office, team, created=30)
+    put_right(company, team, created=30)
 
 
-def test_twelve_people_who_fail_every_night_hold_nobody_up(office: Office) -> None:
-    team = office.team(30)
-    office.settings["SYNC_CONCURRENCY"] = "1"
+def test_twelve_people_who_fail_every_night_hold_nobody_up(company: Company) -> None:
+    team = company.team(30)
+    company.settings["SYNC_CONCURRENCY"] = "1"
     guests = sorted(team, key=lambda one: one.entry.id)[:12]
     for guest in guests:
         refused = Fault(status=401, code="UnknownError")
-        office.cloud.fail_next(f"ITEM GET .*{guest.account_id}/photo", refused, times=-1)
-        office.cloud.fail_next(of(guest), PROTECTED, times=-1)
+        company.cloud.fail_next(f"ITEM GET .*{guest.account_id}/photo", refused, times=-1)
+        company.cloud.fail_next(of(guest), PROTECTED, times=-1)
 
-    nights = [office.sync(days=1) for _ in range(3)]
+    nights = [company.sync(days=1) for _ in range(3)]
 
     assert sum(night.totals["created"] for night in nights) == 18
     assert (nights[-1].code, nights[-1].totals["failed"]) == (3, 12)
 
 
-def test_twenty_people_who_answer_nothing_but_401_hold_nobody_up_after_one_night(office: Office) -> None:
-    team = office.team(40)
-    office.settings["SYNC_CONCURRENCY"] = "1"
+def test_twenty_people_who_answer_nothing_but_401_hold_nobody_up_after_one_night(company: Company) -> None:
+    team = company.team(40)
+    company.settings["SYNC_CONCURRENCY"] = "1"
     for guest in sorted(team, key=lambda one: one.entry.id)[:20]:
-        office.cloud.fail_next(f"ITEM GET .*{guest.account_id}/photo", Fault(status=401, code="UnknownError"), times=-1)
+        company.cloud.fail_next(
+            f"ITEM GET .*{guest.account_id}/photo", Fault(status=401, code="UnknownError"), times=-1
+        )
 
-    first, second = office.sync(), office.sync(days=1)
+    first, second = company.sync(), company.sync(days=1)
 
     assert (first.code, first.totals["created"]) == (5, 0), "so many at first may be everybody"
     assert "our token was refused, also after it was renewed" in first.err
@@ -126,12 +128,12 @@ def test_twenty_people_who_answer_nothing_but_401_hold_nobody_up_after_one_night
 # ----------------------------------------------------------------------------- no mailbox
 
 
-def test_outlooks_word_for_no_mailbox_is_not_taken_for_a_deleted_account(office: Office) -> None:
-    team = office.team(3)
+def test_outlooks_word_for_no_mailbox_is_not_taken_for_a_deleted_account(company: Company) -> None:
+    team = company.team(3)
     outlook = Fault(status=404, code="ResourceNotFound", message="Resource could not be discovered.")
-    office.cloud.fail_next(of(team[0]), outlook, times=-1)
+    company.cloud.fail_next(of(team[0]), outlook, times=-1)
 
-    told = office.sync()
+    told = company.sync()
 
     assert (told.code, told.of(team[0].upn)) == (0, ("skip", "no-mailbox"))
 
@@ -194,52 +196,52 @@ def test_a_page_in_place_of_an_answer_ends_the_run_and_is_named(
 
 
 @pytest.mark.parametrize("route", [BATCH, PUT], ids=["batch", "write"])
-def test_a_filter_that_answers_403_with_a_page_ends_the_night(office: Office, route: str) -> None:
-    team = office.team(20)
-    office.settings["SYNC_CONCURRENCY"] = "1"
-    office.cloud.fail_next(route, Fault(kind="wrong-content", page_status=403), times=-1)
+def test_a_filter_that_answers_403_with_a_page_ends_the_night(company: Company, route: str) -> None:
+    team = company.team(20)
+    company.settings["SYNC_CONCURRENCY"] = "1"
+    company.cloud.fail_next(route, Fault(kind="wrong-content", page_status=403), times=-1)
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.code == 5, told.err
     assert "a web page came in place of" in told.err
     assert "HTTPS_PROXY" in told.err
     assert "photoUpdateSettings" not in told.err + told.out
     assert "Traceback" not in told.err
-    put_right(office, team, created=20)
+    put_right(company, team, created=20)
 
 
 # ----------------------------------------------------------------------------- no picture
 
 
 @pytest.mark.parametrize("form", ["text", "base64", "cut"])
-def test_a_page_in_a_photos_place_is_never_kept_as_its_backup(office: Office, form: str) -> None:
-    one = office.hire("ada")
-    office.cloud.tenant.set_photo(one.account_id, face("somebody else"))
-    before = office.photo(one)
+def test_a_page_in_a_photos_place_is_never_kept_as_its_backup(company: Company, form: str) -> None:
+    one = company.hire("ada")
+    company.cloud.tenant.set_photo(one.account_id, face("somebody else"))
+    before = company.photo(one)
     assert before is not None
     body = {"text": PAGE.decode(), "base64": base64.b64encode(PAGE).decode()}.get(form)
     body = body or base64.b64encode(before[: len(before) // 3]).decode()
-    office.cloud.fail_next(r"ITEM GET .*/photo/\$value", Fault(kind="item-body", message=body), times=-1)
+    company.cloud.fail_next(r"ITEM GET .*/photo/\$value", Fault(kind="item-body", message=body), times=-1)
 
-    told = office.sync()
+    told = company.sync()
 
     assert (told.code, told.of(one.upn)) == (3, ("fail", "unreadable-answer")), told.err
-    assert office.photo(one) == before
-    assert office.cloud.tenant.writes() == []
+    assert company.photo(one) == before
+    assert company.cloud.tenant.writes() == []
 
 
 # ----------------------------------------------------------------------------- one person alone is throttled
 
 
-def test_a_person_who_is_throttled_alone_in_a_batch_holds_nobody_up(office: Office) -> None:
-    team = office.team(6)
-    office.settings["SYNC_CONCURRENCY"] = "1"
+def test_a_person_who_is_throttled_alone_in_a_batch_holds_nobody_up(company: Company) -> None:
+    team = company.team(6)
+    company.settings["SYNC_CONCURRENCY"] = "1"
     throttled = Fault(status=429, retry_after="0.1")
-    office.cloud.fail_next(f"ITEM GET .*{team[0].account_id}/photo", throttled, times=4)
+    company.cloud.fail_next(f"ITEM GET .*{team[0].account_id}/photo", throttled, times=4)
 
-    told = office.sync()
+    told = company.sync()
 
     assert (told.code, told.totals["created"]) == (0, 6), told.err
     assert told.report["pace"]["waits"] == 2, "from the third refusal on, nobody else waits"
-    assert office.cloud.violations() == []
+    assert company.cloud.violations() == []

@@ -8,33 +8,33 @@ from pathlib import Path
 
 import pytest
 
-from tests.office import Colleague, Office, face
+from tests.company import Colleague, Company, face
 
 BASE = "DC=contoso,DC=test"
 GROUP = f"CN=No photo,OU=Groups,{BASE}"
 INNER = f"CN=Works council,OU=Groups,{BASE}"
 
 
-def group(office: Office, dn: str = GROUP, **attributes: str) -> bytes:
+def group(company: Company, dn: str = GROUP, **attributes: str) -> bytes:
     kind = {"objectClass": "group", "objectCategory": "group", "sAMAccountType": "268435456", "userAccountControl": []}
-    return office.house.tree.add(dn, **kind, sAMAccountName=dn[3:9], **attributes).guid
+    return company.house.tree.add(dn, **kind, sAMAccountName=dn[3:9], **attributes).guid
 
 
-def join(office: Office, one: Colleague, *groups: str) -> None:
-    office.house.tree.change(one.entry.guid, memberOf=list(groups))
+def join(company: Company, one: Colleague, *groups: str) -> None:
+    company.house.tree.change(one.entry.guid, memberOf=list(groups))
 
 
 @pytest.fixture
-def house(office: Office) -> Office:
-    """Open an office with the group, which is nested, and a setting that names it."""
-    group(office)
-    group(office, INNER, memberOf=GROUP)
-    office.settings["OPT_OUT_GROUP"] = GROUP
-    return office
+def house(company: Company) -> Company:
+    """Open a company with the group, which is nested, and a setting that names it."""
+    group(company)
+    group(company, INNER, memberOf=GROUP)
+    company.settings["OPT_OUT_GROUP"] = GROUP
+    return company
 
 
 def test_joining_a_nested_group_removes_our_photo_the_same_night_and_leaving_it_is_a_first_upload(
-    house: Office,
+    house: Company,
 ) -> None:
     anna, bert = house.hire("anna"), house.hire("bert")
     assert house.sync().of(anna.upn) == ("create", "first-upload")
@@ -58,7 +58,7 @@ def test_joining_a_nested_group_removes_our_photo_the_same_night_and_leaving_it_
     assert house.photo(anna)
 
 
-def test_an_opt_out_does_not_wait_for_a_usable_source_picture(house: Office) -> None:
+def test_an_opt_out_does_not_wait_for_a_usable_source_picture(house: Company) -> None:
     anna = house.hire("anna")
     house.sync()
     house.paint(anna, b"no picture")
@@ -75,7 +75,7 @@ def test_an_opt_out_does_not_wait_for_a_usable_source_picture(house: Office) -> 
     assert house.sync(days=1).of(anna.upn) == ("create", "first-upload")
 
 
-def test_a_photo_of_somebody_else_stays_and_is_nobodys_to_remove(house: Office) -> None:
+def test_a_photo_of_somebody_else_stays_and_is_nobodys_to_remove(house: Company) -> None:
     anna, bert = house.hire("anna"), house.hire("bert")
     house.cloud.tenant.set_photos({anna.account_id: face("own choice")})
     join(house, anna, GROUP)
@@ -91,7 +91,7 @@ def test_a_photo_of_somebody_else_stays_and_is_nobodys_to_remove(house: Office) 
     assert house.photo(bert)
 
 
-def test_the_removals_are_counted_by_the_removal_limit(house: Office) -> None:
+def test_the_removals_are_counted_by_the_removal_limit(house: Company) -> None:
     team = house.team(8)
     house.sync()
     for one in team[:6]:
@@ -104,7 +104,7 @@ def test_the_removals_are_counted_by_the_removal_limit(house: Office) -> None:
     assert house.sync("--force", days=1).totals["removed"] == 6
 
 
-def test_a_dry_run_says_what_would_be_removed(house: Office) -> None:
+def test_a_dry_run_says_what_would_be_removed(house: Company) -> None:
     anna = house.hire("anna")
     house.sync()
     join(house, anna, GROUP)
@@ -114,7 +114,7 @@ def test_a_dry_run_says_what_would_be_removed(house: Office) -> None:
     assert house.sync(days=1).of(anna.upn) == ("remove", "opted-out")
 
 
-def test_restore_puts_the_photo_back_until_the_next_run_deletes_the_backup(house: Office) -> None:
+def test_restore_puts_the_photo_back_until_the_next_run_deletes_the_backup(house: Company) -> None:
     anna, bert = house.hire("anna"), house.hire("bert")
     house.sync()
     join(house, anna, GROUP)
@@ -135,7 +135,7 @@ def test_restore_puts_the_photo_back_until_the_next_run_deletes_the_backup(house
     assert house.photo(bert) is None
 
 
-def test_the_backup_of_who_opted_out_does_not_outlive_the_next_run_however_soon_that_is(house: Office) -> None:
+def test_the_backup_of_who_opted_out_does_not_outlive_the_next_run_however_soon_that_is(house: Company) -> None:
     anna, bert = house.hire("anna"), house.hire("bert")
     house.sync()
     join(house, anna, GROUP)
@@ -149,7 +149,7 @@ def test_the_backup_of_who_opted_out_does_not_outlive_the_next_run_however_soon_
     assert list(backups.rglob("*.jpg")) == []
 
 
-def test_who_came_back_has_backups_as_anybody(house: Office) -> None:
+def test_who_came_back_has_backups_as_anybody(house: Company) -> None:
     anna = house.hire("anna")
     house.sync()
     before = house.photo(anna)
@@ -166,7 +166,7 @@ def test_who_came_back_has_backups_as_anybody(house: Office) -> None:
     assert told.code == 0, "the very bytes that were deleted with the opt-out are a backup again"
 
 
-def test_the_works_council_gets_one_csv_of_who_opted_out_and_since_when(house: Office, tmp_path: Path) -> None:
+def test_the_works_council_gets_one_csv_of_who_opted_out_and_since_when(house: Company, tmp_path: Path) -> None:
     anna, bert, carl = house.hire("anna"), house.hire("bert"), house.hire("carl")
     house.sync()
     join(house, anna, GROUP)
@@ -195,7 +195,7 @@ def test_the_works_council_gets_one_csv_of_who_opted_out_and_since_when(house: O
     assert house.nights.type("coverage", "--env-file", env_file, "--opted-out", "--format", "html").code == 2
 
 
-def test_history_shows_since_when(house: Office) -> None:
+def test_history_shows_since_when(house: Company) -> None:
     anna = house.hire("anna")
     house.sync()
     join(house, anna, GROUP)
@@ -208,7 +208,7 @@ def test_history_shows_since_when(house: Office) -> None:
 
 
 @pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP", "LDAP_GROUP"])
-def test_a_group_that_is_not_there_is_never_nobody_in_run_and_check(house: Office, setting: str) -> None:
+def test_a_group_that_is_not_there_is_never_nobody_in_run_and_check(house: Company, setting: str) -> None:
     anna, bert = house.hire("anna"), house.hire("bert")
     join(house, anna, GROUP)
     house.sync()
@@ -225,7 +225,7 @@ def test_a_group_that_is_not_there_is_never_nobody_in_run_and_check(house: Offic
     assert f"→ Correct {setting}" in checked.out
 
 
-def test_check_tells_how_many_are_in_each_group(house: Office) -> None:
+def test_check_tells_how_many_are_in_each_group(house: Company) -> None:
     anna = house.hire("anna")
     join(house, anna, INNER)
     house.settings["KEEP_CLOUD_GROUP"] = INNER
@@ -239,38 +239,38 @@ def test_check_tells_how_many_are_in_each_group(house: Office) -> None:
     assert "may not read its members: both look the same" in told
 
 
-def test_a_file_names_upns_and_mails(office: Office, tmp_path: Path) -> None:
-    anna, bert, carl = office.hire("anna"), office.hire("bert", mail="b.ert@contoso.test"), office.hire("carl")
-    office.sync()
+def test_a_file_names_upns_and_mails(company: Company, tmp_path: Path) -> None:
+    anna, bert, carl = company.hire("anna"), company.hire("bert", mail="b.ert@contoso.test"), company.hire("carl")
+    company.sync()
     listed = tmp_path / "opted-out.txt"
     listed.write_text(f"# works council\n\n{anna.upn.upper()}\nb.ert@contoso.test\nnobody@contoso.test\n", "utf-8")
-    office.settings["OPT_OUT_FILE"] = str(listed)
+    company.settings["OPT_OUT_FILE"] = str(listed)
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert (told.of(anna.upn), told.of(bert.upn)) == (("remove", "opted-out"),) * 2
-    assert office.photo(carl)
+    assert company.photo(carl)
     assert any("nobody@contoso.test" in notice for notice in told.report["notices"])
 
     listed.write_text("", "utf-8")
-    assert office.sync(days=1).of(anna.upn) == ("create", "first-upload")
+    assert company.sync(days=1).of(anna.upn) == ("create", "first-upload")
 
 
 @pytest.mark.parametrize("content", [None, "anna@contoso.test\n".encode("utf-16")])
 def test_a_file_that_cannot_be_read_is_a_problem_of_the_settings_before_anything_is_contacted(
-    office: Office, tmp_path: Path, content: bytes | None
+    company: Company, tmp_path: Path, content: bytes | None
 ) -> None:
-    anna = office.hire("anna")
+    anna = company.hire("anna")
     listed = tmp_path / "opted-out.txt"
     if content is not None:
         listed.write_bytes(content)
-    office.settings["OPT_OUT_FILE"] = str(listed)
+    company.settings["OPT_OUT_FILE"] = str(listed)
 
-    told = office.sync()
-    checked = office.nights.type("check", "--env-file", str(office.nights.env_file()))
+    told = company.sync()
+    checked = company.nights.type("check", "--env-file", str(company.nights.env_file()))
 
-    assert (told.code, checked.code, office.photo(anna)) == (2, 2, None)
+    assert (told.code, checked.code, company.photo(anna)) == (2, 2, None)
     assert "OPT_OUT_FILE" in told.err
     assert f"OPT_OUT_FILE: {listed} cannot be read" in checked.out
     assert "→ OPT_OUT_FILE: " in checked.out
-    assert list(office.house.server.asked) == []
+    assert list(company.house.server.asked) == []

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from connector.config.first_settings import FIRST
+from tests.check_env import CheckEnv
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
-from tests.ward import Ward
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -103,9 +103,9 @@ def test_a_new_user_reaches_a_dry_run_with_the_wheel_and_the_tutorial_alone(
 ) -> None:
     _, init, check, dry_run = tutorial()
     with ExitStack() as stack:
-        ward = Ward(directory, ou, cloud, folder=tmp_path, stack=stack)
-        group = directory.add_group(ou, "Photo pilot", ward.dns[:2])
-        given = ward.settings
+        check_env = CheckEnv(directory, ou, cloud, folder=tmp_path, stack=stack)
+        group = directory.add_group(ou, "Photo pilot", check_env.dns[:2])
+        given = check_env.settings
         folder = program.parent.parent.parent
         shutil.copy(given["LDAP_CA_FILE"], folder / "contoso-ca.pem")
         shutil.copy(given["AZURE_CLIENT_CERTIFICATE_PATH"], folder / "photo-connector.pem")

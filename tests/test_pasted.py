@@ -19,7 +19,7 @@ from tree_sitter import Language, Node, Parser
 import connector
 from connector.cli.main import commands
 from connector.command import pasteable, quoted, use_env_file, word_for
-from tests.office import Office, face
+from tests.company import Company, face
 
 SHELLS = [name for name in ("sh", "bash", "dash") if shutil.which(name)]
 NAMES = (
@@ -139,12 +139,12 @@ def printed(text: str) -> list[str]:
 
 @posix
 @pytest.mark.parametrize("name", ["$(touch pwned)", "`touch pwned`", "a'b", 'c"d', "e;touch pwned", "-f"])
-def test_the_commands_of_history_run_no_code_whatever_the_name(office: Office, name: str, tmp_path: Path) -> None:
-    guid = office.house.person("odd", jpegPhoto=face("odd"), userPrincipalName=f"{name}@contoso.test")
+def test_the_commands_of_history_run_no_code_whatever_the_name(company: Company, name: str, tmp_path: Path) -> None:
+    guid = company.house.person("odd", jpegPhoto=face("odd"), userPrincipalName=f"{name}@contoso.test")
     assert guid
-    office.sync()
-    told = office.nights.type(
-        "history", "--env-file", str(office.nights.env_file()), "--format", "json", "--", f"{name}@contoso.test"
+    company.sync()
+    told = company.nights.type(
+        "history", "--env-file", str(company.nights.env_file()), "--format", "json", "--", f"{name}@contoso.test"
     )
     for command in json.loads(told.out)["commands"]:
         words = shlex.split(command)
@@ -156,25 +156,25 @@ def test_the_commands_of_history_run_no_code_whatever_the_name(office: Office, n
             cwd=tmp_path,
         ).stdout
         assert shown.split("\0")[:-1] == words
-        assert ["--env-file", str(office.nights.env_file())] == words[2:4]
+        assert ["--env-file", str(company.nights.env_file())] == words[2:4]
         accepted(words)
     assert list(tmp_path.glob("pwned")) == []
 
 
-def test_the_commands_of_a_brake_are_accepted(office: Office) -> None:
-    team = office.team(30)
-    office.sync()
+def test_the_commands_of_a_brake_are_accepted(company: Company) -> None:
+    team = company.team(30)
+    company.sync()
     for one in team:
-        office.paint(one, face(f"new {one.name}"))
+        company.paint(one, face(f"new {one.name}"))
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.code == 4, told.err
     found = printed(told.err)
     assert found
     for command in found:
         words = shlex.split(command)
-        assert words[2:4] == ["--env-file", str(office.nights.env_file())]
+        assert words[2:4] == ["--env-file", str(company.nights.env_file())]
         accepted(words)
 
 

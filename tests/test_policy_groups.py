@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from tests.company import Company, face
 from tests.lab.ldapserver_wire import DIRSYNC
-from tests.office import Office, face
 from tests.test_opt_out import GROUP, INNER, group, join
 
 
 @pytest.fixture
-def house(office: Office) -> Office:
-    """Open an office with two groups."""
-    group(office)
-    group(office, INNER)
-    office.settings["KEEP_CLOUD_GROUP"] = GROUP
-    office.settings["SOURCE_WINS_GROUP"] = INNER
-    return office
+def house(company: Company) -> Company:
+    """Open a company with two groups."""
+    group(company)
+    group(company, INNER)
+    company.settings["KEEP_CLOUD_GROUP"] = GROUP
+    company.settings["SOURCE_WINS_GROUP"] = INNER
+    return company
 
 
-def test_each_group_decides_for_its_members_and_in_both_the_cloud_wins(house: Office) -> None:
+def test_each_group_decides_for_its_members_and_in_both_the_cloud_wins(house: Company) -> None:
     house.settings["SYNC_CONFLICT"] = "cloud"
     anna, bert, carl = (house.hire(name) for name in ("anna", "bert", "carl"))
     house.cloud.tenant.set_photos({one.account_id: face("other") for one in (anna, bert, carl)})
@@ -33,7 +33,7 @@ def test_each_group_decides_for_its_members_and_in_both_the_cloud_wins(house: Of
     assert told.of(carl.upn) == ("keep", "cloud-differs")
 
 
-def test_leaving_the_group_acts_the_same_night(house: Office) -> None:
+def test_leaving_the_group_acts_the_same_night(house: Company) -> None:
     anna = house.hire("anna")
     house.cloud.tenant.set_photos({anna.account_id: face("other")})
     join(house, anna, GROUP)
@@ -45,7 +45,7 @@ def test_leaving_the_group_acts_the_same_night(house: Office) -> None:
     assert house.sync(days=1).of(anna.upn) == ("replace", "cloud-differs")
 
 
-def test_joining_the_group_acts_the_same_night(house: Office) -> None:
+def test_joining_the_group_acts_the_same_night(house: Company) -> None:
     house.settings["SYNC_CONFLICT"] = "cloud"
     anna = house.hire("anna")
     house.cloud.tenant.set_photos({anna.account_id: face("other")})
@@ -57,16 +57,16 @@ def test_joining_the_group_acts_the_same_night(house: Office) -> None:
 
 
 @pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP"])
-def test_a_folder_has_no_groups(office: Office, setting: str) -> None:
-    office.settings.update({"SOURCE": "folder", "FOLDER_PATH": str(office.nights.folder), setting: "Sales"})
+def test_a_folder_has_no_groups(company: Company, setting: str) -> None:
+    company.settings.update({"SOURCE": "folder", "FOLDER_PATH": str(company.nights.folder), setting: "Sales"})
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.code == 2
     assert setting in told.err
 
 
-def test_a_quiet_night_costs_the_group_searches_and_no_request_more(house: Office) -> None:
+def test_a_quiet_night_costs_the_group_searches_and_no_request_more(house: Company) -> None:
     team = house.team(30)
     for one in team[:10]:
         join(house, one, GROUP)

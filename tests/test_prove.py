@@ -18,19 +18,19 @@ import pytest
 from connector.doctor.prove import draw_test_picture
 from connector.doctor.prove_output import QUESTIONS
 from connector.photo import read_print
+from tests.company import Colleague, Company, face
 from tests.lab.graph import Fault
 from tests.nights import Told, shown
-from tests.office import Colleague, Office, face
 
 BEFORE = ["own photo", "no photo"]
 # Of the fifteen requests of a proof, those during which it is killed: 5 and 8 upload, 13 puts back, 15 is the last.
 STEPS = (1, 4, 5, 6, 8, 9, 11, 13, 14, 15)
 
 
-def prove(office: Office, name: str, *options: str, days: float = 0) -> Told:
+def prove(company: Company, name: str, *options: str, days: float = 0) -> Told:
     """Type `check --prove`, with JSON."""
-    command = ("check", "--env-file", str(office.nights.env_file()), "--prove", name, "--json", *options)
-    told = office.nights.type(*command, days=days)
+    command = ("check", "--env-file", str(company.nights.env_file()), "--prove", name, "--json", *options)
+    told = company.nights.type(*command, days=days)
     return Told(told.code, told.out, told.err, json.loads(told.out) if told.out.startswith("{") else {})
 
 
@@ -39,25 +39,25 @@ def answers(told: Told) -> dict[str, str]:
     return {row["id"]: row["answer"] for row in told.report["answers"]}
 
 
-def hired(office: Office, before: str = "own photo") -> Colleague:
+def hired(company: Company, before: str = "own photo") -> Colleague:
     """Have somebody without a photo in the directory, with or without one in the cloud."""
-    ada = office.hire("ada", photo=None)
+    ada = company.hire("ada", photo=None)
     if before == "own photo":
-        office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+        company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
     return ada
 
 
-def is_as_before(office: Office, ada: Colleague, before: str = "own photo") -> bool:
+def is_as_before(company: Company, ada: Colleague, before: str = "own photo") -> bool:
     """Return True if the account shows what it showed before the proof."""
-    photo = office.cloud.tenant.photo(ada.account_id)
+    photo = company.cloud.tenant.photo(ada.account_id)
     if before == "no photo":
         return photo is None
-    return photo is not None and shown(office.cloud, ada.account_id).shows_same(read_print(face("own ada")))
+    return photo is not None and shown(company.cloud, ada.account_id).shows_same(read_print(face("own ada")))
 
 
-def open_runs(office: Office) -> list[int]:
+def open_runs(company: Company) -> list[int]:
     """Return the proofs without an end."""
-    with sqlite3.connect(office.nights.state / "ledger.sqlite3") as db:
+    with sqlite3.connect(company.nights.state / "ledger.sqlite3") as db:
         return [row[0] for row in db.execute("SELECT id FROM runs WHERE kind = 'prove' AND finished = ''")]
 
 
@@ -69,10 +69,10 @@ def test_the_picture_is_a_square_jpeg_like_no_face() -> None:
 
 
 @pytest.mark.parametrize("before", BEFORE)
-def test_every_question_is_answered_and_the_account_is_as_before(office: Office, before: str) -> None:
-    ada = hired(office, before)
+def test_every_question_is_answered_and_the_account_is_as_before(company: Company, before: str) -> None:
+    ada = hired(company, before)
 
-    told = prove(office, ada.upn)
+    told = prove(company, ada.upn)
 
     assert told.code == 0, told.err
     assert list(answers(told)) == list(QUESTIONS)
@@ -80,17 +80,17 @@ def test_every_question_is_answered_and_the_account_is_as_before(office: Office,
     assert set(told.report["put"]["seen_after_seconds"]) == {"metadata", "bytes", "sizes"}
     assert None not in told.report["put"]["seen_after_seconds"].values()
     assert told.report["restored"]["way"] == ("put-back" if before == "own photo" else "delete")
-    assert is_as_before(office, ada, before)
-    assert open_runs(office) == []
-    assert office.cloud.violations() == []
+    assert is_as_before(company, ada, before)
+    assert open_runs(company) == []
+    assert company.cloud.violations() == []
 
 
-def test_the_json_names_nobody(office: Office) -> None:
-    ada = hired(office)
-    tag = office.cloud.tenant.photo(ada.account_id)
-    told = prove(office, ada.upn)
-    hidden = [ada.upn, ada.account_id, "contoso", office.settings["AZURE_TENANT_ID"]]
-    hidden += [office.settings["AZURE_CLIENT_ID"], str(office.nights.folder), tag.tag if tag else ""]
+def test_the_json_names_nobody(company: Company) -> None:
+    ada = hired(company)
+    tag = company.cloud.tenant.photo(ada.account_id)
+    told = prove(company, ada.upn)
+    hidden = [ada.upn, ada.account_id, "contoso", company.settings["AZURE_TENANT_ID"]]
+    hidden += [company.settings["AZURE_CLIENT_ID"], str(company.nights.folder), tag.tag if tag else ""]
     assert [word for word in hidden if word and word.lower() in told.out.lower()] == []
 
 
@@ -101,9 +101,9 @@ def test_the_page_lists_the_questions_that_the_command_answers() -> None:
     }
 
 
-def test_people_read_the_answers_and_how_the_account_was_left(office: Office) -> None:
-    ada = hired(office)
-    told = office.nights.type("check", "--env-file", str(office.nights.env_file()), "--prove", ada.upn)
+def test_people_read_the_answers_and_how_the_account_was_left(company: Company) -> None:
+    ada = hired(company)
+    told = company.nights.type("check", "--env-file", str(company.nights.env_file()), "--prove", ada.upn)
     assert told.code == 0, told.err
     assert QUESTIONS["header-tag"] in told.out
     assert told.out.endswith("The photo from before was put back.\n")
@@ -132,15 +132,15 @@ def test_people_read_the_answers_and_how_the_account_was_left(office: Office) ->
     ids=lambda value: "-".join(f"{name}={setting}" for name, setting in value.items()) or "any",
 )
 def test_however_the_service_behaves_it_is_told_and_the_account_is_as_before(
-    office: Office, before: str, switches: dict[str, Any], expected: dict[str, str]
+    company: Company, before: str, switches: dict[str, Any], expected: dict[str, str]
 ) -> None:
-    office.cloud.set(**switches)
-    ada = hired(office, before)
+    company.cloud.set(**switches)
+    ada = hired(company, before)
     if "read_lag_reads" in switches:
-        while not is_seen(office, ada, before):
+        while not is_seen(company, ada, before):
             time.sleep(0.01)
 
-    told = prove(office, ada.upn)
+    told = prove(company, ada.upn)
 
     assert told.code == 0, told.err + told.out
     assert {key: answers(told)[key] for key in expected} == expected
@@ -148,141 +148,141 @@ def test_however_the_service_behaves_it_is_told_and_the_account_is_as_before(
     assert stored["same_bytes_as_sent"] == (switches.get("reencode") == "none")
     assert stored["width"] == switches.get("largest_edge", 648)
     assert stored["distance"] <= 14
-    assert is_as_before(office, ada, before)
+    assert is_as_before(company, ada, before)
 
 
-def is_seen(office: Office, ada: Colleague, before: str) -> bool:
+def is_seen(company: Company, ada: Colleague, before: str) -> bool:
     """Read the photo once more; the lag of the emulator is counted in reads."""
-    account = office.cloud.tenant.find(ada.account_id)
+    account = company.cloud.tenant.find(ada.account_id)
     assert account is not None
-    return (office.cloud.tenant.seen_photo(account) is not None) == (before == "own photo")
+    return (company.cloud.tenant.seen_photo(account) is not None) == (before == "own photo")
 
 
 def test_a_read_that_never_shows_the_write_ends_in_time_and_is_told(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+    company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("WRITE_SECONDS", "AGAIN_SECONDS", "RESTORE_SECONDS"):
         monkeypatch.setattr(f"connector.doctor.prove.{name}", 1.0)
-    ada = hired(office)
-    office.cloud.set(read_lag_seconds=3600.0)
+    ada = hired(company)
+    company.cloud.set(read_lag_seconds=3600.0)
 
-    told = prove(office, ada.upn)
+    told = prove(company, ada.upn)
 
     assert told.code == 3, told.err
     assert "not seen in time" in answers(told)["read-lag"]
-    assert is_as_before(office, ada)
-    assert open_runs(office) == []
+    assert is_as_before(company, ada)
+    assert open_runs(company) == []
 
 
-def test_a_tenant_that_refuses_is_told_with_its_words(office: Office) -> None:
-    ada = hired(office)
-    office.cloud.set(policy_source="onPremises")
-    told = prove(office, ada.upn)
+def test_a_tenant_that_refuses_is_told_with_its_words(company: Company) -> None:
+    ada = hired(company)
+    company.cloud.set(policy_source="onPremises")
+    told = prove(company, ada.upn)
     assert told.code == 5
     assert "ErrorAccessDenied" in answers(told)["refusal"]
-    assert is_as_before(office, ada)
-    assert open_runs(office) == []
+    assert is_as_before(company, ada)
+    assert open_runs(company) == []
 
 
-def test_a_name_that_fits_nobody_or_nobodys_account_is_a_usage_error(office: Office) -> None:
-    hired(office)
-    alone = office.hire("alone", account=False)
-    nobody, without = prove(office, "nobody@contoso.test"), prove(office, alone.upn)
+def test_a_name_that_fits_nobody_or_nobodys_account_is_a_usage_error(company: Company) -> None:
+    hired(company)
+    alone = company.hire("alone", account=False)
+    nobody, without = prove(company, "nobody@contoso.test"), prove(company, alone.upn)
     assert (nobody.code, without.code) == (2, 2)
     assert "--prove nobody@contoso.test: no user in scope has this name." in nobody.err
     assert "no account in Microsoft 365" in without.err
-    assert office.cloud.tenant.writes() == []
+    assert company.cloud.tenant.writes() == []
 
 
-def test_a_stand_by_server_writes_nothing(office: Office) -> None:
-    ada = hired(office)
-    killed_after(office, ada, write=1)
-    writes = len(office.cloud.tenant.writes())
-    office.settings["SYNC_STAGING"] = "true"
-    assert prove(office, ada.upn).code == 2
-    assert any("the next run that may write" in text for text in office.sync().report["notices"])
-    assert len(office.cloud.tenant.writes()) == writes
-    office.settings["SYNC_STAGING"] = "false"
-    office.sync()
-    assert is_as_before(office, ada)
+def test_a_stand_by_server_writes_nothing(company: Company) -> None:
+    ada = hired(company)
+    killed_after(company, ada, write=1)
+    writes = len(company.cloud.tenant.writes())
+    company.settings["SYNC_STAGING"] = "true"
+    assert prove(company, ada.upn).code == 2
+    assert any("the next run that may write" in text for text in company.sync().report["notices"])
+    assert len(company.cloud.tenant.writes()) == writes
+    company.settings["SYNC_STAGING"] = "false"
+    company.sync()
+    assert is_as_before(company, ada)
 
 
-def test_the_sync_after_a_proof_finds_nothing_to_do(office: Office) -> None:
-    ada = office.hire("ada")
-    assert office.sync().of(ada.upn) == ("create", "first-upload")
-    assert prove(office, ada.upn).code == 0
-    writes = len(office.cloud.tenant.writes())
+def test_the_sync_after_a_proof_finds_nothing_to_do(company: Company) -> None:
+    ada = company.hire("ada")
+    assert company.sync().of(ada.upn) == ("create", "first-upload")
+    assert prove(company, ada.upn).code == 0
+    writes = len(company.cloud.tenant.writes())
 
-    after, full = office.sync(days=1), office.sync("--full", days=1)
+    after, full = company.sync(days=1), company.sync("--full", days=1)
 
     assert (after.code, full.code) == (0, 0), after.err
     assert full.totals["unchanged"] == 1
-    assert len(office.cloud.tenant.writes()) == writes
+    assert len(company.cloud.tenant.writes()) == writes
 
 
-def test_a_proof_is_neither_the_latest_report_nor_what_restore_takes_back(office: Office) -> None:
-    ada = office.hire("ada")
-    office.sync()
-    prove(office, ada.upn)
-    report = office.nights.type("report", "--env-file", str(office.nights.env_file()))
+def test_a_proof_is_neither_the_latest_report_nor_what_restore_takes_back(company: Company) -> None:
+    ada = company.hire("ada")
+    company.sync()
+    prove(company, ada.upn)
+    report = company.nights.type("report", "--env-file", str(company.nights.env_file()))
     assert "Run 1 (sync" in report.out
-    assert office.nights.type("report", "2", "--env-file", str(office.nights.env_file())).code == 0
-    runs = office.nights.type("runs", "--env-file", str(office.nights.env_file()))
+    assert company.nights.type("report", "2", "--env-file", str(company.nights.env_file())).code == 0
+    runs = company.nights.type("runs", "--env-file", str(company.nights.env_file()))
     assert "prove" in runs.out
 
 
-def test_a_put_back_that_fails_is_told_and_finished_by_the_next_run(office: Office) -> None:
-    ada = hired(office)
-    office.cloud.fail_next(r"PUT .*/photo/\$value", Fault(status=403, code="ErrorAccessDenied", skip=2), times=-1)
+def test_a_put_back_that_fails_is_told_and_finished_by_the_next_run(company: Company) -> None:
+    ada = hired(company)
+    company.cloud.fail_next(r"PUT .*/photo/\$value", Fault(status=403, code="ErrorAccessDenied", skip=2), times=-1)
 
-    told = prove(office, ada.upn)
+    told = prove(company, ada.upn)
 
     assert told.code == 5
     assert "could not be put back" in told.err
-    assert open_runs(office) != []
-    office.cloud.faults.clear()
-    after = office.sync(days=1)
+    assert open_runs(company) != []
+    company.cloud.faults.clear()
+    after = company.sync(days=1)
     assert after.code == 0, after.err
     assert any("was cut short; the photo from before it was put back" in text for text in after.report["notices"])
-    assert is_as_before(office, ada)
+    assert is_as_before(company, ada)
 
 
-def test_a_photo_that_somebody_chose_after_a_kill_stays(office: Office) -> None:
-    ada = hired(office)
-    killed_after(office, ada, write=1)
-    office.cloud.tenant.set_photo(ada.account_id, face("chosen since"))
-    after = office.sync(days=1)
+def test_a_photo_that_somebody_chose_after_a_kill_stays(company: Company) -> None:
+    ada = hired(company)
+    killed_after(company, ada, write=1)
+    company.cloud.tenant.set_photo(ada.account_id, face("chosen since"))
+    after = company.sync(days=1)
     assert any("changed since" in text for text in after.report["notices"])
-    assert shown(office.cloud, ada.account_id).shows_same(read_print(face("chosen since")))
-    assert open_runs(office) == []
+    assert shown(company.cloud, ada.account_id).shows_same(read_print(face("chosen since")))
+    assert open_runs(company) == []
 
 
-def test_forget_refuses_until_the_account_is_as_before(office: Office) -> None:
-    ada = hired(office)
-    office.sync()
-    killed_after(office, ada, write=1)
-    forget = ("forget", "--env-file", str(office.nights.env_file()), ada.upn, "--yes")
-    refused = office.nights.type(*forget)
+def test_forget_refuses_until_the_account_is_as_before(company: Company) -> None:
+    ada = hired(company)
+    company.sync()
+    killed_after(company, ada, write=1)
+    forget = ("forget", "--env-file", str(company.nights.env_file()), ada.upn, "--yes")
+    refused = company.nights.type(*forget)
     assert (refused.code, "cut short" in refused.err) == (2, True)
-    office.sync()
-    assert is_as_before(office, ada)
-    assert office.nights.type(*forget).code == 0
+    company.sync()
+    assert is_as_before(company, ada)
+    assert company.nights.type(*forget).code == 0
 
 
-def test_a_dry_run_leaves_an_open_proof_to_the_next_run(office: Office) -> None:
-    ada = hired(office)
-    killed_after(office, ada, write=1)
-    writes = len(office.cloud.tenant.writes())
-    dry = office.sync("--dry-run")
+def test_a_dry_run_leaves_an_open_proof_to_the_next_run(company: Company) -> None:
+    ada = hired(company)
+    killed_after(company, ada, write=1)
+    writes = len(company.cloud.tenant.writes())
+    dry = company.sync("--dry-run")
     assert any("the next run that may write" in text for text in dry.report["notices"])
-    assert len(office.cloud.tenant.writes()) == writes
-    assert office.sync().code == 0
-    assert is_as_before(office, ada)
+    assert len(company.cloud.tenant.writes()) == writes
+    assert company.sync().code == 0
+    assert is_as_before(company, ada)
 
 
-def start(office: Office, ada: Colleague) -> subprocess.Popen[str]:
+def start(company: Company, ada: Colleague) -> subprocess.Popen[str]:
     """Start the proof as a process of its own."""
-    command = [sys.executable, "-m", "connector", "check", "--env-file", str(office.nights.env_file())]
+    command = [sys.executable, "-m", "connector", "check", "--env-file", str(company.nights.env_file())]
     return subprocess.Popen(
         [*command, "--prove", ada.upn, "--json"],
         stdout=subprocess.PIPE,
@@ -292,83 +292,83 @@ def start(office: Office, ada: Colleague) -> subprocess.Popen[str]:
     )
 
 
-def photo_requests(office: Office) -> int:
+def photo_requests(company: Company) -> int:
     """Count the requests of this proof about the photo, also those under way."""
-    paths = [record.path for record in office.cloud.requests]
+    paths = [record.path for record in company.cloud.requests]
     return sum("$batch" in path or "/photo" in path for path in paths)
 
 
-def killed_after(office: Office, ada: Colleague, *, write: int) -> None:
+def killed_after(company: Company, ada: Colleague, *, write: int) -> None:
     """Kill a proof while it waits for the answer to its last write, which was carried out."""
-    office.cloud.fail_next(
+    company.cloud.fail_next(
         r"(PUT|DELETE) .*/photo/\$value", Fault(kind="slow", seconds=5.0, performed=True, skip=write - 1)
     )
-    process = start(office, ada)
+    process = start(company, ada)
     end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None and len(own_writes(office)) < write:
+    while time.monotonic() < end and process.poll() is None and len(own_writes(company)) < write:
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    office.cloud.faults.clear()
+    company.cloud.faults.clear()
 
 
-def own_writes(office: Office) -> list[object]:
+def own_writes(company: Company) -> list[object]:
     """Return the writes that came over the wire."""
-    return [record for record in office.cloud.requests if record.method in ("PUT", "DELETE")]
+    return [record for record in company.cloud.requests if record.method in ("PUT", "DELETE")]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is POSIX's")
 @pytest.mark.parametrize("before", BEFORE)
-def test_after_ctrl_c_the_account_is_as_before_at_once(office: Office, before: str) -> None:
-    ada = hired(office, before)
-    office.cloud.set(latency=0.2)
-    process = start(office, ada)
-    while process.poll() is None and not own_writes(office):
+def test_after_ctrl_c_the_account_is_as_before_at_once(company: Company, before: str) -> None:
+    ada = hired(company, before)
+    company.cloud.set(latency=0.2)
+    process = start(company, ada)
+    while process.poll() is None and not own_writes(company):
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert is_as_before(office, ada, before)
-    assert open_runs(office) == []
+    assert is_as_before(company, ada, before)
+    assert open_runs(company) == []
 
 
 @pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_each_of_its_steps_the_next_run_leaves_the_account_as_it_was(
-    office: Office, before: str, step: int
+    company: Company, before: str, step: int
 ) -> None:
-    ada = hired(office, before)
-    office.cloud.set(latency=0.2)
-    process = start(office, ada)
+    ada = hired(company, before)
+    company.cloud.set(latency=0.2)
+    process = start(company, ada)
     while process.poll() is None:
-        if photo_requests(office) >= 2 + step:  # before them: two batches that look up the account
+        if photo_requests(company) >= 2 + step:  # before them: two batches that look up the account
             break
         time.sleep(0.005)
     process.kill()
     _, err = process.communicate()
     assert process.returncode != 0, "the proof ended before its kill"
-    office.cloud.set(latency=0.0)
+    company.cloud.set(latency=0.0)
 
-    after = office.sync()
+    after = company.sync()
 
     assert after.code == 0, err + after.err
-    assert is_as_before(office, ada, before)
-    assert open_runs(office) == []
-    assert office.sync("--full", days=1).code == 0
-    assert is_as_before(office, ada, before)
+    assert is_as_before(company, ada, before)
+    assert open_runs(company) == []
+    assert company.sync("--full", days=1).code == 0
+    assert is_as_before(company, ada, before)
 
 
-def test_nothing_is_sent_to_who_opted_out_or_whose_account_is_managed_in_the_cloud(office: Office) -> None:
-    ada, bob = hired(office), office.hire("bob")
-    office.hire("eve")
-    office.cloud.tenant.update_account(bob.account_id, synced=False)
-    listed = office.nights.folder / "opted-out.txt"
+def test_nothing_is_sent_to_who_opted_out_or_whose_account_is_managed_in_the_cloud(company: Company) -> None:
+    ada, bob = hired(company), company.hire("bob")
+    company.hire("eve")
+    company.cloud.tenant.update_account(bob.account_id, synced=False)
+    listed = company.nights.folder / "opted-out.txt"
     listed.write_text(f"{ada.upn}\n", "utf-8")
-    office.settings["OPT_OUT_FILE"] = str(listed)
+    company.settings["OPT_OUT_FILE"] = str(listed)
 
-    told = [prove(office, one.upn) for one in (ada, bob)]
+    told = [prove(company, one.upn) for one in (ada, bob)]
 
     assert [one.code for one in told] == [2, 2]
     assert "opted out" in told[0].out + told[0].err
     assert "managed in the cloud" in told[1].out + told[1].err
-    assert office.cloud.tenant.writes() == []
+    assert company.cloud.tenant.writes() == []

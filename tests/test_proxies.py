@@ -8,7 +8,7 @@ import pytest
 
 from connector.cloud.http import Proxies
 from connector.config.clouds import proxy_problem, url_problem
-from tests.office import Office
+from tests.company import Company
 
 pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
@@ -34,34 +34,34 @@ UNUSABLE = [
 ]
 
 
-def shown(office: Office, *command: str) -> tuple[int, str]:
+def shown(company: Company, *command: str) -> tuple[int, str]:
     """Type a command and return its exit code, and all that it said and logged."""
-    told = office.nights.type(*command, "--env-file", str(office.nights.env_file()))
-    logs = "".join(path.read_text(encoding="utf-8") for path in Path(office.nights.state).rglob("*.log"))
+    told = company.nights.type(*command, "--env-file", str(company.nights.env_file()))
+    logs = "".join(path.read_text(encoding="utf-8") for path in Path(company.nights.state).rglob("*.log"))
     return told.code, told.out + told.err + logs
 
 
 @pytest.mark.parametrize("url", UNUSABLE)
 @pytest.mark.parametrize("command", ["sync", "check"])
 def test_a_proxy_that_cannot_be_used_is_a_settings_problem_without_its_value(
-    office: Office, url: str, command: str
+    company: Company, url: str, command: str
 ) -> None:
-    office.settings["HTTPS_PROXY"] = url
-    code, text = shown(office, command)
+    company.settings["HTTPS_PROXY"] = url
+    code, text = shown(company, command)
     assert code == 2, text
     assert "HTTPS_PROXY" in text
     assert PART not in text
     assert "Traceback" not in text
-    assert office.cloud.log.records() == []
+    assert company.cloud.log.records() == []
 
 
 @pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize("command", ["sync", "check"])
 def test_the_systems_own_proxy_is_checked_alike(
-    office: Office, monkeypatch: pytest.MonkeyPatch, name: str, command: str
+    company: Company, monkeypatch: pytest.MonkeyPatch, name: str, command: str
 ) -> None:
     monkeypatch.setenv(name, f"socks5://svc:{PART}@127.0.0.1:1080")
-    code, text = shown(office, command)
+    code, text = shown(company, command)
     assert code == 2, text
     assert "ALL_PROXY: names a SOCKS proxy" in text
     assert "HTTPS_PROXY" in text

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.check_env import CheckEnv
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
-from tests.ward import Ward
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
@@ -37,8 +37,8 @@ def blocks(page: str, heading: str) -> list[tuple[str, str]]:
 class Evening:
     """Sit at a shell in a fresh copy of the sources, in an account that has done nothing yet."""
 
-    def __init__(self, ward: Ward, home: Path) -> None:
-        self.ward, self.folder = ward, home / "sources"
+    def __init__(self, check_env: CheckEnv, home: Path) -> None:
+        self.check_env, self.folder = check_env, home / "sources"
         self.folder.mkdir(parents=True)
         for name in SOURCES:
             shutil.copy(ROOT / name, self.folder)
@@ -52,7 +52,7 @@ class Evening:
             "PIP_NO_DEPS": "1",
             "PIP_NO_BUILD_ISOLATION": "0",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            **{name: ward.settings[name] for name in CLOUD},
+            **{name: check_env.settings[name] for name in CLOUD},
         }
 
     def paste(self, text: str, before: str = "") -> subprocess.CompletedProcess[str]:
@@ -71,8 +71,8 @@ class Evening:
         """Put the files that the settings name into the folder; return the settings of this house, by name."""
         (made,) = [text for language, text in blocks("docs/permissions.md", "A certificate") if language == "sh"]
         assert self.paste(made).returncode == 0
-        self.ward.cloud.issuer.register_certificate((self.folder / "public.pem").read_text())
-        settings = self.ward.settings
+        self.check_env.cloud.issuer.register_certificate((self.folder / "public.pem").read_text())
+        settings = self.check_env.settings
         shutil.copy(settings["LDAP_CA_FILE"], self.folder / "contoso-ca.pem")
         (self.folder / "ldap-password.txt").write_text(settings["LDAP_PASSWORD"] + "\n")
         (self.folder / "ldap-password.txt").chmod(0o600)
@@ -93,13 +93,13 @@ def filled_in(lines: str, values: dict[str, str]) -> str:
 def evening(directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> Iterator[Evening]:
     """Give an evening in a house with three people, of whom one has a cloud photo."""
     with ExitStack() as stack:
-        yield Evening(Ward(directory, ou, cloud, folder=tmp_path, stack=stack), tmp_path / "home")
+        yield Evening(CheckEnv(directory, ou, cloud, folder=tmp_path, stack=stack), tmp_path / "home")
 
 
 @pytest.mark.slow
 def test_the_first_evening_goes_as_it_is_written(evening: Evening, cloud: Emulator) -> None:
-    ward = evening.ward
-    group = ward.directory.add_group(ward.ou, "Photo pilot", ward.dns[:2])
+    check_env = evening.check_env
+    group = check_env.directory.add_group(check_env.ou, "Photo pilot", check_env.dns[:2])
     steps = [block for block in blocks("README.md", "Quick start") if block[0] != "powershell"]
     assert [language for language, _ in steps] == ["sh", "ini", "sh", "sh", "sh"]
     (_, install), (_, lines), (_, check), (_, look), (_, run) = steps

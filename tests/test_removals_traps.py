@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.company import Company, anchor_of, face, total
 from tests.lab.directory import Directory, Entry
 from tests.lab.graph import Emulator
 from tests.lab.ldapserver_house import House
@@ -16,7 +17,6 @@ from tests.lab.ldapserver_tree import Tree
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
 from tests.nights import Nights, Told
-from tests.office import Office, anchor_of, face, total
 
 COUNT = 6
 COMMA = ","
@@ -194,47 +194,47 @@ def test_a_trap_of_a_real_domain_removes_nobodys_photo(estate: Estate, trap: Tra
 
 
 @pytest.mark.parametrize("options", [(), ("--full",)], ids=["changes", "full"])
-def test_a_directory_that_answers_empty_removes_nobodys_photo(office: Office, options: tuple[str, ...]) -> None:
+def test_a_directory_that_answers_empty_removes_nobodys_photo(company: Company, options: tuple[str, ...]) -> None:
     """Restored from nothing: it is there, lets us in, and knows nobody."""
-    office.settings["SYNC_REMOVED"] = "remove"
-    team = office.team(COUNT)
-    assert office.sync().code == 0
+    company.settings["SYNC_REMOVED"] = "remove"
+    team = company.team(COUNT)
+    assert company.sync().code == 0
     with House(Tree()) as empty:
-        office.settings["LDAP_URI"] = empty.server.uri
+        company.settings["LDAP_URI"] = empty.server.uri
 
-        told = office.sync(*options, days=1)
+        told = company.sync(*options, days=1)
 
     assert told.code == 0, told.err
     assert (told.totals["removed"], total(told.totals)) == (0, told.totals["people"])
-    assert all(office.photo(one) for one in team)
-    assert len(office.cloud.tenant.writes()) == COUNT
+    assert all(company.photo(one) for one in team)
+    assert len(company.cloud.tenant.writes()) == COUNT
 
 
 @pytest.mark.parametrize("options", [(), ("--full",)], ids=["changes", "full"])
-def test_half_of_a_forest_that_is_unreachable_loses_no_photo(office: Office, options: tuple[str, ...]) -> None:
+def test_half_of_a_forest_that_is_unreachable_loses_no_photo(company: Company, options: tuple[str, ...]) -> None:
     with House(Tree("DC=branch,DC=test")) as branch:
-        office.settings.update(
+        company.settings.update(
             SYNC_REMOVED="remove",
-            LDAP_URI=f"{office.house.server.uri} {branch.server.uri}",
+            LDAP_URI=f"{company.house.server.uri} {branch.server.uri}",
             LDAP_BASE_DN="DC=contoso,DC=test;DC=branch,DC=test",
         )
-        team = office.team(3)
+        team = company.team(3)
         abroad = [branch.person(f"abroad{number}", "DC=branch,DC=test", jpegPhoto=face(number)) for number in range(3)]
         ids = [
-            office.cloud.tenant.add_account(
+            company.cloud.tenant.add_account(
                 f"abroad{number}@contoso.test", immutable_id=anchor_of(one.guid), synced=True
             )
             for number, one in enumerate(abroad)
         ]
-        first = office.sync()
+        first = company.sync()
         assert (first.code, first.totals["created"]) == (0, 6), first.err
         branch.tree.change(abroad[0].guid, jpegPhoto=[])
-        office.paint(team[0], None)
+        company.paint(team[0], None)
     # the branch's controller is down now
 
-    told = office.sync(*options, days=1)
+    told = company.sync(*options, days=1)
 
     assert told.code == 5, told.err
     assert (told.totals["removed"], told.totals["people"]) == (1, 6), "who can be read is served"
-    assert all(office.cloud.tenant.photo(one) is not None for one in ids)
-    assert office.photo(team[0]) is None
+    assert all(company.cloud.tenant.photo(one) is not None for one in ids)
+    assert company.photo(team[0]) is None

@@ -13,8 +13,8 @@ from PIL import Image
 
 from connector.photo import read_print
 from connector.report.thumbnails import EDGE, PLAN_EDGE
+from tests.company import Colleague, Company, face
 from tests.lab.pictures import jpeg
-from tests.office import Colleague, Office, face
 
 OTHERS = jpeg("the person's own choice", (200, 200))
 
@@ -51,32 +51,32 @@ def is_of(address: object, photo_bytes: bytes, *, edge: int = EDGE) -> bool:
 
 
 @pytest.fixture
-def anna(office: Office) -> Colleague:
+def anna(company: Company) -> Colleague:
     """Give somebody whose photo was sent, and who then chose another one in the cloud."""
-    one = office.hire("anna", photo=face("anna", 200))
-    office.sync()
-    office.cloud.tenant.set_photo(one.account_id, OTHERS)
-    office.settings.update(SYNC_CONFLICT="report", SYNC_VERIFY_PERCENT="100")
+    one = company.hire("anna", photo=face("anna", 200))
+    company.sync()
+    company.cloud.tenant.set_photo(one.account_id, OTHERS)
+    company.settings.update(SYNC_CONFLICT="report", SYNC_VERIFY_PERCENT="100")
     return one
 
 
-def test_both_pictures_of_a_conflict_that_is_left_are_shown(office: Office, anna: Colleague) -> None:
-    told = office.sync(days=1)
+def test_both_pictures_of_a_conflict_that_is_left_are_shown(company: Company, anna: Colleague) -> None:
+    told = company.sync(days=1)
 
     assert told.of(anna.upn) == ("keep", "cloud-changed")
-    before, after, *labels = shown(office.nights.state / "reports" / "run-000002.html", "anna")
+    before, after, *labels = shown(company.nights.state / "reports" / "run-000002.html", "anna")
     assert labels == ["Cloud", "Source"]
     assert is_of(before, OTHERS)
     assert is_of(after, face("anna", 200)), "the source photo is of an earlier night, and is read once more"
     assert told.requests["ldap_entries"] <= 2
-    assert list((office.nights.state / "spool").rglob("*.jpg")) == []
+    assert list((company.nights.state / "spool").rglob("*.jpg")) == []
 
 
-def test_a_plan_shows_what_is_there_and_what_would_be(office: Office, tmp_path: Path) -> None:
-    one = office.hire("anna", photo=face("anna", 200))
-    office.cloud.tenant.set_photo(one.account_id, OTHERS)
+def test_a_plan_shows_what_is_there_and_what_would_be(company: Company, tmp_path: Path) -> None:
+    one = company.hire("anna", photo=face("anna", 200))
+    company.cloud.tenant.set_photo(one.account_id, OTHERS)
 
-    told = office.sync("--dry-run", "--report", str(tmp_path / "plan.html"))
+    told = company.sync("--dry-run", "--report", str(tmp_path / "plan.html"))
 
     assert told.of(one.upn) == ("replace", "cloud-differs")
     before, after, *labels = shown(tmp_path / "plan.html", "anna")
@@ -85,21 +85,21 @@ def test_a_plan_shows_what_is_there_and_what_would_be(office: Office, tmp_path: 
     assert is_of(after, face("anna", 200), edge=PLAN_EDGE)
 
 
-def test_without_pictures_nothing_is_read_for_them(office: Office, anna: Colleague) -> None:
-    office.settings["REPORT_PICTURES"] = "none"
+def test_without_pictures_nothing_is_read_for_them(company: Company, anna: Colleague) -> None:
+    company.settings["REPORT_PICTURES"] = "none"
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert told.of(anna.upn) == ("keep", "cloud-changed")
     assert told.requests["ldap_entries"] == 0
-    assert shown(office.nights.state / "reports" / "run-000002.html", "anna") == []
+    assert shown(company.nights.state / "reports" / "run-000002.html", "anna") == []
 
 
-def test_a_source_photo_that_cannot_be_read_again_is_not_called_missing(office: Office, anna: Colleague) -> None:
-    office.knobs.refuse_look_up = (51, "busy")
+def test_a_source_photo_that_cannot_be_read_again_is_not_called_missing(company: Company, anna: Colleague) -> None:
+    company.knobs.refuse_look_up = (51, "busy")
 
-    told = office.sync(days=1)
+    told = company.sync(days=1)
 
     assert (told.code, told.of(anna.upn)) == (0, ("keep", "cloud-changed"))
-    _, after, *labels = shown(office.nights.state / "reports" / "run-000002.html", "anna")
+    _, after, *labels = shown(company.nights.state / "reports" / "run-000002.html", "anna")
     assert (after, labels) == ("not available", ["Cloud", "Source"])

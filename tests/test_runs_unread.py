@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.office import Office
+from tests.company import Company
 from tests.test_night_unreachable import dead_domain_controller, unreachable_graph, wrong_client_secret, wrong_password
 
 
@@ -17,14 +17,14 @@ from tests.test_night_unreachable import dead_domain_controller, unreachable_gra
     ids=lambda one: one.__name__,
 )
 def test_a_run_that_read_nothing_says_so_and_when_the_last_success_was(
-    office: Office, tmp_path: Path, trouble: Callable[[Office, Path], None]
+    company: Company, tmp_path: Path, trouble: Callable[[Company, Path], None]
 ) -> None:
-    office.team(3)
-    well = office.sync()
-    trouble(office, tmp_path)
+    company.team(3)
+    well = company.sync()
+    trouble(company, tmp_path)
     page = tmp_path / "told.html"
 
-    told = office.sync("--report", str(page), days=1)
+    told = company.sync("--report", str(page), days=1)
 
     assert (well.code, told.code) == (0, 5)
     for text in (told.out, page.read_text("utf-8")):
@@ -33,14 +33,14 @@ def test_a_run_that_read_nothing_says_so_and_when_the_last_success_was(
         assert f"The last successful run was run {well.report['run']}, 2" in words
         assert "Left as they are" in words
         assert "No failures and no conflicts" not in words
-    assert len(office.cloud.tenant.photos()) == 3
+    assert len(company.cloud.tenant.photos()) == 3
 
 
-def test_a_first_run_that_read_nothing_wrote_nothing(office: Office, tmp_path: Path) -> None:
-    office.team(3)
-    wrong_client_secret(office, tmp_path)
+def test_a_first_run_that_read_nothing_wrote_nothing(company: Company, tmp_path: Path) -> None:
+    company.team(3)
+    wrong_client_secret(company, tmp_path)
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.code == 5
     assert "Nothing was written" in told.out

@@ -37,7 +37,7 @@ from connector.notify.mail import compose, mail_due
 from connector.report import write_report, write_screen
 from connector.report.summary import local_time
 from connector.sync.changed_settings import match_notice
-from tests.office import Office, face
+from tests.company import Company, face
 from tests.report_stories import a_run, an_outcome
 from tests.test_words import ALL_LIMITS
 
@@ -83,14 +83,14 @@ def test_a_dry_run_recommends_neither_overwrite_nor_restore_for_what_it_would_re
     assert "restore" not in told
 
 
-def test_a_run_that_replaced_recommends_restore_on_screen_and_in_the_table(office: Office) -> None:
-    ada = office.hire("ada")
-    office.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+def test_a_run_that_replaced_recommends_restore_on_screen_and_in_the_table(company: Company) -> None:
+    ada = company.hire("ada")
+    company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.of(ada.upn) == ("replace", "cloud-differs")
-    assert f"photo-connector restore --env-file {office.nights.env_file()} --person PERSON" in told.out
+    assert f"photo-connector restore --env-file {company.nights.env_file()} --person PERSON" in told.out
     assert LATE not in told.out
 
 
@@ -109,14 +109,14 @@ def test_two_limits_give_their_advice_once() -> None:
 
 @pytest.mark.parametrize(("options", "previews"), [((), 1), (("--dry-run",), 0)], ids=["sync", "dry run"])
 def test_a_dry_run_that_a_limit_stopped_does_not_recommend_a_dry_run(
-    office: Office, options: Sequence[str], previews: int
+    company: Company, options: Sequence[str], previews: int
 ) -> None:
-    team = office.team(25)
-    office.sync()
+    team = company.team(25)
+    company.sync()
     for one in team:
-        office.paint(one, face(f"{one.name} anew"))
+        company.paint(one, face(f"{one.name} anew"))
 
-    told = office.sync(*options, days=1)
+    told = company.sync(*options, days=1)
 
     assert told.code == 4
     assert told.report["message"].count("--dry-run") == previews
@@ -135,13 +135,13 @@ def test_what_is_one_is_told_in_the_singular() -> None:
     assert "2,000 rows of the database, 0 kept photos, 3 kept reports" in first
 
 
-def test_check_puts_no_full_stop_after_a_question_and_begins_no_fix_with_or(office: Office) -> None:
-    office.settings["LDAP_BASEDN"] = "DC=contoso,DC=test"
-    told = office.nights.type("check", "--env-file", str(office.nights.env_file()))
+def test_check_puts_no_full_stop_after_a_question_and_begins_no_fix_with_or(company: Company) -> None:
+    company.settings["LDAP_BASEDN"] = "DC=contoso,DC=test"
+    told = company.nights.type("check", "--env-file", str(company.nights.env_file()))
     assert "did you mean LDAP_BASE_DN?\n" in told.out
 
-    del office.settings["LDAP_URI"]
-    told = office.nights.type("check", "--env-file", str(office.nights.env_file()))
+    del company.settings["LDAP_URI"]
+    told = company.nights.type("check", "--env-file", str(company.nights.env_file()))
     assert told.code == 2
     assert "LDAP_URI: set it, or LDAP_DOMAIN to find servers by DNS." in told.out
     assert ": or " not in told.out
@@ -289,18 +289,18 @@ def test_when_uploads_are_shown_is_told_once_a_report(form: str) -> None:
     assert told.count("hours or days") == 1
 
 
-def test_conflicts_and_restored_photos_that_an_earlier_run_had_are_one_line_with_the_day(office: Office) -> None:
-    office.settings["SYNC_CONFLICT"] = "report"
-    team = office.team(4)
+def test_conflicts_and_restored_photos_that_an_earlier_run_had_are_one_line_with_the_day(company: Company) -> None:
+    company.settings["SYNC_CONFLICT"] = "report"
+    team = company.team(4)
     for one in team[:3]:
-        office.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
-    office.sync()
-    restored = office.nights.type("restore", "--env-file", str(office.nights.env_file()), "--run", "1")
+        company.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
+    company.sync()
+    restored = company.nights.type("restore", "--env-file", str(company.nights.env_file()), "--run", "1")
     assert restored.code == 0, restored.err
 
-    office.sync(days=1)
-    told = office.sync(days=1)
-    again = office.nights.type("report", "--env-file", str(office.nights.env_file()), "--format", "html").out
+    company.sync(days=1)
+    told = company.sync(days=1)
+    again = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "html").out
 
     assert told.totals["conflicts"] == 3
     (line, *_) = [line for line in told.out.splitlines() if "unchanged, the oldest since" in line]
@@ -322,20 +322,20 @@ def test_zeros_are_left_out_for_people_and_kept_for_programs() -> None:
     assert '"created": 0' in in_format(report, "json")
 
 
-def test_people_are_sorted_by_name_in_every_report(office: Office) -> None:
+def test_people_are_sorted_by_name_in_every_report(company: Company) -> None:
     names = ["zoe", "Ärne", "bob", "Ada", "émile"]
     for name in names:
-        office.house.person(name, jpegPhoto=[])
+        company.house.person(name, jpegPhoto=[])
 
-    told = office.sync()
+    told = company.sync()
 
     order = [outcome["person"].partition(",")[0] for outcome in told.report["outcomes"]]
     assert order == ["CN=Ada", "CN=Ärne", "CN=bob", "CN=émile", "CN=zoe"]
 
 
-def test_an_error_is_told_once_where_both_outputs_are_one_pipe(office: Office) -> None:
-    office.settings["LDAP_URI"] = "ldaps://127.0.0.1:1"
-    command = [sys.executable, "-m", "connector", "sync", "--env-file", str(office.nights.env_file())]
+def test_an_error_is_told_once_where_both_outputs_are_one_pipe(company: Company) -> None:
+    company.settings["LDAP_URI"] = "ldaps://127.0.0.1:1"
+    command = [sys.executable, "-m", "connector", "sync", "--env-file", str(company.nights.env_file())]
 
     both = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     apart = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -361,10 +361,10 @@ def test_the_subject_of_a_stopped_run_names_what_exceeds_its_limit(trip: BrakeTr
     assert subject.endswith((" exceed the limit", " people"))
 
 
-def test_a_report_names_tenant_host_and_version_and_people_read_local_time(office: Office) -> None:
-    office.hire("ada")
+def test_a_report_names_tenant_host_and_version_and_people_read_local_time(company: Company) -> None:
+    company.hire("ada")
 
-    told = office.sync()
+    told = company.sync()
 
     assert (told.report["tenant"], told.report["host"], told.report["version"]) == (
         *("contoso.test", platform.node()),
@@ -394,8 +394,8 @@ def test_a_command_for_an_account_that_nobody_signs_in_to_names_the_account(
     assert account_prefix("photo-connector", shell, state_dir) == prefix
 
 
-def test_the_env_file_of_the_current_folder_stands_in_printed_commands(office: Office, tmp_path: Path) -> None:
-    office.nights.env_file().rename(tmp_path / ".env")
+def test_the_env_file_of_the_current_folder_stands_in_printed_commands(company: Company, tmp_path: Path) -> None:
+    company.nights.env_file().rename(tmp_path / ".env")
     command = [sys.executable, "-m", "connector", "check", "--quiet"]
 
     told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
@@ -407,14 +407,14 @@ def test_the_env_file_of_the_current_folder_stands_in_printed_commands(office: O
 
 
 def test_a_secret_that_ends_soon_is_told_in_report_and_metrics_and_is_a_reason_to_mail(
-    office: Office, tmp_path: Path
+    company: Company, tmp_path: Path
 ) -> None:
     metrics = tmp_path / "photo.prom"
     ends = datetime.now(UTC) + timedelta(days=20)
-    office.settings["AZURE_CLIENT_SECRET_EXPIRES"] = f"{ends:%Y-%m-%d}"
-    office.settings["METRICS_FILE"] = str(metrics)
+    company.settings["AZURE_CLIENT_SECRET_EXPIRES"] = f"{ends:%Y-%m-%d}"
+    company.settings["METRICS_FILE"] = str(metrics)
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.code == 0, told.err
     (notice,) = told.report["notices"]
@@ -425,10 +425,10 @@ def test_a_secret_that_ends_soon_is_told_in_report_and_metrics_and_is_a_reason_t
     assert not mail_due(replace(ending, credential_ends=a_run().started + timedelta(days=31)), MailWhen.PROBLEMS)
 
 
-def test_a_date_that_is_none_is_refused(office: Office) -> None:
-    office.settings["AZURE_CLIENT_SECRET_EXPIRES"] = "31.03.2027"
+def test_a_date_that_is_none_is_refused(company: Company) -> None:
+    company.settings["AZURE_CLIENT_SECRET_EXPIRES"] = "31.03.2027"
 
-    told = office.sync()
+    told = company.sync()
 
     assert told.code == 2
     assert "AZURE_CLIENT_SECRET_EXPIRES: '31.03.2027' is no date; write it as 2027-03-31" in told.err
@@ -458,11 +458,11 @@ def test_a_killed_run_is_not_named_as_the_holder_of_a_later_lock(tmp_path: Path)
     assert f"Another run works in {tmp_path}." in str(turned_away.value)
 
 
-def test_check_is_well_where_a_dry_run_alone_was_made(office: Office) -> None:
-    office.hire("ada")
-    assert office.sync("--dry-run").code == 0
+def test_check_is_well_where_a_dry_run_alone_was_made(company: Company) -> None:
+    company.hire("ada")
+    assert company.sync("--dry-run").code == 0
 
-    checked = office.nights.type("check", "--env-file", str(office.nights.env_file()))
+    checked = company.nights.type("check", "--env-file", str(company.nights.env_file()))
 
     assert checked.code == 3, checked.out + checked.err
     assert "– Last run: there is none yet" in checked.out
@@ -498,27 +498,27 @@ def test_a_heartbeat_line_says_how_far_a_run_without_a_terminal_is() -> None:
     assert re.fullmatch(r"uploading: 1,200 of 20,000, [\d,.]+/s, about .+ left", beat.line())
 
 
-def test_nothing_of_the_heartbeat_stays_when_the_run_has_ended(office: Office) -> None:
-    office.hire("ada")
+def test_nothing_of_the_heartbeat_stays_when_the_run_has_ended(company: Company) -> None:
+    company.hire("ada")
 
-    assert office.sync().code == 0
+    assert company.sync().code == 0
 
-    assert not (office.nights.state / HOLDER_NAME).exists()
+    assert not (company.nights.state / HOLDER_NAME).exists()
 
 
 # changed settings say what they do
 
 
-def test_another_photo_size_says_once_to_whom_it_applies(office: Office) -> None:
-    office.team(3)
-    office.sync()
-    office.settings["PHOTO_SIZE"] = "64"
+def test_another_photo_size_says_once_to_whom_it_applies(company: Company) -> None:
+    company.team(3)
+    company.sync()
+    company.settings["PHOTO_SIZE"] = "64"
 
-    previewed, told, again = office.sync("--dry-run", days=1), office.sync(days=1), office.sync(days=1)
+    previewed, told, again = company.sync("--dry-run", days=1), company.sync(days=1), company.sync(days=1)
 
     (notice,) = told.report["notices"]
     assert notice.startswith("PHOTO_SIZE=64 and PHOTO_CROP=square apply to photos that change from now on; 3 photos")
-    assert f"`photo-connector sync --env-file {office.nights.env_file()} --resend`" in told.out
+    assert f"`photo-connector sync --env-file {company.nights.env_file()} --resend`" in told.out
     assert previewed.report["notices"] == [notice]
     assert again.report["notices"] == []
 
@@ -537,12 +537,12 @@ def test_another_way_to_match_is_told_with_its_numbers() -> None:
 # what is asked
 
 
-def test_the_table_has_size_attribute_match_and_who_has_a_photo(office: Office) -> None:
-    ada, bob = office.hire("ada", photo=face("ada", 144)), office.hire("bob", photo=None)
-    office.sync()
+def test_the_table_has_size_attribute_match_and_who_has_a_photo(company: Company) -> None:
+    ada, bob = company.hire("ada", photo=face("ada", 144)), company.hire("bob", photo=None)
+    company.sync()
 
-    env = str(office.nights.env_file())
-    text = office.nights.type("report", "--env-file", env, "--format", "csv").out
+    env = str(company.nights.env_file())
+    text = company.nights.type("report", "--env-file", env, "--format", "csv").out
     rows = {row["upn"]: row for row in csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))}
 
     names = ("source_pixels", "source_attribute", "matched_by", "source_has_photo", "cloud_has_photo")
@@ -550,35 +550,35 @@ def test_the_table_has_size_attribute_match_and_who_has_a_photo(office: Office) 
     assert [rows[bob.upn][name] for name in names] == ["", "", "anchor", "no", ""]
 
 
-def test_a_report_can_be_limited_to_reasons(office: Office) -> None:
-    ada, bob = office.hire("ada"), office.hire("bob", photo=None)
-    office.sync()
-    env = str(office.nights.env_file())
+def test_a_report_can_be_limited_to_reasons(company: Company) -> None:
+    ada, bob = company.hire("ada"), company.hire("bob", photo=None)
+    company.sync()
+    env = str(company.nights.env_file())
 
-    told = office.nights.type("report", "--env-file", env, "--reason", "no-photo").out
-    refused = office.nights.type("report", "--env-file", env, "--reason", "no-such")
+    told = company.nights.type("report", "--env-file", env, "--reason", "no-photo").out
+    refused = company.nights.type("report", "--env-file", env, "--reason", "no-such")
 
     assert bob.upn in told
     assert ada.upn not in told
     assert refused.code == 2
 
 
-def test_check_names_the_new_dn_of_a_base_that_was_moved(office: Office) -> None:
+def test_check_names_the_new_dn_of_a_base_that_was_moved(company: Company) -> None:
     sales = f"OU=Sales,{ROOT}"
-    unit = office.house.tree.add(sales, objectClass="organizationalUnit", sAMAccountType=[], userAccountControl=[])
-    team = office.team(3)
+    unit = company.house.tree.add(sales, objectClass="organizationalUnit", sAMAccountType=[], userAccountControl=[])
+    team = company.team(3)
     for one in team:
-        office.house.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,{sales}")
-    office.settings["LDAP_BASE_DN"] = sales
-    assert office.sync().totals["people"] == 3
-    office.settings["LDAP_BASE_DN"] = f"OU=Gone,{ROOT}"
-    lost = office.nights.type("check", "--env-file", str(office.nights.env_file())).out
-    office.settings["LDAP_BASE_DN"] = sales
-    office.house.tree.move(unit.guid, f"OU=Selling,OU=All,{ROOT}")
+        company.house.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,{sales}")
+    company.settings["LDAP_BASE_DN"] = sales
+    assert company.sync().totals["people"] == 3
+    company.settings["LDAP_BASE_DN"] = f"OU=Gone,{ROOT}"
+    lost = company.nights.type("check", "--env-file", str(company.nights.env_file())).out
+    company.settings["LDAP_BASE_DN"] = sales
+    company.house.tree.move(unit.guid, f"OU=Selling,OU=All,{ROOT}")
     for one in team:
-        office.house.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,OU=Selling,OU=All,{ROOT}")
+        company.house.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,OU=Selling,OU=All,{ROOT}")
 
-    told = office.nights.type("check", "--env-file", str(office.nights.env_file())).out
+    told = company.nights.type("check", "--env-file", str(company.nights.env_file())).out
 
     assert f"people who were below it are below OU=Selling,OU=All,{ROOT} now" in told
     assert f"If it was moved or renamed, set LDAP_BASE_DN to OU=Selling,OU=All,{ROOT}." in told

@@ -27,10 +27,10 @@ from connector.errors import PersonError
 from connector.model import Account, Person, RequestCounters
 from connector.sources.ldap import LdapSource
 from connector.targets.sharepoint.file_names import checked_stem, thumb_name
+from tests.company import Company, face
 from tests.lab.directory import Directory
 from tests.lab.graph import app_certificate
 from tests.lab.samba import DomainController
-from tests.office import Office, face
 
 ROOT = Path(connector.__file__).parent.parent
 
@@ -86,21 +86,21 @@ def no_modes(test: Any) -> Any:
 
 
 @no_modes
-def test_everything_that_runs_of_every_kind_leave_is_its_owners_only(office: Office, no_umask: None) -> None:
-    office.settings["METRICS_FILE"] = str(office.nights.folder / "photo.prom")
-    team = office.team(4)
-    office.cloud.tenant.set_photo(team[0].account_id, face("somebody else"))
-    env_file = str(office.nights.env_file())
+def test_everything_that_runs_of_every_kind_leave_is_its_owners_only(company: Company, no_umask: None) -> None:
+    company.settings["METRICS_FILE"] = str(company.nights.folder / "photo.prom")
+    team = company.team(4)
+    company.cloud.tenant.set_photo(team[0].account_id, face("somebody else"))
+    env_file = str(company.nights.env_file())
 
-    assert office.sync("--verbose").code == 0
-    office.sync("--dry-run")
-    office.nights.type("restore", "--env-file", env_file, "--person", team[0].name)
-    office.nights.type("history", "--env-file", env_file, team[0].name)
-    office.nights.type("forget", "--env-file", env_file, team[1].name)
+    assert company.sync("--verbose").code == 0
+    company.sync("--dry-run")
+    company.nights.type("restore", "--env-file", env_file, "--person", team[0].name)
+    company.nights.type("history", "--env-file", env_file, team[0].name)
+    company.nights.type("forget", "--env-file", env_file, team[1].name)
 
-    assert list((office.nights.state / "backups").glob("*/*.jpg"))
-    assert list((office.nights.state / "reports").glob("*.html"))
-    assert open_to_others(office.nights.state) == []
+    assert list((company.nights.state / "backups").glob("*/*.jpg"))
+    assert list((company.nights.state / "reports").glob("*.html"))
+    assert open_to_others(company.nights.state) == []
 
 
 @no_modes
@@ -118,21 +118,21 @@ def test_a_log_stays_its_owners_when_it_is_rotated(tmp_path: Path, no_umask: Non
 @no_modes
 @pytest.mark.parametrize("ending", ["html", "csv", "json", "txt"])
 def test_a_report_is_its_owners_only_unless_there_was_a_file_with_another_mode(
-    office: Office, no_umask: None, ending: str
+    company: Company, no_umask: None, ending: str
 ) -> None:
-    office.hire("ada")
-    new, shared = office.nights.folder / f"new.{ending}", office.nights.folder / f"shared.{ending}"
+    company.hire("ada")
+    new, shared = company.nights.folder / f"new.{ending}", company.nights.folder / f"shared.{ending}"
     shared.write_text("yesterday's", encoding="utf-8")
     shared.chmod(0o640)
 
-    office.sync("--report", str(new), "--report", str(shared))
+    company.sync("--report", str(new), "--report", str(shared))
 
     assert (new.stat().st_mode & 0o777, shared.stat().st_mode & 0o777) == (0o600, 0o640)
     assert shared.stat().st_size > 20
-    command = ("report", "--env-file", str(office.nights.env_file()), "--output")
-    for path in (office.nights.folder / f"again.{ending}", shared):
-        assert office.nights.type(*command, str(path)).code == 0
-    assert (office.nights.folder / f"again.{ending}").stat().st_mode & 0o777 == 0o600
+    command = ("report", "--env-file", str(company.nights.env_file()), "--output")
+    for path in (company.nights.folder / f"again.{ending}", shared):
+        assert company.nights.type(*command, str(path)).code == 0
+    assert (company.nights.folder / f"again.{ending}").stat().st_mode & 0o777 == 0o600
 
 
 @no_modes
@@ -149,22 +149,22 @@ def test_a_report_is_its_owners_only_unless_there_was_a_file_with_another_mode(
     ],
 )
 def test_a_file_with_a_secret_that_is_open_to_others_is_warned_of_every_night(
-    office: Office, name: str, mode: int, word: str
+    company: Company, name: str, mode: int, word: str
 ) -> None:
-    folder = office.nights.folder
+    folder = company.nights.folder
     if name == "password.txt":
-        (folder / name).write_text(office.settings.pop("LDAP_PASSWORD"), encoding="utf-8")
-        office.settings["LDAP_PASSWORD_FILE"] = str(folder / name)
+        (folder / name).write_text(company.settings.pop("LDAP_PASSWORD"), encoding="utf-8")
+        company.settings["LDAP_PASSWORD_FILE"] = str(folder / name)
     if name == "app.pem":
         shown = app_certificate(folder)
-        office.cloud.issuer.register_certificate(shown.public_pem)
+        company.cloud.issuer.register_certificate(shown.public_pem)
         (folder / name).write_bytes(shown.pem_file.read_bytes())
-        del office.settings["AZURE_CLIENT_SECRET"]
-        office.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(folder / name)
-    env_file = office.nights.env_file()
+        del company.settings["AZURE_CLIENT_SECRET"]
+        company.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(folder / name)
+    env_file = company.nights.env_file()
     (folder / name).chmod(mode)
 
-    told = office.nights.type("sync", "--env-file", str(env_file))
+    told = company.nights.type("sync", "--env-file", str(env_file))
 
     warned = [line for line in told.err.splitlines() if "chmod 600" in line]
     assert [f"{name}: " in line and word in line for line in warned] == ([True] if word else [])
@@ -175,12 +175,12 @@ def test_a_file_with_a_secret_that_is_open_to_others_is_warned_of_every_night(
 
 
 @pytest.mark.parametrize("name", ["*", "person000)(objectClass=*", "*)(uid=*))(|(uid=*", "\\2a", "../../etc/passwd"])
-def test_a_hostile_name_chooses_nobody(office: Office, name: str) -> None:
-    office.team(3)
+def test_a_hostile_name_chooses_nobody(company: Company, name: str) -> None:
+    company.team(3)
 
-    told = office.sync("--only", name)
+    told = company.sync("--only", name)
 
-    assert office.cloud.tenant.writes() == [], told.out
+    assert company.cloud.tenant.writes() == [], told.out
 
 
 AWKWARD = ("*", "a*b", "(ada)", "a)(mail=*", "back\\slash", "\\2a", "&|!=~<>", "zoë", "#+,;\"'")
@@ -223,11 +223,11 @@ FORMULAS = ('=HYPERLINK("http://x")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1;9)
 
 
 @pytest.mark.parametrize("formula", FORMULAS, ids=ascii)
-def test_a_name_is_no_formula_in_a_spreadsheet(office: Office, formula: str) -> None:
-    office.house.person(formula, jpegPhoto=face("formula"))
-    office.sync()
+def test_a_name_is_no_formula_in_a_spreadsheet(company: Company, formula: str) -> None:
+    company.house.person(formula, jpegPhoto=face("formula"))
+    company.sync()
 
-    text = office.nights.type("report", "--env-file", str(office.nights.env_file()), "--format", "csv").out
+    text = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "csv").out
 
     table = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert len(table) == 2
@@ -238,12 +238,12 @@ def test_a_name_is_no_formula_in_a_spreadsheet(office: Office, formula: str) -> 
     ] == []
 
 
-def test_a_name_is_no_markup_in_a_page(office: Office) -> None:
-    office.house.person("<script>alert(1)</script>", jpegPhoto=face("markup"))
-    office.house.person("</script><img src=x onerror=alert(1)>", jpegPhoto=b"no picture")
-    office.sync()
+def test_a_name_is_no_markup_in_a_page(company: Company) -> None:
+    company.house.person("<script>alert(1)</script>", jpegPhoto=face("markup"))
+    company.house.person("</script><img src=x onerror=alert(1)>", jpegPhoto=b"no picture")
+    company.sync()
 
-    page = office.nights.type("report", "--env-file", str(office.nights.env_file()), "--format", "html").out
+    page = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "html").out
 
     assert "<script>alert" not in page
     assert "<img src=x" not in page

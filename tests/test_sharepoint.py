@@ -24,13 +24,13 @@ from connector.targets.sharepoint.api import open_sharepoint
 from connector.targets.sharepoint.file_names import file_key
 from connector.targets.sharepoint.target import BEGINNING, SharePointTarget
 from tests.cloud_stories import picture
+from tests.company import Company, face, total
 from tests.contracts.target import DryRunContract, TargetBench, TargetContract
-from tests.intranet import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows, width
 from tests.lab.graph import Fault
 from tests.lab.sharepoint import SharePointLab
 from tests.lab.sharepoint.farm import Said
 from tests.lab.sharepoint.server import ROLES
-from tests.office import Office, face, total
+from tests.sharepoint_company import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows, width
 
 pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
@@ -93,7 +93,7 @@ def test_three_thumbnails_and_four_properties_are_written(lab: SharePointLab, ta
     assert [width(lab.farm.files[path_of(ada.upn, size)]) for size in "SML"] == [48, 72, 200]
     profile = lab.farm.profile(ada.upn)
     name = "User%20Photos/Profile%20Pictures/ada_b_contoso_test_MThumb.jpg"
-    assert profile["PictureURL"] == f"{lab.url('my-site')}/{name}"
+    assert profile["PictureURL"] == f"{lab.url('my-sharepoint_company')}/{name}"
     assert profile["SPS-PicturePlaceholderState"] == profile["SPS-PictureExchangeSyncState"] == "0"
     seconds = (datetime.now(UTC) - BEGINNING).total_seconds()
     assert 0 <= seconds - int(profile["SPS-PictureTimestamp"]) < 3600
@@ -267,9 +267,11 @@ def test_an_error_of_one_file_or_profile_is_one_persons(
 # -- whole nights
 
 
-def test_a_sharepoint_only_user_has_thumbnails_and_properties_after_one_night(site: Office, lab: SharePointLab) -> None:
-    ada = hire(site, lab, "ada")
-    told = site.sync()
+def test_a_sharepoint_only_user_has_thumbnails_and_properties_after_one_night(
+    sharepoint_company: Company, lab: SharePointLab
+) -> None:
+    ada = hire(sharepoint_company, lab, "ada")
+    told = sharepoint_company.sync()
     assert told.code == 0, told.err + told.out
     assert told.of(ada.upn) == ("create", "first-upload")
     assert told.report["outcomes"][0]["target"] == "sharepoint"
@@ -279,104 +281,116 @@ def test_a_sharepoint_only_user_has_thumbnails_and_properties_after_one_night(si
     assert len(lab.asked) <= 8
 
 
-def test_an_unchanged_person_costs_no_request_and_in_a_full_run_one(site: Office, lab: SharePointLab) -> None:
-    ada = hire(site, lab, "ada")
-    site.sync()
-    site.settings["SYNC_VERIFY_PERCENT"] = "100"
+def test_an_unchanged_person_costs_no_request_and_in_a_full_run_one(
+    sharepoint_company: Company, lab: SharePointLab
+) -> None:
+    ada = hire(sharepoint_company, lab, "ada")
+    sharepoint_company.sync()
+    sharepoint_company.settings["SYNC_VERIFY_PERCENT"] = "100"
     lab.asked.clear()
-    assert site.sync(days=1).totals["unchanged"] == 1
+    assert sharepoint_company.sync(days=1).totals["unchanged"] == 1
     assert lab.asked == []
-    told = site.sync("--full", days=1)
+    told = sharepoint_company.sync("--full", days=1)
     assert told.of(ada.upn) == ("keep", "unchanged")
     assert [one.method for one in lab.asked] == ["GET"]
 
 
-def test_a_changed_person_is_replaced_with_a_backup_within_the_budget(site: Office, lab: SharePointLab) -> None:
-    ada = hire(site, lab, "ada")
-    site.sync()
+def test_a_changed_person_is_replaced_with_a_backup_within_the_budget(
+    sharepoint_company: Company, lab: SharePointLab
+) -> None:
+    ada = hire(sharepoint_company, lab, "ada")
+    sharepoint_company.sync()
     old = lab.farm.files[path_of(ada.upn, "L")]
-    site.paint(ada, face("another ada", 300))
+    sharepoint_company.paint(ada, face("another ada", 300))
     lab.asked.clear()
-    told = site.sync(days=1)
+    told = sharepoint_company.sync(days=1)
     assert told.of(ada.upn) == ("replace", "source-changed")
     assert shows(lab, ada, "another ada")
     assert len(lab.asked) == 9, "a look, three files kept, three written, two properties"
-    (backup,) = (site.nights.state / "backups").glob("*/*.jpg")
+    (backup,) = (sharepoint_company.nights.state / "backups").glob("*/*.jpg")
     assert backup.read_bytes().startswith(old)
 
 
-def test_somebody_elses_picture_is_kept_before_it_is_replaced(site: Office, lab: SharePointLab) -> None:
-    ada = hire(site, lab, "ada")
+def test_somebody_elses_picture_is_kept_before_it_is_replaced(sharepoint_company: Company, lab: SharePointLab) -> None:
+    ada = hire(sharepoint_company, lab, "ada")
     hang(lab, ada.upn, face("a holiday", 200))
-    told = site.sync()
+    told = sharepoint_company.sync()
     assert told.of(ada.upn) == ("replace", "cloud-differs")
     assert shows(lab, ada, "ada")
-    (backup,) = (site.nights.state / "backups").glob("*/*.jpg")
+    (backup,) = (sharepoint_company.nights.state / "backups").glob("*/*.jpg")
     assert backup.read_bytes().startswith(face("a holiday", 200))
     assert len(lab.asked) <= 11
 
 
-def test_what_an_earlier_tool_has_put_there_is_adopted(site: Office, lab: SharePointLab) -> None:
-    ada = hire(site, lab, "ada", size=600)
+def test_what_an_earlier_tool_has_put_there_is_adopted(sharepoint_company: Company, lab: SharePointLab) -> None:
+    ada = hire(sharepoint_company, lab, "ada", size=600)
     hang(lab, ada.upn, thumbnails(face("ada", 600), WIDTHS)[-1])
-    told = site.sync()
+    told = sharepoint_company.sync()
     assert told.of(ada.upn) == ("keep", "adopted")
     assert lab.writes() == 0
 
 
-def test_a_cleared_photo_is_removed_where_asked(site: Office, lab: SharePointLab) -> None:
-    ada = hire(site, lab, "ada")
-    site.sync()
-    site.settings["SYNC_REMOVED"] = "remove"
-    site.paint(ada, None)
-    told = site.sync(days=1)
+def test_a_cleared_photo_is_removed_where_asked(sharepoint_company: Company, lab: SharePointLab) -> None:
+    ada = hire(sharepoint_company, lab, "ada")
+    sharepoint_company.sync()
+    sharepoint_company.settings["SYNC_REMOVED"] = "remove"
+    sharepoint_company.paint(ada, None)
+    told = sharepoint_company.sync(days=1)
     assert told.of(ada.upn) == ("remove", "source-removed")
     assert told.totals["open_intents"] == 0
     assert lab.farm.files == {}
 
 
-def test_a_dry_run_writes_nothing_and_tells_the_same(site: Office, lab: SharePointLab) -> None:
-    ada = hire(site, lab, "ada")
-    told = site.sync("--dry-run")
+def test_a_dry_run_writes_nothing_and_tells_the_same(sharepoint_company: Company, lab: SharePointLab) -> None:
+    ada = hire(sharepoint_company, lab, "ada")
+    told = sharepoint_company.sync("--dry-run")
     assert told.of(ada.upn) == ("create", "first-upload")
     assert lab.writes() == 0
 
 
-def test_who_has_no_profile_is_told_so_and_found_once_there_is_one(site: Office, lab: SharePointLab) -> None:
-    ada = hire(site, lab, "ada")
+def test_who_has_no_profile_is_told_so_and_found_once_there_is_one(
+    sharepoint_company: Company, lab: SharePointLab
+) -> None:
+    ada = hire(sharepoint_company, lab, "ada")
     lab.farm.profiles.clear()
-    assert site.sync().of(ada.upn) == ("skip", "no-profile")
-    site.settings["SYNC_VERIFY_PERCENT"] = "15"
+    assert sharepoint_company.sync().of(ada.upn) == ("skip", "no-profile")
+    sharepoint_company.settings["SYNC_VERIFY_PERCENT"] = "15"
     lab.farm.know(ada.upn)
-    assert site.sync(days=1).of(ada.upn) == ("create", "first-upload")
+    assert sharepoint_company.sync(days=1).of(ada.upn) == ("create", "first-upload")
 
 
-def test_two_people_whose_names_fold_into_one_are_both_left_alone(site: Office, lab: SharePointLab) -> None:
-    people = [hire(site, lab, "ada.b"), hire(site, lab, "ada_b")]
-    told = site.sync()
+def test_two_people_whose_names_fold_into_one_are_both_left_alone(
+    sharepoint_company: Company, lab: SharePointLab
+) -> None:
+    people = [hire(sharepoint_company, lab, "ada.b"), hire(sharepoint_company, lab, "ada_b")]
+    told = sharepoint_company.sync()
     assert [told.of(one.upn) for one in people] == [("skip", "name-not-allowed")] * 2
     assert lab.writes() == 0
 
 
-def test_a_new_person_never_overwrites_the_picture_of_a_renamed_one(site: Office, lab: SharePointLab) -> None:
-    ada = hire(site, lab, "ada")
-    site.sync()
-    site.cloud.tenant.update_account(ada.account_id, upn="ada.lovelace@contoso.test")
+def test_a_new_person_never_overwrites_the_picture_of_a_renamed_one(
+    sharepoint_company: Company, lab: SharePointLab
+) -> None:
+    ada = hire(sharepoint_company, lab, "ada")
+    sharepoint_company.sync()
+    sharepoint_company.cloud.tenant.update_account(ada.account_id, upn="ada.lovelace@contoso.test")
     lab.farm.profiles["i:0#.f|membership|ada.lovelace@contoso.test"] = lab.farm.profiles.pop(
         "i:0#.f|membership|ada@contoso.test"
     )
-    other = site.hire("other", photo=face("other", 300), account=False)
-    site.register("ada", other.entry, exchange=False)
+    other = sharepoint_company.hire("other", photo=face("other", 300), account=False)
+    sharepoint_company.register("ada", other.entry, exchange=False)
     lab.farm.know(ada.upn)
-    told = site.sync(days=1)
+    told = sharepoint_company.sync(days=1)
     assert told.of(other.upn) == ("skip", "name-not-allowed")
     assert shows(lab, ada, "ada")
 
 
-def test_with_two_targets_sharepoint_has_those_without_exchange(site: Office, lab: SharePointLab) -> None:
-    site.settings["TARGETS"] = "graph,sharepoint"
-    ada, bob = hire(site, lab, "ada", exchange=True), hire(site, lab, "bob")
-    told = site.sync()
+def test_with_two_targets_sharepoint_has_those_without_exchange(
+    sharepoint_company: Company, lab: SharePointLab
+) -> None:
+    sharepoint_company.settings["TARGETS"] = "graph,sharepoint"
+    ada, bob = hire(sharepoint_company, lab, "ada", exchange=True), hire(sharepoint_company, lab, "bob")
+    told = sharepoint_company.sync()
     assert told.code == 0, told.err + told.out
     done = sorted((one["upn"], one["target"], one["action"]) for one in told.report["outcomes"])
     assert done == [
@@ -387,19 +401,21 @@ def test_with_two_targets_sharepoint_has_those_without_exchange(site: Office, la
     assert (told.totals["people"], told.totals["created"], total(told.totals)) == (2, 2, 2)
     assert lab.farm.profile(ada.upn)["PictureURL"] == ""
     lab.asked.clear()
-    again = site.sync(days=1)
+    again = sharepoint_company.sync(days=1)
     assert (again.totals["unchanged"], lab.asked) == (2, [])
 
 
-def test_whose_plans_are_not_known_gets_no_photo_in_sharepoint(site: Office, lab: SharePointLab) -> None:
-    site.settings["TARGETS"] = "graph,sharepoint"
-    hire(site, lab, "ada")
-    site.sync()
-    site.cloud.set(delta_leaves_out=["assignedPlans"])
-    bob = hire(site, lab, "bob", exchange=True)
-    site.cloud.fail_next(f"ITEM GET .*{bob.account_id}$", Fault(status=400, code="Request_BadRequest"), times=-1)
+def test_whose_plans_are_not_known_gets_no_photo_in_sharepoint(sharepoint_company: Company, lab: SharePointLab) -> None:
+    sharepoint_company.settings["TARGETS"] = "graph,sharepoint"
+    hire(sharepoint_company, lab, "ada")
+    sharepoint_company.sync()
+    sharepoint_company.cloud.set(delta_leaves_out=["assignedPlans"])
+    bob = hire(sharepoint_company, lab, "bob", exchange=True)
+    sharepoint_company.cloud.fail_next(
+        f"ITEM GET .*{bob.account_id}$", Fault(status=400, code="Request_BadRequest"), times=-1
+    )
 
-    told = site.sync(days=1)
+    told = sharepoint_company.sync(days=1)
 
     done = [(one["target"], one["action"]) for one in told.report["outcomes"] if one["upn"] == bob.upn]
     assert (told.code, done) == (0, [("graph", "create")]), told.err
@@ -407,85 +423,95 @@ def test_whose_plans_are_not_known_gets_no_photo_in_sharepoint(site: Office, lab
 
 
 def test_a_success_in_one_target_does_not_end_the_retry_of_a_failure_in_the_other(
-    site: Office, lab: SharePointLab
+    sharepoint_company: Company, lab: SharePointLab
 ) -> None:
-    site.settings["TARGETS"] = "graph,sharepoint"
-    bob = hire(site, lab, "bob")
-    site.sync()
+    sharepoint_company.settings["TARGETS"] = "graph,sharepoint"
+    bob = hire(sharepoint_company, lab, "bob")
+    sharepoint_company.sync()
     lab.planned.append(LOCKED)
-    failed = site.sync("--resend", days=1)
+    failed = sharepoint_company.sync("--resend", days=1)
     done = sorted((one["target"], one["action"]) for one in failed.report["outcomes"])
     assert done == [("graph", "replace"), ("sharepoint", "fail")]
 
     lab.asked.clear()
-    again = site.sync(days=1)
+    again = sharepoint_company.sync(days=1)
 
     assert (again.code, again.totals["unchanged"]) == (0, 1)
     assert [one.method for one in lab.asked] == ["GET"], f"{bob.upn} is looked at again, in SharePoint alone"
     lab.asked.clear()
-    site.sync(days=1)
+    sharepoint_company.sync(days=1)
     assert lab.asked == []
 
 
-def test_a_missing_folder_is_exit_five_in_plain_words(site: Office, lab: SharePointLab) -> None:
-    hire(site, lab, "ada")
+def test_a_missing_folder_is_exit_five_in_plain_words(sharepoint_company: Company, lab: SharePointLab) -> None:
+    hire(sharepoint_company, lab, "ada")
     lab.farm.folders.clear()
-    told = site.sync()
+    told = sharepoint_company.sync()
     assert told.code == 5
     assert "SHAREPOINT_PHOTO_FOLDER" in told.err + told.out + str(told.report.get("message"))
 
 
 def test_where_sharepoint_refuses_us_nothing_is_written_and_the_next_run_does_it_all(
-    site: Office, lab: SharePointLab
+    sharepoint_company: Company, lab: SharePointLab
 ) -> None:
-    site.settings["TARGETS"] = "graph,sharepoint"
-    bob = hire(site, lab, "bob")
+    sharepoint_company.settings["TARGETS"] = "graph,sharepoint"
+    bob = hire(sharepoint_company, lab, "bob")
     for number in range(IN_A_ROW - 1):
-        hire(site, lab, f"person{number}")
+        hire(sharepoint_company, lab, f"person{number}")
     lab.roles = frozenset()
-    told = site.sync()
+    told = sharepoint_company.sync()
     assert told.code == 5
     assert "Sites.FullControl.All" in told.out + told.err
-    assert site.photo(bob) is None
+    assert sharepoint_company.photo(bob) is None
     lab.roles = ROLES
-    assert site.sync(days=1).totals["created"] == IN_A_ROW
-    assert site.photo(bob)
+    assert sharepoint_company.sync(days=1).totals["created"] == IN_A_ROW
+    assert sharepoint_company.photo(bob)
     assert shows(lab, bob, "bob")
 
 
 @pytest.mark.parametrize("folder", ["User Photos/Profilbilder", "User Photos/Profielafbeeldingen", "用户照片/头像 #1"])
-def test_the_folder_has_its_name_in_the_language_of_the_site(site: Office, lab: SharePointLab, folder: str) -> None:
+def test_the_folder_has_its_name_in_the_language_of_the_site(
+    sharepoint_company: Company, lab: SharePointLab, folder: str
+) -> None:
     lab.farm.folders = {f"/{folder}"}
-    site.settings["SHAREPOINT_PHOTO_FOLDER"] = folder
-    ada = hire(site, lab, "ada")
+    sharepoint_company.settings["SHAREPOINT_PHOTO_FOLDER"] = folder
+    ada = hire(sharepoint_company, lab, "ada")
 
-    first, quiet, full = site.sync(), site.sync(days=1), site.sync("--full", days=1)
+    first, quiet, full = (
+        sharepoint_company.sync(),
+        sharepoint_company.sync(days=1),
+        sharepoint_company.sync("--full", days=1),
+    )
 
     assert (first.code, first.of(ada.upn)) == (0, ("create", "first-upload")), first.err
     assert sorted(lab.farm.files) == sorted(f"/{folder}/ada_contoso_test_{size}Thumb.jpg".lower() for size in "SML")
     url = lab.farm.profile(ada.upn)["PictureURL"]
-    assert unquote(url) == f"{lab.url('my-site')}/{folder}/ada_contoso_test_MThumb.jpg"
+    assert unquote(url) == f"{lab.url('my-sharepoint_company')}/{folder}/ada_contoso_test_MThumb.jpg"
     assert (quiet.totals["unchanged"], full.of(ada.upn)) == (1, ("keep", "unchanged"))
 
 
-def test_a_client_secret_is_refused_with_the_reason_before_anybody_is_asked(site: Office, lab: SharePointLab) -> None:
-    hire(site, lab, "ada")
-    site.cloud.log.clear()
-    site.settings.update({"AZURE_CLIENT_CERTIFICATE_PATH": "", "AZURE_CLIENT_SECRET": site.cloud.client_secret})
+def test_a_client_secret_is_refused_with_the_reason_before_anybody_is_asked(
+    sharepoint_company: Company, lab: SharePointLab
+) -> None:
+    hire(sharepoint_company, lab, "ada")
+    sharepoint_company.cloud.log.clear()
+    sharepoint_company.settings.update(
+        {"AZURE_CLIENT_CERTIFICATE_PATH": "", "AZURE_CLIENT_SECRET": sharepoint_company.cloud.client_secret}
+    )
 
-    told = site.sync()
+    told = sharepoint_company.sync()
 
     assert told.code == 2
     assert "AZURE_CLIENT_SECRET" in told.err
     assert "certificate" in told.err
-    assert (list(site.cloud.requests), lab.asked) == ([], [])
+    assert (list(sharepoint_company.cloud.requests), lab.asked) == ([], [])
 
 
-def test_a_night_that_is_throttled_waits_as_told_and_ends_well(site: Office, lab: SharePointLab) -> None:
-    people = [hire(site, lab, name) for name in ("ada", "bob", "cleo")]
+def test_a_night_that_is_throttled_waits_as_told_and_ends_well(sharepoint_company: Company, lab: SharePointLab) -> None:
+    people = [hire(sharepoint_company, lab, name) for name in ("ada", "bob", "cleo")]
     lab.planned.extend([Said(429, b"", {"Retry-After": "1"}), Said(503, b"", {"Retry-After": "1"})])
 
-    told = site.sync()
+    told = sharepoint_company.sync()
 
     assert (told.code, told.totals["created"], told.requests["http_retries"]) == (0, 3, 2), told.err
     assert all(shows(lab, one, one.name) for one in people)
@@ -495,47 +521,53 @@ def test_a_night_that_is_throttled_waits_as_told_and_ends_well(site: Office, lab
 
 
 def test_who_loses_exchange_is_given_thumbnails_and_who_gains_it_keeps_them_as_they_are(
-    site: Office, lab: SharePointLab
+    sharepoint_company: Company, lab: SharePointLab
 ) -> None:
-    site.settings["TARGETS"] = "graph,sharepoint"
-    ada, bob = hire(site, lab, "ada", exchange=True), hire(site, lab, "bob")
-    site.sync()
+    sharepoint_company.settings["TARGETS"] = "graph,sharepoint"
+    ada, bob = hire(sharepoint_company, lab, "ada", exchange=True), hire(sharepoint_company, lab, "bob")
+    sharepoint_company.sync()
     bobs, seen = dict(lab.farm.files), dict(lab.farm.profile(bob.upn))
 
-    site.cloud.tenant.update_account(ada.account_id, exchange=False)
-    site.cloud.tenant.update_account(bob.account_id, exchange=True)
-    site.paint(bob, face("bob, older", 300))
-    told = site.sync(days=1)
+    sharepoint_company.cloud.tenant.update_account(ada.account_id, exchange=False)
+    sharepoint_company.cloud.tenant.update_account(bob.account_id, exchange=True)
+    sharepoint_company.paint(bob, face("bob, older", 300))
+    told = sharepoint_company.sync(days=1)
 
     done = sorted((one["upn"], one["target"], one["action"]) for one in told.report["outcomes"])
     assert done == [(ada.upn, "sharepoint", "create"), (bob.upn, "graph", "replace")]
     assert shows(lab, ada, "ada")
     assert {path: lab.farm.files[path] for path in bobs} == bobs, "nobody removes what SharePoint no longer shows"
     assert lab.farm.profile(bob.upn) == seen
-    site.cloud.tenant.update_account(bob.account_id, exchange=False)
-    back = site.sync(days=1)
+    sharepoint_company.cloud.tenant.update_account(bob.account_id, exchange=False)
+    back = sharepoint_company.sync(days=1)
     assert back.of(bob.upn) == ("replace", "source-changed"), "and it is taken up where it was left"
     assert shows(lab, bob, "bob, older")
 
 
-def test_guests_get_the_common_picture_in_graph_alone(site: Office, lab: SharePointLab, tmp_path: Path) -> None:
+def test_guests_get_the_common_picture_in_graph_alone(
+    sharepoint_company: Company, lab: SharePointLab, tmp_path: Path
+) -> None:
     (tmp_path / "guest.jpg").write_bytes(face("a logo", 300))
-    site.settings.update({"TARGETS": "graph,sharepoint", "GUEST_PHOTO": str(tmp_path / "guest.jpg")})
+    sharepoint_company.settings.update({"TARGETS": "graph,sharepoint", "GUEST_PHOTO": str(tmp_path / "guest.jpg")})
     upn = "eve_partner.example#EXT#@contoso.test"
-    guest = site.cloud.tenant.add_account(upn, user_type="Guest", mail="eve@partner.example", exchange=False)
+    guest = sharepoint_company.cloud.tenant.add_account(
+        upn, user_type="Guest", mail="eve@partner.example", exchange=False
+    )
     lab.farm.know(upn)
 
-    told = site.sync()
+    told = sharepoint_company.sync()
 
     assert [(one["upn"], one["target"]) for one in told.report["outcomes"]] == [(upn, "graph")]
-    assert site.cloud.tenant.photo(guest) is not None
+    assert sharepoint_company.cloud.tenant.photo(guest) is not None
     assert lab.asked == []
 
 
-def test_the_names_of_others_are_found_without_holding_everybodys(site: Office, lab: SharePointLab) -> None:
-    hire(site, lab, "ada")
-    site.sync()
-    with closing(open_ledger(site.nights.state)[0]) as db:
+def test_the_names_of_others_are_found_without_holding_everybodys(
+    sharepoint_company: Company, lab: SharePointLab
+) -> None:
+    hire(sharepoint_company, lab, "ada")
+    sharepoint_company.sync()
+    with closing(open_ledger(sharepoint_company.nights.state)[0]) as db:
         columns = len(db.execute("SELECT * FROM accounts LIMIT 1").description)
         rows = (
             (f"id-{number}", f"person.{number // 2 if number < 4 else number}@contoso.test", *[""] * (columns - 2))
@@ -553,37 +585,39 @@ def test_the_names_of_others_are_found_without_holding_everybodys(site: Office, 
 
 @pytest.mark.parametrize(("policy", "listed"), [("cloud", 0), ("report", 1)])
 def test_a_picture_of_somebodys_own_stays_where_the_cloud_wins(
-    site: Office, lab: SharePointLab, policy: str, listed: int
+    sharepoint_company: Company, lab: SharePointLab, policy: str, listed: int
 ) -> None:
-    site.settings["SYNC_CONFLICT"] = policy
-    ada = hire(site, lab, "ada")
+    sharepoint_company.settings["SYNC_CONFLICT"] = policy
+    ada = hire(sharepoint_company, lab, "ada")
     hang(lab, ada.upn, face("a holiday", 300))
 
-    first, later = site.sync(), site.sync(days=1)
+    first, later = sharepoint_company.sync(), sharepoint_company.sync(days=1)
 
     assert (first.of(ada.upn), first.totals["conflicts"]) == (("keep", "cloud-differs"), 1)
     assert (later.code, later.totals["conflicts"]) == (0, listed)
     assert lab.writes() == 0
 
 
-def test_the_brakes_count_what_sharepoint_would_lose(site: Office, lab: SharePointLab) -> None:
-    site.settings["SYNC_MAX_OVERWRITES"] = "1"
+def test_the_brakes_count_what_sharepoint_would_lose(sharepoint_company: Company, lab: SharePointLab) -> None:
+    sharepoint_company.settings["SYNC_MAX_OVERWRITES"] = "1"
     for name in ("ada", "bob"):
-        hang(lab, hire(site, lab, name).upn, face(f"a holiday of {name}", 300))
+        hang(lab, hire(sharepoint_company, lab, name).upn, face(f"a holiday of {name}", 300))
 
-    stopped, forced = site.sync(), site.sync("--force")
+    stopped, forced = sharepoint_company.sync(), sharepoint_company.sync("--force")
 
     assert stopped.code == 4
     assert "SYNC_MAX_OVERWRITES" in stopped.err
     assert (forced.code, forced.totals["replaced"]) == (0, 2)
 
 
-def test_a_my_site_host_may_have_any_name_and_port(site: Office, lab: SharePointLab) -> None:
-    site.settings["SHAREPOINT_MY_SITE_URL"] += "/"
-    site.settings["SHAREPOINT_ADMIN_URL"] = site.settings["SHAREPOINT_ADMIN_URL"].replace("https", "HTTPS")
-    ada = hire(site, lab, "ada")
+def test_a_my_site_host_may_have_any_name_and_port(sharepoint_company: Company, lab: SharePointLab) -> None:
+    sharepoint_company.settings["SHAREPOINT_MY_SITE_URL"] += "/"
+    sharepoint_company.settings["SHAREPOINT_ADMIN_URL"] = sharepoint_company.settings["SHAREPOINT_ADMIN_URL"].replace(
+        "https", "HTTPS"
+    )
+    ada = hire(sharepoint_company, lab, "ada")
 
-    first, full = site.sync(), site.sync("--full", days=1)
+    first, full = sharepoint_company.sync(), sharepoint_company.sync("--full", days=1)
 
     assert [first.of(ada.upn), full.of(ada.upn)] == [("create", "first-upload"), ("keep", "unchanged")], first.err
     assert "//User" not in lab.farm.profile(ada.upn)["PictureURL"].removeprefix("https://")
@@ -592,13 +626,13 @@ def test_a_my_site_host_may_have_any_name_and_port(site: Office, lab: SharePoint
 # -- one person's refusal
 
 
-def test_a_save_conflict_that_passes_is_tried_again(site: Office, lab: SharePointLab) -> None:
-    site.settings["SYNC_CONCURRENCY"] = "1"
-    bob = hire(site, lab, "bob")
+def test_a_save_conflict_that_passes_is_tried_again(sharepoint_company: Company, lab: SharePointLab) -> None:
+    sharepoint_company.settings["SYNC_CONCURRENCY"] = "1"
+    bob = hire(sharepoint_company, lab, "bob")
     conflict = Said.no(409, "-2130575305, Microsoft.SharePoint.SPException", "Save Conflict")
     lab.once["bob_contoso_test_SThumb.jpg"] = conflict
 
-    told = site.sync()
+    told = sharepoint_company.sync()
 
     assert (told.code, told.totals["created"]) == (0, 1)
     assert shows(lab, bob, "bob")
@@ -606,14 +640,14 @@ def test_a_save_conflict_that_passes_is_tried_again(site: Office, lab: SharePoin
 
 @pytest.mark.parametrize("status", [401, 403, 404, 409])
 def test_one_persons_refusal_is_that_persons_and_the_folder_is_asked_for_once(
-    site: Office, lab: SharePointLab, status: int
+    sharepoint_company: Company, lab: SharePointLab, status: int
 ) -> None:
-    site.settings["SYNC_CONCURRENCY"] = "1"
+    sharepoint_company.settings["SYNC_CONCURRENCY"] = "1"
     for name in ("ada", "bob", "cleo", "dan"):
-        hire(site, lab, name)
+        hire(sharepoint_company, lab, name)
     lab.trouble["bob_contoso_test_SThumb.jpg"] = Said.no(status, "-1, Microsoft.SharePoint.SPException", "No.")
 
-    told = site.sync()
+    told = sharepoint_company.sync()
 
     assert (told.code, told.totals["created"], told.totals["failed"]) == (3, 3, 1)
     assert told.of("bob@contoso.test") == ("fail", "access-denied" if status in (401, 403) else "cloud-error")

@@ -14,9 +14,9 @@ import pytest
 from connector.cloud import open_cloud
 from connector.model import Account, RequestCounters
 from connector.photo import read_print, thumbnails
-from tests.intranet import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows
+from tests.company import Colleague, Company, anchor_of, face
 from tests.lab.sharepoint import SharePointLab
-from tests.office import Colleague, Office, anchor_of, face
+from tests.sharepoint_company import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows
 from tests.test_night_stops import wait_until
 from tests.test_restore import restore
 from tests.test_sharepoint import target_of
@@ -50,26 +50,26 @@ def properties(lab: SharePointLab, upn: str) -> dict[str, str]:
     return {name: lab.farm.profile(upn)[name] for name in OLD}
 
 
-def kept(site: Office) -> list[Path]:
+def kept(sharepoint_company: Company) -> list[Path]:
     """Return the files of the backups."""
-    return sorted((site.nights.state / "backups").glob("*/*"))
+    return sorted((sharepoint_company.nights.state / "backups").glob("*/*"))
 
 
 @pytest.fixture
-def ada(site: Office, lab: SharePointLab) -> Colleague:
+def ada(sharepoint_company: Company, lab: SharePointLab) -> Colleague:
     """Have somebody in the directory whom SharePoint knows."""
-    return hire(site, lab, "ada")
+    return hire(sharepoint_company, lab, "ada")
 
 
 def test_all_three_files_and_the_old_properties_come_back_and_stay(
-    site: Office, lab: SharePointLab, ada: Colleague
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
 ) -> None:
     files, before = own_three(lab, ada.upn, "own ada"), properties(lab, ada.upn)
-    assert site.sync().of(ada.upn) == ("replace", "cloud-differs")
+    assert sharepoint_company.sync().of(ada.upn) == ("replace", "cloud-differs")
     assert shows(lab, ada, "ada")
     assert len(lab.asked) == 11, "a look, three files kept, three written, four properties"
 
-    told = restore(site.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.nights, "--run", "1", days=1)
 
     assert (told.code, told.of(ada.upn)) == (0, ("replace", "restored")), told.err + told.out
     assert lab.farm.files == files
@@ -77,21 +77,21 @@ def test_all_three_files_and_the_old_properties_come_back_and_stay(
     assert told.totals["open_intents"] == 0
 
     writes = lab.writes()
-    assert site.sync(days=1).code == 0
-    assert site.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
+    assert sharepoint_company.sync(days=1).code == 0
+    assert sharepoint_company.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
     assert lab.writes() == writes, "the nights after leave it alone"
-    site.paint(ada, face("ada, older", 300))
-    assert site.sync(days=1).of(ada.upn) == ("replace", "source-changed")
+    sharepoint_company.paint(ada, face("ada, older", 300))
+    assert sharepoint_company.sync(days=1).of(ada.upn) == ("replace", "source-changed")
     assert shows(lab, ada, "ada, older")
 
 
 def test_a_backup_is_one_file_that_opens_as_a_picture_and_as_an_archive(
-    site: Office, lab: SharePointLab, ada: Colleague
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
 ) -> None:
     files, before = own_three(lab, ada.upn, "own ada"), properties(lab, ada.upn)
-    site.sync()
+    sharepoint_company.sync()
 
-    (backup,) = kept(site)
+    (backup,) = kept(sharepoint_company)
 
     assert read_print(backup.read_bytes()).shows_same(read_print(files[path_of(ada.upn, "L")]))
     with zipfile.ZipFile(backup) as archive:
@@ -100,12 +100,14 @@ def test_a_backup_is_one_file_that_opens_as_a_picture_and_as_an_archive(
     assert {f"/{name}": content_bytes for name, content_bytes in names.items()} == files
 
 
-def test_the_report_shows_what_was_there_before(site: Office, lab: SharePointLab, ada: Colleague) -> None:
-    site.settings["REPORT_PICTURES"] = "changes"
+def test_the_report_shows_what_was_there_before(
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
+) -> None:
+    sharepoint_company.settings["REPORT_PICTURES"] = "changes"
     own_three(lab, ada.upn, "own ada")
-    page = site.nights.folder / "report.html"
+    page = sharepoint_company.nights.folder / "report.html"
 
-    site.sync("--report", str(page))
+    sharepoint_company.sync("--report", str(page))
 
     shown = [base64.b64decode(one) for one in re.findall(r"data:image/jpeg;base64,([\w+/=]+)", page.read_text("utf-8"))]
     assert [read_print(one).shows_same(read_print(face("own ada", 300))) for one in shown] == [True, False]
@@ -113,71 +115,71 @@ def test_the_report_shows_what_was_there_before(site: Office, lab: SharePointLab
 
 @pytest.mark.parametrize("left", ["S", "M", "L"])
 def test_a_size_that_was_not_there_is_not_there_again(
-    site: Office, lab: SharePointLab, ada: Colleague, left: str
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague, left: str
 ) -> None:
     own_three(lab, ada.upn, "own ada")
     del lab.farm.files[path_of(ada.upn, left)]
     files = dict(lab.farm.files)
-    assert site.sync().of(ada.upn) == ("replace", "cloud-differs")
+    assert sharepoint_company.sync().of(ada.upn) == ("replace", "cloud-differs")
 
-    assert restore(site.nights, "--run", "1", days=1).code == 0
+    assert restore(sharepoint_company.nights, "--run", "1", days=1).code == 0
 
     assert lab.farm.files == files
 
 
 def test_a_picture_under_another_name_is_shown_again_and_was_never_touched(
-    site: Office, lab: SharePointLab, ada: Colleague
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
 ) -> None:
     path = uploaded(lab, ada.upn, "best side")
     before = properties(lab, ada.upn)
-    assert site.sync().of(ada.upn) == ("replace", "cloud-differs")
+    assert sharepoint_company.sync().of(ada.upn) == ("replace", "cloud-differs")
     assert len(lab.asked) <= 11
     lab.asked.clear()
 
-    told = restore(site.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.nights, "--run", "1", days=1)
 
     assert told.of(ada.upn) == ("replace", "restored"), told.out
     assert properties(lab, ada.upn) == before
     assert lab.farm.files == {path: face("best side", 300)}, "ours are gone again"
     assert not [one.path for one in lab.asked if one.method != "GET" and "best side" in one.path.lower()]
-    assert site.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
+    assert sharepoint_company.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
 
 
 @pytest.mark.parametrize("since", ["gone", "another picture"])
 def test_where_the_old_file_is_no_longer_itself_the_old_picture_hangs_under_our_name(
-    site: Office, lab: SharePointLab, ada: Colleague, since: str
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague, since: str
 ) -> None:
     path = uploaded(lab, ada.upn, "best side")
-    site.sync()
+    sharepoint_company.sync()
     if since == "gone":
         del lab.farm.files[path]
     else:
         lab.farm.files[path] = face("somebody else", 300)
     others = lab.farm.files.get(path)
 
-    told = restore(site.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.nights, "--run", "1", days=1)
 
     assert told.of(ada.upn) == ("replace", "restored"), told.out
     assert shows(lab, ada, "best side")
     assert lab.farm.profile(ada.upn)["PictureURL"].endswith("/ada_contoso_test_MThumb.jpg")
     assert lab.farm.files.get(path) == others
-    assert site.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
+    assert sharepoint_company.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
 
 
 def test_a_renamed_person_never_gets_the_face_that_took_the_old_name(
-    site: Office, lab: SharePointLab, ada: Colleague
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
 ) -> None:
     own_three(lab, ada.upn, "own ada")
     renamed = "ada.lovelace@contoso.test"
     lab.farm.profiles[f"i:0#.f|membership|{renamed}"] = lab.farm.profiles.pop("i:0#.f|membership|ada@contoso.test")
-    site.cloud.tenant.update_account(ada.account_id, upn=renamed)
-    assert site.sync().totals["replaced"] == 1
-    other = site.hire("other", photo=face("other", 300), account=False)
-    site.register("ada", other.entry, exchange=False)
+    sharepoint_company.cloud.tenant.update_account(ada.account_id, upn=renamed)
+    assert sharepoint_company.sync().totals["replaced"] == 1
+    other = sharepoint_company.hire("other", photo=face("other", 300), account=False)
+    sharepoint_company.register("ada", other.entry, exchange=False)
     lab.farm.know("ada@contoso.test")
-    assert site.sync(days=1).totals["created"] == 1, "the new ada has the old ada's file names"
+    assert sharepoint_company.sync(days=1).totals["created"] == 1, "the new ada has the old ada's file names"
 
-    told = restore(site.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.nights, "--run", "1", days=1)
 
     assert told.totals["replaced"] == 1, told.out
     shown = lab.farm.profile(renamed)["PictureURL"]
@@ -186,108 +188,116 @@ def test_a_renamed_person_never_gets_the_face_that_took_the_old_name(
     assert read_print(lab.farm.files[path_of("ada@contoso.test", "L")]).shows_same(read_print(face("other", 300)))
 
 
-def test_a_creation_is_undone_to_nothing(site: Office, lab: SharePointLab, ada: Colleague) -> None:
-    assert site.sync().of(ada.upn) == ("create", "first-upload")
+def test_a_creation_is_undone_to_nothing(sharepoint_company: Company, lab: SharePointLab, ada: Colleague) -> None:
+    assert sharepoint_company.sync().of(ada.upn) == ("create", "first-upload")
     assert len(lab.asked) == 8, "a look, three files, four properties"
-    assert kept(site) == []
+    assert kept(sharepoint_company) == []
 
-    told = restore(site.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.nights, "--run", "1", days=1)
 
     assert told.of(ada.upn) == ("remove", "restored"), told.out
     assert lab.farm.files == {}
     assert set(lab.farm.profile(ada.upn).values()) == {""}
     writes = lab.writes()
-    assert site.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
+    assert sharepoint_company.sync("--full", days=1).of(ada.upn) == ("keep", "restored")
     assert lab.writes() == writes
 
 
 def test_a_removed_picture_comes_back_with_its_files_and_properties(
-    site: Office, lab: SharePointLab, ada: Colleague
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
 ) -> None:
-    site.settings["SYNC_REMOVED"] = "remove"
-    site.sync()
+    sharepoint_company.settings["SYNC_REMOVED"] = "remove"
+    sharepoint_company.sync()
     files, before = dict(lab.farm.files), properties(lab, ada.upn)
-    site.paint(ada, None)
-    removed = site.sync(days=1)
+    sharepoint_company.paint(ada, None)
+    removed = sharepoint_company.sync(days=1)
     assert removed.of(ada.upn) == ("remove", "source-removed")
 
-    told = restore(site.nights, "--run", str(removed.report["run"]), days=1)
+    told = restore(sharepoint_company.nights, "--run", str(removed.report["run"]), days=1)
 
     assert told.of(ada.upn) == ("create", "restored"), told.out
     assert (lab.farm.files, properties(lab, ada.upn)) == (files, before)
-    assert site.sync("--full", days=1).totals["removed"] == 0
+    assert sharepoint_company.sync("--full", days=1).totals["removed"] == 0
 
 
-def test_one_person_is_restored_and_nobody_else(site: Office, lab: SharePointLab, ada: Colleague) -> None:
-    bob = hire(site, lab, "bob")
+def test_one_person_is_restored_and_nobody_else(
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
+) -> None:
+    bob = hire(sharepoint_company, lab, "bob")
     own_three(lab, ada.upn, "own ada")
     own_three(lab, bob.upn, "own bob")
-    site.sync("--force")
+    sharepoint_company.sync("--force")
 
-    told = restore(site.nights, "--person", ada.upn, days=1)
+    told = restore(sharepoint_company.nights, "--person", ada.upn, days=1)
 
     assert (told.totals["people"], told.totals["replaced"]) == (1, 1)
     assert shows(lab, ada, "own ada")
     assert shows(lab, bob, "bob")
 
 
-def test_a_dry_run_writes_nothing_and_says_what_it_would(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+def test_a_dry_run_writes_nothing_and_says_what_it_would(
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
+) -> None:
     own_three(lab, ada.upn, "own ada")
-    site.sync()
+    sharepoint_company.sync()
     writes = lab.writes()
 
-    told = restore(site.nights, "--run", "1", "--dry-run", days=1)
+    told = restore(sharepoint_company.nights, "--run", "1", "--dry-run", days=1)
 
     assert (told.report["dry_run"], told.of(ada.upn)) == (True, ("replace", "restored"))
     assert lab.writes() == writes
 
 
-def test_what_was_chosen_since_is_left_as_it_is(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+def test_what_was_chosen_since_is_left_as_it_is(
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
+) -> None:
     own_three(lab, ada.upn, "own ada")
-    site.sync()
+    sharepoint_company.sync()
     hang(lab, ada.upn, face("chosen since", 300))
     writes = lab.writes()
 
-    told = restore(site.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.nights, "--run", "1", days=1)
 
     assert told.of(ada.upn) == ("skip", "changed-since")
     assert lab.writes() == writes
 
 
-def test_a_restore_can_itself_be_taken_back(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+def test_a_restore_can_itself_be_taken_back(sharepoint_company: Company, lab: SharePointLab, ada: Colleague) -> None:
     own_three(lab, ada.upn, "own ada")
-    site.sync()
+    sharepoint_company.sync()
     ours, properties_of_ours = dict(lab.farm.files), properties(lab, ada.upn)
-    undone = restore(site.nights, "--run", "1", days=1)
+    undone = restore(sharepoint_company.nights, "--run", "1", days=1)
 
-    redone = restore(site.nights, "--run", str(undone.report["run"]), days=1)
+    redone = restore(sharepoint_company.nights, "--run", str(undone.report["run"]), days=1)
 
     assert redone.of(ada.upn) == ("replace", "restored")
     assert (lab.farm.files, properties(lab, ada.upn)) == (ours, properties_of_ours)
 
 
-def test_both_targets_are_taken_back_by_one_restore(site: Office, lab: SharePointLab, ada: Colleague) -> None:
-    site.settings["TARGETS"] = "graph,sharepoint"
+def test_both_targets_are_taken_back_by_one_restore(
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
+) -> None:
+    sharepoint_company.settings["TARGETS"] = "graph,sharepoint"
     files = own_three(lab, ada.upn, "own ada")
-    site.sync()
+    sharepoint_company.sync()
 
-    told = restore(site.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.nights, "--run", "1", days=1)
 
     done = sorted((one["target"], one["action"]) for one in told.report["outcomes"])
     assert done == [("graph", "remove"), ("sharepoint", "replace")]
-    assert site.photo(ada) is None
+    assert sharepoint_company.photo(ada) is None
     assert lab.farm.files == files
 
 
 def test_a_file_that_is_no_picture_is_an_unreadable_answer_and_stays(
-    site: Office, lab: SharePointLab, ada: Colleague
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
 ) -> None:
     own_three(lab, ada.upn, "own ada")
     for size in "SML":
         lab.farm.files[path_of(ada.upn, size)] = b"no picture at all"
     files = dict(lab.farm.files)
 
-    told = site.sync()
+    told = sharepoint_company.sync()
 
     assert told.code == 3, told.err
     assert told.of(ada.upn) == ("fail", "unreadable-answer")
@@ -318,16 +328,18 @@ def test_what_was_kept_as_a_picture_alone_is_put_back_as_thumbnails(lab: SharePo
     assert lab.farm.profile(ada.upn)["PictureURL"].endswith("_MThumb.jpg")
 
 
-def test_people_who_swapped_accounts_are_left_alone(site: Office, lab: SharePointLab, ada: Colleague) -> None:
+def test_people_who_swapped_accounts_are_left_alone(
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague
+) -> None:
     own_three(lab, ada.upn, "own ada")
-    site.sync()
-    site.house.tree.delete(ada.entry.guid)
-    heir = site.house.person("heir", jpegPhoto=face("ada", 300))
-    site.cloud.tenant.update_account(ada.account_id, immutable_id=anchor_of(heir.guid))
-    site.sync(days=1)
+    sharepoint_company.sync()
+    sharepoint_company.house.tree.delete(ada.entry.guid)
+    heir = sharepoint_company.house.person("heir", jpegPhoto=face("ada", 300))
+    sharepoint_company.cloud.tenant.update_account(ada.account_id, immutable_id=anchor_of(heir.guid))
+    sharepoint_company.sync(days=1)
     writes = lab.writes()
 
-    told = restore(site.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.nights, "--run", "1", days=1)
 
     assert told.reasons() == {"changed-since": 1}
     assert lab.writes() == writes
@@ -340,7 +352,7 @@ STEPS = [*STATES, *UPLOADS, "PictureURL", "SPS-PictureTimestamp"]
 @pytest.mark.parametrize("step", STEPS, ids=[*STATES, *"SML", "address", "time"])
 @pytest.mark.parametrize("pointed", ["at our name", "elsewhere"])
 def test_a_write_that_stopped_anywhere_is_finished_by_the_next_night_and_can_be_taken_back(
-    site: Office, lab: SharePointLab, ada: Colleague, step: str, pointed: str
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague, step: str, pointed: str
 ) -> None:
     if pointed == "at our name":
         own_three(lab, ada.upn, "own ada")
@@ -350,9 +362,9 @@ def test_a_write_that_stopped_anywhere_is_finished_by_the_next_night_and_can_be_
     files, before = dict(lab.farm.files), properties(lab, ada.upn)
     lab.trouble[step] = LOCKED
 
-    stopped = site.sync()
+    stopped = sharepoint_company.sync()
     lab.trouble.clear()
-    again, full = site.sync(days=1), site.sync("--full", days=1)
+    again, full = sharepoint_company.sync(days=1), sharepoint_company.sync("--full", days=1)
 
     assert (stopped.code, again.code, full.code) == (3, 0, 0), again.err
     assert again.totals["open_intents"] == 0
@@ -360,27 +372,27 @@ def test_a_write_that_stopped_anywhere_is_finished_by_the_next_night_and_can_be_
     assert shows(lab, ada, "ada")
     assert {name: properties(lab, ada.upn)[name] for name in STATES} == dict.fromkeys(STATES, "0")
     assert lab.farm.profile(ada.upn)["PictureURL"].lower().endswith("/ada_contoso_test_mthumb.jpg")
-    last = restore(site.nights, "--run", "1", days=1)
+    last = restore(sharepoint_company.nights, "--run", "1", days=1)
     assert (last.code, last.of(ada.upn)) == (0, ("replace", "restored")), last.out
     assert (lab.farm.files, properties(lab, ada.upn)) == (files, before)
 
 
 @pytest.mark.parametrize("step", ["LThumb.jpg',Overwrite", "SPS-PictureTimestamp"], ids=["L", "time"])
 def test_a_night_that_was_killed_within_a_write_is_finished_by_the_next_and_can_be_taken_back(
-    site: Office, lab: SharePointLab, ada: Colleague, step: str
+    sharepoint_company: Company, lab: SharePointLab, ada: Colleague, step: str
 ) -> None:
     files, before = own_three(lab, ada.upn, "own ada"), properties(lab, ada.upn)
     lab.held = step
-    process, _ = site.nights.start()
+    process, _ = sharepoint_company.nights.start()
     wait_until(lambda: lab.waiting > 0)
     process.kill()
     process.communicate()
     lab.held = ""
     lab.let_go.set()
 
-    again, full = site.sync(days=1), site.sync("--full", days=1)
+    again, full = sharepoint_company.sync(days=1), sharepoint_company.sync("--full", days=1)
 
     assert (again.code, again.totals["open_intents"], full.of(ada.upn)) == (0, 0, ("keep", "unchanged")), again.err
     assert shows(lab, ada, "ada")
-    assert restore(site.nights, "--run", "1", days=1).of(ada.upn) == ("replace", "restored")
+    assert restore(sharepoint_company.nights, "--run", "1", days=1).of(ada.upn) == ("replace", "restored")
     assert (lab.farm.files, properties(lab, ada.upn)) == (files, before)

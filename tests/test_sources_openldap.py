@@ -14,11 +14,11 @@ from connector.errors import Unreachable
 from connector.model import RequestCounters
 from connector.sources import Mode
 from connector.sources.ldap import LdapSource
+from tests.company import face
 from tests.lab.graph import Emulator
 from tests.lab.ldapserver_house import told
 from tests.lab.openldap import MANAGER, READER, ROOT, OpenLdap, need_slapd
 from tests.nights import Nights
-from tests.office import face
 
 PEOPLE = f"ou=people,{ROOT}"
 INNER, OUTER = f"cn=inner,{ROOT}", f"cn=outer,{ROOT}"

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.company import Company, copy_of, face
 from tests.lab.graph import Emulator
 from tests.nights import Nights, Told
-from tests.office import Office, copy_of, face
 
 
 @pytest.fixture
-def standby(office: Office, tmp_path: Path) -> Nights:
+def standby(company: Company, tmp_path: Path) -> Nights:
     """Return a second server beside the active one, with a state folder of its own."""
     folder = tmp_path / "standby"
     folder.mkdir()
     own = {"STATE_DIR": str(folder / "state"), "SYNC_STAGING": "true"}
-    return Nights(folder, {**office.settings, **own})
+    return Nights(folder, {**company.settings, **own})
 
 
 def check(nights: Nights) -> dict[str, str]:
@@ -31,9 +31,9 @@ def said(told: Told) -> str:
 
 
 def test_a_standby_server_plans_and_never_writes_and_every_report_says_so(
-    cloud: Emulator, office: Office, standby: Nights
+    cloud: Emulator, company: Company, standby: Nights
 ) -> None:
-    new, other = office.hire("new"), office.hire("other")
+    new, other = company.hire("new"), company.hire("other")
     cloud.tenant.set_photo(other.account_id, face("somebody else"))
 
     told = standby.sync()
@@ -55,17 +55,17 @@ def test_a_standby_server_plans_and_never_writes_and_every_report_says_so(
 
 
 def test_what_the_active_server_wrote_is_adopted_and_the_next_plan_is_empty(
-    cloud: Emulator, office: Office, standby: Nights
+    cloud: Emulator, company: Company, standby: Nights
 ) -> None:
-    colleague = office.hire("new")
+    colleague = company.hire("new")
     assert standby.sync().of(colleague.upn) == ("create", "first-upload")
-    assert office.sync(days=1).of(colleague.upn) == ("create", "first-upload")
+    assert company.sync(days=1).of(colleague.upn) == ("create", "first-upload")
 
     standby.days = 1
     assert standby.sync().of(colleague.upn) == ("keep", "adopted")
-    office.paint(colleague, face("new and older"))
+    company.paint(colleague, face("new and older"))
     assert standby.sync(days=1).of(colleague.upn) == ("replace", "source-changed")
-    assert office.sync(days=1).of(colleague.upn) == ("replace", "source-changed")
+    assert company.sync(days=1).of(colleague.upn) == ("replace", "source-changed")
     assert standby.sync(days=1).of(colleague.upn) == ("keep", "adopted")
     quiet = standby.sync(days=1)
     assert quiet.requests["http"] == 1, "the memory is warm: a quiet night costs what it costs the active server"
@@ -73,9 +73,9 @@ def test_what_the_active_server_wrote_is_adopted_and_the_next_plan_is_empty(
 
 
 def test_one_setting_takes_over_what_was_planned_without_a_second_upload(
-    cloud: Emulator, office: Office, standby: Nights
+    cloud: Emulator, company: Company, standby: Nights
 ) -> None:
-    there, missing = office.hire("there"), office.hire("missing")
+    there, missing = company.hire("there"), company.hire("missing")
     cloud.tenant.set_photo(there.account_id, copy_of("there"))
     assert standby.sync().of(there.upn) == ("keep", "adopted")
 
@@ -89,9 +89,9 @@ def test_one_setting_takes_over_what_was_planned_without_a_second_upload(
 
 
 def test_a_standby_server_would_be_stopped_by_the_limits_as_any_other(
-    cloud: Emulator, office: Office, standby: Nights
+    cloud: Emulator, company: Company, standby: Nights
 ) -> None:
-    for colleague in office.team(3):
+    for colleague in company.team(3):
         cloud.tenant.set_photo(colleague.account_id, face(f"not {colleague.name}"))
     standby.settings["SYNC_MAX_OVERWRITES"] = "2"
 
@@ -101,17 +101,17 @@ def test_a_standby_server_would_be_stopped_by_the_limits_as_any_other(
     assert cloud.tenant.writes() == []
 
 
-def test_check_says_that_a_standby_server_does_not_write(office: Office, standby: Nights) -> None:
-    office.hire("somebody")
+def test_check_says_that_a_standby_server_does_not_write(company: Company, standby: Nights) -> None:
+    company.hire("somebody")
 
     assert "no run of this server writes" in check(standby)["staging"]
-    assert "runs of this server write" in check(office.nights)["staging"]
+    assert "runs of this server write" in check(company.nights)["staging"]
 
 
-def test_a_standby_server_restores_nothing(cloud: Emulator, office: Office, standby: Nights) -> None:
-    office.hire("somebody")
-    office.sync()
-    standby.settings["STATE_DIR"] = office.settings["STATE_DIR"]
+def test_a_standby_server_restores_nothing(cloud: Emulator, company: Company, standby: Nights) -> None:
+    company.hire("somebody")
+    company.sync()
+    standby.settings["STATE_DIR"] = company.settings["STATE_DIR"]
 
     told = standby.type("restore", "--run", "1", "--env-file", str(standby.env_file()))
 
@@ -120,8 +120,8 @@ def test_a_standby_server_restores_nothing(cloud: Emulator, office: Office, stan
     assert len(cloud.tenant.writes()) == 1, "the upload"
 
 
-def test_the_metrics_of_a_standby_server_say_so(office: Office, standby: Nights, tmp_path: Path) -> None:
-    office.hire("somebody")
+def test_the_metrics_of_a_standby_server_say_so(company: Company, standby: Nights, tmp_path: Path) -> None:
+    company.hire("somebody")
     standby.settings["METRICS_FILE"] = str(tmp_path / "standby.prom")
 
     standby.sync()
@@ -130,25 +130,25 @@ def test_the_metrics_of_a_standby_server_say_so(office: Office, standby: Nights,
 
 
 def test_two_servers_that_both_write_are_found_out_by_whoever_comes_second(
-    cloud: Emulator, office: Office, standby: Nights
+    cloud: Emulator, company: Company, standby: Nights
 ) -> None:
     standby.settings["SYNC_STAGING"] = "false"
-    team = office.team(3)
-    office.sync()
+    team = company.team(3)
+    company.sync()
     assert "another server" not in said(standby.sync()), "a first meeting says nothing"
     for one in team[:2]:
-        office.paint(one, face(f"new {one.name}"))
-    office.sync(days=1)
+        company.paint(one, face(f"new {one.name}"))
+    company.sync(days=1)
     assert "another server" not in said(standby.sync(days=1)), "two may be chance"
     for one in team:
-        office.paint(one, face(f"newer {one.name}"))
-    assert "another server" not in said(office.sync(days=1))
+        company.paint(one, face(f"newer {one.name}"))
+    assert "another server" not in said(company.sync(days=1))
 
     second = standby.sync(days=1)
 
     assert {second.of(one.upn) for one in team} == {("keep", "adopted")}
     assert "3 new photos of the source were in Microsoft 365 already" in said(second)
     assert "another server may write, too" in check(standby)["competing-writer"]
-    assert "another server" not in check(office.nights)["competing-writer"]
+    assert "another server" not in check(company.nights)["competing-writer"]
     assert len(cloud.tenant.writes()) == 8, "three, two and three, each sent once"
     assert "another server" not in said(standby.sync(days=1)), "the next quiet run is quiet"

@@ -17,16 +17,16 @@ import pytest
 from connector.errors import StateError
 from connector.ledger.folder_permissions import is_windows_share, refuse_deep
 from connector.windows_acl import Broad, broad_groups, icacls, is_link
+from tests.company import Company
 from tests.nights import Told
-from tests.office import Office
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has ACLs instead of modes and owners")
 needs_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="owners change by root only")
 NOBODY = 65534
 
 
-def in_check(office: Office, finding: str) -> dict[str, str]:
-    told = office.nights.type("check", "--env-file", str(office.nights.env_file()), "--json")
+def in_check(company: Company, finding: str) -> dict[str, str]:
+    told = company.nights.type("check", "--env-file", str(company.nights.env_file()), "--json")
     return next(one for one in json.loads(told.out) if one["id"] == finding)
 
 
@@ -57,71 +57,71 @@ def by_linked_draft(state: Path, victim: Path) -> None:
 @posix
 @pytest.mark.parametrize("lay", [by_link, by_linked_log, by_linked_folder, by_linked_draft])
 def test_a_link_within_the_folder_is_refused_and_what_it_names_stays(
-    office: Office, tmp_path: Path, lay: Callable[[Path, Path], None]
+    company: Company, tmp_path: Path, lay: Callable[[Path, Path], None]
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     victim = elsewhere / "precious"
     victim.write_text("precious", encoding="utf-8")
-    office.nights.state.mkdir(mode=0o700)
-    lay(office.nights.state, victim)
+    company.nights.state.mkdir(mode=0o700)
+    lay(company.nights.state, victim)
 
-    refused(office.sync("--dry-run"), "is a link, which would be followed", "Delete the link")
+    refused(company.sync("--dry-run"), "is a link, which would be followed", "Delete the link")
 
     assert victim.read_text("utf-8") == "precious"
-    found = in_check(office, "state-folder")
+    found = in_check(company, "state-folder")
     assert (found["status"], "is a link" in found["detail"]) == ("fail", True)
     assert victim.read_text("utf-8") == "precious"
 
 
 @posix
 @pytest.mark.parametrize("mode", [0o777, 0o702, 0o1777])
-def test_a_folder_that_everybody_may_write_is_refused(office: Office, mode: int) -> None:
-    office.nights.state.mkdir()
-    office.nights.state.chmod(mode)
+def test_a_folder_that_everybody_may_write_is_refused(company: Company, mode: int) -> None:
+    company.nights.state.mkdir()
+    company.nights.state.chmod(mode)
 
-    refused(office.sync(), "others on this machine may write", f"chmod 700 {office.nights.state}")
+    refused(company.sync(), "others on this machine may write", f"chmod 700 {company.nights.state}")
 
-    assert in_check(office, "state-folder")["status"] == "fail"
+    assert in_check(company, "state-folder")["status"] == "fail"
 
 
 @needs_root
-def test_a_folder_of_a_strangers_group_is_refused(office: Office) -> None:
-    office.nights.state.mkdir()
-    os.chown(office.nights.state, -1, NOBODY)
-    office.nights.state.chmod(0o770)
+def test_a_folder_of_a_strangers_group_is_refused(company: Company) -> None:
+    company.nights.state.mkdir()
+    os.chown(company.nights.state, -1, NOBODY)
+    company.nights.state.chmod(0o770)
 
-    refused(office.sync(), "others on this machine may write")
+    refused(company.sync(), "others on this machine may write")
 
 
 @needs_root
 @pytest.mark.parametrize("command", ["sync", "report", "history", "forget"])
-def test_a_folder_of_another_account_is_refused_by_every_command(office: Office, command: str) -> None:
-    office.nights.state.mkdir(mode=0o700)
-    os.chown(office.nights.state, NOBODY, -1)
+def test_a_folder_of_another_account_is_refused_by_every_command(company: Company, command: str) -> None:
+    company.nights.state.mkdir(mode=0o700)
+    os.chown(company.nights.state, NOBODY, -1)
     words = {"history": ["ada"], "forget": ["ada"]}.get(command, [])
 
-    told = office.nights.type(command, "--env-file", str(office.nights.env_file()), *words)
+    told = company.nights.type(command, "--env-file", str(company.nights.env_file()), *words)
 
     refused(told, "belongs to nobody", "sudo -u nobody")
 
 
 @needs_root
-def test_a_file_of_another_account_within_is_refused(office: Office) -> None:
-    office.nights.state.mkdir(mode=0o700)
-    forged = office.nights.state / "ledger.sqlite3"
+def test_a_file_of_another_account_within_is_refused(company: Company) -> None:
+    company.nights.state.mkdir(mode=0o700)
+    forged = company.nights.state / "ledger.sqlite3"
     forged.write_bytes(b"")
     os.chown(forged, NOBODY, -1)
 
-    refused(office.sync(), "ledger.sqlite3 belongs to nobody")
+    refused(company.sync(), "ledger.sqlite3 belongs to nobody")
 
 
-def test_a_folder_that_is_named_by_a_link_of_our_own_is_used(office: Office, tmp_path: Path) -> None:
+def test_a_folder_that_is_named_by_a_link_of_our_own_is_used(company: Company, tmp_path: Path) -> None:
     (tmp_path / "big disk").mkdir(mode=0o700)
-    office.nights.state.symlink_to(tmp_path / "big disk")
-    office.hire("ada")
+    company.nights.state.symlink_to(tmp_path / "big disk")
+    company.hire("ada")
 
-    assert office.sync().code == 0
+    assert company.sync().code == 0
 
 
 # -------------------------------------------------------------------------------------------------------------- a lock
@@ -144,19 +144,19 @@ def open_folder() -> Iterator[Path]:
 
 
 @needs_root
-def test_a_lock_that_is_not_ours_to_write_is_not_called_another_run(office: Office, open_folder: Path) -> None:
-    office.settings["STATE_DIR"] = str(open_folder / "state")
-    assert office.sync("--dry-run").code == 0
+def test_a_lock_that_is_not_ours_to_write_is_not_called_another_run(company: Company, open_folder: Path) -> None:
+    company.settings["STATE_DIR"] = str(open_folder / "state")
+    assert company.sync("--dry-run").code == 0
     for path in (open_folder / "state", *(open_folder / "state").rglob("*")):
         os.chown(path, NOBODY, -1)
     lock = open_folder / "state" / "lock"
     lock.unlink(missing_ok=True)
     lock.touch(mode=0o600)
     env_file = open_folder / "settings.env"
-    text = office.nights.env_file().read_text("utf-8")
+    text = company.nights.env_file().read_text("utf-8")
     for name in ("LDAP_CA_FILE", "HTTP_CA_FILE"):
-        (open_folder / name).write_bytes(Path(office.settings[name]).read_bytes())
-        text = text.replace(office.settings[name], str(open_folder / name))
+        (open_folder / name).write_bytes(Path(company.settings[name]).read_bytes())
+        text = text.replace(company.settings[name], str(open_folder / name))
     env_file.write_text(text, encoding="utf-8")
     command = [sys.executable, "-c", AS_NOBODY.format(nobody=NOBODY), "sync", "--env-file", str(env_file)]
 
@@ -196,20 +196,20 @@ def test_a_folder_so_deep_that_backups_would_not_fit_is_refused_on_windows() -> 
     assert len(deep[:179] + "\\backups\\ab\\" + "f" * 64 + ".jpg") == 259
 
 
-def test_a_share_is_refused_before_anything_is_made_on_it(office: Office, tmp_path: Path) -> None:
+def test_a_share_is_refused_before_anything_is_made_on_it(company: Company, tmp_path: Path) -> None:
     """In a mount namespace whose list of mounts calls the place a share."""
     if sys.platform == "win32" or os.geteuid() != 0:
         pytest.skip("mounting needs root")
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/root / ext4 rw 0 0\nfiler:/export {tmp_path} nfs4 rw 0 0\n", encoding="utf-8")
-    sync = f"{sys.executable} -m connector sync --env-file {office.nights.env_file()}"
+    sync = f"{sys.executable} -m connector sync --env-file {company.nights.env_file()}"
     script = f"mount --bind {mounts} /proc/$$/mounts && exec {sync}"
 
     done = subprocess.run(["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True)
 
     assert done.returncode == 2, done.stderr
     assert "is on a network share" in done.stderr
-    assert not office.nights.state.exists()
+    assert not company.nights.state.exists()
 
 
 @pytest.mark.parametrize(
@@ -256,9 +256,9 @@ def test_the_cure_can_be_pasted_into_powershell() -> None:
 
 
 @needs_root
-def test_a_file_in_a_folder_that_cannot_be_entered_is_a_settings_problem(office: Office, open_folder: Path) -> None:
+def test_a_file_in_a_folder_that_cannot_be_entered_is_a_settings_problem(company: Company, open_folder: Path) -> None:
     env_file = open_folder / "settings.env"
-    env_file.write_bytes(office.nights.env_file().read_bytes())
+    env_file.write_bytes(company.nights.env_file().read_bytes())
     command = [sys.executable, "-c", AS_NOBODY.format(nobody=NOBODY), "sync", "--env-file", str(env_file)]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -278,13 +278,13 @@ def test_a_file_in_a_folder_that_cannot_be_entered_is_a_settings_problem(office:
     ],
 )
 def test_an_env_file_that_somebody_else_may_write_is_warned_of(
-    office: Office, owner: int, mode: int, words: str
+    company: Company, owner: int, mode: int, words: str
 ) -> None:
-    path = office.nights.env_file()
+    path = company.nights.env_file()
     path.chmod(mode)
     os.chown(path, owner, -1)
 
-    told = office.nights.type("sync", "--env-file", str(path))
+    told = company.nights.type("sync", "--env-file", str(path))
 
     warned = [line for line in told.err.splitlines() if line.startswith(f"Warning: {path}: ")]
     assert told.code == 0, told.err

@@ -8,34 +8,34 @@ from pathlib import Path
 
 import pytest
 
+from tests.company import Colleague, Company, face
 from tests.nights import Told
-from tests.office import Colleague, Office, face
 
 CALM = "No failures and no conflicts"
 
 
-def repainted(office: Office, count: int) -> list[Colleague]:
+def repainted(company: Company, count: int) -> list[Colleague]:
     """Hire a team, sync it, and give everybody another photo."""
-    team = office.team(count)
-    office.sync()
+    team = company.team(count)
+    company.sync()
     for one in team:
-        office.paint(one, face(f"{one.name} anew"))
+        company.paint(one, face(f"{one.name} anew"))
     return team
 
 
-def in_all_formats(office: Office, folder: Path, *options: str) -> tuple[Told, dict[str, str]]:
+def in_all_formats(company: Company, folder: Path, *options: str) -> tuple[Told, dict[str, str]]:
     """Type sync with a report in each format."""
     files = {ending: folder / f"told.{ending}" for ending in ("html", "csv", "txt")}
     wanted = [word for file in files.values() for word in ("--report", str(file))]
-    told = office.sync(*options, *wanted, days=1)
+    told = company.sync(*options, *wanted, days=1)
     return told, {ending: file.read_text("utf-8-sig") for ending, file in files.items()}
 
 
-def test_who_was_held_is_told_with_what_was_planned(office: Office, tmp_path: Path) -> None:
-    team = repainted(office, 25)
-    no_photo = office.hire("faceless", photo=None)
+def test_who_was_held_is_told_with_what_was_planned(company: Company, tmp_path: Path) -> None:
+    team = repainted(company, 25)
+    no_photo = company.hire("faceless", photo=None)
 
-    told, formats = in_all_formats(office, tmp_path)
+    told, formats = in_all_formats(company, tmp_path)
 
     assert told.code == 4
     assert told.report["plan"] == {"created": 0, "replaced": 25, "removed": 0}
@@ -53,57 +53,57 @@ def test_who_was_held_is_told_with_what_was_planned(office: Office, tmp_path: Pa
     assert (row["reason"], row["planned"], row["planned_reason"]) == ("safety-limit", "replace", "source-changed")
 
 
-def test_the_stop_comes_first_with_three_commands_to_paste(office: Office, tmp_path: Path) -> None:
-    repainted(office, 25)
+def test_the_stop_comes_first_with_three_commands_to_paste(company: Company, tmp_path: Path) -> None:
+    repainted(company, 25)
 
-    told, formats = in_all_formats(office, tmp_path)
+    told, formats = in_all_formats(company, tmp_path)
 
-    env = f"--env-file {office.nights.env_file()}"
+    env = f"--env-file {company.nights.env_file()}"
     run = told.report["run"]
     for text in (told.out, formats["txt"], formats["html"].partition("Needs attention")[2]):
         assert f"photo-connector report {env} {run} --output plan.html" in text
         assert f"photo-connector sync {env} --dry-run" in text
         assert f"photo-connector sync {env} --approve {run}" in text
-    kept = office.nights.type("report", "--env-file", str(office.nights.env_file()), str(run))
+    kept = company.nights.type("report", "--env-file", str(company.nights.env_file()), str(run))
     assert "25 photos would be replaced" in " ".join(kept.out.split())
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)], ids=["stopped", "dry"])
 @pytest.mark.parametrize(("pictures", "shown"), [("changes", 50), ("conflicts", 0), ("none", 0)])
 def test_the_plan_shows_both_photos_as_the_setting_allows(
-    office: Office, tmp_path: Path, pictures: str, shown: int, options: tuple[str, ...]
+    company: Company, tmp_path: Path, pictures: str, shown: int, options: tuple[str, ...]
 ) -> None:
-    office.settings["REPORT_PICTURES"] = pictures
-    repainted(office, 25)
+    company.settings["REPORT_PICTURES"] = pictures
+    repainted(company, 25)
 
-    told, formats = in_all_formats(office, tmp_path, *options)
+    told, formats = in_all_formats(company, tmp_path, *options)
 
     assert told.code == 4
     assert formats["html"].count("data:image/jpeg") == shown
     if shown:
         assert '"Now","Would be"' in formats["html"]
-    assert len(office.cloud.tenant.writes()) == 25
+    assert len(company.cloud.tenant.writes()) == 25
 
 
-def test_whoever_was_held_is_written_by_the_next_run_that_may(office: Office) -> None:
-    repainted(office, 25)
-    office.sync(days=1)
+def test_whoever_was_held_is_written_by_the_next_run_that_may(company: Company) -> None:
+    repainted(company, 25)
+    company.sync(days=1)
 
-    forced = office.sync("--force", days=1)
+    forced = company.sync("--force", days=1)
 
     assert (forced.code, forced.totals["replaced"]) == (0, 25), forced.err
     assert "plan" not in forced.report
 
 
-def test_all_that_a_stopped_run_planned_for_a_person_is_forgotten_with_them(office: Office) -> None:
-    team = repainted(office, 25)
-    stopped = office.sync(days=1)
+def test_all_that_a_stopped_run_planned_for_a_person_is_forgotten_with_them(company: Company) -> None:
+    team = repainted(company, 25)
+    stopped = company.sync(days=1)
 
-    forgotten = office.nights.type("forget", "--env-file", str(office.nights.env_file()), "--yes", team[0].upn)
+    forgotten = company.nights.type("forget", "--env-file", str(company.nights.env_file()), "--yes", team[0].upn)
 
     assert forgotten.code == 0, forgotten.err
-    told = office.nights.type(
-        "report", "--env-file", str(office.nights.env_file()), str(stopped.report["run"]), "--format", "json"
+    told = company.nights.type(
+        "report", "--env-file", str(company.nights.env_file()), str(stopped.report["run"]), "--format", "json"
     )
     assert team[0].upn not in told.out
     assert '"replaced": 24' in told.out

@@ -12,6 +12,7 @@ import pytest
 from connector.ledger.store import hold_lock
 from connector.photo import read_print
 from tests.cloud_stories import Proxy
+from tests.company import Colleague, Company, anchor_of, face
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator, app_certificate
 from tests.lab.ldapserver_house import House, authority
@@ -19,7 +20,6 @@ from tests.lab.ldapserver_tree import Tree
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
 from tests.nights import Nights, shown
-from tests.office import Colleague, Office, anchor_of, face
 
 pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
@@ -39,8 +39,8 @@ def test_the_docs_name_the_addresses_of_each_cloud() -> None:
     assert told == CLOUDS
 
 
-class Abroad(Office):
-    """Be an office whose only way to its cloud is a proxy that knows where the cloud's true names lie."""
+class Abroad(Company):
+    """Be a company whose only way to its cloud is a proxy that knows where the cloud's true names lie."""
 
     def __init__(self, name: str, cloud: Emulator, proxy: Proxy, *, folder: Path) -> None:
         super().__init__(cloud, folder, HTTPS_PROXY=f"http://{proxy.address}", GRAPH_CLOUD=name)
@@ -51,7 +51,7 @@ class Abroad(Office):
 
 @pytest.fixture(params=CLOUDS)
 def abroad(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Abroad]:
-    """Open an office in each cloud; the product is told the cloud's name and nothing of its addresses."""
+    """Open a company in each cloud; the product is told the cloud's name and nothing of its addresses."""
     known_as = CLOUDS[request.param]
     with Emulator(known_as=known_as) as cloud, Proxy() as proxy:
         for url in known_as:
@@ -128,106 +128,106 @@ def second_cloud() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def elsewhere(second_cloud: Emulator, tmp_path: Path) -> Iterator[Office]:
-    """Open another office: another forest, another tenant, another state folder."""
+def elsewhere(second_cloud: Emulator, tmp_path: Path) -> Iterator[Company]:
+    """Open another company: another forest, another tenant, another state folder."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    place = Office(second_cloud, folder)
+    place = Company(second_cloud, folder)
     yield place
     place.close()
 
 
-def test_two_forests_with_a_tenant_each_keep_out_of_each_others_way(office: Office, elsewhere: Office) -> None:
-    ada, bob = office.hire("ada"), elsewhere.hire("bob")
+def test_two_forests_with_a_tenant_each_keep_out_of_each_others_way(company: Company, elsewhere: Company) -> None:
+    ada, bob = company.hire("ada"), elsewhere.hire("bob")
 
-    firsts = office.sync(), elsewhere.sync()
-    quiet = office.sync(days=1), elsewhere.sync(days=1)
+    firsts = company.sync(), elsewhere.sync()
+    quiet = company.sync(days=1), elsewhere.sync(days=1)
 
     assert [(told.code, told.report["run"], told.totals["created"]) for told in firsts] == [(0, 1, 1)] * 2
     assert [(told.report["run"], told.requests["http"], told.totals["unchanged"]) for told in quiet] == [(2, 1, 1)] * 2
     assert [told.totals["unmatched_accounts"] for told in firsts] == [0, 0]
-    assert office.photo(ada)
+    assert company.photo(ada)
     assert elsewhere.photo(bob)
-    assert [len(place.cloud.tenant.writes()) for place in (office, elsewhere)] == [1, 1]
+    assert [len(place.cloud.tenant.writes()) for place in (company, elsewhere)] == [1, 1]
 
 
-def test_a_run_in_one_state_folder_is_no_other_run_in_the_next(office: Office, elsewhere: Office) -> None:
-    office.hire("ada")
+def test_a_run_in_one_state_folder_is_no_other_run_in_the_next(company: Company, elsewhere: Company) -> None:
+    company.hire("ada")
     bob = elsewhere.hire("bob")
-    office.sync()
+    company.sync()
 
-    with hold_lock(office.nights.state):
-        held, free = office.sync(days=1), elsewhere.sync()
+    with hold_lock(company.nights.state):
+        held, free = company.sync(days=1), elsewhere.sync()
 
     assert (held.code, free.code) == (6, 0)
     assert elsewhere.photo(bob)
 
 
 def test_one_forest_feeds_two_tenants_each_from_a_state_folder_of_its_own(
-    office: Office, second_cloud: Emulator, tmp_path: Path
+    company: Company, second_cloud: Emulator, tmp_path: Path
 ) -> None:
-    ada = office.hire("ada")
+    ada = company.hire("ada")
     twin = second_cloud.tenant.add_account(
         "ada@fabrikam.test", immutable_id=anchor_of(ada.entry.guid), synced=True, mail="ada@fabrikam.test"
     )
     folder = tmp_path / "fabrikam"
     folder.mkdir()
-    fabrikam = Nights(folder, {**office.settings, **second_cloud.environ(), "STATE_DIR": str(folder / "state")})
+    fabrikam = Nights(folder, {**company.settings, **second_cloud.environ(), "STATE_DIR": str(folder / "state")})
 
-    assert (office.sync().totals["created"], fabrikam.sync().totals["created"]) == (1, 1)
-    office.paint(ada, face("ada, older"))
-    assert (office.sync(days=1).totals["replaced"], fabrikam.sync(days=1).totals["replaced"]) == (1, 1)
+    assert (company.sync().totals["created"], fabrikam.sync().totals["created"]) == (1, 1)
+    company.paint(ada, face("ada, older"))
+    assert (company.sync(days=1).totals["replaced"], fabrikam.sync(days=1).totals["replaced"]) == (1, 1)
 
-    for cloud, account_id in ((office.cloud, ada.account_id), (second_cloud, twin)):
+    for cloud, account_id in ((company.cloud, ada.account_id), (second_cloud, twin)):
         assert shown(cloud, account_id).shows_same(read_print(face("ada, older")))
 
 
 def test_a_state_folder_that_is_pointed_at_another_tenant_forgets_nobody_and_sends_what_is_missing_there(
-    office: Office, second_cloud: Emulator
+    company: Company, second_cloud: Emulator
 ) -> None:
-    ada = office.hire("ada")
-    office.sync()
+    ada = company.hire("ada")
+    company.sync()
     twin = second_cloud.tenant.add_account(
         "ada@fabrikam.test", id=str(uuid.uuid4()), immutable_id=anchor_of(ada.entry.guid), synced=True
     )
-    first = dict(office.settings)
+    first = dict(company.settings)
 
-    office.settings.update(second_cloud.environ())
-    moved = office.sync("--force", days=1)
-    office.settings.update(first)
-    back = office.sync("--force", days=1)
+    company.settings.update(second_cloud.environ())
+    moved = company.sync("--force", days=1)
+    company.settings.update(first)
+    back = company.sync("--force", days=1)
 
     assert (moved.code, moved.totals["created"]) == (0, 1), moved.out + moved.err
     assert second_cloud.tenant.photo(twin) is not None
     assert (back.code, back.totals["created"], back.totals["replaced"]) == (0, 0, 0), back.out
-    assert len(office.cloud.tenant.writes()) == 1
+    assert len(company.cloud.tenant.writes()) == 1
 
 
 @pytest.mark.samba
 def test_two_forests_share_one_tenant_and_neither_touches_the_others_people(
-    directory: Directory, domain: DomainController, ou: str, office: Office, tmp_path: Path
+    directory: Directory, domain: DomainController, ou: str, company: Company, tmp_path: Path
 ) -> None:
-    bob: Colleague = office.hire("bob")
+    bob: Colleague = company.hire("bob")
     upns = [f"{name}@emea.test" for name in ("gwen", "hugo")]
     for upn in upns:
         name = upn.partition("@")[0]
         entry = directory.add_person(ou, name, sAMAccountName=f"t-{name}", userPrincipalName=upn, jpegPhoto=face(name))
-        office.cloud.tenant.add_account(upn, immutable_id=entry.anchor, synced=True)
+        company.cloud.tenant.add_account(upn, immutable_id=entry.anchor, synced=True)
     folder = tmp_path / "samba"
     folder.mkdir()
-    samba = Nights(folder, {**ldap_settings(domain, ou), **office.cloud.environ(), "SYNC_REMOVED": "remove"})
-    office.settings["SYNC_REMOVED"] = "remove"
+    samba = Nights(folder, {**ldap_settings(domain, ou), **company.cloud.environ(), "SYNC_REMOVED": "remove"})
+    company.settings["SYNC_REMOVED"] = "remove"
 
-    first, other = office.sync(), samba.sync()
-    quiet = [office.sync("--full", days=1), samba.sync("--full", days=1)]
+    first, other = company.sync(), samba.sync()
+    quiet = [company.sync("--full", days=1), samba.sync("--full", days=1)]
 
     assert (first.code, first.totals["created"], other.code) == (0, 1, 0), other.err
     assert other.totals["created"] == other.totals["people"] == len(upns)
     assert first.report["unmatched"] == upns
     assert other.report["unmatched"] == [bob.upn]
     assert [(told.code, told.totals["unchanged"]) for told in quiet] == [(0, 1), (0, len(upns))]
-    assert len(office.cloud.tenant.writes()) == 1 + len(upns)
-    assert shown(office.cloud, bob.account_id).shows_same(read_print(face("bob")))
+    assert len(company.cloud.tenant.writes()) == 1 + len(upns)
+    assert shown(company.cloud, bob.account_id).shows_same(read_print(face("bob")))
 
 
 @pytest.mark.samba

@@ -18,7 +18,7 @@ from connector.cli.console import left
 from connector.errors import ConnectorError
 from connector.model import Action, Reason
 from connector.report import write_screen
-from tests.office import Office
+from tests.company import Company
 from tests.report_stories import SCRIPT_NAME, a_run, an_outcome
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="pseudo terminals and /dev/full are POSIX's")
@@ -26,9 +26,9 @@ COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d(?:;\d+)*m")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
-def command(office: Office, name: str, *words: str) -> list[str]:
-    """Return a command line against the office."""
-    return [sys.executable, "-m", "connector", name, "--env-file", str(office.nights.env_file()), *words]
+def command(company: Company, name: str, *words: str) -> list[str]:
+    """Return a command line against the company."""
+    return [sys.executable, "-m", "connector", name, "--env-file", str(company.nights.env_file()), *words]
 
 
 def at_terminal(words: list[str], **environ: str) -> tuple[int, str]:
@@ -65,10 +65,10 @@ def hung_up(words: list[str]) -> tuple[int, str]:
 
 
 @needs_posix
-def test_a_night_shows_its_phases_and_then_a_table_that_stays(office: Office) -> None:
-    office.team(3)
+def test_a_night_shows_its_phases_and_then_a_table_that_stays(company: Company) -> None:
+    company.team(3)
 
-    code, told = at_terminal(command(office, "sync"))
+    code, told = at_terminal(command(company, "sync"))
 
     assert code == 0
     for phase in ("accounts", "people", "asking", "uploading", "reading back"):
@@ -78,14 +78,14 @@ def test_a_night_shows_its_phases_and_then_a_table_that_stays(office: Office) ->
     assert "Finished" in left_standing, "the bars are gone before the report is written"
     assert re.search(r"People +Created", CONTROL.sub("", left_standing))
     assert "first-upload" in left_standing
-    assert f"photo-connector report --env-file {office.nights.env_file()} 1," in left_standing
+    assert f"photo-connector report --env-file {company.nights.env_file()} 1," in left_standing
 
 
 @needs_posix
-def test_no_color_is_respected(office: Office) -> None:
-    office.team(1)
+def test_no_color_is_respected(company: Company) -> None:
+    company.team(1)
 
-    code, told = at_terminal(command(office, "sync"), NO_COLOR="1")
+    code, told = at_terminal(command(company, "sync"), NO_COLOR="1")
 
     assert code == 0
     assert "Finished" in told
@@ -93,11 +93,11 @@ def test_no_color_is_respected(office: Office) -> None:
 
 
 @needs_posix
-def test_a_report_at_a_terminal_names_everybody_and_has_colours(office: Office) -> None:
-    office.team(25)
-    office.nights.sync()
+def test_a_report_at_a_terminal_names_everybody_and_has_colours(company: Company) -> None:
+    company.team(25)
+    company.nights.sync()
 
-    code, told = at_terminal(command(office, "report"))
+    code, told = at_terminal(command(company, "report"))
 
     assert code == 0
     assert COLOUR.search(told)
@@ -105,20 +105,20 @@ def test_a_report_at_a_terminal_names_everybody_and_has_colours(office: Office) 
 
 
 @needs_posix
-def test_what_is_asked_for_by_format_has_no_tables(office: Office) -> None:
-    office.team(1)
-    office.nights.sync()
+def test_what_is_asked_for_by_format_has_no_tables(company: Company) -> None:
+    company.team(1)
+    company.nights.sync()
 
-    code, told = at_terminal(command(office, "report", "--format", "text"))
+    code, told = at_terminal(command(company, "report", "--format", "text"))
 
     assert code == 0
     assert "\x1b" not in told
 
 
-def test_a_pipe_gets_plain_lines(office: Office) -> None:
-    office.team(2)
+def test_a_pipe_gets_plain_lines(company: Company) -> None:
+    company.team(2)
 
-    done = subprocess.run(command(office, "sync"), capture_output=True, text=True, encoding="utf-8", check=False)
+    done = subprocess.run(command(company, "sync"), capture_output=True, text=True, encoding="utf-8", check=False)
 
     assert done.returncode == 0, done.stderr
     assert "  Created " in done.stdout
@@ -167,70 +167,70 @@ def test_the_time_left_is_told_as_people_say_it(seconds: float, told: str) -> No
 # a reader that hangs up
 
 
-def test_a_reader_that_hangs_up_ends_the_telling_and_not_the_night(office: Office, tmp_path: Path) -> None:
-    office.team(3)
+def test_a_reader_that_hangs_up_ends_the_telling_and_not_the_night(company: Company, tmp_path: Path) -> None:
+    company.team(3)
     page = tmp_path / "night.html"
 
-    code, complaint = hung_up(command(office, "sync", "--report", str(page)))
+    code, complaint = hung_up(command(company, "sync", "--report", str(page)))
 
     assert (code, complaint) == (0, "")
     assert page.exists()
-    assert office.nights.sync().reasons() == {}, "everybody was done"
+    assert company.nights.sync().reasons() == {}, "everybody was done"
 
 
-def test_a_night_keeps_its_own_code_when_the_reader_hangs_up(office: Office) -> None:
-    office.team(3)
-    office.settings["SYNC_MAX_UPLOADS"] = "1"
+def test_a_night_keeps_its_own_code_when_the_reader_hangs_up(company: Company) -> None:
+    company.team(3)
+    company.settings["SYNC_MAX_UPLOADS"] = "1"
 
-    assert hung_up(command(office, "sync")) == (7, "")
+    assert hung_up(command(company, "sync")) == (7, "")
 
 
-def test_looking_back_for_a_reader_that_hangs_up_is_no_fault(office: Office) -> None:
-    office.hire("anna")
-    office.nights.sync()
+def test_looking_back_for_a_reader_that_hangs_up_is_no_fault(company: Company) -> None:
+    company.hire("anna")
+    company.nights.sync()
 
     for form in ("text", "html"):
-        assert hung_up(command(office, "report", "--format", form)) == (0, "")
-    assert hung_up(command(office, "history", "anna@contoso.test")) == (0, "")
+        assert hung_up(command(company, "report", "--format", form)) == (0, "")
+    assert hung_up(command(company, "history", "anna@contoso.test")) == (0, "")
 
 
-def test_the_doctor_goes_on_for_his_verdict_when_the_reader_hangs_up(office: Office) -> None:
-    office.hire("anna")
-    office.settings["LDAP_PASSWORD"] = "mistyped-0815"
+def test_the_doctor_goes_on_for_his_verdict_when_the_reader_hangs_up(company: Company) -> None:
+    company.hire("anna")
+    company.settings["LDAP_PASSWORD"] = "mistyped-0815"
 
-    assert hung_up(command(office, "check")) == (5, "")
-    assert hung_up(command(office, "check", "--json")) == (5, "")
+    assert hung_up(command(company, "check")) == (5, "")
+    assert hung_up(command(company, "check", "--json")) == (5, "")
 
 
-def test_both_outputs_may_be_closed_by_their_reader(office: Office) -> None:
-    office.team(1)
+def test_both_outputs_may_be_closed_by_their_reader(company: Company) -> None:
+    company.team(1)
     near, far = os.pipe()
     os.close(near)
 
-    done = subprocess.run(command(office, "sync", "--verbose"), stdout=far, stderr=far, check=False)
+    done = subprocess.run(command(company, "sync", "--verbose"), stdout=far, stderr=far, check=False)
 
     os.close(far)
     assert done.returncode == 0
 
 
 @needs_posix
-def test_an_output_that_was_never_open_is_no_fault(office: Office) -> None:
-    office.team(1)
+def test_an_output_that_was_never_open_is_no_fault(company: Company) -> None:
+    company.team(1)
 
-    done = subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command(office, "sync")], check=False)
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command(company, "sync")], check=False)
 
     assert done.returncode == 0
 
 
 @needs_posix
-def test_an_output_without_room_is_named_and_the_night_keeps_its_code(office: Office, tmp_path: Path) -> None:
-    office.team(1)
+def test_an_output_without_room_is_named_and_the_night_keeps_its_code(company: Company, tmp_path: Path) -> None:
+    company.team(1)
     page = tmp_path / "night.html"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            command(office, "sync", "--report", str(page)), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            command(company, "sync", "--report", str(page)), stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-        asked = subprocess.run(command(office, "report"), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        asked = subprocess.run(command(company, "report"), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
     assert "Warning: The output could not be written: No space left on device." in done.stderr

@@ -14,9 +14,9 @@ import pytest
 
 from connector.config import SourceKind
 from connector.sources.open import SOURCES
+from tests.company import Company, face
 from tests.lab.graph import Emulator
 from tests.nights import Told
-from tests.office import Office, face
 
 PACKAGE = Path(__file__).parent.parent / "connector"
 TOY = '''"""Read pictures from a JSON file: one entry for each UPN, the path of the picture or null."""
@@ -99,11 +99,11 @@ EDITS = {
 }
 
 
-class ToyOffice:
+class ToyCompany:
     """Run commands of a copy of the program that has the toy."""
 
-    def __init__(self, office: Office, folder: Path) -> None:
-        self.office = office
+    def __init__(self, company: Company, folder: Path) -> None:
+        self.company = company
         self.home = folder / "program"
         self.badges = folder / "badges.json"
         self.pictures: dict[str, str | None] = {}
@@ -116,8 +116,8 @@ class ToyOffice:
                 assert text.count(old) == 1, (name, old)
                 text = text.replace(old, new)
             path.write_text(text, encoding="utf-8")
-        office.settings.update({"SOURCE": "toy", "TOY_FILE": str(self.badges)})
-        office.settings.update({"SYNC_REMOVED": "remove", "SYNC_MAX_REMOVALS": "5"})
+        company.settings.update({"SOURCE": "toy", "TOY_FILE": str(self.badges)})
+        company.settings.update({"SYNC_REMOVED": "remove", "SYNC_MAX_REMOVALS": "5"})
 
     def set_picture(self, name: str, content_bytes: bytes | None) -> str:
         """Give somebody a badge with this picture, or without one; return the UPN."""
@@ -135,7 +135,7 @@ class ToyOffice:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "connector", command),
-                *("--env-file", str(self.office.nights.env_file()), *told, *options),
+                *("--env-file", str(self.company.nights.env_file()), *told, *options),
             ],
             cwd=self.home,
             env={**os.environ, "PYTHONUTF8": "1"},
@@ -149,15 +149,15 @@ class ToyOffice:
 
 
 @pytest.fixture
-def toy(cloud: Emulator, tmp_path: Path) -> Iterator[ToyOffice]:
-    """Open an office whose program has a third source."""
-    office = Office(cloud, tmp_path)
-    yield ToyOffice(office, tmp_path)
-    office.close()
+def toy(cloud: Emulator, tmp_path: Path) -> Iterator[ToyCompany]:
+    """Open a company whose program has a third source."""
+    company = Company(cloud, tmp_path)
+    yield ToyCompany(company, tmp_path)
+    company.close()
 
 
-def test_nights_run_through_a_third_source(toy: ToyOffice) -> None:
-    tenant = toy.office.cloud.tenant
+def test_nights_run_through_a_third_source(toy: ToyCompany) -> None:
+    tenant = toy.company.cloud.tenant
     ada, bob = (toy.set_picture(name, face(name)) for name in ("ada", "bob"))
     accounts = {upn: tenant.add_account(upn) for upn in (ada, bob)}
 
@@ -177,13 +177,13 @@ def test_nights_run_through_a_third_source(toy: ToyOffice) -> None:
     assert tenant.photo(accounts[bob]) is None
 
 
-def test_one_person_is_found_in_the_toy_by_name(toy: ToyOffice) -> None:
+def test_one_person_is_found_in_the_toy_by_name(toy: ToyCompany) -> None:
     ada = toy.set_picture("ada", face("ada"))
-    toy.office.cloud.tenant.add_account(ada)
+    toy.company.cloud.tenant.add_account(ada)
     assert toy.type("sync", "--only", ada).of(ada) == ("create", "first-upload")
 
 
-def test_check_names_what_the_toy_lacks_and_skips_what_concerns_a_directory(toy: ToyOffice) -> None:
+def test_check_names_what_the_toy_lacks_and_skips_what_concerns_a_directory(toy: ToyCompany) -> None:
     told = toy.type("check")
     assert "TOY_FILE: is not there" in told.out
     toy.set_picture("ada", face("ada"))

@@ -15,9 +15,9 @@ import pytest
 from connector.config.values import TARGETS
 from connector.photo import read_print
 from connector.targets import MODULES
+from tests.company import Company, face
 from tests.lab.graph import Emulator
 from tests.nights import Told
-from tests.office import Office, face
 
 PACKAGE = Path(__file__).parent.parent / "connector"
 TOY = '''"""Write each photo as a file, with the picture's bytes reversed in backups."""
@@ -77,11 +77,11 @@ EDITS = {
 }
 
 
-class ToyOffice:
+class ToyCompany:
     """Run commands of a copy of the program that has the toy."""
 
-    def __init__(self, office: Office, folder: Path) -> None:
-        self.office = office
+    def __init__(self, company: Company, folder: Path) -> None:
+        self.company = company
         self.home = folder / "program"
         self.folder = folder / "toy"
         self.folder.mkdir()
@@ -92,13 +92,13 @@ class ToyOffice:
             text = path.read_text(encoding="utf-8")
             assert text.count(old) == 1, name
             path.write_text(text.replace(old, new), encoding="utf-8")
-        office.settings.update({"TARGETS": "toy", "TOY_FOLDER": str(self.folder), "SYNC_VERIFY_PERCENT": "100"})
+        company.settings.update({"TARGETS": "toy", "TOY_FOLDER": str(self.folder), "SYNC_VERIFY_PERCENT": "100"})
 
     def type(self, *arguments: str) -> Told:
         """Type a command that writes a report."""
         report = self.home / "report.json"
         report.unlink(missing_ok=True)
-        env_file = ("--env-file", str(self.office.nights.env_file()), "--report", str(report))
+        env_file = ("--env-file", str(self.company.nights.env_file()), "--report", str(report))
         done = subprocess.run(
             [sys.executable, "-m", "connector", *arguments, *env_file],
             cwd=self.home,
@@ -118,15 +118,15 @@ class ToyOffice:
 
 
 @pytest.fixture
-def toy(cloud: Emulator, tmp_path: Path) -> Iterator[ToyOffice]:
-    """Open an office whose program has a third target."""
-    office = Office(cloud, tmp_path)
-    yield ToyOffice(office, tmp_path)
-    office.close()
+def toy(cloud: Emulator, tmp_path: Path) -> Iterator[ToyCompany]:
+    """Open a company whose program has a third target."""
+    company = Company(cloud, tmp_path)
+    yield ToyCompany(company, tmp_path)
+    company.close()
 
 
-def test_a_night_runs_through_a_third_target(toy: ToyOffice) -> None:
-    ada, bob, bad = (toy.office.hire(name) for name in ("ada", "bob", "bad"))
+def test_a_night_runs_through_a_third_target(toy: ToyCompany) -> None:
+    ada, bob, bad = (toy.company.hire(name) for name in ("ada", "bob", "bad"))
     told = toy.type("sync")
     assert (told.code, told.of(ada.upn), told.of(bad.upn)) == (
         3,
@@ -138,24 +138,24 @@ def test_a_night_runs_through_a_third_target(toy: ToyOffice) -> None:
     assert details[bob.upn] == "The toy took it."
     assert toy.shows(ada.account_id, "ada")
     assert toy.shows(bob.account_id, "bob")
-    assert not toy.office.cloud.tenant.writes()
+    assert not toy.company.cloud.tenant.writes()
 
     told = toy.type("sync")
     assert (told.totals["created"], told.of(ada.upn)) == (0, None), told.err
 
 
-def test_a_changed_photo_is_replaced_and_taken_back_from_the_toys_own_backup(toy: ToyOffice) -> None:
-    ada = toy.office.hire("ada")
+def test_a_changed_photo_is_replaced_and_taken_back_from_the_toys_own_backup(toy: ToyCompany) -> None:
+    ada = toy.company.hire("ada")
     assert toy.type("sync").code == 0
-    toy.office.paint(ada, face("later"))
+    toy.company.paint(ada, face("later"))
     assert toy.type("sync").of(ada.upn) == ("replace", "source-changed")
     assert toy.shows(ada.account_id, "later")
     told = toy.type("restore", "--run", "2")
     assert (told.code, toy.shows(ada.account_id, "ada")) == (0, True), told.err
 
 
-def test_a_dry_run_writes_nothing_to_the_toy(toy: ToyOffice) -> None:
-    ada = toy.office.hire("ada")
+def test_a_dry_run_writes_nothing_to_the_toy(toy: ToyCompany) -> None:
+    ada = toy.company.hire("ada")
     told = toy.type("sync", "--dry-run")
     assert (told.code, told.of(ada.upn)) == (0, ("create", "first-upload")), told.err
     assert list(toy.folder.iterdir()) == []

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from connector.photo import read_print
+from tests.company import face
 from tests.lab import windows
 from tests.lab.directory import Directory
-from tests.lab.fixtures_windows import WindowsOffice
+from tests.lab.fixtures_windows import WindowsCompany
 from tests.lab.graph import Emulator, Fault
 from tests.lab.samba import DomainController
 from tests.lab.windows_console import Console
 from tests.lab.world import ldap_settings
 from tests.nights import shown
-from tests.office import face
 
 pytestmark = pytest.mark.windows
 
@@ -39,12 +39,12 @@ def wait_until(is_so: Callable[[], bool], console: Console | None = None) -> Non
         time.sleep(0.02)
 
 
-def uploads(office: WindowsOffice) -> int:
-    return sum(request.method == "PUT" for request in office.cloud.requests)
+def uploads(company: WindowsCompany) -> int:
+    return sum(request.method == "PUT" for request in company.cloud.requests)
 
 
-def shows(office: WindowsOffice, account_id: str, name: str) -> bool:
-    return shown(office.cloud, account_id).shows_same(read_print(face(name)))
+def shows(company: WindowsCompany, account_id: str, name: str) -> bool:
+    return shown(company.cloud, account_id).shows_same(read_print(face(name)))
 
 
 def test_first_quiet_full_and_changed_nights_on_samba(
@@ -77,31 +77,31 @@ def test_first_quiet_full_and_changed_nights_on_samba(
 
 @pytest.mark.parametrize("kill", range(KILLS))
 def test_a_second_run_gives_way_and_one_ended_by_terminate_process_repeats_nothing_and_loses_nobody(
-    windows_office: WindowsOffice, kill: int
+    windows_company: WindowsCompany, kill: int
 ) -> None:
-    office, chance = windows_office, random.Random(kill)
-    team = office.team(CROWD)
-    office.cloud.set(latency=0.1)
-    run = office.nights.start_process("sync", "--env-file", str(office.nights.env_file()))
+    company, chance = windows_company, random.Random(kill)
+    team = company.team(CROWD)
+    company.cloud.set(latency=0.1)
+    run = company.nights.start_process("sync", "--env-file", str(company.nights.env_file()))
     if KILLS == 1:
-        wait_until(lambda: bool(office.cloud.requests))
-        with office.cloud.world.lock:  # no request is answered meanwhile, so the first run cannot end
-            second = office.sync()
+        wait_until(lambda: bool(company.cloud.requests))
+        with company.cloud.world.lock:  # no request is answered meanwhile, so the first run cannot end
+            second = company.sync()
         assert second.code == 6, second.err
-        wait_until(lambda: uploads(office) >= 3)
+        wait_until(lambda: uploads(company) >= 3)
     else:
         wanted = chance.randrange(0, CROWD + 3)
-        wait_until(lambda: len(office.cloud.requests) >= wanted)
+        wait_until(lambda: len(company.cloud.requests) >= wanted)
         time.sleep(chance.uniform(0, 0.5))
-    ended = office.nights.terminate(run)
-    before = uploads(office)
+    ended = company.nights.terminate(run)
+    before = uploads(company)
 
-    after = office.sync()
-    quiet = office.sync()
+    after = company.sync()
+    quiet = company.sync()
 
     assert after.code == 0, after.err
-    wrong = [one.name for one in team if not shows(office, one.account_id, one.name)]
-    writes = Counter(write.account_id for write in office.cloud.tenant.writes())
+    wrong = [one.name for one in team if not shows(company, one.account_id, one.name)]
+    writes = Counter(write.account_id for write in company.cloud.tenant.writes())
     repeated = [account_id for account_id, count in writes.items() if count > 1]
     conflicts = after.totals["conflicts"] + quiet.totals["conflicts"]
     print(f"kill {kill}: {before} uploads before, ended {ended}; {repeated=} {wrong=} {conflicts=}")
@@ -109,22 +109,22 @@ def test_a_second_run_gives_way_and_one_ended_by_terminate_process_repeats_nothi
     assert (quiet.code, quiet.totals["unchanged"]) == (0, CROWD), quiet.err
 
 
-def test_ctrl_c_ends_a_run_that_was_told_to_wait(windows_office: WindowsOffice) -> None:
-    office = windows_office
-    office.team(2)
-    office.cloud.fail_next(r"POST .*batch", Fault(status=429, retry_after="3000"), times=-1)
-    console = office.nights.console("sync", "--env-file", str(office.nights.env_file()))
-    wait_until(lambda: any("batch" in request.path for request in office.cloud.requests), console)
+def test_ctrl_c_ends_a_run_that_was_told_to_wait(windows_company: WindowsCompany) -> None:
+    company = windows_company
+    company.team(2)
+    company.cloud.fail_next(r"POST .*batch", Fault(status=429, retry_after="3000"), times=-1)
+    console = company.nights.console("sync", "--env-file", str(company.nights.env_file()))
+    wait_until(lambda: any("batch" in request.path for request in company.cloud.requests), console)
     console.type(b"\x03")
     assert console.wait(240) == 130, console.text
     assert "interrupted" in console.text.lower()  # once in six: "Interrupted." without the report
 
 
 def test_what_a_pipe_gets_is_utf_8_and_nul_is_no_terminal(
-    windows_office: WindowsOffice, windows_python: windows.Process
+    windows_company: WindowsCompany, windows_python: windows.Process
 ) -> None:
-    office = windows_office
-    office.team(1)
+    company = windows_company
+    company.team(1)
     program = """
         import sys
         from connector.cli.console import is_terminal
@@ -133,17 +133,19 @@ def test_what_a_pipe_gets_is_utf_8_and_nul_is_no_terminal(
     """
     isatty, *told = windows_python.execute(program)
     assert (isatty, told) == (True, [False, False])
-    path = windows.windows_path(office.nights.env_file())
-    checked = windows.python("-m", "connector", "check", "--env-file", path, cwd=office.nights.folder)
+    path = windows.windows_path(company.nights.env_file())
+    checked = windows.python("-m", "connector", "check", "--env-file", path, cwd=company.nights.folder)
     assert "\ufffd" not in checked.out
     assert "✓" in checked.out
 
 
-def test_arguments_are_taken_as_they_are_typed(windows_office: WindowsOffice, windows_python: windows.Process) -> None:
-    office = windows_office
-    office.team(1)
-    assert office.sync().code == 0
-    path = str(office.nights.env_file())
+def test_arguments_are_taken_as_they_are_typed(
+    windows_company: WindowsCompany, windows_python: windows.Process
+) -> None:
+    company = windows_company
+    company.team(1)
+    assert company.sync().code == 0
+    path = str(company.nights.env_file())
     for name in ("*", "%USERNAME%", "?ettings.env"):
         program = """
             import sys

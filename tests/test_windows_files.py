@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.company import face
 from tests.lab import windows
-from tests.lab.fixtures_windows import WindowsOffice
+from tests.lab.fixtures_windows import WindowsCompany
 from tests.lab.windows import Process, windows_path
-from tests.office import face
 
 pytestmark = pytest.mark.windows
 
@@ -69,14 +69,14 @@ def test_a_file_that_is_held_for_a_moment_is_replaced_written_and_deleted_all_th
 
 
 def test_files_that_another_program_holds_are_notices_and_the_night_goes_on(
-    windows_office: WindowsOffice, other_program: Process
+    windows_company: WindowsCompany, other_program: Process
 ) -> None:
-    office = windows_office
-    one, *_ = office.team(2)
-    assert office.sync().code == 0
-    office.paint(one, face("somebody new"))
-    state, metrics = office.nights.state, office.nights.folder / "photos.prom"
-    office.settings["METRICS_FILE"] = str(metrics)
+    company = windows_company
+    one, *_ = company.team(2)
+    assert company.sync().code == 0
+    company.paint(one, face("somebody new"))
+    state, metrics = company.nights.state, company.nights.folder / "photos.prom"
+    company.settings["METRICS_FILE"] = str(metrics)
     left = state / "spool" / "ab" / ("ab" * 32 + ".jpg")
     half = state / "reports" / ".half.part"
     stray = state / "backups" / "cd" / ("cd" * 32 + ".jpg")
@@ -87,8 +87,8 @@ def test_files_that_another_program_holds_are_notices_and_the_night_goes_on(
     with contextlib.ExitStack() as stack:
         for path in (left, half, stray, metrics):
             stack.enter_context(other_program.holding(path, "r"))
-        held = office.sync()
-    again = office.sync()
+        held = company.sync()
+    again = company.sync()
 
     assert (held.code, held.of(one.upn)) == (0, ("replace", "source-changed")), held.err
     notices = " ".join(held.report["notices"])
@@ -104,38 +104,38 @@ def test_files_that_another_program_holds_are_notices_and_the_night_goes_on(
 
 
 def test_a_report_that_is_open_in_another_program_is_named_with_what_to_do(
-    windows_office: WindowsOffice, other_program: Process
+    windows_company: WindowsCompany, other_program: Process
 ) -> None:
-    office = windows_office
-    office.team(1)
-    report = office.nights.folder / "report.csv"
+    company = windows_company
+    company.team(1)
+    report = company.nights.folder / "report.csv"
     report.write_text("old", encoding="utf-8")
     with other_program.holding(report, "r"):
-        told = office.nights.type("sync", "--env-file", str(office.nights.env_file()), "--report", str(report))
+        told = company.nights.type("sync", "--env-file", str(company.nights.env_file()), "--report", str(report))
 
     assert "report.csv" in told.err
     assert "Close it in Excel or the browser" in told.err
     assert "Internal error" not in told.err
-    assert len(office.cloud.tenant.writes()) == 1, "the run itself was done"
+    assert len(company.cloud.tenant.writes()) == 1, "the run itself was done"
 
 
 def test_a_backup_that_cannot_be_kept_is_named_with_who_has_it_and_nothing_is_replaced(
-    windows_office: WindowsOffice, other_program: Process
+    windows_company: WindowsCompany, other_program: Process
 ) -> None:
-    office = windows_office
-    one, *_ = office.team(1)
-    assert office.sync().code == 0
-    shown = office.photo(one)
+    company = windows_company
+    one, *_ = company.team(1)
+    assert company.sync().code == 0
+    shown = company.photo(one)
     assert shown is not None
     name = hashlib.sha256(shown).hexdigest()
-    backup = office.nights.state / "backups" / name[:2] / f"{name}.jpg"
+    backup = company.nights.state / "backups" / name[:2] / f"{name}.jpg"
     backup.parent.mkdir(exist_ok=True)
     backup.write_bytes(b"damaged")
-    office.paint(one, face("somebody new"))
+    company.paint(one, face("somebody new"))
     with other_program.holding(backup, "none"):
-        held = office.sync()
-    kept = office.photo(one)
-    after = office.sync()
+        held = company.sync()
+    kept = company.photo(one)
+    after = company.sync()
 
     assert held.code == 1
     assert backup.name in held.err
@@ -147,17 +147,17 @@ def test_a_backup_that_cannot_be_kept_is_named_with_who_has_it_and_nothing_is_re
 
 @pytest.mark.parametrize("name", ["ledger.new", "ledger.sqlite3", "dry-run.sqlite3", "lock"])
 def test_a_file_of_the_database_that_is_held_is_named_and_nothing_is_changed(
-    windows_office: WindowsOffice, other_program: Process, name: str
+    windows_company: WindowsCompany, other_program: Process, name: str
 ) -> None:
-    office = windows_office
-    office.team(1)
-    state = office.nights.state
-    assert office.nights.type("check", "--env-file", str(office.nights.env_file())).code == 3  # warnings
+    company = windows_company
+    company.team(1)
+    state = company.nights.state
+    assert company.nights.type("check", "--env-file", str(company.nights.env_file())).code == 3  # warnings
     (state / name).write_bytes(b"no database" * 1000)  # left by a killed run, or damaged
     with other_program.holding(state / name, "none" if name == "lock" else "r"):
-        held = office.sync(*(["--dry-run"] if name.startswith("dry-run") else []))
-    uploads = len(office.cloud.tenant.writes())
-    after = office.sync()
+        held = company.sync(*(["--dry-run"] if name.startswith("dry-run") else []))
+    uploads = len(company.cloud.tenant.writes())
+    after = company.sync()
 
     assert "Internal error" not in held.err
     assert (held.code, uploads) == (2, 0), held.err
@@ -167,16 +167,16 @@ def test_a_file_of_the_database_that_is_held_is_named_and_nothing_is_changed(
 
 
 def test_forget_names_a_report_that_is_held_and_does_it_on_the_next_try(
-    windows_office: WindowsOffice, other_program: Process
+    windows_company: WindowsCompany, other_program: Process
 ) -> None:
-    office = windows_office
-    one, *_ = office.team(2)
-    assert office.sync().code == 0
-    kept = next((office.nights.state / "reports").glob("run-*.html"))
-    command = ("forget", "--env-file", str(office.nights.env_file()), "--yes", one.upn)
+    company = windows_company
+    one, *_ = company.team(2)
+    assert company.sync().code == 0
+    kept = next((company.nights.state / "reports").glob("run-*.html"))
+    command = ("forget", "--env-file", str(company.nights.env_file()), "--yes", one.upn)
     with other_program.holding(kept, "r"):
-        first = office.nights.type(*command)
-    second = office.nights.type(*command)
+        first = company.nights.type(*command)
+    second = company.nights.type(*command)
 
     assert first.code != 0
     assert kept.name in first.err
@@ -185,17 +185,17 @@ def test_forget_names_a_report_that_is_held_and_does_it_on_the_next_try(
     assert not kept.exists() or one.upn not in kept.read_text("utf-8")
 
 
-def test_the_log_goes_on_while_somebody_reads_it(windows_office: WindowsOffice, other_program: Process) -> None:
-    office = windows_office
-    office.team(1)
-    assert office.sync().code == 0
-    log = next((office.nights.state / "logs").glob("*.log"))
+def test_the_log_goes_on_while_somebody_reads_it(windows_company: WindowsCompany, other_program: Process) -> None:
+    company = windows_company
+    company.team(1)
+    assert company.sync().code == 0
+    log = next((company.nights.state / "logs").glob("*.log"))
     log.write_bytes(log.read_bytes() + b"x" * 5_000_000)  # due for rotation
     size = log.stat().st_size
     with other_program.holding(log, "rw"):
-        held = office.sync()
+        held = company.sync()
     text = log.read_bytes()[size:].decode()
-    after = office.sync()
+    after = company.sync()
 
     assert (held.code, after.code) == (0, 0), held.err
     assert "started" in text
@@ -204,39 +204,39 @@ def test_the_log_goes_on_while_somebody_reads_it(windows_office: WindowsOffice, 
     assert log.stat().st_size < size
 
 
-def test_stray_files_of_a_file_browser_and_a_long_local_path_end_no_night(windows_office: WindowsOffice) -> None:
-    office = windows_office
-    office.team(1)
+def test_stray_files_of_a_file_browser_and_a_long_local_path_end_no_night(windows_company: WindowsCompany) -> None:
+    company = windows_company
+    company.team(1)
     for folder in ("backups", "spool"):
-        place = office.nights.state / folder
+        place = company.nights.state / folder
         place.mkdir(parents=True)
         (place / "desktop.ini").write_text("[.ShellClassInfo]", encoding="utf-8")
-    for path in (office.nights.state, *office.nights.state.iterdir()):
+    for path in (company.nights.state, *company.nights.state.iterdir()):
         path.chmod(0o700)
-    office.settings["STATE_DIR"] = "\\\\?\\" + windows_path(office.nights.state)
-    told = office.sync()
+    company.settings["STATE_DIR"] = "\\\\?\\" + windows_path(company.nights.state)
+    told = company.sync()
 
     assert told.code == 0, told.err
 
 
 def test_a_state_folder_on_a_share_or_too_deep_and_a_report_named_as_a_device_are_refused(
-    windows_office: WindowsOffice,
+    windows_company: WindowsCompany,
 ) -> None:
-    office = windows_office
-    office.team(1)
-    device = office.nights.type("sync", "--env-file", str(office.nights.env_file()), "--report", "NUL.csv")
-    deep = office.nights.folder / ("d" * 60) / ("e" * 60) / ("f" * 60)
-    office.settings["STATE_DIR"] = str(deep)
-    too_deep = office.sync()
-    office.settings["STATE_DIR"] = r"\\filer\photos\state"
-    share = office.sync()
+    company = windows_company
+    company.team(1)
+    device = company.nights.type("sync", "--env-file", str(company.nights.env_file()), "--report", "NUL.csv")
+    deep = company.nights.folder / ("d" * 60) / ("e" * 60) / ("f" * 60)
+    company.settings["STATE_DIR"] = str(deep)
+    too_deep = company.sync()
+    company.settings["STATE_DIR"] = r"\\filer\photos\state"
+    share = company.sync()
 
     assert (device.code, too_deep.code, share.code) == (2, 2, 2)
     assert "is a device on Windows" in device.err
     assert "260 characters" in too_deep.err
     assert not deep.parent.parent.exists()
     assert "network share" in share.err
-    assert not office.cloud.requests
+    assert not company.cloud.requests
 
 
 @pytest.mark.parametrize(
@@ -252,44 +252,44 @@ def test_a_state_folder_on_a_share_or_too_deep_and_a_report_named_as_a_device_ar
     ],
 )
 def test_a_settings_file_that_windows_habits_make_wrong_is_a_problem_with_its_cure(
-    windows_office: WindowsOffice, content: bytes, words: str
+    windows_company: WindowsCompany, content: bytes, words: str
 ) -> None:
-    office = windows_office
-    path = office.nights.env_file()
+    company = windows_company
+    path = company.nights.env_file()
     lines = [line for line in path.read_bytes().splitlines() if not line.startswith(b"STATE_DIR")]
     path.write_bytes(content if words == "UTF-16" else b"\n".join([*lines, content]))
-    told = office.nights.type("sync", "--env-file", str(path), "--dry-run")
+    told = company.nights.type("sync", "--env-file", str(path), "--dry-run")
 
     assert told.code == 2, told.err
     assert words in told.err
-    assert not office.cloud.requests
+    assert not company.cloud.requests
 
 
-def test_settings_to_whose_name_notepad_added_txt_are_named(windows_office: WindowsOffice) -> None:
-    office = windows_office
-    path = office.nights.env_file()
+def test_settings_to_whose_name_notepad_added_txt_are_named(windows_company: WindowsCompany) -> None:
+    company = windows_company
+    path = company.nights.env_file()
     path.rename(path.with_name(".env.txt"))
-    told = office.nights.type("sync", "--env-file", str(path.with_name(".env")))
+    told = company.nights.type("sync", "--env-file", str(path.with_name(".env")))
 
     assert told.code == 2
     assert ".env.txt exists, rename it" in told.err
 
 
-def test_a_refused_connection_is_known_by_its_windows_number(windows_office: WindowsOffice) -> None:
-    office = windows_office
-    office.team(1)
-    office.house.server.close()
-    told = office.sync()
+def test_a_refused_connection_is_known_by_its_windows_number(windows_company: WindowsCompany) -> None:
+    company = windows_company
+    company.team(1)
+    company.house.server.close()
+    told = company.sync()
 
     assert told.code == 5, told.err
     assert "refused" in told.err
 
 
 def test_who_may_read_is_seen_in_the_list_of_rights_and_a_new_state_folder_has_its_own(
-    windows_office: WindowsOffice, windows_python: Process
+    windows_company: WindowsCompany, windows_python: Process
 ) -> None:
-    office = windows_office
-    folder = office.nights.folder
+    company = windows_company
+    folder = company.nights.folder
     (folder / "open").mkdir(mode=0o755)
     program = """
         import pathlib

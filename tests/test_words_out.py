@@ -25,9 +25,9 @@ from connector.model import Action, Reason, foreign, safe
 from connector.notify.systemlog import event_text
 from connector.report.json_csv import write_csv
 from connector.sources import ldap_errors as trouble
+from tests.company import Company, face
 from tests.lab.graph import Fault
 from tests.nights import _close_logs
-from tests.office import Office, face
 from tests.report_stories import a_run, an_outcome
 from tests.test_night_stops import PUT
 
@@ -111,18 +111,18 @@ def test_a_line_of_the_log_and_a_traceback_below_it(logs: Path, form: str) -> No
         assert NEVER.search(json.loads(text)["message"]) is None
 
 
-def test_what_graph_calls_its_error_is_short_and_clean_wherever_it_is_told(office: Office) -> None:
-    office.hire("ada")
+def test_what_graph_calls_its_error_is_short_and_clean_wherever_it_is_told(company: Company) -> None:
+    company.hire("ada")
     words = HOSTILE.replace("\ud800", "")
-    office.cloud.fail_next(PUT, Fault(status=400, code=words + "x" * 1_000_000, message=words), times=-1)
+    company.cloud.fail_next(PUT, Fault(status=400, code=words + "x" * 1_000_000, message=words), times=-1)
 
-    told = office.sync("--verbose")
+    told = company.sync("--verbose")
 
     assert told.code == 3, told.err
-    log = (office.nights.state / "logs" / "photo-connector.log").read_text("utf-8")
+    log = (company.nights.state / "logs" / "photo-connector.log").read_text("utf-8")
     for text in (told.out, told.err, log):
         assert NEVER.search(text) is None
-    size = sum(path.stat().st_size for path in office.nights.state.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in company.nights.state.rglob("*") if path.is_file())
     assert size < 1_000_000, "4 MB of a code made 38 MB of state"
 
 
@@ -143,15 +143,15 @@ def test_what_a_directory_says_is_short_and_clean() -> None:
     assert len(told) < 1_000
 
 
-def test_a_name_with_escapes_reaches_no_terminal_raw(office: Office) -> None:
-    office.house.person(HOSTILE.replace("\ud800", ""), jpegPhoto=face("x"))
+def test_a_name_with_escapes_reaches_no_terminal_raw(company: Company) -> None:
+    company.house.person(HOSTILE.replace("\ud800", ""), jpegPhoto=face("x"))
 
-    told = office.sync("--verbose", "--only", "nobody\x1b[2J\n2026 forged")
+    told = company.sync("--verbose", "--only", "nobody\x1b[2J\n2026 forged")
 
     assert told.code == 2
     assert NEVER.search(told.err) is None
-    assert office.sync("--verbose").code == 0
-    assert NEVER.search((office.nights.state / "logs" / "photo-connector.log").read_text("utf-8")) is None
+    assert company.sync("--verbose").code == 0
+    assert NEVER.search((company.nights.state / "logs" / "photo-connector.log").read_text("utf-8")) is None
 
 
 @pytest.mark.parametrize("text", ["20 %1 of", "%n", "%%", "a%b", "%!s!"])
@@ -175,8 +175,8 @@ def test_an_argument_that_is_no_text_is_a_mistake_of_usage(words: list[str | byt
     assert b"Traceback" not in done.stderr
 
 
-def test_an_unknown_option_is_shown_without_its_escapes(office: Office) -> None:
-    told = office.nights.type("sync", "--no-such\x1b[2J")
+def test_an_unknown_option_is_shown_without_its_escapes(company: Company) -> None:
+    told = company.nights.type("sync", "--no-such\x1b[2J")
 
     assert told.code == 2
     assert "\x1b" not in told.err

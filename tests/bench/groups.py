@@ -12,10 +12,10 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.company import Company, anchor_of, crowd, face
 from tests.lab.graph import Emulator
 from tests.lab.ldapserver_tree import Tree, Value
 from tests.lab.ldapserver_wire import DIRSYNC
-from tests.office import Office, anchor_of, crowd, face
 
 BASE = "OU=Groups,DC=contoso,DC=test"
 GROUPS = {name: f"CN={name},{BASE}" for name in ("OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP")}
@@ -68,31 +68,31 @@ def main(people: int) -> None:
     """Live through two nights, ask for the coverage, and print what it cost."""
     with Emulator() as cloud, tempfile.TemporaryDirectory() as folder:
         tree = tree_of(people)
-        office = Office(cloud, Path(folder), tree=tree, PLACEHOLDER_PEOPLE="0", SYNC_VERIFY_PERCENT="0", **GROUPS)
+        company = Company(cloud, Path(folder), tree=tree, PLACEHOLDER_PEOPLE="0", SYNC_VERIFY_PERCENT="0", **GROUPS)
         fill(cloud, tree, people)
-        _night(office, "first")
-        _night(office, "quiet", days=1)
-        _night(office, "verify 15", days=1, SYNC_VERIFY_PERCENT="15")
+        _night(company, "first")
+        _night(company, "quiet", days=1)
+        _night(company, "verify 15", days=1, SYNC_VERIFY_PERCENT="15")
         for form in ("text", "csv", "html", "json"):
-            _coverage(office, "--format", form)
-        _coverage(office, "--opted-out")
-        office.close()
+            _coverage(company, "--format", form)
+        _coverage(company, "--opted-out")
+        company.close()
 
 
-def _night(office: Office, name: str, *, days: int = 0, **settings: str) -> None:
-    office.house.server.asked.clear()
-    office.settings.update(settings)
+def _night(company: Company, name: str, *, days: int = 0, **settings: str) -> None:
+    company.house.server.asked.clear()
+    company.settings.update(settings)
     begun = time.perf_counter()
-    told = office.sync(days=days)
+    told = company.sync(days=days)
     seconds = time.perf_counter() - begun
     assert told.code == 0, told.err
-    rounds = len([asked for asked in office.house.server.asked if DIRSYNC in asked.controls])
+    rounds = len([asked for asked in company.house.server.asked if DIRSYNC in asked.controls])
     print(f"{name}: {seconds:.1f} s, {rounds} DirSync rounds, {told.requests}, {told.totals}", flush=True)
 
 
-def _coverage(office: Office, *options: str) -> None:
+def _coverage(company: Company, *options: str) -> None:
     begun = time.perf_counter()
-    told = office.nights.type("coverage", "--env-file", str(office.nights.env_file()), *options)
+    told = company.nights.type("coverage", "--env-file", str(company.nights.env_file()), *options)
     print(
         f"coverage {' '.join(options)}: {time.perf_counter() - begun:.1f} s, {len(told.out):,} characters", flush=True
     )

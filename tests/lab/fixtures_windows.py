@@ -1,4 +1,4 @@
-"""Fixtures for stories under CPython for Windows (Wine): processes that stay, and an office of them."""
+"""Fixtures for stories under CPython for Windows (Wine): processes that stay, and a company of them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.company import Company
 from tests.lab import windows
 from tests.lab.graph import Emulator
-from tests.office import Office
 
 
-class WindowsOffice(Office):
-    """An office whose nights run under Windows' Python; the state folder is on this machine, seen by Windows as Z:."""
+class WindowsCompany(Company):
+    """A company whose nights run under Windows' Python; the state folder is on this machine, seen by Windows as Z:."""
 
     nights: windows.WindowsNights
 
@@ -48,8 +48,8 @@ def windows_python(other_program: windows.Process) -> Iterator[windows.Process]:
 
 
 @pytest.fixture
-def windows_office(windows_python: windows.Process, cloud: Emulator, tmp_path: Path) -> Iterator[WindowsOffice]:
-    """Open an empty office whose program runs under Windows' Python."""
-    place = WindowsOffice(windows_python, cloud, tmp_path)
+def windows_company(windows_python: windows.Process, cloud: Emulator, tmp_path: Path) -> Iterator[WindowsCompany]:
+    """Open an empty company whose program runs under Windows' Python."""
+    place = WindowsCompany(windows_python, cloud, tmp_path)
     yield place
     place.close()

@@ -1,4 +1,4 @@
-"""What if both sides of a night lived in this process? The lab's cloud without its sockets, and a small directory."""
+"""Both sides of a run in this process: the emulated cloud without its sockets, and a small directory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.lab.graph.routes import DIRECTORY_ROLES, answer, split_target
 from tests.lab.graph.tenant import immutable_id
 from tests.lab.graph.world import World
 
-ROOT = "https://graph.indoors.test"
+ROOT = "https://graph.in-process.test"
 ATTRIBUTE = "jpegPhoto"
 ROLES = frozenset(DIRECTORY_ROLES | WRITE_ROLES)
 
@@ -37,7 +37,7 @@ class Killed(BaseException):
     """End the program as a kill does: nothing that comes after is carried out."""
 
 
-class Indoors(HttpClient):
+class InProcessClient(HttpClient):
     """Carry requests to the lab's tenant without a socket; `before` and `after` are told of each, and may kill."""
 
     def __init__(self, world: World, *, before: Watch, after: Watch) -> None:
@@ -85,7 +85,7 @@ class Indoors(HttpClient):
 
 
 class Badge(TokenSource):
-    """Be known indoors: tokens are no part of the story."""
+    """Stand for a signed-in program: tokens are no part of the story."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -94,7 +94,7 @@ class Badge(TokenSource):
         return "badge"
 
 
-def open_indoors(wire: Indoors, settings: Settings, traffic: RequestCounters) -> Cloud:
+def open_in_process(wire: InProcessClient, settings: Settings, traffic: RequestCounters) -> Cloud:
     """Open the cloud behind a wire of this kind."""
     endpoint, badge = Endpoint(root=ROOT, scope="", version=VERSION), Badge()
     return Cloud(wire, badge, Transport(wire, badge, traffic, endpoint=endpoint, lanes=settings.most_lanes))

@@ -1,4 +1,4 @@
-"""Where does a short story take place? In an office: a directory of our own, a cloud, and people hired by name."""
+"""Fixtures for short stories: a company with a directory of our own, a cloud, and people hired by name."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Colleague:
         return f"{self.name}@contoso.test"
 
 
-class Office:
+class Company:
     """Bring directory, cloud and nights together."""
 
     def __init__(self, cloud: Emulator, folder: Path, *, tree: Tree | None = None, **settings: str) -> None:
@@ -120,9 +120,9 @@ class Office:
 
 
 @pytest.fixture
-def office(cloud: Emulator, tmp_path: Path) -> Iterator[Office]:
-    """Open an empty office."""
-    place = Office(cloud, tmp_path)
+def company(cloud: Emulator, tmp_path: Path) -> Iterator[Company]:
+    """Open an empty company."""
+    place = Company(cloud, tmp_path)
     yield place
     place.close()
 

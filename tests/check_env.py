@@ -1,4 +1,4 @@
-"""How does a story meet the doctor? In a small house where all is well, until it spoils something and types `check`."""
+"""Fixture for `check`: a small company where all is well, until a story spoils something and types `check`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Checked:
         return found
 
 
-class Ward:
+class CheckEnv:
     """Hold three people with photos, anchors and accounts; `stack` undoes at the end what a story needs undone."""
 
     def __init__(self, directory: Directory, ou: str, cloud: Emulator, *, folder: Path, stack: ExitStack) -> None:

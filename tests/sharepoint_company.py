@@ -1,4 +1,4 @@
-"""Where does a SharePoint story take place? In an office with an intranet: two more hosts, a library and profiles."""
+"""Fixtures for SharePoint stories: a company with two more hosts, a library and profiles."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from connector.config import Settings, load_settings
 from connector.model import Account
 from connector.photo import read_print
 from tests.cloud_stories import DIRECTORY
+from tests.company import Colleague, Company, face
 from tests.lab.graph import Emulator
 from tests.lab.sharepoint import SharePointLab
 from tests.lab.sharepoint.farm import Said
-from tests.office import Colleague, Office, face
 
 FOLDER = "/User Photos/Profile Pictures"
 WIDTHS = (48, 72, 200)
@@ -37,19 +37,21 @@ def settings_of(lab: SharePointLab, **others: str) -> Settings:
 
 
 @pytest.fixture
-def site(cloud: Emulator, lab: SharePointLab, tmp_path: Path) -> Iterator[Office]:
-    """Open an empty office whose target is SharePoint."""
-    place = Office(cloud, tmp_path)
+def sharepoint_company(cloud: Emulator, lab: SharePointLab, tmp_path: Path) -> Iterator[Company]:
+    """Open an empty company whose target is SharePoint."""
+    place = Company(cloud, tmp_path)
     place.settings.update(lab.environ())
     yield place
     place.close()
 
 
-def hire(site: Office, lab: SharePointLab, name: str, *, exchange: bool = False, size: int = 300) -> Colleague:
+def hire(
+    sharepoint_company: Company, lab: SharePointLab, name: str, *, exchange: bool = False, size: int = 300
+) -> Colleague:
     """Hire somebody with a SharePoint profile and, unless told otherwise, without Exchange Online."""
-    one = site.hire(name, photo=face(name, size), account=False)
+    one = sharepoint_company.hire(name, photo=face(name, size), account=False)
     lab.farm.know(one.upn)
-    return site.register(name, one.entry, exchange=exchange)
+    return sharepoint_company.register(name, one.entry, exchange=exchange)
 
 
 def shows(lab: SharePointLab, one: Colleague, name: object) -> bool:
@@ -75,7 +77,7 @@ def hang(lab: SharePointLab, upn: str, content_bytes: bytes) -> None:
         lab.farm.files[path_of(upn, size)] = content_bytes
     profile = lab.farm.profile(upn)
     stamp = int(profile["SPS-PictureTimestamp"] or 63783110969)
-    url = f"{lab.url('my-site')}{path_of(upn, 'M')}".replace(" ", "%20")
+    url = f"{lab.url('my-sharepoint_company')}{path_of(upn, 'M')}".replace(" ", "%20")
     profile |= {"PictureURL": url, "SPS-PictureTimestamp": str(stamp + 1), "SPS-PicturePlaceholderState": "0"}
     lab.farm.profiles[f"i:0#.f|membership|{upn.lower()}"] = profile
 
