@@ -38,7 +38,7 @@ DIRECTORY = {"LDAP_URI": "ldaps://dc.lab", "LDAP_USER": "reader@lab", "LDAP_PASS
 
 
 @pytest.fixture
-def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_proxy_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away what this machine's own environment says about proxies and authorities."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)

@@ -181,47 +181,47 @@ def _is_exception(name: str, bases: dict[str, list[str]]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def house() -> list[Module]:
+def modules() -> list[Module]:
     modules = read(PACKAGE)
     assert {"model", "errors", "config", "photo", "decide"} <= {module.room for module in modules}
     return modules
 
 
-def test_imports_go_one_way(house: list[Module]) -> None:
-    assert wrong_ways(house) == []
+def test_imports_go_one_way(modules: list[Module]) -> None:
+    assert wrong_ways(modules) == []
 
 
-def test_every_room_is_in_the_plan(house: list[Module]) -> None:
-    assert {module.room for module in house} - set(MAY_IMPORT) == {""}
+def test_every_room_is_in_the_plan(modules: list[Module]) -> None:
+    assert {module.room for module in modules} - set(MAY_IMPORT) == {""}
 
 
-def test_the_pure_rooms_know_no_wire_no_database_and_no_environment(house: list[Module]) -> None:
-    assert impure(house) == []
+def test_the_pure_rooms_know_no_wire_no_database_and_no_environment(modules: list[Module]) -> None:
+    assert impure(modules) == []
 
 
-def test_planning_knows_neither_reading_nor_applying(house: list[Module]) -> None:
-    assert {PLANNING} | READING | APPLYING <= {module.name for module in house}
-    assert reached(house, PLANNING) & (READING | APPLYING) == set()
+def test_planning_knows_neither_reading_nor_applying(modules: list[Module]) -> None:
+    assert {PLANNING} | READING | APPLYING <= {module.name for module in modules}
+    assert reached(modules, PLANNING) & (READING | APPLYING) == set()
 
 
-def test_modules_are_short(house: list[Module]) -> None:
-    assert [f"{module.name}: {module.lines}" for module in house if module.lines > MODULE_LINES] == []
+def test_modules_are_short(modules: list[Module]) -> None:
+    assert [f"{module.name}: {module.lines}" for module in modules if module.lines > MODULE_LINES] == []
 
 
-def test_functions_are_short(house: list[Module]) -> None:
-    assert long_functions(house) == []
+def test_functions_are_short(modules: list[Module]) -> None:
+    assert long_functions(modules) == []
 
 
-def test_only_the_command_line_prints(house: list[Module]) -> None:
-    assert prints(house) == []
+def test_only_the_command_line_prints(modules: list[Module]) -> None:
+    assert prints(modules) == []
 
 
-def test_nothing_inherits_but_exceptions(house: list[Module]) -> None:
-    assert inheritance(house) == []
+def test_nothing_inherits_but_exceptions(modules: list[Module]) -> None:
+    assert inheritance(modules) == []
 
 
-def test_no_module_has_a_name_that_says_nothing(house: list[Module]) -> None:
-    assert [module.name for module in house if VAGUE & set(module.name.split("/"))] == []
+def test_no_module_has_a_name_that_says_nothing(modules: list[Module]) -> None:
+    assert [module.name for module in modules if VAGUE & set(module.name.split("/"))] == []
 
 
 def declared(section: str, key: str) -> set[str]:
@@ -240,9 +240,9 @@ def libraries(modules: list[Module]) -> set[str]:
     return {known[top][0].lower() for top in outside if top in known}
 
 
-def test_every_library_that_the_program_imports_is_declared(house: list[Module]) -> None:
+def test_every_library_that_the_program_imports_is_declared(modules: list[Module]) -> None:
     optional = declared("options.extras_require", "kerberos")
-    assert libraries(house) <= declared("options", "install_requires") | optional
+    assert libraries(modules) <= declared("options", "install_requires") | optional
 
 
 @pytest.mark.parametrize("extra", ["program", "kerberos", "lab", "test", "docs"])

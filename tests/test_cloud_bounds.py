@@ -22,7 +22,7 @@ from tests.cloud_stories import Scripted, settings_for
 from tests.lab.graph import Emulator
 from tests.test_sources_line import name_of, silent_addresses
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 
 @pytest.fixture

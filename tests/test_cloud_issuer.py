@@ -15,7 +15,7 @@ from connector.model import RequestCounters
 from tests.cloud_stories import settings_for
 from tests.lab.graph import Emulator, Fault
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 
 def test_a_held_token_is_gone_on_with_while_the_issuer_is_away(cloud: Emulator) -> None:

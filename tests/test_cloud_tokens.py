@@ -32,7 +32,7 @@ from tests.cloud_stories import (
 )
 from tests.lab.graph import Emulator, Fault
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 OURS = new_certificate()
 OTHER = new_certificate()

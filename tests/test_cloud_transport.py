@@ -31,7 +31,7 @@ from tests.cloud_stories import (
 from tests.lab.graph import Emulator
 from tests.lab.graph import Fault as Trouble
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 LISTING = "/users?$select=id&$top=5"
 JPEG = {"Content-Type": "image/jpeg"}

@@ -39,7 +39,7 @@ def states(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 @pytest.fixture
-def town(company: Company) -> Company:
+def every_kind(company: Company) -> Company:
     """Have one person of every kind, seen by two nights in which everybody has a turn."""
     company.settings.update(SYNC_CONFLICT="cloud", SYNC_VERIFY_PERCENT="100")
     company.hire("ours")
@@ -59,8 +59,8 @@ def town(company: Company) -> Company:
     return company
 
 
-def test_everybody_is_counted_by_whose_photo_the_cloud_shows(town: Company) -> None:
-    told = as_json(town)
+def test_everybody_is_counted_by_whose_photo_the_cloud_shows(every_kind: Company) -> None:
+    told = as_json(every_kind)
 
     assert states(told["people"]) == {"ours": 1, "source": 1, "other": 2, "none": 1, "unknown": 1}
     assert told["people"]["total"] == 6
@@ -70,8 +70,8 @@ def test_everybody_is_counted_by_whose_photo_the_cloud_shows(town: Company) -> N
     assert (told["people"]["small"], told["accounts"]["small"]) == (3, 3)
 
 
-def test_one_row_a_person_answers_who_has_none(town: Company) -> None:
-    found = table(town)
+def test_one_row_a_person_answers_who_has_none(every_kind: Company) -> None:
+    found = table(every_kind)
 
     assert {upn.partition("@")[0]: row["has_photo"] for upn, row in found.items()} == {
         **{"ours": "yes", "source": "yes", "other": "yes", "own": "yes", "bare": "no"},
@@ -85,17 +85,17 @@ def test_one_row_a_person_answers_who_has_none(town: Company) -> None:
     assert found["bare@contoso.test"]["source_photo"] == "no photo"
     assert found["pending@contoso.test"]["match_problem"] == "no-account"
     assert found["cloud-only@contoso.test"]["in_scope"] == "no"
-    listed = as_json(town)["without_photo"]
+    listed = as_json(every_kind)["without_photo"]
     assert [row["upn"] for row in listed] == ["bare@contoso.test"]
 
 
-def test_it_asks_nobody_and_needs_no_lock(town: Company) -> None:
-    town.cloud.log.clear()
-    town.house.server.asked.clear()
+def test_it_asks_nobody_and_needs_no_lock(every_kind: Company) -> None:
+    every_kind.cloud.log.clear()
+    every_kind.house.server.asked.clear()
 
-    assert "bare <bare@contoso.test>, in the directory: no photo" in coverage(town).out
-    assert list(town.cloud.requests) == []
-    assert list(town.house.server.asked) == []
+    assert "bare <bare@contoso.test>, in the directory: no photo" in coverage(every_kind).out
+    assert list(every_kind.cloud.requests) == []
+    assert list(every_kind.house.server.asked) == []
 
 
 def test_groups_are_departments_companies_and_units(company: Company) -> None:
@@ -212,24 +212,24 @@ def test_a_photo_that_we_send_replaces_what_was_seen(company: Company) -> None:
     assert rows(company, "SELECT COUNT(*) FROM cloud_looks") == [(0,)]
 
 
-def test_whoever_is_forgotten_is_in_no_list(town: Company) -> None:
-    assert "bare@contoso.test" in table(town)
+def test_whoever_is_forgotten_is_in_no_list(every_kind: Company) -> None:
+    assert "bare@contoso.test" in table(every_kind)
 
-    town.nights.type("forget", "--env-file", str(town.nights.env_file()), "bare")
+    every_kind.nights.type("forget", "--env-file", str(every_kind.nights.env_file()), "bare")
 
-    assert "bare@contoso.test" not in table(town)
+    assert "bare@contoso.test" not in table(every_kind)
     for name in ("account_details", "cloud_looks", "source_since"):
-        assert not any("bare" in str(row) for row in rows(town, f"SELECT * FROM {name}"))
-    assert len(rows(town, "SELECT * FROM cloud_looks")) == 1, "what was seen of own"
+        assert not any("bare" in str(row) for row in rows(every_kind, f"SELECT * FROM {name}"))
+    assert len(rows(every_kind, "SELECT * FROM cloud_looks")) == 1, "what was seen of own"
 
 
 # --------------------------------------------------------------------------------------------------------- the formats
 
 
-def test_the_page_needs_no_network_and_lists_who_has_none(town: Company) -> None:
-    path = town.nights.folder / "coverage.html"
+def test_the_page_needs_no_network_and_lists_who_has_none(every_kind: Company) -> None:
+    path = every_kind.nights.folder / "coverage.html"
 
-    coverage(town, "--output", str(path))
+    coverage(every_kind, "--output", str(path))
 
     page = path.read_text("utf-8")
     assert "4 of 6 people in scope have a photo" in page
@@ -256,11 +256,11 @@ def test_before_the_first_run_it_says_so(company: Company) -> None:
     assert coverage(company).out.startswith("No run has seen anything yet.")
 
 
-def test_figures_for_monitoring_have_the_coverage(town: Company) -> None:
-    path = town.nights.folder / "photo.prom"
-    town.settings["METRICS_FILE"] = str(path)
+def test_figures_for_monitoring_have_the_coverage(every_kind: Company) -> None:
+    path = every_kind.nights.folder / "photo.prom"
+    every_kind.settings["METRICS_FILE"] = str(path)
 
-    town.sync(days=1)
+    every_kind.sync(days=1)
 
     lines = path.read_text("utf-8").splitlines()
     told = {line.rpartition(",")[2]: line for line in lines if "coverage_people{" in line}

@@ -23,7 +23,7 @@ from tests.lab.world import ldap_settings
 from tests.nights import Nights, Told, shown
 from tests.sharepoint_company import FOLDER, hire, width
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 LARGE = (648, 648)
 

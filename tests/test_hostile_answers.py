@@ -17,7 +17,7 @@ from tests.cloud_stories import Reply, Scripted, as_json
 from tests.company import Company
 from tests.lab.graph import Emulator
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 DEEP = b'{"value":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
 

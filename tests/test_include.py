@@ -13,7 +13,7 @@ DISABLED = "514"
 
 
 @pytest.fixture
-def hotel(company: Company) -> Company:
+def all_kinds(company: Company) -> Company:
     """Open a company that takes in every kind."""
     company.settings["LDAP_INCLUDE"] = "users,shared,rooms,equipment"
     return company
@@ -24,16 +24,16 @@ def mailbox(company: Company, name: str, kind: str = "4", *, uac: str = DISABLED
     return company.hire(name, userAccountControl=uac, **attributes)
 
 
-def test_mailboxes_of_the_six_types_have_photos_and_leavers_have_none(hotel: Company) -> None:
+def test_mailboxes_of_the_six_types_have_photos_and_leavers_have_none(all_kinds: Company) -> None:
     kinds = {"shared": 4, "room": 16, "car": 32, "rshared": 34359738368, "rroom": 8589934592, "rcar": 17179869184}
-    rooms = [mailbox(hotel, name, str(kind)) for name, kind in kinds.items()]
-    anna = hotel.hire("anna")
-    leavers = [mailbox(hotel, "left", ""), mailbox(hotel, "leftuser", "1"), mailbox(hotel, "linked", "2")]
+    rooms = [mailbox(all_kinds, name, str(kind)) for name, kind in kinds.items()]
+    anna = all_kinds.hire("anna")
+    leavers = [mailbox(all_kinds, "left", ""), mailbox(all_kinds, "leftuser", "1"), mailbox(all_kinds, "linked", "2")]
 
-    told = hotel.sync()
+    told = all_kinds.sync()
 
     assert {told.of(one.upn) for one in (*rooms, anna)} == {("create", "first-upload")}
-    assert all(hotel.photo(one) is None for one in leavers)
+    assert all(all_kinds.photo(one) is None for one in leavers)
     assert told.totals["people"] == len(rooms) + 1
 
 
@@ -50,77 +50,77 @@ def test_only_the_kinds_that_are_named_are_taken_in(company: Company, include: s
     assert [one.name for one in everybody if company.photo(one)] == taken.split()
 
 
-def test_an_account_that_becomes_or_ends_being_a_mailbox_is_followed_by_changes(hotel: Company) -> None:
-    left, shared = mailbox(hotel, "left", ""), mailbox(hotel, "shared")
-    hotel.sync()
-    assert hotel.photo(left) is None
+def test_an_account_that_becomes_or_ends_being_a_mailbox_is_followed_by_changes(all_kinds: Company) -> None:
+    left, shared = mailbox(all_kinds, "left", ""), mailbox(all_kinds, "shared")
+    all_kinds.sync()
+    assert all_kinds.photo(left) is None
 
-    hotel.house.tree.change(left.entry.guid, **{TYPE: "4"})
-    hotel.house.tree.change(shared.entry.guid, **{TYPE: "1"})
-    told = hotel.sync(days=1)
+    all_kinds.house.tree.change(left.entry.guid, **{TYPE: "4"})
+    all_kinds.house.tree.change(shared.entry.guid, **{TYPE: "1"})
+    told = all_kinds.sync(days=1)
 
     assert told.report["mode"] == "changes"
     assert (told.of(left.upn), told.of(shared.upn)) == (("create", "first-upload"), ("skip", "disabled"))
-    assert hotel.photo(shared), "the photo of a leaver stays"
+    assert all_kinds.photo(shared), "the photo of a leaver stays"
 
 
 @pytest.mark.parametrize("option", ["", "--full"])
-def test_a_type_that_was_cleared_makes_a_leaver(hotel: Company, option: str) -> None:
-    shared = mailbox(hotel, "shared")
-    hotel.sync()
+def test_a_type_that_was_cleared_makes_a_leaver(all_kinds: Company, option: str) -> None:
+    shared = mailbox(all_kinds, "shared")
+    all_kinds.sync()
 
-    hotel.house.tree.change(shared.entry.guid, **{TYPE: []})
+    all_kinds.house.tree.change(shared.entry.guid, **{TYPE: []})
 
-    assert hotel.sync(*option.split(), days=1).of(shared.upn) == ("skip", "disabled")
+    assert all_kinds.sync(*option.split(), days=1).of(shared.upn) == ("skip", "disabled")
 
 
 @pytest.mark.parametrize("include", ["users,shared,rooms", "shared"])
 @pytest.mark.parametrize("option", ["", "--full"])
 def test_a_type_that_is_not_shown_any_more_leaves_the_mailbox_as_it_is(
-    hotel: Company, option: str, include: str
+    all_kinds: Company, option: str, include: str
 ) -> None:
-    hotel.settings["LDAP_INCLUDE"] = include
-    shared, room = mailbox(hotel, "shared"), mailbox(hotel, "room", "4", uac="512")
-    hotel.sync()
-    hotel.knobs.hidden_of[shared.entry.guid] = frozenset((TYPE.lower(),))
-    hotel.paint(shared, face("new shared"))
+    all_kinds.settings["LDAP_INCLUDE"] = include
+    shared, room = mailbox(all_kinds, "shared"), mailbox(all_kinds, "room", "4", uac="512")
+    all_kinds.sync()
+    all_kinds.knobs.hidden_of[shared.entry.guid] = frozenset((TYPE.lower(),))
+    all_kinds.paint(shared, face("new shared"))
 
     for _ in range(2):
-        told = hotel.sync(*option.split(), days=1)
+        told = all_kinds.sync(*option.split(), days=1)
 
         assert told.of(shared.upn) == ("skip", "source-unread")
         assert any(f"{TYPE}: 1" in notice for notice in told.report["notices"])
         assert told.totals["people"] == 2
-    assert hotel.photo(room)
+    assert all_kinds.photo(room)
 
-    hotel.knobs.hidden_of.clear()
-    assert hotel.sync(days=1).of(shared.upn) == ("replace", "source-changed")
-
-
-def test_a_user_who_is_disabled_is_a_leaver_although_nobody_shows_a_type(hotel: Company) -> None:
-    anna = mailbox(hotel, "anna", "1", uac="512")
-    hotel.sync()
-    hotel.knobs.hidden = frozenset((TYPE.lower(),))
-    hotel.house.tree.change(anna.entry.guid, userAccountControl=DISABLED)
-
-    assert hotel.sync(days=1).of(anna.upn) == ("skip", "disabled")
+    all_kinds.knobs.hidden_of.clear()
+    assert all_kinds.sync(days=1).of(shared.upn) == ("replace", "source-changed")
 
 
-def test_taking_a_kind_out_of_the_setting_ends_it(hotel: Company) -> None:
-    shared = mailbox(hotel, "shared")
-    hotel.sync()
-    hotel.settings["LDAP_INCLUDE"] = "users,rooms"
+def test_a_user_who_is_disabled_is_a_leaver_although_nobody_shows_a_type(all_kinds: Company) -> None:
+    anna = mailbox(all_kinds, "anna", "1", uac="512")
+    all_kinds.sync()
+    all_kinds.knobs.hidden = frozenset((TYPE.lower(),))
+    all_kinds.house.tree.change(anna.entry.guid, userAccountControl=DISABLED)
 
-    assert hotel.sync(days=1).of(shared.upn) == ("skip", "disabled")
-    assert hotel.photo(shared)
+    assert all_kinds.sync(days=1).of(anna.upn) == ("skip", "disabled")
 
 
-def test_a_quiet_night_asks_nothing_more(hotel: Company) -> None:
-    mailbox(hotel, "shared")
-    hotel.sync()
-    hotel.house.server.asked.clear()
+def test_taking_a_kind_out_of_the_setting_ends_it(all_kinds: Company) -> None:
+    shared = mailbox(all_kinds, "shared")
+    all_kinds.sync()
+    all_kinds.settings["LDAP_INCLUDE"] = "users,rooms"
 
-    told = hotel.sync(days=1)
+    assert all_kinds.sync(days=1).of(shared.upn) == ("skip", "disabled")
+    assert all_kinds.photo(shared)
+
+
+def test_a_quiet_night_asks_nothing_more(all_kinds: Company) -> None:
+    mailbox(all_kinds, "shared")
+    all_kinds.sync()
+    all_kinds.house.server.asked.clear()
+
+    told = all_kinds.sync(days=1)
 
     assert told.requests["ldap_entries"] == 0
-    assert len([asked for asked in hotel.house.server.asked if asked.base]) == 1
+    assert len([asked for asked in all_kinds.house.server.asked if asked.base]) == 1

@@ -24,7 +24,7 @@ CHANGED = 50
 
 
 @dataclass(slots=True)
-class City:
+class LargeCompany:
     """Hold many people whose photos are in the cloud already, and what their nights were like."""
 
     company: Company
@@ -45,15 +45,15 @@ class City:
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
-    """Found a city of 10,000 and adopt what another tool has put there."""
+def large_company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargeCompany]:
+    """Open a company of 10,000 people and adopt what another tool has put there."""
     tree = Tree(people=MANY, make=crowd)
     with Emulator() as cloud:
         company = Company(cloud, tmp_path_factory.mktemp("city"), tree=tree)
         account_ids = populate(cloud, tree, MANY, photos=True)
         told = company.sync()
         assert told.code == 0, told.err
-        yield City(company, tree, account_ids, told)
+        yield LargeCompany(company, tree, account_ids, told)
         company.close()
 
 
@@ -63,47 +63,47 @@ def photo_requests(cloud: Emulator) -> list[str]:
     return alone + [item.path for record in cloud.requests for item in record.items if "/photo" in item.path]
 
 
-def test_adopting_10_000_photos_costs_at_most_0_12_requests_each_and_no_upload(city: City) -> None:
-    assert city.adoption.totals["people"] == MANY
-    assert city.adoption.totals["unchanged"] == MANY
-    assert city.adoption.requests["http"] <= 0.12 * MANY
-    assert city.company.cloud.tenant.writes() == []
+def test_adopting_10_000_photos_costs_at_most_0_12_requests_each_and_no_upload(large_company: LargeCompany) -> None:
+    assert large_company.adoption.totals["people"] == MANY
+    assert large_company.adoption.totals["unchanged"] == MANY
+    assert large_company.adoption.requests["http"] <= 0.12 * MANY
+    assert large_company.company.cloud.tenant.writes() == []
 
 
-def test_a_quiet_night_asks_at_most_three_times_and_reads_nobody(city: City) -> None:
-    city.company.house.server.asked.clear()
+def test_a_quiet_night_asks_at_most_three_times_and_reads_nobody(large_company: LargeCompany) -> None:
+    large_company.company.house.server.asked.clear()
 
-    told = city.night()
+    told = large_company.night()
 
     assert told.requests["http"] <= 3
     assert told.requests["ldap_entries"] == 0
-    assert len([asked for asked in city.company.house.server.asked if DIRSYNC in asked.controls]) == 1
-    assert photo_requests(city.company.cloud) == []
+    assert len([asked for asked in large_company.company.house.server.asked if DIRSYNC in asked.controls]) == 1
+    assert photo_requests(large_company.company.cloud) == []
 
 
-def test_looking_at_15_percent_costs_at_most_one_batch_for_ten_people(city: City) -> None:
-    told = city.night(SYNC_VERIFY_PERCENT="15")
+def test_looking_at_15_percent_costs_at_most_one_batch_for_ten_people(large_company: LargeCompany) -> None:
+    told = large_company.night(SYNC_VERIFY_PERCENT="15")
 
     looked = MANY * 15 // 100
-    assert len(photo_requests(city.company.cloud)) == looked
+    assert len(photo_requests(large_company.company.cloud)) == looked
     assert told.requests["http"] <= 3 + looked // 10
     assert told.totals["unchanged"] == MANY
 
 
-def test_seven_nights_of_15_percent_look_at_everybody(city: City) -> None:
+def test_seven_nights_of_15_percent_look_at_everybody(large_company: LargeCompany) -> None:
     seen: set[str] = set()
     for _ in range(7):
-        city.night(SYNC_VERIFY_PERCENT="15")
-        seen.update(photo_requests(city.company.cloud))
+        large_company.night(SYNC_VERIFY_PERCENT="15")
+        seen.update(photo_requests(large_company.company.cloud))
 
     assert len(seen) == MANY
 
 
-def test_changed_people_cost_two_entries_and_less_than_1_3_requests_each(city: City) -> None:
+def test_changed_people_cost_two_entries_and_less_than_1_3_requests_each(large_company: LargeCompany) -> None:
     for number in range(CHANGED):
-        city.tree.change(city.tree.nth(number).guid, jpegPhoto=face(f"changed {number}", 64))
+        large_company.tree.change(large_company.tree.nth(number).guid, jpegPhoto=face(f"changed {number}", 64))
 
-    told = city.night()
+    told = large_company.night()
 
     assert told.totals["replaced"] == CHANGED
     assert told.requests["ldap_entries"] <= 2 * CHANGED + 5

@@ -38,7 +38,7 @@ def reasons(told: Told, people: Sequence[Colleague]) -> set[tuple[str, str] | No
 
 
 @pytest.fixture
-def blind(company: Company) -> Company:
+def no_deletions(company: Company) -> Company:
     """Let the directory tell of no deletion, as AD does to an account without rights on Deleted Objects."""
     company.knobs.tells_deletions = False
     return company
@@ -75,16 +75,16 @@ def test_a_real_domains_deleted_people_leave_when_their_accounts_go(
     assert len(cloud.tenant.writes()) == len(upns)
 
 
-def test_who_is_still_there_without_an_account_is_a_brake_as_ever(blind: Company) -> None:
-    team = blind.team(MANY + 8)
-    blind.sync()
-    delete(blind, team[:4])
-    lose(blind, team[4 : 4 + MANY])
-    blind.house.server.asked.clear()
+def test_who_is_still_there_without_an_account_is_a_brake_as_ever(no_deletions: Company) -> None:
+    team = no_deletions.team(MANY + 8)
+    no_deletions.sync()
+    delete(no_deletions, team[:4])
+    lose(no_deletions, team[4 : 4 + MANY])
+    no_deletions.house.server.asked.clear()
 
-    stopped = blind.sync(days=1)
-    again = blind.sync(days=1)
-    look_ups = [asked for asked in blind.house.server.asked if asked.base and not asked.controls]
+    stopped = no_deletions.sync(days=1)
+    again = no_deletions.sync(days=1)
+    look_ups = [asked for asked in no_deletions.house.server.asked if asked.base and not asked.controls]
 
     assert (stopped.code, again.code) == (4, 4), "the brake holds until somebody decides"
     assert f"{MANY} people changed or lost their account since the last run" in stopped.err
@@ -92,91 +92,93 @@ def test_who_is_still_there_without_an_account_is_a_brake_as_ever(blind: Company
     assert reasons(stopped, team[4 : 4 + MANY]) == {("skip", "no-account")}
     assert stopped.requests["ldap_entries"] == MANY
     assert {asked.attributes for asked in look_ups} == {("objectGUID", "entryUUID")}, "no photo is moved to find out"
-    forced = blind.sync("--force", days=1)
-    assert (forced.code, blind.sync(days=1).code) == (0, 0)
+    forced = no_deletions.sync("--force", days=1)
+    assert (forced.code, no_deletions.sync(days=1).code) == (0, 0)
 
 
-def test_as_many_as_a_search_holds_are_looked_up_at_once(blind: Company) -> None:
-    team = blind.team(60)
-    blind.sync()
-    delete(blind, team)
-    blind.house.server.asked.clear()
+def test_as_many_as_a_search_holds_are_looked_up_at_once(no_deletions: Company) -> None:
+    team = no_deletions.team(60)
+    no_deletions.sync()
+    delete(no_deletions, team)
+    no_deletions.house.server.asked.clear()
 
-    told = blind.sync(days=1)
+    told = no_deletions.sync(days=1)
 
     assert (told.code, told.totals["people"]) == (0, 60), told.err
-    assert len([one for one in blind.house.server.asked if one.base]) == 3, "one for the changes, two for sixty people"
-    assert blind.sync(days=1).totals["people"] == 0
+    assert len([one for one in no_deletions.house.server.asked if one.base]) == 3, (
+        "one for the changes, two for sixty people"
+    )
+    assert no_deletions.sync(days=1).totals["people"] == 0
 
 
-def test_a_dry_run_tells_who_would_leave_and_lets_nobody_go(blind: Company) -> None:
-    anna, bert = blind.team(2)
-    blind.sync()
-    delete(blind, [anna])
+def test_a_dry_run_tells_who_would_leave_and_lets_nobody_go(no_deletions: Company) -> None:
+    anna, bert = no_deletions.team(2)
+    no_deletions.sync()
+    delete(no_deletions, [anna])
 
-    dry = blind.sync("--dry-run", days=1)
-    told = blind.sync(days=1)
+    dry = no_deletions.sync("--dry-run", days=1)
+    told = no_deletions.sync(days=1)
 
     assert (dry.of(anna.upn), told.of(anna.upn)) == (("skip", "out-of-scope"),) * 2
     assert told.totals["unchanged"] == 1
-    assert blind.photo(bert) is not None
+    assert no_deletions.photo(bert) is not None
 
 
-def test_who_takes_over_the_anchor_of_somebody_deleted_gets_the_account_the_same_night(blind: Company) -> None:
-    anna = blind.hire("anna")
-    blind.sync()
-    blind.house.tree.delete(anna.entry.guid)
+def test_who_takes_over_the_anchor_of_somebody_deleted_gets_the_account_the_same_night(no_deletions: Company) -> None:
+    anna = no_deletions.hire("anna")
+    no_deletions.sync()
+    no_deletions.house.tree.delete(anna.entry.guid)
     carried_over: dict[str, Any] = {"mS-DS-ConsistencyGuid": anna.entry.guid, "jpegPhoto": face("anna2")}
-    heir = blind.house.person("anna2", **carried_over)
+    heir = no_deletions.house.person("anna2", **carried_over)
 
-    told = blind.sync(days=1)
+    told = no_deletions.sync(days=1)
 
     assert told.code == 0, told.err
     assert told.of(anna.upn) == ("skip", "deleted"), "the whole directory was searched for the id"
     assert told.of("anna2@contoso.test") == ("replace", "source-changed")
     assert anchor_of(heir.guid) != anchor_of(anna.entry.guid)
-    assert blind.sync(days=1).requests["http"] == 1
+    assert no_deletions.sync(days=1).requests["http"] == 1
 
 
-def test_an_anchor_of_somebody_who_only_left_the_scope_is_not_taken_over(blind: Company) -> None:
-    anna = blind.hire("anna")
-    bert = blind.hire("bert")
-    blind.settings["LDAP_FILTER"] = "(!(description=left))"
-    blind.sync()
-    before = blind.photo(anna)
-    blind.house.tree.change(anna.entry.guid, description="left")
+def test_an_anchor_of_somebody_who_only_left_the_scope_is_not_taken_over(no_deletions: Company) -> None:
+    anna = no_deletions.hire("anna")
+    bert = no_deletions.hire("bert")
+    no_deletions.settings["LDAP_FILTER"] = "(!(description=left))"
+    no_deletions.sync()
+    before = no_deletions.photo(anna)
+    no_deletions.house.tree.change(anna.entry.guid, description="left")
     carried_over: dict[str, Any] = {"mS-DS-ConsistencyGuid": anna.entry.guid, "jpegPhoto": face("anna2")}
-    blind.house.person("anna2", **carried_over)
+    no_deletions.house.person("anna2", **carried_over)
 
-    told = blind.sync(days=1)
+    told = no_deletions.sync(days=1)
 
     assert told.of("anna2@contoso.test") == ("skip", "ambiguous-match")
-    assert (blind.photo(anna), told.of(bert.upn)) == (before, None)
+    assert (no_deletions.photo(anna), told.of(bert.upn)) == (before, None)
 
 
-def test_where_it_cannot_be_asked_nobody_is_judged_and_the_next_night_does_it(blind: Company) -> None:
-    team = blind.team(MANY + 1)
-    blind.sync()
-    delete(blind, team[1:])
-    blind.knobs.refuse_look_up = (51, "")
+def test_where_it_cannot_be_asked_nobody_is_judged_and_the_next_night_does_it(no_deletions: Company) -> None:
+    team = no_deletions.team(MANY + 1)
+    no_deletions.sync()
+    delete(no_deletions, team[1:])
+    no_deletions.knobs.refuse_look_up = (51, "")
 
-    cut = blind.sync(days=1)
-    blind.knobs.refuse_look_up = None
-    mended = blind.sync(days=1)
+    cut = no_deletions.sync(days=1)
+    no_deletions.knobs.refuse_look_up = None
+    mended = no_deletions.sync(days=1)
 
     assert cut.code == 5, "a directory that does not answer is no brake"
     assert any("left as they were" in notice and "busy" in notice for notice in cut.report["notices"])
     assert reasons(cut, team) == {("skip", "source-unread")}
     assert (mended.code, reasons(mended, team[1:])) == (0, {("skip", "out-of-scope")}), mended.err
-    assert len(blind.cloud.tenant.writes()) == MANY + 1
+    assert len(no_deletions.cloud.tenant.writes()) == MANY + 1
 
 
-def test_a_connection_that_was_dropped_meanwhile_is_opened_once_more(blind: Company) -> None:
-    anna, _ = blind.team(2)
-    blind.sync()
-    delete(blind, [anna])
-    blind.knobs.drop_on_look_up = True
+def test_a_connection_that_was_dropped_meanwhile_is_opened_once_more(no_deletions: Company) -> None:
+    anna, _ = no_deletions.team(2)
+    no_deletions.sync()
+    delete(no_deletions, [anna])
+    no_deletions.knobs.drop_on_look_up = True
 
-    told = blind.sync(days=1)
+    told = no_deletions.sync(days=1)
 
     assert (told.code, told.of(anna.upn)) == (0, ("skip", "out-of-scope")), told.err

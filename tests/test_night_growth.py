@@ -24,7 +24,7 @@ from connector.sync.context import Options, RestoreRequest
 from connector.sync.run import Backends, run_night
 from tests.bench.faces import photo
 from tests.lab.graph.world import World, new_world
-from tests.lab.in_process import ROOT, InProcessClient, Register, open_in_process
+from tests.lab.in_process import ROOT, InMemoryDirectory, InProcessClient, open_in_process
 from tests.lab.pictures import jpeg
 
 FEW, MANY = 100, 400
@@ -41,7 +41,7 @@ class Town:
     folder: Path
     people: int
     picture: Callable[[int], bytes] = photo
-    register: Register = field(default_factory=lambda: Register((UNIT,)))
+    register: InMemoryDirectory = field(default_factory=lambda: InMemoryDirectory((UNIT,)))
     now: datetime = datetime(2026, 11, 24, 1, tzinfo=UTC)
     world: World = field(init=False)
 

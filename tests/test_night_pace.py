@@ -19,7 +19,7 @@ PUT = r"PUT .*/photo/\$value"
 BATCH = 20
 
 
-class Neighbourhood:
+class CountedCompanies:
     """Open a company over a crowd, and count what its nights ask."""
 
     def __init__(self, cloud: Emulator, folder: Path) -> None:
@@ -46,27 +46,27 @@ class Neighbourhood:
 
 
 @pytest.fixture
-def neighbourhood(cloud: Emulator, tmp_path: Path) -> Iterator[Neighbourhood]:
+def counted_companies(cloud: Emulator, tmp_path: Path) -> Iterator[CountedCompanies]:
     """Give room for a company."""
-    place = Neighbourhood(cloud, tmp_path)
+    place = CountedCompanies(cloud, tmp_path)
     yield place
     place.close()
 
 
-def test_batches_are_full_but_for_the_last_of_each_kind(neighbourhood: Neighbourhood) -> None:
-    company = neighbourhood.of(130, photos=True)
+def test_batches_are_full_but_for_the_last_of_each_kind(counted_companies: CountedCompanies) -> None:
+    company = counted_companies.of(130, photos=True)
 
     told = company.sync()
 
     assert (told.code, told.reasons()) == (0, {"adopted": 130}), told.err
     for ending in (r"/photo$", r"/photo/\$value$"):
-        assert sorted(neighbourhood.batches(ending)) == [10, *[BATCH] * 6], ending
+        assert sorted(counted_companies.batches(ending)) == [10, *[BATCH] * 6], ending
     assert told.requests["http"] == 2 + 7 + 7, "the link, the listing, the tags, the bytes"
 
 
-def test_reading_back_begins_while_uploads_go_on(neighbourhood: Neighbourhood) -> None:
+def test_reading_back_begins_while_uploads_go_on(counted_companies: CountedCompanies) -> None:
     people = READ_BACK_BACKLOG + 60
-    company = neighbourhood.of(people, photos=False)
+    company = counted_companies.of(people, photos=False)
 
     told = company.sync()
 
@@ -76,7 +76,7 @@ def test_reading_back_begins_while_uploads_go_on(neighbourhood: Neighbourhood) -
     ]
     first_put, last_put = kinds.index("put"), len(kinds) - 1 - kinds[::-1].index("put")
     assert "batch" in kinds[first_put:last_put], "what was sent is looked at before all is sent"
-    looks = neighbourhood.batches(r"/photo$") + neighbourhood.batches(r"/photo/\$value$")
+    looks = counted_companies.batches(r"/photo$") + counted_companies.batches(r"/photo/\$value$")
     assert sum(size < BATCH for size in looks) <= 3, "tags before, tags after, bytes after: each ends with a rest"
     assert company.cloud.log.most_in_flight() <= 4
 
@@ -97,8 +97,8 @@ def test_pictures_are_prepared_while_the_next_page_is_read(cloud: Emulator, tmp_
     assert at_work[FIRST_PAGE + 49], "the first page's pictures are in the works while the second is read"
 
 
-def test_the_pace_narrows_in_trouble_widens_after_it_and_is_told(neighbourhood: Neighbourhood) -> None:
-    company = neighbourhood.of(60, photos=False)
+def test_the_pace_narrows_in_trouble_widens_after_it_and_is_told(counted_companies: CountedCompanies) -> None:
+    company = counted_companies.of(60, photos=False)
     company.cloud.fail_next(PUT, Fault(status=429, retry_after="0.2"), times=3)
 
     told = company.sync()
@@ -115,16 +115,18 @@ def test_the_pace_narrows_in_trouble_widens_after_it_and_is_told(neighbourhood: 
     assert company.cloud.violations() == []
 
 
-def test_a_calm_night_tells_of_no_wait(neighbourhood: Neighbourhood) -> None:
-    told = neighbourhood.of(30, photos=False).sync()
+def test_a_calm_night_tells_of_no_wait(counted_companies: CountedCompanies) -> None:
+    told = counted_companies.of(30, photos=False).sync()
 
     pace = told.report["pace"]
     assert (pace["slow_downs"], pace["waits"], pace["lanes_lowest"]) == (0, 0, 4)
 
 
 @pytest.mark.parametrize("status", [503, 504])
-def test_also_an_overloaded_service_is_asked_by_fewer_at_a_time(neighbourhood: Neighbourhood, status: int) -> None:
-    company = neighbourhood.of(40, photos=False)
+def test_also_an_overloaded_service_is_asked_by_fewer_at_a_time(
+    counted_companies: CountedCompanies, status: int
+) -> None:
+    company = counted_companies.of(40, photos=False)
     company.cloud.fail_next(PUT, Fault(status=status), times=2)
 
     told = company.sync()
@@ -157,9 +159,9 @@ def most_for_one_person(cloud: Emulator) -> int:
 
 
 def test_auto_widens_where_nobody_refuses_and_the_next_night_begins_with_four_again(
-    neighbourhood: Neighbourhood,
+    counted_companies: CountedCompanies,
 ) -> None:
-    company = neighbourhood.of(200, photos=False)
+    company = counted_companies.of(200, photos=False)
     company.settings["SYNC_CONCURRENCY"] = "auto"
     company.cloud.set(latency=0.05, concurrency_cap=16)
 
@@ -177,8 +179,8 @@ def test_auto_widens_where_nobody_refuses_and_the_next_night_begins_with_four_ag
     assert company.sync().report["pace"]["lanes_highest"] == 4
 
 
-def test_auto_finds_out_once_that_four_are_allowed(neighbourhood: Neighbourhood) -> None:
-    company = neighbourhood.of(200, photos=False)
+def test_auto_finds_out_once_that_four_are_allowed(counted_companies: CountedCompanies) -> None:
+    company = counted_companies.of(200, photos=False)
     company.settings["SYNC_CONCURRENCY"] = "auto"
     company.cloud.set(latency=0.05, concurrency_cap=4, retry_after_seconds=0.2, retry_after_forms=("decimal",))
 

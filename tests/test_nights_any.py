@@ -36,7 +36,7 @@ from tests.company import copy_of, face
 from tests.lab.graph.pictures import Photo
 from tests.lab.graph.tenant import Tenant
 from tests.lab.graph.world import World, new_world
-from tests.lab.in_process import ROOT, InProcessClient, Killed, Register, Resident, open_in_process
+from tests.lab.in_process import ROOT, DirectoryPerson, InMemoryDirectory, InProcessClient, Killed, open_in_process
 
 NAMES = ("ann", "bob", "cid", "eva")
 UNITS = ("OU=North,DC=contoso,DC=test", "OU=South,DC=contoso,DC=test")
@@ -105,7 +105,7 @@ class AnyNights(RuleBasedStateMachine):
         )
         usual = one_world()
         self.world = replace(usual, tenant=Tenant(usual.switches, usual.lock, seed=4))
-        self.register = Register(UNITS)
+        self.register = InMemoryDirectory(UNITS)
         self.accounts: dict[str, str] = {}
         self.shown: dict[str, Shown] = {}
         self.was_shown: dict[str, dict[str, Shown]] = {}
@@ -126,17 +126,17 @@ class AnyNights(RuleBasedStateMachine):
 
     # -- what the world does
 
-    def _one(self, name: str) -> Resident:
-        return next(one for one in self.register.residents.values() if one.name == name)
+    def _one(self, name: str) -> DirectoryPerson:
+        return next(one for one in self.register.people.values() if one.name == name)
 
-    def _open_account(self, one: Resident) -> None:
+    def _open_account(self, one: DirectoryPerson) -> None:
         upn = f"{one.name}@contoso.test"
         self.accounts[one.name] = self.world.tenant.add_account(upn, mail=upn, immutable_id=one.anchor, synced=True)
         self.shown[self.accounts[one.name]] = Shown()
 
-    def _owner(self, account_id: str) -> Resident:
+    def _owner(self, account_id: str) -> DirectoryPerson:
         anchor = self.world.tenant.account(account_id)["onPremisesImmutableId"]
-        return next(one for one in self.register.residents.values() if one.anchor == anchor)
+        return next(one for one in self.register.people.values() if one.anchor == anchor)
 
     @rule(name=st.sampled_from(NAMES), number=st.sampled_from([0, 1, 2, None]))
     def the_source_changes(self, name: str, number: int | None) -> None:
@@ -193,7 +193,7 @@ class AnyNights(RuleBasedStateMachine):
 
     @rule(trouble=st.sampled_from(["hidden", "cut", "shape", "none", "none"]), unit=st.sampled_from(UNITS))
     def the_directory_is_in_trouble(self, trouble: str, unit: str) -> None:
-        readable = [one for one in self.register.residents.values() if one.photo]
+        readable = [one for one in self.register.people.values() if one.photo]
         # fewer than three who lose it cannot be told from people who cleared theirs
         self.register.hidden = trouble == "hidden" and len(readable) == len(NAMES)
         self.register.cut = {unit} if trouble == "cut" else set()
@@ -512,7 +512,7 @@ class AnyNights(RuleBasedStateMachine):
         elif owner.photo is not None or self.settings.sync_removed is not Removed.REMOVE:
             yield "nobody cleared it, or nobody asked for removals"
 
-    def _wrongs_of_scope(self, owner: Resident) -> Iterator[str]:
+    def _wrongs_of_scope(self, owner: DirectoryPerson) -> Iterator[str]:
         if owner.state is not PersonState.IN_SCOPE:
             yield f"written to although {owner.state}"
         if owner.name in self._managed():
@@ -533,7 +533,7 @@ class AnyNights(RuleBasedStateMachine):
         if is_foreign and not wins and self.options.undo is None:
             yield "somebody else's photo overwritten against the policy"
 
-    def _conflict_of(self, owner: Resident) -> Conflict:
+    def _conflict_of(self, owner: DirectoryPerson) -> Conflict:
         """Return the SYNC_CONFLICT that applies to somebody."""
         if KEEP_CLOUD in owner.groups:
             return Conflict.CLOUD
@@ -556,7 +556,7 @@ class AnyNights(RuleBasedStateMachine):
         for (account_id,) in conflicts.fetchall():
             assert account_id in self.edited, f"our own write to {account_id} taken for somebody's edit"
         if report.exit_code == 0 and not (self.options.dry_run or self.options.is_chosen or self.options.approval):
-            for one in self.register.residents.values():
+            for one in self.register.people.values():
                 one.missed &= one.unit not in self.register.read_whole
                 self._judge_one(one, report)
             self._forget_edits()
@@ -567,7 +567,7 @@ class AnyNights(RuleBasedStateMachine):
             if find_intent(self.state.db, "graph", account_id) is None:
                 self.unsure.discard(account_id)
 
-    def _judge_one(self, one: Resident, report: RunReport) -> None:
+    def _judge_one(self, one: DirectoryPerson, report: RunReport) -> None:
         """Say that 0 left no work undone for somebody in scope."""
         assert self.state is not None
         account_id = self.accounts[one.name]
@@ -593,7 +593,7 @@ class AnyNights(RuleBasedStateMachine):
         is_right = one.photo == face(shown.face)
         assert is_right, f"{one.name} shows {shown.face}: {told}"
 
-    def _was_never_told(self, one: Resident) -> bool:
+    def _was_never_told(self, one: DirectoryPerson) -> bool:
         """Return True if the photo of this person was hidden when they were first read, and nothing told of it since.
 
         A right that is given back is no change of theirs: their next change, or the next full reading, ends it.

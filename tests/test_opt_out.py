@@ -25,7 +25,7 @@ def join(company: Company, one: Colleague, *groups: str) -> None:
 
 
 @pytest.fixture
-def house(company: Company) -> Company:
+def grouped(company: Company) -> Company:
     """Open a company with the group, which is nested, and a setting that names it."""
     group(company)
     group(company, INNER, memberOf=GROUP)
@@ -34,152 +34,152 @@ def house(company: Company) -> Company:
 
 
 def test_joining_a_nested_group_removes_our_photo_the_same_night_and_leaving_it_is_a_first_upload(
-    house: Company,
+    grouped: Company,
 ) -> None:
-    anna, bert = house.hire("anna"), house.hire("bert")
-    assert house.sync().of(anna.upn) == ("create", "first-upload")
+    anna, bert = grouped.hire("anna"), grouped.hire("bert")
+    assert grouped.sync().of(anna.upn) == ("create", "first-upload")
 
-    join(house, anna, INNER)
-    out = house.sync(days=1)
+    join(grouped, anna, INNER)
+    out = grouped.sync(days=1)
     assert (out.of(anna.upn), out.of(bert.upn), out.code) == (("remove", "opted-out"), None, 0)
-    assert house.photo(anna) is None
-    assert house.photo(bert)
+    assert grouped.photo(anna) is None
+    assert grouped.photo(bert)
 
-    house.paint(anna, face("new anna"))
-    quiet = house.sync(days=1)
+    grouped.paint(anna, face("new anna"))
+    quiet = grouped.sync(days=1)
     assert quiet.of(anna.upn) == ("skip", "opted-out")
-    assert house.sync("--full", days=1).of(anna.upn) == ("skip", "opted-out")
-    assert house.sync("--resend", days=1).of(anna.upn) == ("skip", "opted-out")
-    assert house.sync("--only", anna.upn, "--overwrite", days=1).of(anna.upn) == ("skip", "opted-out")
-    assert house.photo(anna) is None
+    assert grouped.sync("--full", days=1).of(anna.upn) == ("skip", "opted-out")
+    assert grouped.sync("--resend", days=1).of(anna.upn) == ("skip", "opted-out")
+    assert grouped.sync("--only", anna.upn, "--overwrite", days=1).of(anna.upn) == ("skip", "opted-out")
+    assert grouped.photo(anna) is None
 
-    join(house, anna)
-    assert house.sync(days=1).of(anna.upn) == ("create", "first-upload")
-    assert house.photo(anna)
-
-
-def test_an_opt_out_does_not_wait_for_a_usable_source_picture(house: Company) -> None:
-    anna = house.hire("anna")
-    house.sync()
-    house.paint(anna, b"no picture")
-    assert house.sync(days=1).of(anna.upn) == ("skip", "not-an-image")
-
-    join(house, anna, GROUP)
-    assert house.sync(days=1).of(anna.upn) == ("remove", "opted-out")
-    assert house.photo(anna) is None
-    assert house.sync(days=1).of(anna.upn) == ("skip", "opted-out")
-
-    join(house, anna)
-    assert house.sync(days=1).of(anna.upn) == ("skip", "not-an-image")
-    house.paint(anna, face("anna"))
-    assert house.sync(days=1).of(anna.upn) == ("create", "first-upload")
+    join(grouped, anna)
+    assert grouped.sync(days=1).of(anna.upn) == ("create", "first-upload")
+    assert grouped.photo(anna)
 
 
-def test_a_photo_of_somebody_else_stays_and_is_nobodys_to_remove(house: Company) -> None:
-    anna, bert = house.hire("anna"), house.hire("bert")
-    house.cloud.tenant.set_photos({anna.account_id: face("own choice")})
-    join(house, anna, GROUP)
-    house.sync()
-    house.cloud.tenant.set_photos({bert.account_id: face("another choice")})
-    join(house, bert, GROUP)
+def test_an_opt_out_does_not_wait_for_a_usable_source_picture(grouped: Company) -> None:
+    anna = grouped.hire("anna")
+    grouped.sync()
+    grouped.paint(anna, b"no picture")
+    assert grouped.sync(days=1).of(anna.upn) == ("skip", "not-an-image")
 
-    told = house.sync(days=1)
+    join(grouped, anna, GROUP)
+    assert grouped.sync(days=1).of(anna.upn) == ("remove", "opted-out")
+    assert grouped.photo(anna) is None
+    assert grouped.sync(days=1).of(anna.upn) == ("skip", "opted-out")
+
+    join(grouped, anna)
+    assert grouped.sync(days=1).of(anna.upn) == ("skip", "not-an-image")
+    grouped.paint(anna, face("anna"))
+    assert grouped.sync(days=1).of(anna.upn) == ("create", "first-upload")
+
+
+def test_a_photo_of_somebody_else_stays_and_is_nobodys_to_remove(grouped: Company) -> None:
+    anna, bert = grouped.hire("anna"), grouped.hire("bert")
+    grouped.cloud.tenant.set_photos({anna.account_id: face("own choice")})
+    join(grouped, anna, GROUP)
+    grouped.sync()
+    grouped.cloud.tenant.set_photos({bert.account_id: face("another choice")})
+    join(grouped, bert, GROUP)
+
+    told = grouped.sync(days=1)
 
     assert told.of(bert.upn) == ("skip", "opted-out")
     assert told.totals["removed"] == 0
-    assert house.photo(anna)
-    assert house.photo(bert)
+    assert grouped.photo(anna)
+    assert grouped.photo(bert)
 
 
-def test_the_removals_are_counted_by_the_removal_limit(house: Company) -> None:
-    team = house.team(8)
-    house.sync()
+def test_the_removals_are_counted_by_the_removal_limit(grouped: Company) -> None:
+    team = grouped.team(8)
+    grouped.sync()
     for one in team[:6]:
-        join(house, one, GROUP)
+        join(grouped, one, GROUP)
 
-    stopped = house.sync(days=1)
+    stopped = grouped.sync(days=1)
     assert stopped.code == 4
-    assert all(house.photo(one) for one in team)
+    assert all(grouped.photo(one) for one in team)
 
-    assert house.sync("--force", days=1).totals["removed"] == 6
-
-
-def test_a_dry_run_says_what_would_be_removed(house: Company) -> None:
-    anna = house.hire("anna")
-    house.sync()
-    join(house, anna, GROUP)
-
-    assert house.sync("--dry-run", days=1).of(anna.upn) == ("remove", "opted-out")
-    assert house.photo(anna)
-    assert house.sync(days=1).of(anna.upn) == ("remove", "opted-out")
+    assert grouped.sync("--force", days=1).totals["removed"] == 6
 
 
-def test_restore_puts_the_photo_back_until_the_next_run_deletes_the_backup(house: Company) -> None:
-    anna, bert = house.hire("anna"), house.hire("bert")
-    house.sync()
-    join(house, anna, GROUP)
-    house.sync(days=1)
-    env_file = str(house.nights.env_file())
+def test_a_dry_run_says_what_would_be_removed(grouped: Company) -> None:
+    anna = grouped.hire("anna")
+    grouped.sync()
+    join(grouped, anna, GROUP)
 
-    assert house.nights.type("restore", "--env-file", env_file, "--person", anna.upn, days=1).code == 0
-    assert house.photo(anna)
-    told = house.sync(days=1)
+    assert grouped.sync("--dry-run", days=1).of(anna.upn) == ("remove", "opted-out")
+    assert grouped.photo(anna)
+    assert grouped.sync(days=1).of(anna.upn) == ("remove", "opted-out")
+
+
+def test_restore_puts_the_photo_back_until_the_next_run_deletes_the_backup(grouped: Company) -> None:
+    anna, bert = grouped.hire("anna"), grouped.hire("bert")
+    grouped.sync()
+    join(grouped, anna, GROUP)
+    grouped.sync(days=1)
+    env_file = str(grouped.nights.env_file())
+
+    assert grouped.nights.type("restore", "--env-file", env_file, "--person", anna.upn, days=1).code == 0
+    assert grouped.photo(anna)
+    told = grouped.sync(days=1)
     assert told.of(anna.upn) == ("skip", "opted-out"), "it is the user's own photo now"
-    assert house.photo(anna)
+    assert grouped.photo(anna)
 
-    join(house, bert, GROUP)
-    house.sync(days=1)
-    house.sync(days=1)
-    assert not list((house.nights.state / "backups").rglob("*.jpg"))
-    assert house.nights.type("restore", "--env-file", env_file, "--person", bert.upn, days=1).code != 0
-    assert house.photo(bert) is None
+    join(grouped, bert, GROUP)
+    grouped.sync(days=1)
+    grouped.sync(days=1)
+    assert not list((grouped.nights.state / "backups").rglob("*.jpg"))
+    assert grouped.nights.type("restore", "--env-file", env_file, "--person", bert.upn, days=1).code != 0
+    assert grouped.photo(bert) is None
 
 
-def test_the_backup_of_who_opted_out_does_not_outlive_the_next_run_however_soon_that_is(house: Company) -> None:
-    anna, bert = house.hire("anna"), house.hire("bert")
-    house.sync()
-    join(house, anna, GROUP)
-    house.sync(days=1)
-    backups = house.nights.state / "backups"
+def test_the_backup_of_who_opted_out_does_not_outlive_the_next_run_however_soon_that_is(grouped: Company) -> None:
+    anna, bert = grouped.hire("anna"), grouped.hire("bert")
+    grouped.sync()
+    join(grouped, anna, GROUP)
+    grouped.sync(days=1)
+    backups = grouped.nights.state / "backups"
     assert len(list(backups.rglob("*.jpg"))) == 1
 
-    house.sync("--dry-run")
+    grouped.sync("--dry-run")
     assert len(list(backups.rglob("*.jpg"))) == 1
-    house.sync("--only", bert.upn)
+    grouped.sync("--only", bert.upn)
     assert list(backups.rglob("*.jpg")) == []
 
 
-def test_who_came_back_has_backups_as_anybody(house: Company) -> None:
-    anna = house.hire("anna")
-    house.sync()
-    before = house.photo(anna)
-    join(house, anna, GROUP)
-    house.sync(days=1)
-    join(house, anna)
-    house.sync(days=1)
-    assert house.photo(anna) == before
-    house.paint(anna, face("new anna"))
-    assert house.sync(days=1).of(anna.upn) == ("replace", "source-changed")
+def test_who_came_back_has_backups_as_anybody(grouped: Company) -> None:
+    anna = grouped.hire("anna")
+    grouped.sync()
+    before = grouped.photo(anna)
+    join(grouped, anna, GROUP)
+    grouped.sync(days=1)
+    join(grouped, anna)
+    grouped.sync(days=1)
+    assert grouped.photo(anna) == before
+    grouped.paint(anna, face("new anna"))
+    assert grouped.sync(days=1).of(anna.upn) == ("replace", "source-changed")
 
-    told = house.nights.type("restore", "--env-file", str(house.nights.env_file()), "--person", anna.upn)
+    told = grouped.nights.type("restore", "--env-file", str(grouped.nights.env_file()), "--person", anna.upn)
 
     assert told.code == 0, "the very bytes that were deleted with the opt-out are a backup again"
 
 
-def test_the_works_council_gets_one_csv_of_who_opted_out_and_since_when(house: Company, tmp_path: Path) -> None:
-    anna, bert, carl = house.hire("anna"), house.hire("bert"), house.hire("carl")
-    house.sync()
-    join(house, anna, GROUP)
-    house.sync(days=1)
-    first = datetime.now(UTC) + timedelta(days=house.nights.days)
+def test_the_works_council_gets_one_csv_of_who_opted_out_and_since_when(grouped: Company, tmp_path: Path) -> None:
+    anna, bert, carl = grouped.hire("anna"), grouped.hire("bert"), grouped.hire("carl")
+    grouped.sync()
+    join(grouped, anna, GROUP)
+    grouped.sync(days=1)
+    first = datetime.now(UTC) + timedelta(days=grouped.nights.days)
     listed = tmp_path / "opted-out.txt"
     listed.write_text(f"{bert.upn}\n{anna.upn}\n", "utf-8")
-    house.settings["OPT_OUT_FILE"] = str(listed)
-    house.sync(days=3)
+    grouped.settings["OPT_OUT_FILE"] = str(listed)
+    grouped.sync(days=3)
     path = tmp_path / "works-council.csv"
 
-    env_file = str(house.nights.env_file())
-    assert house.nights.type("coverage", "--env-file", env_file, "--opted-out", "--output", str(path)).code == 0
+    env_file = str(grouped.nights.env_file())
+    assert grouped.nights.type("coverage", "--env-file", env_file, "--opted-out", "--output", str(path)).code == 0
 
     rows = {row["upn"]: row for row in csv.DictReader(path.read_text("utf-8-sig").splitlines())}
     assert set(rows) == {anna.upn, bert.upn}, carl.upn
@@ -190,49 +190,49 @@ def test_the_works_council_gets_one_csv_of_who_opted_out_and_since_when(house: C
     assert rows[bert.upn]["opted_out_by"] == "OPT_OUT_FILE"
     for row in rows.values():
         assert (row["cloud_photo"], row["photo_removed_at"] >= row["opted_out_since"]) == ("none", True)
-    told = house.nights.type("coverage", "--env-file", env_file)
+    told = grouped.nights.type("coverage", "--env-file", env_file)
     assert f"in the directory: photo, opted out since {first.astimezone():%Y-%m-%d}" in told.out
-    assert house.nights.type("coverage", "--env-file", env_file, "--opted-out", "--format", "html").code == 2
+    assert grouped.nights.type("coverage", "--env-file", env_file, "--opted-out", "--format", "html").code == 2
 
 
-def test_history_shows_since_when(house: Company) -> None:
-    anna = house.hire("anna")
-    house.sync()
-    join(house, anna, GROUP)
-    house.sync(days=1)
+def test_history_shows_since_when(grouped: Company) -> None:
+    anna = grouped.hire("anna")
+    grouped.sync()
+    join(grouped, anna, GROUP)
+    grouped.sync(days=1)
 
-    told = house.nights.type("history", "--env-file", str(house.nights.env_file()), anna.upn)
+    told = grouped.nights.type("history", "--env-file", str(grouped.nights.env_file()), anna.upn)
 
     assert "Opted out since " in told.out
     assert "OPT_OUT_GROUP" in told.out
 
 
 @pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP", "LDAP_GROUP"])
-def test_a_group_that_is_not_there_is_never_nobody_in_run_and_check(house: Company, setting: str) -> None:
-    anna, bert = house.hire("anna"), house.hire("bert")
-    join(house, anna, GROUP)
-    house.sync()
-    house.paint(bert, face("new bert"))
-    house.settings[setting] = f"CN=Misspelt,OU=Groups,{BASE}"
+def test_a_group_that_is_not_there_is_never_nobody_in_run_and_check(grouped: Company, setting: str) -> None:
+    anna, bert = grouped.hire("anna"), grouped.hire("bert")
+    join(grouped, anna, GROUP)
+    grouped.sync()
+    grouped.paint(bert, face("new bert"))
+    grouped.settings[setting] = f"CN=Misspelt,OU=Groups,{BASE}"
 
-    told = house.sync(days=1)
-    checked = house.nights.type("check", "--env-file", str(house.nights.env_file()))
+    told = grouped.sync(days=1)
+    checked = grouped.nights.type("check", "--env-file", str(grouped.nights.env_file()))
 
-    assert (told.code, told.totals["replaced"], house.photo(anna)) == (5, 0, None)
+    assert (told.code, told.totals["replaced"], grouped.photo(anna)) == (5, 0, None)
     assert setting in told.out + told.err
     assert checked.code == 5
     assert f"there is no group 'CN=Misspelt,OU=Groups,{BASE}'" in checked.out
     assert f"→ Correct {setting}" in checked.out
 
 
-def test_check_tells_how_many_are_in_each_group(house: Company) -> None:
-    anna = house.hire("anna")
-    join(house, anna, INNER)
-    house.settings["KEEP_CLOUD_GROUP"] = INNER
-    house.settings["SOURCE_WINS_GROUP"] = f"CN=Empty,OU=Groups,{BASE}"
-    group(house, house.settings["SOURCE_WINS_GROUP"])
+def test_check_tells_how_many_are_in_each_group(grouped: Company) -> None:
+    anna = grouped.hire("anna")
+    join(grouped, anna, INNER)
+    grouped.settings["KEEP_CLOUD_GROUP"] = INNER
+    grouped.settings["SOURCE_WINS_GROUP"] = f"CN=Empty,OU=Groups,{BASE}"
+    group(grouped, grouped.settings["SOURCE_WINS_GROUP"])
 
-    told = house.nights.type("check", "--env-file", str(house.nights.env_file())).out
+    told = grouped.nights.type("check", "--env-file", str(grouped.nights.env_file())).out
 
     assert f"OPT_OUT_GROUP: 1 person in scope in {BASE}, members of {GROUP}" in told
     assert "SOURCE_WINS_GROUP: 0 people in scope" in told

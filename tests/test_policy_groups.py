@@ -10,7 +10,7 @@ from tests.test_opt_out import GROUP, INNER, group, join
 
 
 @pytest.fixture
-def house(company: Company) -> Company:
+def grouped(company: Company) -> Company:
     """Open a company with two groups."""
     group(company)
     group(company, INNER)
@@ -19,41 +19,41 @@ def house(company: Company) -> Company:
     return company
 
 
-def test_each_group_decides_for_its_members_and_in_both_the_cloud_wins(house: Company) -> None:
-    house.settings["SYNC_CONFLICT"] = "cloud"
-    anna, bert, carl = (house.hire(name) for name in ("anna", "bert", "carl"))
-    house.cloud.tenant.set_photos({one.account_id: face("other") for one in (anna, bert, carl)})
-    join(house, anna, INNER)
-    join(house, bert, GROUP, INNER)
+def test_each_group_decides_for_its_members_and_in_both_the_cloud_wins(grouped: Company) -> None:
+    grouped.settings["SYNC_CONFLICT"] = "cloud"
+    anna, bert, carl = (grouped.hire(name) for name in ("anna", "bert", "carl"))
+    grouped.cloud.tenant.set_photos({one.account_id: face("other") for one in (anna, bert, carl)})
+    join(grouped, anna, INNER)
+    join(grouped, bert, GROUP, INNER)
 
-    told = house.sync()
+    told = grouped.sync()
 
     assert told.of(anna.upn) == ("replace", "cloud-differs")
     assert told.of(bert.upn) == ("keep", "cloud-differs")
     assert told.of(carl.upn) == ("keep", "cloud-differs")
 
 
-def test_leaving_the_group_acts_the_same_night(house: Company) -> None:
-    anna = house.hire("anna")
-    house.cloud.tenant.set_photos({anna.account_id: face("other")})
-    join(house, anna, GROUP)
-    assert house.sync().of(anna.upn) == ("keep", "cloud-differs")
-    assert house.sync(days=1).of(anna.upn) is None
+def test_leaving_the_group_acts_the_same_night(grouped: Company) -> None:
+    anna = grouped.hire("anna")
+    grouped.cloud.tenant.set_photos({anna.account_id: face("other")})
+    join(grouped, anna, GROUP)
+    assert grouped.sync().of(anna.upn) == ("keep", "cloud-differs")
+    assert grouped.sync(days=1).of(anna.upn) is None
 
-    join(house, anna)
+    join(grouped, anna)
 
-    assert house.sync(days=1).of(anna.upn) == ("replace", "cloud-differs")
+    assert grouped.sync(days=1).of(anna.upn) == ("replace", "cloud-differs")
 
 
-def test_joining_the_group_acts_the_same_night(house: Company) -> None:
-    house.settings["SYNC_CONFLICT"] = "cloud"
-    anna = house.hire("anna")
-    house.cloud.tenant.set_photos({anna.account_id: face("other")})
-    assert house.sync().of(anna.upn) == ("keep", "cloud-differs")
+def test_joining_the_group_acts_the_same_night(grouped: Company) -> None:
+    grouped.settings["SYNC_CONFLICT"] = "cloud"
+    anna = grouped.hire("anna")
+    grouped.cloud.tenant.set_photos({anna.account_id: face("other")})
+    assert grouped.sync().of(anna.upn) == ("keep", "cloud-differs")
 
-    join(house, anna, INNER)
+    join(grouped, anna, INNER)
 
-    assert house.sync(days=1).of(anna.upn) == ("replace", "cloud-differs")
+    assert grouped.sync(days=1).of(anna.upn) == ("replace", "cloud-differs")
 
 
 @pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP"])
@@ -66,19 +66,19 @@ def test_a_folder_has_no_groups(company: Company, setting: str) -> None:
     assert setting in told.err
 
 
-def test_a_quiet_night_costs_the_group_searches_and_no_request_more(house: Company) -> None:
-    team = house.team(30)
+def test_a_quiet_night_costs_the_group_searches_and_no_request_more(grouped: Company) -> None:
+    team = grouped.team(30)
     for one in team[:10]:
-        join(house, one, GROUP)
-    house.settings["OPT_OUT_GROUP"] = INNER
-    join(house, team[10], INNER)
-    house.sync()
-    house.cloud.log.clear()
-    house.house.server.asked.clear()
+        join(grouped, one, GROUP)
+    grouped.settings["OPT_OUT_GROUP"] = INNER
+    join(grouped, team[10], INNER)
+    grouped.sync()
+    grouped.cloud.log.clear()
+    grouped.house.server.asked.clear()
 
-    told = house.sync(days=1)
+    told = grouped.sync(days=1)
 
     assert told.requests["http"] <= 3
-    assert len([asked for asked in house.house.server.asked if DIRSYNC in asked.controls]) == 1
+    assert len([asked for asked in grouped.house.server.asked if DIRSYNC in asked.controls]) == 1
     groups = 3
     assert told.requests["ldap_entries"] <= groups * 2 + 10 + 1 + 1, "groups, their nested ones, and their members"

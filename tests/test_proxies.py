@@ -10,7 +10,7 @@ from connector.cloud.http import Proxies
 from connector.config.clouds import proxy_problem, url_problem
 from tests.company import Company
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 PART = "geheim9"
 UNUSABLE = [

@@ -34,7 +34,7 @@ def blocks(page: str, heading: str) -> list[tuple[str, str]]:
     return [(language, re.sub(rf"^{indent}", "", text, flags=re.MULTILINE)) for indent, language, text in found]
 
 
-class Evening:
+class FreshShell:
     """Sit at a shell in a fresh copy of the sources, in an account that has done nothing yet."""
 
     def __init__(self, check_env: CheckEnv, home: Path) -> None:
@@ -90,39 +90,39 @@ def filled_in(lines: str, values: dict[str, str]) -> str:
 
 
 @pytest.fixture
-def evening(directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> Iterator[Evening]:
-    """Give an evening in a house with three people, of whom one has a cloud photo."""
+def fresh_shell(directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> Iterator[FreshShell]:
+    """Return a fresh shell, and three people of whom one has a cloud photo."""
     with ExitStack() as stack:
-        yield Evening(CheckEnv(directory, ou, cloud, folder=tmp_path, stack=stack), tmp_path / "home")
+        yield FreshShell(CheckEnv(directory, ou, cloud, folder=tmp_path, stack=stack), tmp_path / "home")
 
 
 @pytest.mark.slow
-def test_the_first_evening_goes_as_it_is_written(evening: Evening, cloud: Emulator) -> None:
-    check_env = evening.check_env
+def test_the_first_evening_goes_as_it_is_written(fresh_shell: FreshShell, cloud: Emulator) -> None:
+    check_env = fresh_shell.check_env
     group = check_env.directory.add_group(check_env.ou, "Photo pilot", check_env.dns[:2])
     steps = [block for block in blocks("README.md", "Quick start") if block[0] != "powershell"]
     assert [language for language, _ in steps] == ["sh", "ini", "sh", "sh", "sh"]
     (_, install), (_, lines), (_, check), (_, look), (_, run) = steps
 
-    installed = evening.paste(install)
+    installed = fresh_shell.paste(install)
     assert installed.returncode == 0, installed.stderr
     again = ". photo-connector/bin/activate\n"
-    env_file = evening.folder / ".env"
+    env_file = fresh_shell.folder / ".env"
     env_file.touch(mode=0o600)
-    env_file.write_text(filled_in(lines, evening.get_ready(group.dn)))
+    env_file.write_text(filled_in(lines, fresh_shell.get_ready(group.dn)))
 
-    checked = evening.paste(check, again)
+    checked = fresh_shell.paste(check, again)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "2 people in scope" in checked.stdout
 
-    planned = evening.paste(look, again)
+    planned = fresh_shell.paste(look, again)
     assert planned.returncode == 0, planned.stderr
-    assert (evening.folder / "plan.html").exists()
+    assert (fresh_shell.folder / "plan.html").exists()
     assert cloud.tenant.writes() == []
 
-    done = evening.paste(run, again)
+    done = fresh_shell.paste(run, again)
     assert done.returncode == 0, done.stderr
-    assert (evening.folder / "run.html").exists()
+    assert (fresh_shell.folder / "run.html").exists()
     assert len({write.account_id for write in cloud.tenant.writes()}) == 2, "the pilot group, and nobody else"
     assert cloud.violations() == []
 

@@ -23,7 +23,7 @@ COMMA = ","
 
 
 @dataclass
-class Estate:
+class SixPeople:
     """Hold six people of a real domain whose photos we have sent: three in each of two units."""
 
     directory: Directory
@@ -48,7 +48,7 @@ class Estate:
 
 
 @pytest.fixture
-def estate(domain: DomainController, directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> Estate:
+def six_people(domain: DomainController, directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> SixPeople:
     """Settle six people, and go on with a policy that removes."""
     units = directory.add_ou("North", ou), directory.add_ou("South", ou)
     people, account_ids = [], []
@@ -62,93 +62,97 @@ def estate(domain: DomainController, directory: Directory, ou: str, cloud: Emula
     nights = Nights(tmp_path, {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_REMOVED": "remove"})
     first = nights.sync()
     assert (first.code, first.totals["created"]) == (0, COUNT), first.err
-    return Estate(directory, cloud, nights, ou, units, people, account_ids, group)
+    return SixPeople(directory, cloud, nights, ou, units, people, account_ids, group)
 
 
 Undo = Callable[[], object]
 
 
-def unreadable_attribute(estate: Estate) -> Undo:
-    dns = [one.dn for one in estate.people]
-    estate.directory.hide(dns, "jpegPhoto")
-    return lambda: estate.directory.show(dns, "jpegPhoto")
+def unreadable_attribute(six_people: SixPeople) -> Undo:
+    dns = [one.dn for one in six_people.people]
+    six_people.directory.hide(dns, "jpegPhoto")
+    return lambda: six_people.directory.show(dns, "jpegPhoto")
 
 
-def unreadable_attribute_of_a_unit(estate: Estate) -> Undo:
-    dns = [one.dn for one in estate.people[::2]]
-    estate.directory.hide(dns, "jpegPhoto")
-    return lambda: estate.directory.show(dns, "jpegPhoto")
+def unreadable_attribute_of_a_unit(six_people: SixPeople) -> Undo:
+    dns = [one.dn for one in six_people.people[::2]]
+    six_people.directory.hide(dns, "jpegPhoto")
+    return lambda: six_people.directory.show(dns, "jpegPhoto")
 
 
-def changed_filter(estate: Estate) -> Undo:
-    estate.set(LDAP_FILTER="(department=Nobody)")
-    return lambda: estate.nights.settings.pop("LDAP_FILTER")
+def changed_filter(six_people: SixPeople) -> Undo:
+    six_people.set(LDAP_FILTER="(department=Nobody)")
+    return lambda: six_people.nights.settings.pop("LDAP_FILTER")
 
 
-def changed_base(estate: Estate) -> Undo:
-    estate.set(LDAP_BASE_DN=estate.directory.add_ou("Elsewhere", estate.ou))
-    return lambda: estate.set(LDAP_BASE_DN=estate.ou)
+def changed_base(six_people: SixPeople) -> Undo:
+    six_people.set(LDAP_BASE_DN=six_people.directory.add_ou("Elsewhere", six_people.ou))
+    return lambda: six_people.set(LDAP_BASE_DN=six_people.ou)
 
 
-def mistyped_base(estate: Estate) -> Undo:
-    estate.set(LDAP_BASE_DN=f"OU=Mistyped,{estate.ou}")
-    return lambda: estate.set(LDAP_BASE_DN=estate.ou)
+def mistyped_base(six_people: SixPeople) -> Undo:
+    six_people.set(LDAP_BASE_DN=f"OU=Mistyped,{six_people.ou}")
+    return lambda: six_people.set(LDAP_BASE_DN=six_people.ou)
 
 
-def changed_group(estate: Estate) -> Undo:
-    estate.set(LDAP_GROUP=estate.directory.add_group(estate.ou, f"Nobody of {estate.ou[3:].partition(COMMA)[0]}").dn)
-    return lambda: estate.nights.settings.pop("LDAP_GROUP")
+def changed_group(six_people: SixPeople) -> Undo:
+    six_people.set(
+        LDAP_GROUP=six_people.directory.add_group(
+            six_people.ou, f"Nobody of {six_people.ou[3:].partition(COMMA)[0]}"
+        ).dn
+    )
+    return lambda: six_people.nights.settings.pop("LDAP_GROUP")
 
 
-def emptied_group(estate: Estate) -> Undo:
-    estate.set(LDAP_GROUP=estate.group.dn)
-    assert estate.nights.sync(days=1).totals["unchanged"] == COUNT
-    dns = [one.dn for one in estate.people]
-    estate.directory.remove_members(estate.group.dn, *dns)
-    return lambda: estate.directory.add_members(estate.group.dn, *dns)
+def emptied_group(six_people: SixPeople) -> Undo:
+    six_people.set(LDAP_GROUP=six_people.group.dn)
+    assert six_people.nights.sync(days=1).totals["unchanged"] == COUNT
+    dns = [one.dn for one in six_people.people]
+    six_people.directory.remove_members(six_people.group.dn, *dns)
+    return lambda: six_people.directory.add_members(six_people.group.dn, *dns)
 
 
-def renamed_unit(estate: Estate) -> Undo:
-    renamed = estate.directory.rename_ou(estate.units[0], "Renamed")
-    return lambda: estate.directory.rename_ou(renamed, "North")
+def renamed_unit(six_people: SixPeople) -> Undo:
+    renamed = six_people.directory.rename_ou(six_people.units[0], "Renamed")
+    return lambda: six_people.directory.rename_ou(renamed, "North")
 
 
-def renamed_base(estate: Estate) -> Undo:
-    estate.set(LDAP_BASE_DN=";".join(estate.units))
-    assert estate.nights.sync(days=1).totals["unchanged"] == COUNT
-    return renamed_unit(estate)
+def renamed_base(six_people: SixPeople) -> Undo:
+    six_people.set(LDAP_BASE_DN=";".join(six_people.units))
+    assert six_people.nights.sync(days=1).totals["unchanged"] == COUNT
+    return renamed_unit(six_people)
 
 
-def disabled_people(estate: Estate) -> Undo:
-    for one in estate.people:
-        estate.directory.disable(one.dn)
+def disabled_people(six_people: SixPeople) -> Undo:
+    for one in six_people.people:
+        six_people.directory.disable(one.dn)
 
     def enable() -> None:
-        for one in estate.people:
-            estate.directory.enable(one.dn)
+        for one in six_people.people:
+            six_people.directory.enable(one.dn)
 
     return enable
 
 
-def people_moved_out(estate: Estate) -> Undo:
-    estate.set(LDAP_BASE_DN=";".join(estate.units))
-    assert estate.nights.sync(days=1).totals["unchanged"] == COUNT
-    moved = [(estate.directory.move(one.dn, estate.ou), one.dn.partition(",")[2]) for one in estate.people]
-    return lambda: [estate.directory.move(dn, unit) for dn, unit in moved]
+def people_moved_out(six_people: SixPeople) -> Undo:
+    six_people.set(LDAP_BASE_DN=";".join(six_people.units))
+    assert six_people.nights.sync(days=1).totals["unchanged"] == COUNT
+    moved = [(six_people.directory.move(one.dn, six_people.ou), one.dn.partition(",")[2]) for one in six_people.people]
+    return lambda: [six_people.directory.move(dn, unit) for dn, unit in moved]
 
 
-def lost_right_to_a_part(estate: Estate) -> Undo:
-    reader = estate.directory.entry(estate.directory.controller.reader_dn).sid
-    change = json.dumps({"dns": [estate.units[0]], "aces": f"(D;CI;RPLCLORC;;;{reader})"})
-    estate.directory.controller.tool("deny", [change])
-    return lambda: estate.directory.controller.tool("allow", [change])
+def lost_right_to_a_part(six_people: SixPeople) -> Undo:
+    reader = six_people.directory.entry(six_people.directory.controller.reader_dn).sid
+    change = json.dumps({"dns": [six_people.units[0]], "aces": f"(D;CI;RPLCLORC;;;{reader})"})
+    six_people.directory.controller.tool("deny", [change])
+    return lambda: six_people.directory.controller.tool("allow", [change])
 
 
 @dataclass(frozen=True)
 class Trap:
     """Hold a trap with how its three nights end (changes, full, changes), and what is said of how many."""
 
-    spring: Callable[[Estate], Undo]
+    spring: Callable[[SixPeople], Undo]
     codes: tuple[int, int, int]
     words: str = ""
     reasons: tuple[tuple[str, int], ...] = ()
@@ -172,22 +176,22 @@ TRAPS = [
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.spring.__name__)
-def test_a_trap_of_a_real_domain_removes_nobodys_photo(estate: Estate, trap: Trap) -> None:
-    undo = trap.spring(estate)
+def test_a_trap_of_a_real_domain_removes_nobodys_photo(six_people: SixPeople, trap: Trap) -> None:
+    undo = trap.spring(six_people)
 
-    nights = [estate.nights.sync(days=1), estate.nights.sync("--full", days=1), estate.nights.sync(days=1)]
+    nights = [six_people.nights.sync(days=1), six_people.nights.sync("--full", days=1), six_people.nights.sync(days=1)]
 
     assert tuple(told.code for told in nights) == trap.codes, [told.err for told in nights]
     assert trap.words in nights[1].err
     left = {reason: count for told in nights for reason, count in told.reasons().items()}
     assert dict(trap.reasons).items() <= left.items()
     for told in nights:
-        estate.assert_nobody_lost_anything(told)
+        six_people.assert_nobody_lost_anything(told)
     undo()
-    mended = estate.nights.sync("--full", days=1)
+    mended = six_people.nights.sync("--full", days=1)
     assert (mended.code, mended.totals["unchanged"]) == (0, COUNT), mended.err
-    estate.assert_nobody_lost_anything(mended)
-    assert estate.nights.sync(days=1).requests["http"] == 1
+    six_people.assert_nobody_lost_anything(mended)
+    assert six_people.nights.sync(days=1).requests["http"] == 1
 
 
 # ----------------------------------------------------------------------------- traps that need no Samba

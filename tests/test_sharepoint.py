@@ -32,7 +32,7 @@ from tests.lab.sharepoint.farm import Said
 from tests.lab.sharepoint.server import ROLES
 from tests.sharepoint_company import FOLDER, LOCKED, WIDTHS, hang, hire, path_of, person, settings_of, shows, width
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.test_night_stops import wait_until
 from tests.test_restore import restore
 from tests.test_sharepoint import target_of
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 STATES = ("SPS-PicturePlaceholderState", "SPS-PictureExchangeSyncState")
 OLD = ("PictureURL", *STATES)

@@ -27,7 +27,7 @@ from tests.cloud_stories import (
 from tests.contracts.target import DryRunContract, TargetBench, TargetContract, looks
 from tests.lab.graph import Emulator, Fault
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 
 @pytest.fixture

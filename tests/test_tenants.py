@@ -21,7 +21,7 @@ from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
 from tests.nights import Nights, shown
 
-pytestmark = pytest.mark.usefixtures("plain_surroundings")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 # issuer and Graph: https://learn.microsoft.com/graph/deployments, https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud
 CLOUDS = {
@@ -39,7 +39,7 @@ def test_the_docs_name_the_addresses_of_each_cloud() -> None:
     assert told == CLOUDS
 
 
-class Abroad(Company):
+class NationalCompany(Company):
     """Be a company whose only way to its cloud is a proxy that knows where the cloud's true names lie."""
 
     def __init__(self, name: str, cloud: Emulator, proxy: Proxy, *, folder: Path) -> None:
@@ -50,70 +50,72 @@ class Abroad(Company):
 
 
 @pytest.fixture(params=CLOUDS)
-def abroad(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Abroad]:
+def national_company(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NationalCompany]:
     """Open a company in each cloud; the product is told the cloud's name and nothing of its addresses."""
     known_as = CLOUDS[request.param]
     with Emulator(known_as=known_as) as cloud, Proxy() as proxy:
         for url in known_as:
             proxy.leads[f"{url.removeprefix('https://')}:443"] = cloud.port
-        place = Abroad(request.param, cloud, proxy, folder=tmp_path)
+        place = NationalCompany(request.param, cloud, proxy, folder=tmp_path)
         yield place
         place.close()
         assert cloud.mishaps == []
 
 
-def test_nights_go_through_the_issuer_and_the_graph_of_the_cloud_and_no_other_host(abroad: Abroad) -> None:
-    ada = abroad.hire("ada")
-    authority, graph = abroad.cloud.authority_host, abroad.cloud.graph_url
+def test_nights_go_through_the_issuer_and_the_graph_of_the_cloud_and_no_other_host(
+    national_company: NationalCompany,
+) -> None:
+    ada = national_company.hire("ada")
+    authority, graph = national_company.cloud.authority_host, national_company.cloud.graph_url
 
-    first, second = abroad.sync(), abroad.sync(days=1)
-    abroad.paint(ada, face("ada, older"))
-    third = abroad.sync(days=1)
+    first, second = national_company.sync(), national_company.sync(days=1)
+    national_company.paint(ada, face("ada, older"))
+    third = national_company.sync(days=1)
 
     assert [told.code for told in (first, second, third)] == [0, 0, 0], first.err
     assert [first.of(ada.upn), third.of(ada.upn)] == [("create", "first-upload"), ("replace", "source-changed")]
     assert second.requests["http"] == 1, "the delta link of this cloud"
-    assert shown(abroad.cloud, ada.account_id).shows_same(read_print(face("ada, older")))
-    assert set(abroad.proxy.tunnels) == {f"{url.removeprefix('https://')}:443" for url in (authority, graph)}
-    assert abroad.cloud.issuer.audiences() == {graph}, "the scope is this Graph's"
-    hosts = {record.kind: record.headers["host"] for record in abroad.cloud.log.records()}
+    assert shown(national_company.cloud, ada.account_id).shows_same(read_print(face("ada, older")))
+    assert set(national_company.proxy.tunnels) == {f"{url.removeprefix('https://')}:443" for url in (authority, graph)}
+    assert national_company.cloud.issuer.audiences() == {graph}, "the scope is this Graph's"
+    hosts = {record.kind: record.headers["host"] for record in national_company.cloud.log.records()}
     assert hosts == {"token": authority.removeprefix("https://"), "graph": graph.removeprefix("https://")}
 
 
-def test_a_certificate_is_meant_for_the_issuer_of_the_cloud(abroad: Abroad, tmp_path: Path) -> None:
+def test_a_certificate_is_meant_for_the_issuer_of_the_cloud(national_company: NationalCompany, tmp_path: Path) -> None:
     certificate = app_certificate(tmp_path)
-    abroad.cloud.issuer.register_certificate(certificate.public_pem)
-    del abroad.settings["AZURE_CLIENT_SECRET"]
-    abroad.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(certificate.pem_file)
-    ada = abroad.hire("ada")
+    national_company.cloud.issuer.register_certificate(certificate.public_pem)
+    del national_company.settings["AZURE_CLIENT_SECRET"]
+    national_company.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(certificate.pem_file)
+    ada = national_company.hire("ada")
 
-    assert abroad.sync().of(ada.upn) == ("create", "first-upload")
+    assert national_company.sync().of(ada.upn) == ("create", "first-upload")
 
 
-def test_check_finds_the_cloud_under_its_own_addresses(abroad: Abroad) -> None:
-    abroad.hire("ada")
+def test_check_finds_the_cloud_under_its_own_addresses(national_company: NationalCompany) -> None:
+    national_company.hire("ada")
 
-    told = abroad.nights.type("check", "--env-file", str(abroad.nights.env_file()), "--json")
+    told = national_company.nights.type("check", "--env-file", str(national_company.nights.env_file()), "--json")
 
     findings = json.loads(told.out)
     tried = ("cloud-way", "token", "roles", "graph", "graph-users", "graph-photo", "photo-policy")
     assert [one for one in findings if one["id"] in tried and one["status"] == "fail"] == []
     details = " ".join(one["detail"] for one in findings)
-    assert abroad.cloud.authority_host.removeprefix("https://") in details
-    assert abroad.cloud.graph_url.removeprefix("https://") in details
+    assert national_company.cloud.authority_host.removeprefix("https://") in details
+    assert national_company.cloud.graph_url.removeprefix("https://") in details
 
 
-def test_the_cloud_of_another_country_is_refused_before_anything_is_written(abroad: Abroad) -> None:
-    other = "china" if abroad.settings["GRAPH_CLOUD"] != "china" else "global"
-    ada = abroad.hire("ada")
-    abroad.settings["GRAPH_CLOUD"] = other
+def test_the_cloud_of_another_country_is_refused_before_anything_is_written(national_company: NationalCompany) -> None:
+    other = "china" if national_company.settings["GRAPH_CLOUD"] != "china" else "global"
+    ada = national_company.hire("ada")
+    national_company.settings["GRAPH_CLOUD"] = other
     for url in CLOUDS[other]:
-        abroad.proxy.leads[f"{url.removeprefix('https://')}:443"] = abroad.cloud.port
+        national_company.proxy.leads[f"{url.removeprefix('https://')}:443"] = national_company.cloud.port
 
-    told = abroad.sync()
+    told = national_company.sync()
 
     assert told.code == 5, "its certificate has other names"
-    assert abroad.photo(ada) is None
+    assert national_company.photo(ada) is None
 
 
 # -- several tenants, several forests: one state folder each
@@ -128,7 +130,7 @@ def second_cloud() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def elsewhere(second_cloud: Emulator, tmp_path: Path) -> Iterator[Company]:
+def other_company(second_cloud: Emulator, tmp_path: Path) -> Iterator[Company]:
     """Open another company: another forest, another tenant, another state folder."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
@@ -137,30 +139,30 @@ def elsewhere(second_cloud: Emulator, tmp_path: Path) -> Iterator[Company]:
     place.close()
 
 
-def test_two_forests_with_a_tenant_each_keep_out_of_each_others_way(company: Company, elsewhere: Company) -> None:
-    ada, bob = company.hire("ada"), elsewhere.hire("bob")
+def test_two_forests_with_a_tenant_each_keep_out_of_each_others_way(company: Company, other_company: Company) -> None:
+    ada, bob = company.hire("ada"), other_company.hire("bob")
 
-    firsts = company.sync(), elsewhere.sync()
-    quiet = company.sync(days=1), elsewhere.sync(days=1)
+    firsts = company.sync(), other_company.sync()
+    quiet = company.sync(days=1), other_company.sync(days=1)
 
     assert [(told.code, told.report["run"], told.totals["created"]) for told in firsts] == [(0, 1, 1)] * 2
     assert [(told.report["run"], told.requests["http"], told.totals["unchanged"]) for told in quiet] == [(2, 1, 1)] * 2
     assert [told.totals["unmatched_accounts"] for told in firsts] == [0, 0]
     assert company.photo(ada)
-    assert elsewhere.photo(bob)
-    assert [len(place.cloud.tenant.writes()) for place in (company, elsewhere)] == [1, 1]
+    assert other_company.photo(bob)
+    assert [len(place.cloud.tenant.writes()) for place in (company, other_company)] == [1, 1]
 
 
-def test_a_run_in_one_state_folder_is_no_other_run_in_the_next(company: Company, elsewhere: Company) -> None:
+def test_a_run_in_one_state_folder_is_no_other_run_in_the_next(company: Company, other_company: Company) -> None:
     company.hire("ada")
-    bob = elsewhere.hire("bob")
+    bob = other_company.hire("bob")
     company.sync()
 
     with hold_lock(company.nights.state):
-        held, free = company.sync(days=1), elsewhere.sync()
+        held, free = company.sync(days=1), other_company.sync()
 
     assert (held.code, free.code) == (6, 0)
-    assert elsewhere.photo(bob)
+    assert other_company.photo(bob)
 
 
 def test_one_forest_feeds_two_tenants_each_from_a_state_folder_of_its_own(

@@ -84,7 +84,7 @@ class InProcessClient(HttpClient):
         """Hold nothing open."""
 
 
-class Badge(TokenSource):
+class FixedToken(TokenSource):
     """Stand for a signed-in program: tokens are no part of the story."""
 
     def __init__(self) -> None:
@@ -96,12 +96,12 @@ class Badge(TokenSource):
 
 def open_in_process(wire: InProcessClient, settings: Settings, traffic: RequestCounters) -> Cloud:
     """Open the cloud behind a wire of this kind."""
-    endpoint, badge = Endpoint(root=ROOT, scope="", version=VERSION), Badge()
+    endpoint, badge = Endpoint(root=ROOT, scope="", version=VERSION), FixedToken()
     return Cloud(wire, badge, Transport(wire, badge, traffic, endpoint=endpoint, lanes=settings.most_lanes))
 
 
 @dataclass(slots=True)
-class Resident:
+class DirectoryPerson:
     """Hold somebody of the small directory; `changed` is when the entry last changed, `cleared` when its photo went.
 
     `missed`: the photo was hidden from a reading since.
@@ -125,7 +125,7 @@ class Resident:
         return Person(id=str(self.guid), name=f"CN={self.name},{self.unit}", upn=upn, mail=upn, anchor=self.anchor)
 
 
-class Register:
+class InMemoryDirectory:
     """Keep a small directory in units that fail alone, with changes since a cookie, as every source does.
 
     `hidden`: nobody's photo can be read. `cut`: units whose reading ends in the middle. `era`: a new one is a new
@@ -135,22 +135,22 @@ class Register:
 
     def __init__(self, units: Sequence[str]) -> None:
         self.units = tuple(units)
-        self.residents: dict[str, Resident] = {}
+        self.people: dict[str, DirectoryPerson] = {}
         self.hidden = False
         self.cut: set[str] = set()
         self.era = 0
         self.clock = 1
         self.read_whole: set[str] = set()
 
-    def add(self, name: str, unit: str, photo: bytes) -> Resident:
+    def add(self, name: str, unit: str, photo: bytes) -> DirectoryPerson:
         """Let somebody move in, under an id that their name decides."""
         guid = uuid.UUID(bytes=hashlib.md5(name.encode()).digest())  # not a secret, the same each time
-        one = Resident(name, unit, photo, guid=guid, anchor=immutable_id(guid))
-        self.residents[one.person.id] = one
+        one = DirectoryPerson(name, unit, photo, guid=guid, anchor=immutable_id(guid))
+        self.people[one.person.id] = one
         self.change(one)
         return one
 
-    def change(self, one: Resident, **values: object) -> None:
+    def change(self, one: DirectoryPerson, **values: object) -> None:
         """Change an entry, which those who have a cookie are told."""
         self.clock += 1
         if "photo" in values and values["photo"] is None and one.photo is not None:
@@ -179,11 +179,11 @@ class Register:
 
     def _emptied(self, context: str, since: int) -> list[Emptied]:
         """Tell what was cleared since, as a directory does even where it may not be read."""
-        here = [one for one in self.residents.values() if one.unit == context and one.cleared > since]
+        here = [one for one in self.people.values() if one.unit == context and one.cleared > since]
         return [Emptied(one.person.id, frozenset({ATTRIBUTE})) for one in here if not one.photo and not self.hidden]
 
     def _pages(self, context: str, since: int, end: bytes) -> Iterator[Page]:
-        here = [one for one in self.residents.values() if one.unit == context and one.changed > since]
+        here = [one for one in self.people.values() if one.unit == context and one.changed > since]
         events = [self._event(one, since) for one in here if since or one.state is not PersonState.OUT_OF_SCOPE]
         half = (len(events) + 1) // 2
         yield Page(events[:half])
@@ -191,7 +191,7 @@ class Register:
             raise _silent(context)
         yield Page(events[half:], complete=True, cookie=end)
 
-    def _event(self, one: Resident, since: int) -> PersonRead | PersonGone:
+    def _event(self, one: DirectoryPerson, since: int) -> PersonRead | PersonGone:
         if one.state is not PersonState.IN_SCOPE:
             return PersonGone(one.person.id, one.state)
         one.missed |= self.hidden and one.photo is not None
@@ -203,12 +203,12 @@ class Register:
         return None
 
     def members_of(self, context: str, *, group: str, setting: str) -> Iterator[str]:
-        here = (one for one in self.residents.values() if one.unit == context and group in one.groups)
+        here = (one for one in self.people.values() if one.unit == context and group in one.groups)
         yield from (one.person.id for one in here if one.state is PersonState.IN_SCOPE)
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
         for person_id in person_ids:
-            one = self.residents.get(person_id)
+            one = self.people.get(person_id)
             if one is not None and one.state is PersonState.IN_SCOPE:
                 event = self._event(one, 0)
                 assert isinstance(event, PersonRead)
@@ -217,17 +217,17 @@ class Register:
     def present(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
         if context in self.cut:
             raise _silent(context)
-        here = (one for one in map(self.residents.get, person_ids) if one is not None and one.unit == context)
+        here = (one for one in map(self.people.get, person_ids) if one is not None and one.unit == context)
         yield from (one.person.id for one in here if one.state is PersonState.IN_SCOPE)
 
     def existing(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
-        return iter([one for one in person_ids if one in self.residents])
+        return iter([one for one in person_ids if one in self.people])
 
     def emptied(self, context: str, person_ids: Iterable[str], attribute: str) -> Iterator[str]:
         return iter(())
 
     def find(self, name: str) -> Sequence[PersonRead]:
-        return [event for event in self.fetch(list(self.residents)) if event.person.upn == name]
+        return [event for event in self.fetch(list(self.people)) if event.person.upn == name]
 
     def close(self) -> None:
         """Hold nothing open."""
