@@ -18,7 +18,7 @@ from tests.lab.graph import Emulator, app_certificate
 from tests.lab.ldapserver_house import House
 from tests.lab.people import Registered
 from tests.lab.world import fill, ldap_settings
-from tests.nights import Nights
+from tests.runner import Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class CheckEnv:
         self.people = [self.add(name) for name in ("ada", "bob", "cleo")]
         fill(cloud.tenant, [Registered(account_of(person)) for person in self.people])
         cloud.tenant.set_photo(account_of(self.people[0]).id, face(1))
-        self.nights = Nights(folder, {**ldap_settings(self.domain, ou), **self.cloud_settings(cloud)})
-        self.settings = self.nights.settings
+        self.runner = Runner(folder, {**ldap_settings(self.domain, ou), **self.cloud_settings(cloud)})
+        self.settings = self.runner.settings
 
     @property
     def dns(self) -> list[str]:
@@ -97,7 +97,7 @@ class CheckEnv:
 
     def check(self) -> Checked:
         """Type `check --json`; whatever is wrong, no secret may be told."""
-        told = self.nights.type("check", "--env-file", str(self.nights.env_file()), "--json")
+        told = self.runner.type("check", "--env-file", str(self.runner.env_file()), "--json")
         for name in ("LDAP_PASSWORD", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD"):
             secret = self.settings.get(name)
             assert not secret or secret not in told.out + told.err, f"{name} was told"

@@ -17,7 +17,7 @@ from tests.lab.ldapserver_house import PEOPLE, House, authority
 from tests.lab.ldapserver_tree import Entry, Tree
 from tests.lab.ldapserver_world import PASSWORD, READER
 from tests.lab.pictures import jpeg, reencoded
-from tests.nights import Nights
+from tests.runner import Runner
 
 
 @functools.cache
@@ -68,7 +68,7 @@ class Colleague:
 
 
 class Company:
-    """Bring directory, cloud and nights together."""
+    """Bring a directory, a cloud and the commands of one server together."""
 
     def __init__(self, cloud: Emulator, folder: Path, *, tree: Tree | None = None, **settings: str) -> None:
         self.cloud = cloud
@@ -81,13 +81,13 @@ class Company:
             "LDAP_PASSWORD": PASSWORD,
             **cloud.environ(),
         }
-        self.nights = Nights(folder, {**usual, **settings})
-        self.sync = self.nights.sync
+        self.runner = Runner(folder, {**usual, **settings})
+        self.sync = self.runner.sync
 
     @property
     def settings(self) -> dict[str, str]:
         """Return the settings of the next night, to be changed in place."""
-        return self.nights.settings
+        return self.runner.settings
 
     def hire(self, name: str, *, photo: bytes | None = b"", account: bool = True, **attributes: Any) -> Colleague:
         """Add a person with their own face (None: no photo) and, unless told otherwise, the account made of them."""

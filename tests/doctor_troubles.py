@@ -111,28 +111,28 @@ def the_state_folder_cannot_be_made(check_env: CheckEnv) -> None:
 
 @trouble("state-folder", "warn", "others on this machine can read it", "chmod 700")
 def the_state_folder_is_open_to_all(check_env: CheckEnv) -> None:
-    check_env.nights.state.mkdir(mode=0o755)
-    check_env.nights.state.chmod(0o755)
+    check_env.runner.state.mkdir(mode=0o755)
+    check_env.runner.state.chmod(0o755)
 
 
 @trouble("ledger", "fail", "is of version 99", "Install the newer photo-connector")
 def the_ledger_is_newer(check_env: CheckEnv) -> None:
-    make_state_folder(check_env.nights.state)
-    with closing(sqlite3.connect(check_env.nights.state / "ledger.sqlite3")) as db:
+    make_state_folder(check_env.runner.state)
+    with closing(sqlite3.connect(check_env.runner.state / "ledger.sqlite3")) as db:
         db.execute("PRAGMA user_version = 99")
 
 
 @trouble("ledger", "warn", "is damaged", "keeps it aside")
 def the_ledger_is_damaged(check_env: CheckEnv) -> None:
-    make_state_folder(check_env.nights.state)
-    (check_env.nights.state / "ledger.sqlite3").write_bytes(b"no database at all" * 500)
+    make_state_folder(check_env.runner.state)
+    (check_env.runner.state / "ledger.sqlite3").write_bytes(b"no database at all" * 500)
 
 
 @trouble("last-run", "warn", ": some failed; 1 created, 2 failed", "`photo-connector report ")
 def the_last_run_failed_for_some(check_env: CheckEnv) -> None:
-    make_state_folder(check_env.nights.state)
+    make_state_folder(check_env.runner.state)
     now = datetime.now(UTC)
-    with closing(open_ledger(check_env.nights.state)[0]) as db, transaction(db):
+    with closing(open_ledger(check_env.runner.state)[0]) as db, transaction(db):
         run = begin_run(db, kind="sync", now=now, dry_run=False, chosen=False)
         finish_run(db, run, now=now, values={"exit_code": 3, "totals": {"people": 9, "created": 1, "failed": 2}})
 
@@ -287,7 +287,7 @@ def the_base_is_of_another_domain(check_env: CheckEnv) -> None:
 
 @trouble("directory-clock", "warn", "differ by 10 minutes", "w32tm /resync")
 def this_machine_s_clock_is_wrong(check_env: CheckEnv) -> None:
-    check_env.nights.days = 10 / 1440
+    check_env.runner.days = 10 / 1440
 
 
 # The directory: who is read
@@ -457,13 +457,13 @@ def _far_cloud(check_env: CheckEnv) -> None:
 @trouble("cloud-clock", "fail", "differ by 10 minutes, so tokens may be refused", "timedatectl")
 def our_clock_is_ten_minutes_off(check_env: CheckEnv) -> None:
     _far_cloud(check_env)
-    check_env.nights.days = 10 / 1440
+    check_env.runner.days = 10 / 1440
 
 
 @trouble("cloud-clock", "warn", "differ by", "timedatectl")
 def our_clock_is_two_minutes_off(check_env: CheckEnv) -> None:
     _far_cloud(check_env)
-    check_env.nights.days = 2 / 1440
+    check_env.runner.days = 2 / 1440
 
 
 def _certificate(check_env: CheckEnv, days: int) -> None:
@@ -735,9 +735,9 @@ class Porter:
 
 def competed(check_env: CheckEnv, people: int, reason: Reason = Reason.COMPETING_WRITER, detail: str = "") -> None:
     """Keep a night in the ledger in which so many people's photos were written by another."""
-    make_state_folder(check_env.nights.state)
+    make_state_folder(check_env.runner.state)
     now = datetime.now(UTC)
-    with closing(open_ledger(check_env.nights.state)[0]) as db, transaction(db):
+    with closing(open_ledger(check_env.runner.state)[0]) as db, transaction(db):
         run = begin_run(db, kind="sync", now=now, dry_run=False, chosen=False)
         for number in range(people):
             outcome = Outcome(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.graph import Emulator
 from tests.lab.pictures import jpeg
-from tests.nights import Nights
+from tests.runner import Runner
 
 LONG_AGO = time.time() - 3600
 
@@ -24,10 +24,10 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def nights(pictures: Path, cloud: Emulator, tmp_path: Path) -> Nights:
+def runner(pictures: Path, cloud: Emulator, tmp_path: Path) -> Runner:
     """Point the product at the folder."""
     settings = {"SOURCE": "folder", "FOLDER_PATH": str(pictures), "FOLDER_KEY": "upn", **cloud.environ()}
-    return Nights(tmp_path, settings)
+    return Runner(tmp_path, settings)
 
 
 def put(folder: Path, name: str, face: str, *, settled: bool = True) -> Path:

@@ -61,7 +61,7 @@ class Fuzz:
         self.company.cloud.set(page_cap=3)
         self.garbler = Garbler(seed)
         self.figures = Figures()
-        self.settings: Settings = load_settings(self.company.nights.env_file(), {}).settings
+        self.settings: Settings = load_settings(self.company.runner.env_file(), {}).settings
         self.company.sync()
         self.link = self._link()
         self.account_ids = self.company.cloud.tenant.account_ids()
@@ -167,7 +167,7 @@ class Fuzz:
 
         def work() -> str:
             usual, self.garbler.one_in = self.garbler.one_in, SELDOM
-            told = self.company.nights.type("check", "--env-file", str(self.company.nights.env_file()))
+            told = self.company.runner.type("check", "--env-file", str(self.company.runner.env_file()))
             self.garbler.one_in = usual
             if told.code not in CODES or "Traceback" in told.out + told.err:
                 raise AssertionError(f"exit {told.code}\n{told.out}{told.err}\n{self._traceback()}")
@@ -179,7 +179,7 @@ class Fuzz:
         return self.team[number % len(self.team)]
 
     def _traceback(self) -> str:
-        logs = sorted((self.company.nights.state / "logs").glob("*"))
+        logs = sorted((self.company.runner.state / "logs").glob("*"))
         return logs[-1].read_text("utf-8", "replace")[-4000:] if logs else ""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.company import Colleague, Company, anchor_of, face
-from tests.nights import Told
+from tests.runner import CommandResult
 
 pytest_plugins = ("tests.fixtures_browser",)
 
@@ -43,7 +43,7 @@ def writes(company: Company) -> int:
     return len(company.cloud.tenant.writes())
 
 
-def run_of(told: Told) -> str:
+def run_of(told: CommandResult) -> str:
     """Return the number of a run."""
     return str(told.report["run"])
 
@@ -51,7 +51,7 @@ def run_of(told: Told) -> str:
 def csv_of(company: Company, run: str, folder: Path) -> tuple[Path, list[dict[str, str]]]:
     """Write the CSV report of a run; return its path and its rows."""
     path = folder / f"plan-{run}.csv"
-    told = company.nights.type("report", "--env-file", str(company.nights.env_file()), run, "--output", str(path))
+    told = company.runner.type("report", "--env-file", str(company.runner.env_file()), run, "--output", str(path))
     assert told.code == 0, told.err
     return path, list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))
 
@@ -79,7 +79,7 @@ def test_600_replacements_are_approved_with_ten_struck_out_and_five_changed_mean
     dry = company.sync("--dry-run", days=1)
 
     assert (dry.code, dry.totals["replaced"], writes(company)) == (4, 600, before)
-    assert f"sync --env-file {company.nights.env_file()} --approve {run_of(dry)}" in dry.out
+    assert f"sync --env-file {company.runner.env_file()} --approve {run_of(dry)}" in dry.out
     assert "Check again" not in dry.out, "a dry run needs no other one"
     path, rows = csv_of(company, run_of(dry), tmp_path)
     struck = {one.upn for one in team[100 : 100 + STRUCK_OUT]}
@@ -183,7 +183,7 @@ def test_what_was_planned_for_a_target_that_is_not_set_any_more_is_told(
     company: Company, team: list[Colleague]
 ) -> None:
     dry = company.sync("--dry-run", days=1)
-    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3", isolation_level=None)) as db:
+    with closing(sqlite3.connect(company.runner.state / "ledger.sqlite3", isolation_level=None)) as db:
         db.execute("UPDATE plans SET target = 'sharepoint' WHERE run = ?", (dry.report["run"],))
 
     done = company.sync("--approve", run_of(dry), days=1)
@@ -296,10 +296,10 @@ def test_a_file_that_cannot_be_meant_is_refused_and_nothing_is_contacted(
 def test_a_run_without_a_plan_to_approve_is_refused(company: Company, which: str, said: str) -> None:
     company.cloud.set(reencode="comment")
     company.hire("anna")
-    number, days, ledger = which, 0.0, company.nights.state / "ledger.sqlite3"
+    number, days, ledger = which, 0.0, company.runner.state / "ledger.sqlite3"
     if which == "restore":
         company.sync()
-        company.nights.type("restore", "--env-file", str(company.nights.env_file()), "--run", "1", "--dry-run")
+        company.runner.type("restore", "--env-file", str(company.runner.env_file()), "--run", "1", "--dry-run")
         number = "2"
     elif which == "wrote":
         number = run_of(company.sync())
@@ -373,11 +373,11 @@ def test_what_the_page_saves_is_what_is_carried_out(
 
 def test_the_plan_of_a_dry_run_is_forgotten_with_its_people(company: Company, team: list[Colleague]) -> None:
     dry = company.sync("--dry-run", "--only", team[0].upn, days=1)
-    ledger = company.nights.state / "ledger.sqlite3"
+    ledger = company.runner.state / "ledger.sqlite3"
     with closing(sqlite3.connect(ledger)) as db:
         assert db.execute("SELECT COUNT(*) FROM plans").fetchone() == (1,)
 
-    forgotten = company.nights.type("forget", "--env-file", str(company.nights.env_file()), "--yes", team[0].upn)
+    forgotten = company.runner.type("forget", "--env-file", str(company.runner.env_file()), "--yes", team[0].upn)
 
     assert forgotten.code == 0, forgotten.err
     with closing(sqlite3.connect(ledger)) as db:

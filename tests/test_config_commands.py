@@ -30,7 +30,7 @@ from connector.config.first_settings import FIRST
 from connector.config.settings import NAMES
 from connector.errors import ExitCode, SettingsError
 from tests.company import Company
-from tests.nights import _close_logs
+from tests.runner import _close_logs
 
 ROOT = Path(connector.__file__).parent.parent
 SECRET = "correct-horse-battery"

@@ -118,12 +118,12 @@ def test_every_setting_that_is_a_path_is_looked_at() -> None:
 
 
 def test_an_administrator_sees_them_all_at_once_and_nobody_is_contacted(company: Company) -> None:
-    path = company.nights.env_file()
+    path = company.runner.env_file()
     path.write_text(
         path.read_text("utf-8") + "METRICS_FILE=%ProgramData%\\a.prom\n$env:PHOTO_SIZE = '1'\n", encoding="utf-8"
     )
 
-    told = company.nights.type("sync", "--env-file", str(path))
+    told = company.runner.type("sync", "--env-file", str(path))
 
     assert told.code == 2
     assert "METRICS_FILE: contains %ProgramData%" in told.err

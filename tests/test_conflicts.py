@@ -8,7 +8,7 @@ import pytest
 
 from connector.photo import read_print
 from tests.company import Colleague, Company, face
-from tests.nights import Told, shown
+from tests.runner import CommandResult, shown
 
 POLICIES = ("source", "cloud", "report")
 
@@ -18,12 +18,12 @@ def shows(company: Company, one: Colleague, name: object) -> bool:
     return shown(company.cloud, one.account_id).shows_same(read_print(face(name)))
 
 
-def detail_of(told: Told, one: Colleague) -> str:
+def detail_of(told: CommandResult, one: Colleague) -> str:
     """Return what the JSON report says of somebody in words."""
     return next(str(outcome["detail"]) for outcome in told.report["outcomes"] if outcome["upn"] == one.upn)
 
 
-def quiet_nights(company: Company, *, days: int = 3) -> list[Told]:
+def quiet_nights(company: Company, *, days: int = 3) -> list[CommandResult]:
     """Let nights pass, the last of them with `--full`."""
     return [company.sync(*(("--full",) if day == days - 1 else ()), days=1) for day in range(days)]
 
@@ -66,8 +66,8 @@ def test_the_report_tells_the_facts_of_both_pictures_in_every_format(company: Co
     assert "Source: 144 × 144 pixels; cloud: 120 × 120 pixels, seen 20" in told.out
     assert "sha256" not in told.out, "identifiers are for --verbose and for programs"
     for form in ("text", "csv", "html", "json"):
-        command = ("report", "--env-file", str(company.nights.env_file()), "--format", form, "--verbose")
-        again = company.nights.type(*command).out
+        command = ("report", "--env-file", str(company.runner.env_file()), "--format", form, "--verbose")
+        again = company.runner.type(*command).out
         assert "144 × 144 pixels" in again or "144 \\u00d7 144 pixels" in again, form
         assert theirs[:12] in again, form
 
@@ -134,7 +134,7 @@ def test_a_conflict_that_was_left_ends_when_the_policy_becomes_source(company: C
     assert shows(company, bob, "bob")
 
 
-def listed(told: Told) -> int:
+def listed(told: CommandResult) -> int:
     """Count the outcomes that the JSON report marks as conflicts."""
     return sum(bool(outcome["conflict"]) for outcome in told.report["outcomes"])
 
@@ -230,7 +230,7 @@ def test_overwrite_sends_the_sources_photo_for_this_person_once_and_keeps_the_ot
     nights = quiet_nights(company)
     assert nights[-1].of(ada.upn) == ("keep", "unchanged")
     assert len(company.cloud.tenant.writes()) == before
-    back = company.nights.type("restore", "--env-file", str(company.nights.env_file()), "--person", "ada", days=1)
+    back = company.runner.type("restore", "--env-file", str(company.runner.env_file()), "--person", "ada", days=1)
     assert back.code == 0, back.err
     assert shows(company, ada, "own ada")
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from tests.company import Colleague, Company, copy_of, face
-from tests.nights import Told
+from tests.runner import CommandResult
 from tests.test_forget import rows
 
 
-def coverage(company: Company, *options: str) -> Told:
+def coverage(company: Company, *options: str) -> CommandResult:
     """Type `coverage`."""
-    told = company.nights.type("coverage", "--env-file", str(company.nights.env_file()), *options)
+    told = company.runner.type("coverage", "--env-file", str(company.runner.env_file()), *options)
     assert (told.code, told.err) == (0, "")
     return told
 
@@ -183,7 +183,7 @@ def test_a_turn_is_no_news(company: Company) -> None:
     assert (first.of(bare.upn), second.of(bare.upn)) == (("skip", "no-photo"), ("skip", "no-photo"))
     assert first.totals == second.totals
     assert _told_of(company, bare) == []
-    told = company.nights.type("history", "--env-file", str(company.nights.env_file()), "--format", "json", "bare")
+    told = company.runner.type("history", "--env-file", str(company.runner.env_file()), "--format", "json", "bare")
     assert [one["reason"] for one in json.loads(told.out)["events"]] == ["no-photo"]
 
 
@@ -215,7 +215,7 @@ def test_a_photo_that_we_send_replaces_what_was_seen(company: Company) -> None:
 def test_whoever_is_forgotten_is_in_no_list(every_kind: Company) -> None:
     assert "bare@contoso.test" in table(every_kind)
 
-    every_kind.nights.type("forget", "--env-file", str(every_kind.nights.env_file()), "bare")
+    every_kind.runner.type("forget", "--env-file", str(every_kind.runner.env_file()), "bare")
 
     assert "bare@contoso.test" not in table(every_kind)
     for name in ("account_details", "cloud_looks", "source_since"):
@@ -227,7 +227,7 @@ def test_whoever_is_forgotten_is_in_no_list(every_kind: Company) -> None:
 
 
 def test_the_page_needs_no_network_and_lists_who_has_none(every_kind: Company) -> None:
-    path = every_kind.nights.folder / "coverage.html"
+    path = every_kind.runner.folder / "coverage.html"
 
     coverage(every_kind, "--output", str(path))
 
@@ -257,7 +257,7 @@ def test_before_the_first_run_it_says_so(company: Company) -> None:
 
 
 def test_figures_for_monitoring_have_the_coverage(every_kind: Company) -> None:
-    path = every_kind.nights.folder / "photo.prom"
+    path = every_kind.runner.folder / "photo.prom"
     every_kind.settings["METRICS_FILE"] = str(path)
 
     every_kind.sync(days=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.company import Company
-from tests.nights import Nights
+from tests.runner import Runner
 
 READING = [
     ("report",),
@@ -28,9 +28,9 @@ def test_a_state_folder_is_all_that_is_needed(
     company.sync()
     (tmp_path / "desk").mkdir()
     monkeypatch.chdir(tmp_path)
-    desk = Nights(tmp_path / "desk", {})
+    desk = Runner(tmp_path / "desk", {})
     desk.settings.clear()
-    desk.settings["STATE_DIR"] = str(company.nights.state)
+    desk.settings["STATE_DIR"] = str(company.runner.state)
     company.cloud.log.clear()
 
     told = desk.type(command[0], "--env-file", str(desk.env_file()), *command[1:])
@@ -52,7 +52,7 @@ def test_files_and_secrets_that_are_gone_do_not_matter(
     company.settings["LDAP_CA_FILE"] = "/nowhere/ca.pem"
     company.settings["SYNC_CONCURRENCY"] = "many"
 
-    told = company.nights.type(command[0], "--env-file", str(company.nights.env_file()), *command[1:])
+    told = company.runner.type(command[0], "--env-file", str(company.runner.env_file()), *command[1:])
 
     assert (told.code, told.err) == (0, "")
 
@@ -60,7 +60,7 @@ def test_files_and_secrets_that_are_gone_do_not_matter(
 def test_a_state_folder_that_cannot_be_meant_is_still_refused(company: Company) -> None:
     company.settings["STATE_DIR"] = "relative/folder"
 
-    told = company.nights.type("runs", "--env-file", str(company.nights.env_file()))
+    told = company.runner.type("runs", "--env-file", str(company.runner.env_file()))
 
     assert told.code == 2
     assert told.err.startswith("STATE_DIR")

@@ -59,7 +59,7 @@ def test_where_all_is_well_the_code_is_0_and_nothing_was_written(check_env: Chec
         "/v1.0/$batch"
     }
     assert cloud.tenant.writes() == []
-    assert [path.name for path in check_env.nights.state.rglob("*") if path.is_file()] == []
+    assert [path.name for path in check_env.runner.state.rglob("*") if path.is_file()] == []
     assert cloud.violations() == []
 
 
@@ -197,11 +197,11 @@ def test_wrong_settings_are_told_all_at_once_and_nothing_is_contacted(check_env:
         *("SYNC_CONCURRENCY", "LDAP_USER", "AZURE_CLIENT_ID")
     ]
     assert cloud.requests == []
-    assert not check_env.nights.state.exists()
+    assert not check_env.runner.state.exists()
 
 
 def test_an_env_file_that_is_not_there_is_code_2(check_env: CheckEnv) -> None:
-    told = check_env.nights.type("check", "--env-file", str(check_env.folder / "nowhere.env"))
+    told = check_env.runner.type("check", "--env-file", str(check_env.folder / "nowhere.env"))
 
     assert told.code == 2
     assert "✗ Settings: --env-file: " in told.out
@@ -272,7 +272,7 @@ def test_the_lines_carry_marks_and_fixes(check_env: CheckEnv) -> None:
     check_env.settings["BACKUP_DAYS"] = "0"
     check_env.settings["LDAP_PASSWORD"] = "mistyped-0815"
 
-    told = check_env.nights.type("check", "--env-file", str(check_env.nights.env_file()))
+    told = check_env.runner.type("check", "--env-file", str(check_env.runner.env_file()))
 
     assert told.code == 5
     lines = told.out.splitlines()
@@ -284,14 +284,14 @@ def test_the_lines_carry_marks_and_fixes(check_env: CheckEnv) -> None:
     assert any(line.startswith("✗ Sign-in to the directory: ") for line in lines)
     (skipped,) = [line for line in lines if "depend" in line]
     assert re.match(r"– \d+ checks skipped \(they depend on Sign-in to the directory\): Base DNs, ", skipped)
-    again = f"`photo-connector check --env-file {check_env.nights.env_file()}`"
+    again = f"`photo-connector check --env-file {check_env.runner.env_file()}`"
     assert lines[-1] == f"1 failed, 1 warning. Fix the failures from the top, then run {again} again."
 
 
 def test_the_last_line_says_whether_a_night_can_run(check_env: CheckEnv) -> None:
-    told = check_env.nights.type("check", "--env-file", str(check_env.nights.env_file()))
+    told = check_env.runner.type("check", "--env-file", str(check_env.runner.env_file()))
     check_env.settings["BACKUP_DAYS"] = "0"
-    doubtful = check_env.nights.type("check", "--env-file", str(check_env.nights.env_file()))
+    doubtful = check_env.runner.type("check", "--env-file", str(check_env.runner.env_file()))
 
     assert told.out.splitlines()[-1].startswith("All checks passed. Preview with `photo-connector sync ")
     assert doubtful.out.splitlines()[-1].startswith("No failures, 1 warning. Ready to sync")
@@ -300,7 +300,7 @@ def test_the_last_line_says_whether_a_night_can_run(check_env: CheckEnv) -> None
 def test_a_pipe_gets_utf_8_whatever_the_code_page_as_from_every_command(check_env: CheckEnv) -> None:
     check_env.settings["BACKUP_DAYS"] = "0"
     check_env.settings["LDAP_URI"] = "ldaps://no-such-dc.invalid"
-    command = [sys.executable, "-m", "connector", "check", "--env-file", str(check_env.nights.env_file())]
+    command = [sys.executable, "-m", "connector", "check", "--env-file", str(check_env.runner.env_file())]
     environ = {**os.environ, "PYTHONIOENCODING": "cp437", "PYTHONUTF8": "0"}
 
     done = subprocess.run(command, capture_output=True, env=environ, check=False)
@@ -315,7 +315,7 @@ def test_a_pipe_gets_utf_8_whatever_the_code_page_as_from_every_command(check_en
 
 
 def test_json_is_a_list_of_findings_with_five_fields(check_env: CheckEnv) -> None:
-    told = check_env.nights.type("check", "--env-file", str(check_env.nights.env_file()), "--json")
+    told = check_env.runner.type("check", "--env-file", str(check_env.runner.env_file()), "--json")
 
     findings = json.loads(told.out)
     assert {tuple(finding) for finding in findings} == {("id", "status", "what", "detail", "fix")}

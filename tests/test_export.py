@@ -12,22 +12,22 @@ import pytest
 
 from connector.ledger.store import LEDGER_NAME
 from tests.company import Colleague, Company, face
-from tests.nights import Told
+from tests.runner import CommandResult
 
 # The places of readings are dropped, so that the next run reads everybody; they name nobody. A fingerprint stands in
 # each row that refers to it.
 NOT_THE_PERSONS = ("cookies", "meta", "fingerprints")
 
 
-def export(company: Company, person: str, path: Path) -> Told:
+def export(company: Company, person: str, path: Path) -> CommandResult:
     """Type `export`."""
-    command = ("export", "--env-file", str(company.nights.env_file()), person, "--output", str(path))
-    return company.nights.type(*command)
+    command = ("export", "--env-file", str(company.runner.env_file()), person, "--output", str(path))
+    return company.runner.type(*command)
 
 
 def ledger(company: Company) -> dict[str, list[dict[str, Any]]]:
     """Return every row of every table."""
-    db = sqlite3.connect(company.nights.state / LEDGER_NAME)
+    db = sqlite3.connect(company.runner.state / LEDGER_NAME)
     db.row_factory = sqlite3.Row
     try:
         names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -47,7 +47,7 @@ def texts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def files(company: Company, folder: str) -> dict[str, bytes]:
     """Return the files of a part of the state folder, by name."""
-    return {path.name: path.read_bytes() for path in (company.nights.state / folder).rglob("*") if path.is_file()}
+    return {path.name: path.read_bytes() for path in (company.runner.state / folder).rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_it_is_complete_against_what_forget_deletes(company: Company, zoe: Colle
     told = export(company, "zoe", tmp_path / "zoe.zip")
     assert told.code == 0, told.err
     rows, parts = ledger(company), {name: files(company, name) for name in ("backups", "reports", "logs")}
-    assert company.nights.type("forget", "--env-file", str(company.nights.env_file()), "zoe").code == 0
+    assert company.runner.type("forget", "--env-file", str(company.runner.env_file()), "zoe").code == 0
     after, parts_after = ledger(company), {name: files(company, name) for name in ("backups", "reports", "logs")}
 
     with zipfile.ZipFile(tmp_path / "zoe.zip") as archive:

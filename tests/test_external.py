@@ -31,7 +31,7 @@ def test_members_and_guests_get_the_photo_of_who_has_their_mail(sister: Company)
     assert {told.of(one.upn) for one in (anna, bert, own)} == {("create", "first-upload")}
     assert all(sister.photo(one) for one in (anna, bert, own))
     assert sister.photo(spare) is None, "carl has an account of his own here"
-    shown = sister.nights.type("history", "--env-file", str(sister.nights.env_file()), anna.upn).out
+    shown = sister.runner.type("history", "--env-file", str(sister.runner.env_file()), anna.upn).out
     assert "matched by external" in shown
     sister.paint(anna, face("new anna"))
     assert sister.sync(days=1).of(anna.upn) == ("replace", "source-changed")
@@ -79,7 +79,7 @@ def test_what_is_ambiguous_is_never_guessed(sister: Company) -> None:
 
 def test_one_person_is_found_before_the_first_night_and_an_opt_out_counts(sister: Company) -> None:
     anna, bert = (external(sister, sister.hire(name, account=False)) for name in ("anna", "bert"))
-    listed = sister.nights.folder / "opted-out.txt"
+    listed = sister.runner.folder / "opted-out.txt"
     listed.write_text(f"{bert.upn}\n", "utf-8")
     sister.settings["OPT_OUT_FILE"] = str(listed)
 
@@ -93,6 +93,6 @@ def test_one_person_is_found_before_the_first_night_and_an_opt_out_counts(sister
 def test_check_matches_as_a_run_does(sister: Company) -> None:
     external(sister, sister.hire("anna", account=False))
 
-    told = sister.nights.type("check", "--env-file", str(sister.nights.env_file()))
+    told = sister.runner.type("check", "--env-file", str(sister.runner.env_file()))
 
     assert "1 of 1 people have an account" in told.out

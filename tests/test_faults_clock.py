@@ -10,16 +10,16 @@ import time_machine
 
 from tests.company import Company, face
 from tests.lab.graph import Fault
-from tests.nights import Told
+from tests.runner import CommandResult
 from tests.test_night_stops import PUT, puts, wait_until
 
 
 def kept(company: Company) -> int:
     """Count the photos that can still be put back."""
-    return len(list((company.nights.state / "backups").glob("*/*.jpg")))
+    return len(list((company.runner.state / "backups").glob("*/*.jpg")))
 
 
-def replaced_one(company: Company) -> Told:
+def replaced_one(company: Company) -> CommandResult:
     """Live the first night of three people; one has a photo of their own, which is replaced and kept."""
     team = company.team(3)
     company.cloud.tenant.set_photo(team[0].account_id, face("their own"))
@@ -39,7 +39,7 @@ def test_a_clock_that_leaps_years_ahead_for_one_night_forgets_no_backup_and_no_r
     assert (back.code, back.totals["unchanged"]) == (0, 3), back.err
     assert len(company.cloud.tenant.writes()) == 3
     assert kept(company) == 1
-    taken_back = company.nights.type("restore", "--run", str(run), "--env-file", str(company.nights.env_file()))
+    taken_back = company.runner.type("restore", "--run", str(run), "--env-file", str(company.runner.env_file()))
     assert taken_back.code == 0, taken_back.err
     assert len(company.cloud.tenant.photos()) == 1
 
@@ -91,10 +91,10 @@ def test_whose_photo_was_looked_at_in_the_future_is_looked_at_again_in_turn(comp
     for one in team:
         company.cloud.tenant.set_photo(one.account_id, face("theirs", 128))
 
-    nights = [company.sync(days=-3649), *(company.sync(days=1) for _ in range(3))]
+    results = [company.sync(days=-3649), *(company.sync(days=1) for _ in range(3))]
 
-    assert [told.code for told in nights] == [0, 0, 0, 0]
-    assert sum(told.totals["replaced"] for told in nights) == 4, "nobody's turn is put off for ten years"
+    assert [told.code for told in results] == [0, 0, 0, 0]
+    assert sum(told.totals["replaced"] for told in results) == 4, "nobody's turn is put off for ten years"
 
 
 @pytest.mark.parametrize("days", [-30, 30])

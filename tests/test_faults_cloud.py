@@ -12,7 +12,7 @@ from connector.model.reasons import ADVICE
 from connector.photo import read_print
 from tests.company import Colleague, Company, face, total
 from tests.lab.graph import Fault
-from tests.nights import Told, shown
+from tests.runner import CommandResult, shown
 from tests.test_night_stops import PUT, puts, wait_until
 
 BATCH = r"POST .*/\$batch"
@@ -34,7 +34,7 @@ def put_right(company: Company, team: list[Colleague], *, created: int) -> None:
     assert company.sync(days=1).requests["http"] == 1
 
 
-def details(told: Told, reason: str) -> list[str]:
+def details(told: CommandResult, reason: str) -> list[str]:
     """Return what is said of the people with this reason."""
     return [outcome["detail"] for outcome in told.report["outcomes"] if outcome["reason"] == reason]
 

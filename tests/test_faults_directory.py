@@ -10,7 +10,7 @@ from tests.company import Colleague, Company, face
 from tests.lab.graph import Fault
 from tests.lab.ldapserver_house import authority
 from tests.lab.pki import Authority
-from tests.nights import Told
+from tests.runner import CommandResult
 from tests.test_faults_cloud import meanwhile
 
 CODES = {3: "the server's time limit", 4: "size limit", 51: "busy", 52: "unavailable", 53: "unwilling"}
@@ -26,7 +26,7 @@ def settled(company: Company, count: int = 25) -> list[Colleague]:
     return team
 
 
-def assert_untouched(company: Company, team: list[Colleague], told: Told, *words: str) -> None:
+def assert_untouched(company: Company, team: list[Colleague], told: CommandResult, *words: str) -> None:
     """Hold a night that could not read: exit 5, one sentence with the words, and everybody as they were."""
     assert told.code == 5, told.err
     assert all(word in told.err for word in words), told.err

@@ -126,9 +126,9 @@ def test_what_is_not_there_is_deleted_without_a_word(tmp_path: Path) -> None:
 @mounting
 def test_a_leftover_spool_picture_that_cannot_be_deleted_is_a_notice_and_the_night_goes_on(company: Company) -> None:
     ada = company.hire("ada")
-    left = company.nights.state / "spool" / "ab" / ("ab" * 32 + ".jpg")
+    left = company.runner.state / "spool" / "ab" / ("ab" * 32 + ".jpg")
     left.parent.mkdir(parents=True, mode=0o700)
-    for folder in (company.nights.state, company.nights.state / "spool"):
+    for folder in (company.runner.state, company.runner.state / "spool"):
         folder.chmod(0o700)
     left.write_bytes(b"left over")
     hold(left)
@@ -162,13 +162,13 @@ def test_stray_files_of_a_file_browser_end_no_night(company: Company) -> None:
     company.hire("ada")
     assert company.sync().code == 0
     for folder in ("backups", "spool"):
-        (company.nights.state / folder / "desktop.ini").write_text("[.ShellClassInfo]", encoding="utf-8")
-        (company.nights.state / folder / ".DS_Store").write_bytes(b"\0")
+        (company.runner.state / folder / "desktop.ini").write_text("[.ShellClassInfo]", encoding="utf-8")
+        (company.runner.state / folder / ".DS_Store").write_bytes(b"\0")
 
     told = company.sync(days=1)
 
     assert told.code == 0, told.err
-    forgotten = company.nights.type("forget", "--env-file", str(company.nights.env_file()), "ada")
+    forgotten = company.runner.type("forget", "--env-file", str(company.runner.env_file()), "ada")
     assert forgotten.code == 0, forgotten.err
 
 
@@ -228,7 +228,7 @@ def test_a_link_in_the_place_of_the_metrics_file_is_replaced_and_not_followed(tm
 
 @pytest.mark.parametrize("value", ["1.2.3", "....", "9" * 400, "nan", "inf", "-", "0x10"])
 def test_a_line_without_a_number_in_the_metrics_file_ends_no_night(company: Company, value: str) -> None:
-    path = company.nights.folder / "photo.prom"
+    path = company.runner.folder / "photo.prom"
     path.write_text(f"photo_connector_last_success_timestamp_seconds {value}\n", encoding="utf-8")
     company.settings["METRICS_FILE"] = str(path)
     company.hire("ada")

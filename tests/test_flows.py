@@ -20,7 +20,7 @@ from tests.lab.pictures import jpeg, reencoded
 from tests.lab.samba import DomainController
 from tests.lab.sharepoint import SharePointLab
 from tests.lab.world import ldap_settings
-from tests.nights import Nights, Told, shown
+from tests.runner import CommandResult, Runner, shown
 from tests.sharepoint_company import FOLDER, hire, width
 
 pytestmark = pytest.mark.usefixtures("no_proxy_settings")
@@ -37,15 +37,15 @@ def read_back(cloud: Emulator, account_id: str) -> bytes:
     return answer.content
 
 
-def named(told: Sequence[Told], upn: str) -> list[tuple[str, str] | None]:
+def named(told: Sequence[CommandResult], upn: str) -> list[tuple[str, str] | None]:
     """Return what each night did for somebody."""
     return [one.of(upn) for one in told]
 
 
 @pytest.fixture
-def nights(domain: DomainController, ou: str, cloud: Emulator, tmp_path: Path) -> Nights:
+def runner(domain: DomainController, ou: str, cloud: Emulator, tmp_path: Path) -> Runner:
     """Point the product at a part of a real domain, and at the cloud."""
-    return Nights(tmp_path, {**ldap_settings(domain, ou), **cloud.environ()})
+    return Runner(tmp_path, {**ldap_settings(domain, ou), **cloud.environ()})
 
 
 def employ(directory: Directory, cloud: Emulator, ou: str, name: str, **photos: bytes) -> tuple[Entry, str]:
@@ -59,14 +59,14 @@ def employ(directory: Directory, cloud: Emulator, ou: str, name: str, **photos: 
 
 @pytest.mark.samba
 def test_an_exchange_online_user_gets_the_photo_of_active_directory_and_every_change_of_it(
-    nights: Nights, directory: Directory, ou: str, cloud: Emulator
+    runner: Runner, directory: Directory, ou: str, cloud: Emulator
 ) -> None:
     photos = {"jpegPhoto": jpeg("anna", LARGE), "thumbnailPhoto": jpeg("anna", (96, 96))}
     entry, account_id = employ(directory, cloud, ou, "anna", **photos)
 
-    first, quiet = nights.sync(), nights.sync(days=1)
+    first, quiet = runner.sync(), runner.sync(days=1)
     directory.set_photo(entry.dn, jpeg("anna, older", LARGE))
-    changed = nights.sync(days=1)
+    changed = runner.sync(days=1)
 
     assert [told.code for told in (first, quiet, changed)] == [0, 0, 0], first.err
     done = named((first, quiet, changed), "anna@contoso.test")
@@ -109,20 +109,20 @@ def test_a_sharepoint_only_user_gets_three_thumbnails_and_the_properties_that_ar
 
 @pytest.mark.samba
 def test_a_photo_that_arrives_through_entra_id_first_is_followed_by_ours_and_then_left_in_peace(
-    nights: Nights, directory: Directory, ou: str, cloud: Emulator
+    runner: Runner, directory: Directory, ou: str, cloud: Emulator
 ) -> None:
     large = jpeg("anna", LARGE)
     small = reencoded(large, 96)
     entry, account_id = employ(directory, cloud, ou, "anna", jpegPhoto=large, thumbnailPhoto=small)
     cloud.tenant.set_photo(account_id, reencoded(small, 96))
 
-    first = nights.sync()
+    first = runner.sync()
     ours = shown(cloud, account_id).width
     cloud.tenant.set_photo(account_id, reencoded(small, 96))
-    beaten = [nights.sync("--full", days=1) for _ in range(2)]
+    beaten = [runner.sync("--full", days=1) for _ in range(2)]
     writes = len(cloud.tenant.writes())
     directory.set_photo(entry.dn, jpeg("anna, older", LARGE))
-    changed = nights.sync(days=1)
+    changed = runner.sync(days=1)
 
     upn = "anna@contoso.test"
     assert (first.of(upn), ours) == (("replace", "better-quality"), 648)
@@ -134,13 +134,13 @@ def test_a_photo_that_arrives_through_entra_id_first_is_followed_by_ours_and_the
 
 @pytest.mark.samba
 def test_a_photo_that_entra_id_brought_and_that_is_as_good_as_ours_is_taken_as_it_is(
-    nights: Nights, directory: Directory, ou: str, cloud: Emulator
+    runner: Runner, directory: Directory, ou: str, cloud: Emulator
 ) -> None:
     _, account_id = employ(directory, cloud, ou, "anna", jpegPhoto=jpeg("anna", LARGE))
     cloud.tenant.set_photo(account_id, reencoded(jpeg("anna", LARGE), 648))
     before = len(cloud.tenant.writes())
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.of("anna@contoso.test") == ("keep", "adopted")
     assert len(cloud.tenant.writes()) == before
@@ -148,10 +148,10 @@ def test_a_photo_that_entra_id_brought_and_that_is_as_good_as_ours_is_taken_as_i
 
 @pytest.mark.samba
 def test_a_guest_gets_the_picture_of_the_contact_and_a_guest_without_one_the_common_picture(
-    nights: Nights, directory: Directory, ou: str, cloud: Emulator, tmp_path: Path
+    runner: Runner, directory: Directory, ou: str, cloud: Emulator, tmp_path: Path
 ) -> None:
     (tmp_path / "guest.jpg").write_bytes(jpeg("a logo", (300, 300)))
-    nights.settings |= {"LDAP_INCLUDE_CONTACTS": "true", "GUEST_PHOTO": str(tmp_path / "guest.jpg")}
+    runner.settings |= {"LDAP_INCLUDE_CONTACTS": "true", "GUEST_PHOTO": str(tmp_path / "guest.jpg")}
     directory.add_contact(ou, "Gwen", mail="gwen@partner.example", thumbnailPhoto=jpeg("gwen", (300, 300)))
     gwen, bare, dressed = (
         cloud.tenant.add_account(
@@ -161,7 +161,7 @@ def test_a_guest_gets_the_picture_of_the_contact_and_a_guest_without_one_the_com
     )
     cloud.tenant.set_photo(dressed, jpeg("own", (300, 300)))
 
-    first, quiet = nights.sync(), nights.sync("--full", days=1)
+    first, quiet = runner.sync(), runner.sync("--full", days=1)
 
     assert (first.code, first.totals["created"], first.totals["conflicts"]) == (0, 2, 0), first.err
     assert quiet.totals["created"] + quiet.totals["replaced"] == 0
@@ -174,16 +174,16 @@ def test_a_folder_of_pictures_is_run_twice_with_one_change_and_only_that_is_sent
 ) -> None:
     folder = tmp_path / "pictures"
     settings = {"SOURCE": "folder", "FOLDER_PATH": str(folder), "FOLDER_KEY": "mail"}
-    nights = Nights(tmp_path, {**settings, **cloud.environ()})
+    runner = Runner(tmp_path, {**settings, **cloud.environ()})
     names = ("anna", "ben", "cleo")
     accounts = {name: cloud.tenant.add_account(f"{name}@contoso.test", mail=f"{name}.x@contoso.test") for name in names}
     for name in names:
         _file(folder / "2026" / f"{name}.x@contoso.test.jpg", jpeg(name, (300, 300)))
 
-    first = nights.sync()
+    first = runner.sync()
     before = {name: read_back(cloud, account_id) for name, account_id in accounts.items()}
     _file(folder / "2026" / "ben.x@contoso.test.jpg", jpeg("ben, older", (300, 300)))
-    second = nights.sync(days=1)
+    second = runner.sync(days=1)
 
     assert (first.code, first.totals["created"]) == (0, 3), first.err
     assert (second.code, second.totals["replaced"], second.totals["unchanged"]) == (0, 1, 2)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.folder_stories import people, put
 from tests.lab.graph import Emulator
-from tests.nights import Nights
+from tests.runner import Runner
 
 
 def day(offset: int) -> str:
@@ -18,15 +18,15 @@ def day(offset: int) -> str:
 
 
 @pytest.fixture
-def export(nights: Nights, tmp_path: Path) -> Path:
+def export(runner: Runner, tmp_path: Path) -> Path:
     """Let the settings name a list that is not written yet."""
     path = tmp_path / "hr.csv"
-    nights.settings["FOLDER_MAP"] = str(path)
+    runner.settings["FOLDER_MAP"] = str(path)
     return path
 
 
 def test_the_list_names_files_beside_those_that_have_a_persons_name(
-    nights: Nights,
+    runner: Runner,
     pictures: Path,
     export: Path,
     cloud: Emulator,
@@ -38,34 +38,34 @@ def test_the_list_names_files_beside_those_that_have_a_persons_name(
     put(pictures, "0003.jpg", "eva as HR has her")
     export.write_text("person,file\nAnna@Contoso.test,badges/0001.jpg\neva@contoso.test,0003.jpg\n")
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert (told.code, told.totals["people"], told.totals["created"]) == (0, 3, 3), told.err
     assert told.of("Anna@Contoso.test") == ("create", "first-upload")
-    assert nights.sync(days=1).totals["unchanged"] == 3
+    assert runner.sync(days=1).totals["unchanged"] == 3
     export.write_text("person;file\nanna@contoso.test;badges/0001.jpg\n", encoding="utf-8-sig")
-    assert nights.sync("--only", "anna@contoso.test", days=1).code == 0
-    told = nights.sync(days=1)
+    assert runner.sync("--only", "anna@contoso.test", days=1).code == 0
+    told = runner.sync(days=1)
     assert told.of("eva@contoso.test") == ("replace", "source-changed"), "her own file counts again"
 
 
 def test_a_list_inside_the_folder_is_nobodys_picture(
-    nights: Nights,
+    runner: Runner,
     pictures: Path,
     cloud: Emulator,
 ) -> None:
     cloud.tenant.add_account("anna@contoso.test", employee_id="7")
     put(pictures, "one.jpg", "anna")
     (pictures / "hr.csv").write_text("person,file\n7,one.jpg\n")
-    nights.settings |= {"FOLDER_KEY": "employee-id", "FOLDER_MAP": str(pictures / "hr.csv")}
+    runner.settings |= {"FOLDER_KEY": "employee-id", "FOLDER_MAP": str(pictures / "hr.csv")}
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.totals["people"] == 1, told.report["outcomes"]
 
 
 def test_a_row_counts_on_its_days_only(
-    nights: Nights,
+    runner: Runner,
     pictures: Path,
     export: Path,
     cloud: Emulator,
@@ -82,16 +82,16 @@ def test_a_row_counts_on_its_days_only(
         f"over@contoso.test,4.jpg,,{day(-1)}\n"
     )
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.of("first@contoso.test") == told.of("last@contoso.test") == ("create", "first-upload")
     assert told.of("over@contoso.test") == ("create", "first-upload"), "the file with her name"
     assert told.of("later@contoso.test") == ("skip", "source-unread"), "not yet"
-    assert nights.sync(days=2).of("later@contoso.test") == ("create", "first-upload")
+    assert runner.sync(days=2).of("later@contoso.test") == ("create", "first-upload")
 
 
 def test_what_is_not_yet_or_missing_removes_nothing_and_what_is_over_does_if_asked(
-    nights: Nights,
+    runner: Runner,
     pictures: Path,
     export: Path,
     cloud: Emulator,
@@ -104,8 +104,8 @@ def test_what_is_not_yet_or_missing_removes_nothing_and_what_is_over_does_if_ask
     stay = "".join(f"{name}@contoso.test,{name}.jpg,,\n" for name in rest)
     begin = f"person,file,from,until\n{stay}"
     export.write_text(begin + "".join(f"{one}@contoso.test,{one}.jpg,,\n" for one in ("later", "missing", "over")))
-    nights.settings["SYNC_REMOVED"] = "remove"
-    assert nights.sync().totals["created"] == 13
+    runner.settings["SYNC_REMOVED"] = "remove"
+    assert runner.sync().totals["created"] == 13
     (pictures / "missing.jpg").unlink()
     export.write_text(
         f"{begin}later@contoso.test,later.jpg,{day(9)},\n"
@@ -113,7 +113,7 @@ def test_what_is_not_yet_or_missing_removes_nothing_and_what_is_over_does_if_ask
         f"over@contoso.test,over.jpg,,{day(-1)}\n"
     )
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.of("later@contoso.test") == ("skip", "source-unread")
     assert told.of("missing@contoso.test") == ("skip", "source-unread")
@@ -142,7 +142,7 @@ def test_what_is_not_yet_or_missing_removes_nothing_and_what_is_over_does_if_ask
     ],
 )
 def test_a_list_that_is_not_there_or_does_not_parse_changes_nothing(
-    nights: Nights,
+    runner: Runner,
     pictures: Path,
     export: Path,
     cloud: Emulator,
@@ -154,17 +154,17 @@ def test_a_list_that_is_not_there_or_does_not_parse_changes_nothing(
     if text is not None:
         export.write_bytes(text.encode("latin-1"))
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.code == 2, told.out
     assert why in told.err
     assert cloud.tenant.writes() == []
-    assert why in nights.type("check", "--env-file", str(nights.env_file())).out
+    assert why in runner.type("check", "--env-file", str(runner.env_file())).out
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need a right on Windows")
 def test_a_link_out_of_the_folder_and_a_pipe_are_nobodys_picture(
-    nights: Nights,
+    runner: Runner,
     pictures: Path,
     export: Path,
     cloud: Emulator,
@@ -181,7 +181,7 @@ def test_a_link_out_of_the_folder_and_a_pipe_are_nobodys_picture(
     files = {"out": "out.jpg", "deep": "deep/secret.jpg", "pipe": "pipe.jpg", "inside": "inside.jpg"}
     export.write_text("person,file\n" + "".join(f"{who}@contoso.test,{file}\n" for who, file in files.items()))
 
-    told = nights.sync()
+    told = runner.sync()
 
     for who in ("out", "deep", "pipe"):
         assert told.of(f"{who}@contoso.test") == ("skip", "source-unread")

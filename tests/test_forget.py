@@ -18,18 +18,18 @@ from connector.ledger.store import LEDGER_NAME, hold_lock, make_state_folder, op
 from connector.ledger.writes import Write, is_backup_wanted, save_write
 from connector.model import Action
 from tests.company import Colleague, Company, face
-from tests.nights import Told
+from tests.runner import CommandResult
 
 
-def forget(company: Company, person: str) -> Told:
+def forget(company: Company, person: str) -> CommandResult:
     """Type `forget`."""
-    return company.nights.type("forget", "--env-file", str(company.nights.env_file()), person)
+    return company.runner.type("forget", "--env-file", str(company.runner.env_file()), person)
 
 
 def found(company: Company, words: Iterable[str]) -> list[str]:
     """Name every file of the state folder that holds one of these words, in its name or anywhere in its bytes."""
     hits = []
-    for path in company.nights.state.rglob("*"):
+    for path in company.runner.state.rglob("*"):
         content = path.read_bytes().lower() if path.is_file() else b""
         hits += [f"{path.name}: {word}" for word in words if word.lower().encode() in content or word in path.name]
     return hits
@@ -37,7 +37,7 @@ def found(company: Company, words: Iterable[str]) -> list[str]:
 
 def rows(company: Company, query: str) -> list[tuple[object, ...]]:
     """Ask the ledger."""
-    db = sqlite3.connect(company.nights.state / LEDGER_NAME)
+    db = sqlite3.connect(company.runner.state / LEDGER_NAME)
     try:
         return db.execute(query).fetchall()
     finally:
@@ -79,21 +79,21 @@ def everything_known(company: Company, one: Colleague) -> list[str]:
 def test_no_byte_is_left_after_runs_of_every_kind(company: Company, log_format: str) -> None:
     company.cloud.set(reencode="none")
     company.settings.update(SYNC_CONFLICT="report", SYNC_REMOVED="remove", REPORT_PICTURES="changes")
-    company.settings["METRICS_FILE"] = str(company.nights.folder / "photo.prom")
+    company.settings["METRICS_FILE"] = str(company.runner.folder / "photo.prom")
     zoe, bob = company.hire("zoë'<&>"), company.hire("bob", mail="shared@contoso.test")
     company.house.tree.change(zoe.entry.guid, mail="zoe-at-home@contoso.test", sAMAccountName="zoe.k")
     for one in (zoe, bob):
         company.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
     logs = ("--verbose", "--log-format", log_format)
-    command = ("--env-file", str(company.nights.env_file()), *logs)
+    command = ("--env-file", str(company.runner.env_file()), *logs)
     company.sync(*logs)
     known = everything_known(company, zoe)
     company.sync("--dry-run", "--full", *logs, days=1)
     overwritten = company.sync("--only", "ZOE.K", "--overwrite", *logs, days=1)
     assert overwritten.reasons() == {"overwritten": 1}, overwritten.err
     known += everything_known(company, zoe)
-    company.nights.type("restore", *command, "--person", "zoe.k", days=1)
-    company.nights.type("restore", *command, "--run", str(overwritten.report["run"]), "--dry-run")
+    company.runner.type("restore", *command, "--person", "zoe.k", days=1)
+    company.runner.type("restore", *command, "--run", str(overwritten.report["run"]), "--dry-run")
     known += everything_known(company, zoe)
     company.paint(zoe, face("newer"))
     company.sync("--only", "zoe.k", "--overwrite", *logs, days=1)
@@ -129,7 +129,7 @@ def test_what_was_replaced_long_ago_is_gone_too_even_while_somebody_looks(compan
     company.sync(days=1)
     company.house.tree.change(zenobia.entry.guid, mail="z@contoso.test")
     company.sync(days=1)
-    looking = sqlite3.connect(company.nights.state / LEDGER_NAME)
+    looking = sqlite3.connect(company.runner.state / LEDGER_NAME)
     looking.execute("SELECT COUNT(*) FROM people").fetchall()
 
     told = forget(company, "zenobia")
@@ -141,15 +141,15 @@ def test_what_was_replaced_long_ago_is_gone_too_even_while_somebody_looks(compan
 
 
 def test_the_others_are_still_known(company: Company, zenobia: Colleague) -> None:
-    backups = company.nights.state / "backups"
+    backups = company.runner.state / "backups"
     assert len(list(backups.glob("*/*.jpg"))) == 2
 
     forget(company, "zenobia")
 
     assert len(list(backups.glob("*/*.jpg"))) == 1
     assert rows(company, "SELECT upn FROM people") == [("bob@contoso.test",)]
-    assert "bob@contoso.test" in (company.nights.state / "reports" / "run-000001.html").read_text("utf-8")
-    told = company.nights.type("restore", "--env-file", str(company.nights.env_file()), "--run", "1", days=1)
+    assert "bob@contoso.test" in (company.runner.state / "reports" / "run-000001.html").read_text("utf-8")
+    told = company.runner.type("restore", "--env-file", str(company.runner.env_file()), "--run", "1", days=1)
     assert told.code == 0, told.err
     bob = company.cloud.tenant.id_of("bob@contoso.test")
     assert [write.account_id for write in company.cloud.tenant.writes()][-1] == bob
@@ -170,17 +170,17 @@ def test_a_backup_that_two_people_share_is_kept_for_the_other(company: Company) 
     for name in ("ada", "bob"):
         company.cloud.tenant.set_photo(company.hire(name).account_id, face("the same"))
     company.sync()
-    assert len(list((company.nights.state / "backups").glob("*/*.jpg"))) == 1
+    assert len(list((company.runner.state / "backups").glob("*/*.jpg"))) == 1
 
     forget(company, "ada")
 
-    assert len(list((company.nights.state / "backups").glob("*/*.jpg"))) == 1
+    assert len(list((company.runner.state / "backups").glob("*/*.jpg"))) == 1
     assert forget(company, "bob").code == 0
-    assert list((company.nights.state / "backups").glob("*/*.jpg")) == []
+    assert list((company.runner.state / "backups").glob("*/*.jpg")) == []
 
 
 def test_it_says_what_it_cannot_reach(company: Company, zenobia: Colleague) -> None:
-    damaged = company.nights.state / "ledger-damaged-20260101T000000.sqlite3"
+    damaged = company.runner.state / "ledger-damaged-20260101T000000.sqlite3"
     damaged.write_bytes(b"once a ledger")
 
     told = forget(company, "zenobia")
@@ -224,7 +224,7 @@ def test_what_others_outcomes_say_of_the_person_goes_too(company: Company) -> No
 
 
 def test_it_waits_for_no_other_run(company: Company, zenobia: Colleague) -> None:
-    with hold_lock(company.nights.state):
+    with hold_lock(company.runner.state):
         told = forget(company, "zenobia")
 
     assert told.code == 6
@@ -274,13 +274,13 @@ def test_who_is_not_seen_is_forgotten_after_ledger_days(company: Company) -> Non
 
 
 def _kept(company: Company) -> list[str]:
-    return [path.name for path in (company.nights.state / "backups").glob("*/*")]
+    return [path.name for path in (company.runner.state / "backups").glob("*/*")]
 
 
 def test_a_photo_that_a_kill_left_half_written_goes_with_the_forgotten_and_by_itself(company: Company) -> None:
     company.hire("ada")
     company.sync()
-    half = company.nights.state / "backups" / "ab" / ("ab" * 32 + ".part")
+    half = company.runner.state / "backups" / "ab" / ("ab" * 32 + ".part")
     for end in (lambda: forget(company, "ada"), lambda: company.sync(days=2)):
         half.parent.mkdir(exist_ok=True)
         half.write_bytes(face("own ada"))
@@ -311,7 +311,7 @@ def test_a_damaged_backup_is_written_anew_before_the_photo_is_replaced_again(com
     ada = company.hire("ada")
     company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
     company.sync()
-    (path,) = (company.nights.state / "backups").glob("*/*.jpg")
+    (path,) = (company.runner.state / "backups").glob("*/*.jpg")
     path.write_bytes(b"half of it")
     company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
 
@@ -382,7 +382,7 @@ def test_asking_for_one_backup_reads_no_other_write(tmp_path: Path) -> None:
 
 
 def test_what_is_out_of_reach_is_named_and_the_next_try_does_it(company: Company, zenobia: Colleague) -> None:
-    in_the_way = company.nights.state / "logs" / "photo-connector.log.9"
+    in_the_way = company.runner.state / "logs" / "photo-connector.log.9"
     in_the_way.mkdir()
 
     first = forget(company, zenobia.upn)
@@ -396,8 +396,8 @@ def test_what_is_out_of_reach_is_named_and_the_next_try_does_it(company: Company
 
 
 def test_a_copy_that_a_killed_dry_run_left_is_gone_with_the_next_command(company: Company, zenobia: Colleague) -> None:
-    ledger = company.nights.state / LEDGER_NAME
-    left = [company.nights.state / name for name in ("dry-run.sqlite3", "ledger.new", "reports/run-000001.html.part")]
+    ledger = company.runner.state / LEDGER_NAME
+    left = [company.runner.state / name for name in ("dry-run.sqlite3", "ledger.new", "reports/run-000001.html.part")]
     for path in left:
         path.write_bytes(ledger.read_bytes())
 

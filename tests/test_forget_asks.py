@@ -10,16 +10,16 @@ import sys
 import pytest
 
 from tests.company import Company, face
-from tests.nights import Told
+from tests.runner import CommandResult
 from tests.test_forget import found, rows
 
 
-def forget(company: Company, *arguments: str) -> Told:
+def forget(company: Company, *arguments: str) -> CommandResult:
     """Type `forget`."""
-    return company.nights.type("forget", "--env-file", str(company.nights.env_file()), *arguments)
+    return company.runner.type("forget", "--env-file", str(company.runner.env_file()), *arguments)
 
 
-def counts(told: Told) -> str:
+def counts(told: CommandResult) -> str:
     """Return the numbers of the first line."""
     return told.out.splitlines()[0].partition(": ")[2]
 
@@ -91,7 +91,7 @@ def test_a_terminal_is_asked_first(
     company.sync()
     ours, theirs = pty.openpty()
     os.write(ours, typed)
-    command = [sys.executable, "-m", "connector", "forget", "--env-file", str(company.nights.env_file()), "ada"]
+    command = [sys.executable, "-m", "connector", "forget", "--env-file", str(company.runner.env_file()), "ada"]
     done = subprocess.run([*command, *options], check=False, stdin=theirs, stdout=theirs, stderr=theirs, timeout=60)
     os.close(theirs)
     shown = everything(ours)

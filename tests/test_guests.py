@@ -15,13 +15,13 @@ from tests.lab.graph import Emulator
 from tests.lab.pictures import jpeg
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
-from tests.nights import Nights, shown
+from tests.runner import Runner, shown
 
 LOGO, OTHER_LOGO, OWN = jpeg("logo", (300, 300)), jpeg("other logo", (300, 300)), jpeg("own", (240, 240))
 
 
 @pytest.fixture
-def nights(cloud: Emulator, tmp_path: Path) -> Nights:
+def runner(cloud: Emulator, tmp_path: Path) -> Runner:
     """Point the product at an empty folder, with a picture for guests."""
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -32,7 +32,7 @@ def nights(cloud: Emulator, tmp_path: Path) -> Nights:
         "FOLDER_KEY": "mail",
         "GUEST_PHOTO": str(tmp_path / "guest.jpg"),
     }
-    return Nights(tmp_path, {**settings, **cloud.environ()})
+    return Runner(tmp_path, {**settings, **cloud.environ()})
 
 
 def guest(cloud: Emulator, name: str, **more: Any) -> str:
@@ -50,13 +50,13 @@ def filed(tmp_path: Path, mail: str, content_bytes: bytes) -> Path:
 
 
 def test_a_guest_without_a_photo_gets_the_default_and_one_with_a_photo_keeps_it(
-    nights: Nights, cloud: Emulator
+    runner: Runner, cloud: Emulator
 ) -> None:
     bare, dressed = guest(cloud, "bare"), guest(cloud, "dressed")
     cloud.tenant.set_photo(dressed, OWN)
     member = cloud.tenant.add_account("member@contoso.test")
 
-    first, second = nights.sync(), nights.sync("--full", days=1)
+    first, second = runner.sync(), runner.sync("--full", days=1)
 
     assert (first.code, first.totals["created"], first.totals["conflicts"]) == (0, 1, 0), first.err
     assert first.of("bare_partner.example#EXT#@contoso.test") == ("create", "guest-default")
@@ -67,15 +67,15 @@ def test_a_guest_without_a_photo_gets_the_default_and_one_with_a_photo_keeps_it(
 
 
 def test_what_a_guest_brings_later_is_never_overwritten_and_a_new_default_reaches_the_others(
-    nights: Nights, cloud: Emulator, tmp_path: Path
+    runner: Runner, cloud: Emulator, tmp_path: Path
 ) -> None:
     bare, later = guest(cloud, "bare"), guest(cloud, "later")
-    nights.sync()
+    runner.sync()
     cloud.tenant.set_photo(later, OWN)
     (tmp_path / "guest.jpg").write_bytes(OTHER_LOGO)
 
-    told = nights.sync("--full", days=1)
-    quiet = nights.sync("--full", days=1)
+    told = runner.sync("--full", days=1)
+    quiet = runner.sync("--full", days=1)
 
     assert told.of("bare_partner.example#EXT#@contoso.test") == ("replace", "guest-default"), told.out
     assert shown(cloud, bare).shows_same(read_print(OTHER_LOGO))
@@ -83,22 +83,22 @@ def test_what_a_guest_brings_later_is_never_overwritten_and_a_new_default_reache
     assert quiet.totals["replaced"] == 0
 
 
-def test_a_default_that_a_guest_took_away_stays_away(nights: Nights, cloud: Emulator) -> None:
+def test_a_default_that_a_guest_took_away_stays_away(runner: Runner, cloud: Emulator) -> None:
     bare = guest(cloud, "bare")
-    nights.sync()
+    runner.sync()
     cloud.tenant.clear_photo(bare)
 
-    assert nights.sync("--full", days=1).totals["created"] == 0
-    assert nights.sync("--full", days=1).totals["created"] == 0
+    assert runner.sync("--full", days=1).totals["created"] == 0
+    assert runner.sync("--full", days=1).totals["created"] == 0
     assert cloud.tenant.photo(bare) is None
 
 
-def test_a_guest_with_a_picture_in_the_folder_gets_that(nights: Nights, cloud: Emulator, tmp_path: Path) -> None:
+def test_a_guest_with_a_picture_in_the_folder_gets_that(runner: Runner, cloud: Emulator, tmp_path: Path) -> None:
     gwen = guest(cloud, "gwen")
-    nights.sync()
+    runner.sync()
     path = filed(tmp_path, "gwen@partner.example", OWN)
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert told.of(path.name) == ("replace", "source-changed"), told.out
     assert shown(cloud, gwen).shows_same(read_print(OWN))
@@ -106,16 +106,16 @@ def test_a_guest_with_a_picture_in_the_folder_gets_that(nights: Nights, cloud: E
 
 @pytest.mark.parametrize("removed", ["keep", "remove"])
 def test_a_guest_whose_own_picture_left_the_source_gets_the_common_one_only_where_none_is_left(
-    nights: Nights, cloud: Emulator, tmp_path: Path, removed: str
+    runner: Runner, cloud: Emulator, tmp_path: Path, removed: str
 ) -> None:
-    nights.settings["SYNC_REMOVED"] = removed
+    runner.settings["SYNC_REMOVED"] = removed
     gwen = guest(cloud, "gwen")
     path = filed(tmp_path, "gwen@partner.example", OWN)
-    assert nights.sync().of(path.name) == ("create", "first-upload")
+    assert runner.sync().of(path.name) == ("create", "first-upload")
     path.unlink()
 
-    nights.sync(days=1)
-    later = [nights.sync(*options, days=1) for options in ((), ("--full",), ())]
+    runner.sync(days=1)
+    later = [runner.sync(*options, days=1) for options in ((), ("--full",), ())]
 
     assert {told.code for told in later} == {0}
     assert shown(cloud, gwen).shows_same(read_print(OWN if removed == "keep" else LOGO))
@@ -123,37 +123,37 @@ def test_a_guest_whose_own_picture_left_the_source_gets_the_common_one_only_wher
 
 
 def test_a_picture_that_came_for_a_guest_is_replaced_and_the_common_one_never_counts_as_their_own(
-    nights: Nights, cloud: Emulator, tmp_path: Path
+    runner: Runner, cloud: Emulator, tmp_path: Path
 ) -> None:
-    nights.settings["SYNC_CONFLICT"] = "cloud"  # people keep their own photos; the common one is nobody's own
+    runner.settings["SYNC_CONFLICT"] = "cloud"  # people keep their own photos; the common one is nobody's own
     gwen = guest(cloud, "gwen")
-    nights.sync()
+    runner.sync()
     path = filed(tmp_path, "gwen@partner.example", OWN)
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert told.of(path.name) == ("replace", "source-changed"), told.out
     assert told.totals["conflicts"] == 0
     assert shown(cloud, gwen).shows_same(read_print(OWN))
 
 
-def test_without_the_setting_guests_are_nobody(nights: Nights, cloud: Emulator) -> None:
+def test_without_the_setting_guests_are_nobody(runner: Runner, cloud: Emulator) -> None:
     guest(cloud, "bare")
-    nights.sync()
-    del nights.settings["GUEST_PHOTO"]
+    runner.sync()
+    del runner.settings["GUEST_PHOTO"]
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert (told.code, told.totals["people"]) == (0, 0)
 
 
 def test_a_default_that_is_no_picture_is_refused_before_anybody_is_asked(
-    nights: Nights, cloud: Emulator, tmp_path: Path
+    runner: Runner, cloud: Emulator, tmp_path: Path
 ) -> None:
     (tmp_path / "guest.jpg").write_bytes(b"no picture")
     cloud.log.clear()
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.code == 2
     assert "GUEST_PHOTO" in told.err
@@ -161,13 +161,13 @@ def test_a_default_that_is_no_picture_is_refused_before_anybody_is_asked(
 
 
 def test_a_mailboxless_guest_whose_picture_is_refused_as_too_big_gets_a_smaller_one(
-    nights: Nights, cloud: Emulator, tmp_path: Path
+    runner: Runner, cloud: Emulator, tmp_path: Path
 ) -> None:
     (tmp_path / "guest.jpg").write_bytes(jpeg("large logo", (2000, 2000)))
-    nights.settings["PHOTO_SIZE"] = "2000"
+    runner.settings["PHOTO_SIZE"] = "2000"
     bare = guest(cloud, "bare", trouble="small-only")
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.totals["created"] == 1, told.out
     photo = cloud.tenant.photo(bare)
@@ -180,7 +180,7 @@ def test_a_contact_is_matched_to_the_guest_with_its_mail_and_to_nobody_where_two
     directory: Directory, domain: DomainController, ou: str, cloud: Emulator, tmp_path: Path
 ) -> None:
     settings = {**ldap_settings(domain, ou), "LDAP_INCLUDE_CONTACTS": "true", **cloud.environ()}
-    nights = Nights(tmp_path, settings)
+    runner = Runner(tmp_path, settings)
     directory.add_contact(ou, "Gwen", mail="gwen@partner.example", thumbnailPhoto=OWN)
     directory.add_contact(ou, "Tina", mail="twice@partner.example", thumbnailPhoto=OTHER_LOGO)
     gwen = guest(cloud, "gwen")
@@ -188,7 +188,7 @@ def test_a_contact_is_matched_to_the_guest_with_its_mail_and_to_nobody_where_two
     cloud.tenant.add_account("twice2#EXT#@contoso.test", mail="twice@partner.example", user_type="Guest")
     cloud.tenant.add_account("member@contoso.test", mail="gwen2@partner.example")
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.totals["created"] == 1, told.out
     assert shown(cloud, gwen).shows_same(read_print(OWN))
@@ -196,13 +196,13 @@ def test_a_contact_is_matched_to_the_guest_with_its_mail_and_to_nobody_where_two
 
 
 def test_a_member_without_a_mailbox_gets_a_picture_of_at_most_100_kb_at_the_second_try(
-    nights: Nights, cloud: Emulator, tmp_path: Path
+    runner: Runner, cloud: Emulator, tmp_path: Path
 ) -> None:
-    nights.settings["PHOTO_SIZE"] = "2000"
+    runner.settings["PHOTO_SIZE"] = "2000"
     account_id = cloud.tenant.add_account("anna@contoso.test", mail="anna@contoso.test", trouble="small-only")
     filed(tmp_path, "anna@contoso.test", jpeg("anna", (2000, 2000)))
 
-    told, quiet = nights.sync(), nights.sync("--full", days=1)
+    told, quiet = runner.sync(), runner.sync("--full", days=1)
 
     assert (told.code, told.totals["created"]) == (0, 1), told.out
     assert shown(cloud, account_id).shows_same(read_print(jpeg("anna", (2000, 2000))))
@@ -214,14 +214,14 @@ def test_a_member_without_a_mailbox_gets_a_picture_of_at_most_100_kb_at_the_seco
 
 
 def test_a_member_whom_the_service_takes_no_picture_for_is_told_and_not_tried_every_night(
-    nights: Nights, cloud: Emulator, tmp_path: Path
+    runner: Runner, cloud: Emulator, tmp_path: Path
 ) -> None:
     cloud.tenant.add_account("anna@contoso.test", mail="anna@contoso.test", trouble="no-mailbox")
     filed(tmp_path, "anna@contoso.test", jpeg("anna", (300, 300)))
 
-    first, second = nights.sync(), nights.sync(days=1)
+    first, second = runner.sync(), runner.sync(days=1)
     filed(tmp_path, "anna@contoso.test", jpeg("anna, older", (300, 300)))
-    third = nights.sync(days=1)
+    third = runner.sync(days=1)
 
     assert [told.reasons() for told in (first, second, third)] == [{"no-mailbox": 1}] * 3
     assert [told.code for told in (first, second, third)] == [0, 0, 0]

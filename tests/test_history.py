@@ -12,12 +12,12 @@ import pytest
 
 from connector.ledger.store import hold_lock
 from tests.company import Company, face
-from tests.nights import Told
+from tests.runner import CommandResult
 
 
-def history(company: Company, *arguments: str) -> Told:
+def history(company: Company, *arguments: str) -> CommandResult:
     """Type `history`."""
-    return company.nights.type("history", "--env-file", str(company.nights.env_file()), *arguments)
+    return company.runner.type("history", "--env-file", str(company.runner.env_file()), *arguments)
 
 
 def as_json(company: Company, person: str) -> dict[str, Any]:
@@ -25,9 +25,9 @@ def as_json(company: Company, person: str) -> dict[str, Any]:
     return dict(json.loads(history(company, person, "--format", "json").out))
 
 
-def restore(company: Company, *arguments: str) -> Told:
+def restore(company: Company, *arguments: str) -> CommandResult:
     """Type `restore`, a day later."""
-    return company.nights.type("restore", "--env-file", str(company.nights.env_file()), *arguments, days=1)
+    return company.runner.type("restore", "--env-file", str(company.runner.env_file()), *arguments, days=1)
 
 
 def test_every_deed_is_told_with_its_time_and_reason(company: Company) -> None:
@@ -67,12 +67,12 @@ def test_the_commands_told_are_commands_that_work(
     if "overwrite" in command:
         company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
     told = as_json(company, "ada")["commands"]
-    env_file = company.nights.env_file()
+    env_file = company.runner.env_file()
     name, rest = command.split(" ", 1)
     assert told[number] == f"photo-connector {name} --env-file {env_file} {rest}"
 
     name, *arguments = command.split()
-    done = company.nights.type(name, "--env-file", str(company.nights.env_file()), *arguments, days=1)
+    done = company.runner.type(name, "--env-file", str(company.runner.env_file()), *arguments, days=1)
 
     assert done.code == 0, done.err
     last = as_json(company, "ada")["events"][-1]
@@ -87,7 +87,7 @@ def test_only_commands_that_would_do_something_are_told(company: Company) -> Non
     restore(company, "--person", "ada")
 
     assert as_json(company, "ada")["commands"] == [
-        f"photo-connector restore --env-file {company.nights.env_file()} --person ada@contoso.test"
+        f"photo-connector restore --env-file {company.runner.env_file()} --person ada@contoso.test"
     ]
 
 
@@ -160,7 +160,7 @@ def test_it_needs_no_lock_and_contacts_nobody(company: Company) -> None:
     company.sync()
     company.cloud.log.clear()
 
-    with hold_lock(company.nights.state):
+    with hold_lock(company.runner.state):
         told = history(company, "ada")
 
     assert told.code == 0
@@ -184,7 +184,7 @@ def test_a_terminal_gets_a_table(company: Company) -> None:
     company.hire("ada")
     company.sync()
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "connector", "history", "--env-file", str(company.nights.env_file()), "ada"]
+    command = [sys.executable, "-m", "connector", "history", "--env-file", str(company.runner.env_file()), "ada"]
     done = subprocess.run(
         command, check=False, stdout=theirs, stderr=subprocess.PIPE, env={**os.environ, "COLUMNS": "100"}
     )
@@ -195,5 +195,5 @@ def test_a_terminal_gets_a_table(company: Company) -> None:
     assert done.returncode == 0, done.stderr
     assert "what" in shown
     assert "────" in shown
-    overwrite = f"photo-connector sync --env-file {company.nights.env_file()} --only ada@contoso.test --overwrite"
+    overwrite = f"photo-connector sync --env-file {company.runner.env_file()} --only ada@contoso.test --overwrite"
     assert overwrite in shown

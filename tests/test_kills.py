@@ -17,7 +17,7 @@ from connector.model import Fingerprint
 from connector.photo import Recipe, prepare
 from tests.company import Colleague, Company, face
 from tests.lab.graph.tenant import Write
-from tests.nights import shown
+from tests.runner import shown
 
 KILLS = int(os.environ.get("KILLS", "100"))
 PEOPLE = 200
@@ -84,7 +84,7 @@ class Siege:
             return Seen(world.entries_sent - entries, batches, sum(method == "PUT" for method, _ in asked))
 
         is_enough = self._lot()
-        process, report = self.company.nights.start()
+        process, report = self.company.runner.start()
         while process.poll() is None and not is_enough(seen()):
             time.sleep(0.01)
         time.sleep(self.chance.uniform(0, 0.02))
@@ -98,7 +98,7 @@ class Siege:
         if is_killed:
             self.kills[self._moment(seen())] += 1
             return
-        told = self.company.nights.read(report)
+        told = self.company.runner.read(report)
         assert process.returncode == 0, err
         assert (told["totals"]["conflicts"], told["totals"]["failed"]) == (0, 0), told["outcomes"]
         assert told["totals"]["open_intents"] == 0
@@ -140,7 +140,7 @@ class Siege:
 
     def conflicts(self) -> int:
         """Count the conflicts that any run saw, also those that were killed."""
-        with sqlite3.connect(self.company.nights.state / "ledger.sqlite3") as db:
+        with sqlite3.connect(self.company.runner.state / "ledger.sqlite3") as db:
             return int(db.execute("SELECT COUNT(*) FROM outcomes WHERE conflict").fetchone()[0])
 
 

@@ -24,7 +24,7 @@ from connector.ledger.store import open_ledger
 from connector.model import Account, MatchRule, Person, PersonState
 from connector.photo import read_print
 from tests.company import Colleague, Company, anchor_of, face
-from tests.nights import shown
+from tests.runner import shown
 
 ANCHOR, SID, UPN, MAIL = MatchRule.ANCHOR, MatchRule.SID, MatchRule.UPN, MatchRule.MAIL
 EMPLOYEE_ID, SAM = MatchRule.EMPLOYEE_ID, MatchRule.SAM_ACCOUNT_NAME
@@ -398,7 +398,7 @@ def test_whoever_writes_somebody_elses_anchor_gives_nobody_a_photo(company: Comp
 def test_a_person_of_a_migrated_forest_is_matched_again_once_connect_has_exported_the_sid(company: Company) -> None:
     anna = company.hire("anna", account=False, objectSid=SID_BYTES)
     anna = company.register("anna", anna.entry, sid="S-1-5-21-7-7-7-1104")
-    checked = company.nights.type("check", "--env-file", str(company.nights.env_file()))
+    checked = company.runner.type("check", "--env-file", str(company.runner.env_file()))
     assert "anna@contoso.test (anchor-disputed)" in checked.out
     assert company.sync().of(anna.upn) == ("skip", "anchor-disputed")
 

@@ -48,7 +48,7 @@ broken
 
 def rows(company: Company, query: str) -> list[tuple[object, ...]]:
     """Ask the ledger between two nights."""
-    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3")) as db:
+    with closing(sqlite3.connect(company.runner.state / "ledger.sqlite3")) as db:
         return db.execute(query).fetchall()
 
 
@@ -58,7 +58,7 @@ def rows(company: Company, query: str) -> list[tuple[object, ...]]:
 def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(company: Company) -> None:
     company.hire("anna")
     company.sync()
-    path = company.nights.state / "ledger.sqlite3"
+    path = company.runner.state / "ledger.sqlite3"
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
@@ -137,15 +137,15 @@ def test_names_of_an_old_ledger_are_told_apart_letter_by_letter(tmp_path: Path) 
 
 def test_a_report_of_an_old_ledger_waits_for_the_run_that_works_in_it(company: Company) -> None:
     company.sync()
-    path = old_ledger(company.nights.state.with_name("old"))
+    path = old_ledger(company.runner.state.with_name("old"))
     company.settings["STATE_DIR"] = str(path.parent)
-    ask = ("report", "--env-file", str(company.nights.env_file()))
+    ask = ("report", "--env-file", str(company.runner.env_file()))
 
     with hold_lock(path.parent):
-        told = company.nights.type(*ask)
+        told = company.runner.type(*ask)
     assert (told.code, table(path, "pragma_user_version")) == (6, [(1,)])
 
-    told = company.nights.type(*ask)
+    told = company.runner.type(*ask)
 
     assert told.code == 0
     assert "bob@contoso.test" in told.out
@@ -277,12 +277,12 @@ def test_a_damaged_ledger_is_set_aside_and_rebuilt_without_an_upload(
 ) -> None:
     team = company.team(5)
     company.sync()
-    path = company.nights.state / "ledger.sqlite3"
+    path = company.runner.state / "ledger.sqlite3"
     spoil(path)
     spoilt = path.read_bytes()
     company.cloud.log.clear()
 
-    looked = company.nights.type("report", "--env-file", str(company.nights.env_file()))
+    looked = company.runner.type("report", "--env-file", str(company.runner.env_file()))
 
     assert looked.code == 2
     assert "is damaged" in looked.err
@@ -295,7 +295,7 @@ def test_a_damaged_ledger_is_set_aside_and_rebuilt_without_an_upload(
     assert "photo_puts" not in company.cloud.counts() or company.cloud.counts()["photo_puts"] == 0
     assert len(company.cloud.tenant.writes()) == len(team)
     assert any("The database was damaged" in notice for notice in told.report["notices"])
-    (aside,) = company.nights.state.glob("ledger-damaged-*")
+    (aside,) = company.runner.state.glob("ledger-damaged-*")
     assert aside.read_bytes() == spoilt
     quiet = company.sync(days=1)
     assert (quiet.code, quiet.requests["http"], quiet.report["notices"]) == (0, 1, [])
@@ -344,7 +344,7 @@ def test_ledger_and_folders_are_their_owners_only(company: Company) -> None:
     finally:
         os.umask(old)
 
-    state = company.nights.state
+    state = company.runner.state
     kept = [state / "ledger.sqlite3", *(state / "backups").glob("*/*.jpg")]
     assert len(kept) == 2
     assert {
@@ -389,11 +389,11 @@ def test_a_state_folder_that_cannot_be_made_is_named_with_its_setting(tmp_path: 
 
 def test_a_second_run_gives_way_and_goes_on_when_the_first_has_ended(company: Company) -> None:
     company.hire("anna")
-    make_state_folder(company.nights.state)
+    make_state_folder(company.runner.state)
 
-    with hold_lock(company.nights.state):
+    with hold_lock(company.runner.state):
         turned_away = company.sync()
-        with pytest.raises(Locked), hold_lock(company.nights.state):
+        with pytest.raises(Locked), hold_lock(company.runner.state):
             pass
 
     assert turned_away.code == 6
@@ -427,7 +427,7 @@ def test_outcomes_and_backups_are_kept_as_long_as_the_settings_say(company: Comp
     anna = company.hire("anna")
     company.cloud.tenant.set_photo(anna.account_id, face("somebody else"))
     company.sync()
-    backups = company.nights.state / "backups"
+    backups = company.runner.state / "backups"
 
     company.sync(days=4)
     assert len(list(backups.glob("*/*.jpg"))) == 1
@@ -453,7 +453,7 @@ def test_a_backup_that_a_later_run_needs_outlives_the_first(company: Company) ->
     company.settings["SYNC_MAX_UPLOADS"] = "1"
     company.sync()
     company.sync(days=4)
-    backups = company.nights.state / "backups"
+    backups = company.runner.state / "backups"
     shared = len({content for (content,) in rows(company, "SELECT before_sha256 FROM writes")})
     assert shared == 1, "both photos were the same bytes"
 
@@ -601,7 +601,7 @@ def swapped_indexes(path: Path) -> None:
 def test_damage_that_only_a_run_meets_is_set_aside_by_the_next_one(company: Company) -> None:
     team = company.team(5)
     company.sync()
-    swapped_indexes(company.nights.state / "ledger.sqlite3")
+    swapped_indexes(company.runner.state / "ledger.sqlite3")
     company.house.tree.change(team[0].entry.guid, mail="other@contoso.test")
 
     met, mended, quiet = company.sync(days=1), company.sync(days=1), company.sync(days=1)

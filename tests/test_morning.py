@@ -20,11 +20,11 @@ from connector.cli.console import LOG_BYTES, LOG_FILES
 from connector.notify import KEPT_REPORTS
 from tests.lab.graph import Emulator, Fault
 from tests.lab.pictures import jpeg
-from tests.nights import Nights
+from tests.runner import Runner
 
 
 @pytest.fixture
-def nights(cloud: Emulator, tmp_path: Path) -> Nights:
+def runner(cloud: Emulator, tmp_path: Path) -> Runner:
     """Point the product at a folder with one picture."""
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -33,7 +33,7 @@ def nights(cloud: Emulator, tmp_path: Path) -> Nights:
     os.utime(path, (time.time() - 3600,) * 2)
     cloud.tenant.add_account("anna@contoso.test")
     settings = {"SOURCE": "folder", "FOLDER_PATH": str(folder), "METRICS_FILE": str(tmp_path / "photo.prom")}
-    return Nights(tmp_path, {**settings, **cloud.environ()})
+    return Runner(tmp_path, {**settings, **cloud.environ()})
 
 
 MAIL = {"REPORT_MAIL_TO": "admin@contoso.test", "REPORT_MAIL_FROM": "photos@contoso.test"}
@@ -56,48 +56,48 @@ class Mailbox(Message):
         self.subjects.append(str(message["Subject"]))  # type: ignore[index]
 
 
-def test_a_night_leaves_a_report_and_figures(nights: Nights, tmp_path: Path) -> None:
-    told = nights.sync()
+def test_a_night_leaves_a_report_and_figures(runner: Runner, tmp_path: Path) -> None:
+    told = runner.sync()
 
     assert told.code == 0, told.err
-    page = nights.state / "reports" / "run-000001.html"
+    page = runner.state / "reports" / "run-000001.html"
     assert "anna@contoso.test" in page.read_text("utf-8")
     assert page.stat().st_mode & 0o077 == 0
     figures = (tmp_path / "photo.prom").read_text("utf-8")
     assert (
-        f'photo_connector_people{{tenant="{nights.settings["AZURE_TENANT_ID"]}",name="state",result="created"}} 1'
+        f'photo_connector_people{{tenant="{runner.settings["AZURE_TENANT_ID"]}",name="state",result="created"}} 1'
         in figures
     )
 
 
-def test_only_the_newest_reports_are_kept(nights: Nights) -> None:
+def test_only_the_newest_reports_are_kept(runner: Runner) -> None:
     for number in range(KEPT_REPORTS + 2):
-        (nights.state / "reports").mkdir(parents=True, exist_ok=True)
-        (nights.state / "reports" / f"run-{number:06}.html").write_text("old")
-    nights.sync()
+        (runner.state / "reports").mkdir(parents=True, exist_ok=True)
+        (runner.state / "reports" / f"run-{number:06}.html").write_text("old")
+    runner.sync()
 
-    assert len(list((nights.state / "reports").glob("run-*.html"))) == KEPT_REPORTS
+    assert len(list((runner.state / "reports").glob("run-*.html"))) == KEPT_REPORTS
 
 
-def test_previews_push_no_scheduled_run_out(nights: Nights) -> None:
-    nights.sync()
+def test_previews_push_no_scheduled_run_out(runner: Runner) -> None:
+    runner.sync()
     for number in range(2, KEPT_REPORTS + 4):
-        (nights.state / "reports" / f"run-{number:06}-preview.html").write_text("old")
-    nights.sync("--dry-run")
+        (runner.state / "reports" / f"run-{number:06}-preview.html").write_text("old")
+    runner.sync("--dry-run")
 
-    names = sorted(path.name for path in (nights.state / "reports").glob("run-*.html"))
+    names = sorted(path.name for path in (runner.state / "reports").glob("run-*.html"))
     assert "run-000001.html" in names
     assert "run-000002-preview.html" not in names
     assert len(names) == 1 + KEPT_REPORTS
 
 
-def test_dry_runs_and_runs_for_named_people_are_not_mailed(nights: Nights) -> None:
+def test_dry_runs_and_runs_for_named_people_are_not_mailed(runner: Runner) -> None:
     mailbox = Mailbox()
     server = Controller(mailbox, hostname="127.0.0.1", port=_free_port())
     server.start()
     try:
-        nights.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{server.port}", **MAIL}
-        told = [nights.sync("--dry-run"), nights.sync("--only", "anna@contoso.test"), nights.sync(days=1)]
+        runner.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{server.port}", **MAIL}
+        told = [runner.sync("--dry-run"), runner.sync("--only", "anna@contoso.test"), runner.sync(days=1)]
     finally:
         server.stop()
 
@@ -105,10 +105,10 @@ def test_dry_runs_and_runs_for_named_people_are_not_mailed(nights: Nights) -> No
     assert mailbox.subjects == ["[photo-connector contoso.test] Finished: no photo had to be changed"]
 
 
-def test_the_log_file_names_run_and_person_and_no_secret(nights: Nights, cloud: Emulator) -> None:
-    nights.sync("--log-format", "json")
+def test_the_log_file_names_run_and_person_and_no_secret(runner: Runner, cloud: Emulator) -> None:
+    runner.sync("--log-format", "json")
 
-    lines = [json.loads(line) for line in (nights.state / "logs" / "photo-connector.log").read_text().splitlines()]
+    lines = [json.loads(line) for line in (runner.state / "logs" / "photo-connector.log").read_text().splitlines()]
     told = [line for line in lines if line["logger"] == "connector.outcomes"]
     assert [(line["run"], line["person"], line["action"]) for line in told] == [
         (1, "folder:anna@contoso.test", "create")
@@ -116,13 +116,13 @@ def test_the_log_file_names_run_and_person_and_no_secret(nights: Nights, cloud: 
     assert cloud.client_secret not in json.dumps(lines)
 
 
-def test_the_log_tells_a_dry_run_from_a_real_one_and_how_each_began_and_ended(nights: Nights) -> None:
-    nights.sync("--dry-run", "--log-format", "json")
-    nights.sync("--log-format", "json")
-    nights.settings["PHOTO_SIZE"] = "400"
-    nights.sync("--log-format", "json", days=1)
+def test_the_log_tells_a_dry_run_from_a_real_one_and_how_each_began_and_ended(runner: Runner) -> None:
+    runner.sync("--dry-run", "--log-format", "json")
+    runner.sync("--log-format", "json")
+    runner.settings["PHOTO_SIZE"] = "400"
+    runner.sync("--log-format", "json", days=1)
 
-    lines = [json.loads(line) for line in (nights.state / "logs" / "photo-connector.log").read_text().splitlines()]
+    lines = [json.loads(line) for line in (runner.state / "logs" / "photo-connector.log").read_text().splitlines()]
     assert {(line["run"], line["dry_run"]) for line in lines} == {(1, True), (2, False), (3, False)}
     of_run = [line for line in lines if line["logger"] == "connector.run"]
     starts, ends = of_run[::2], of_run[1::2]
@@ -133,24 +133,24 @@ def test_the_log_tells_a_dry_run_from_a_real_one_and_how_each_began_and_ended(ni
     assert all(line["seconds"] >= 0 for line in ends)
 
 
-def test_the_text_log_names_the_run_and_has_times_with_their_offset(nights: Nights) -> None:
-    nights.sync("--dry-run")
-    nights.sync()
+def test_the_text_log_names_the_run_and_has_times_with_their_offset(runner: Runner) -> None:
+    runner.sync("--dry-run")
+    runner.sync()
 
-    lines = (nights.state / "logs" / "photo-connector.log").read_text().splitlines()
+    lines = (runner.state / "logs" / "photo-connector.log").read_text().splitlines()
     form = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d [A-Z]+ \[run (1, dry run|2)\] connector\.\w+: "
     assert [line for line in lines if not re.match(form, line)] == []
     assert any("[run 1, dry run] connector.outcomes: create anna@contoso.test" in line for line in lines)
 
 
-def test_the_report_is_mailed_when_something_changed_and_not_on_a_quiet_night(nights: Nights) -> None:
+def test_the_report_is_mailed_when_something_changed_and_not_on_a_quiet_night(runner: Runner) -> None:
     mailbox = Mailbox()
     server = Controller(mailbox, hostname="127.0.0.1", port=_free_port())
     server.start()
     try:
         url = f"smtp://127.0.0.1:{server.port}"
-        nights.settings |= {"SMTP_URL": url, "REPORT_MAIL_WHEN": "changes", **MAIL}
-        first, second = nights.sync(), nights.sync(days=1)
+        runner.settings |= {"SMTP_URL": url, "REPORT_MAIL_WHEN": "changes", **MAIL}
+        first, second = runner.sync(), runner.sync(days=1)
     finally:
         server.stop()
 
@@ -169,7 +169,7 @@ def test_the_report_is_mailed_when_something_changed_and_not_on_a_quiet_night(ni
 )
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_a_mail_that_fails_is_told_and_changes_nothing_else(
-    nights: Nights, tmp_path: Path, login: str, offers_tls: bool, warning: str, request: pytest.FixtureRequest
+    runner: Runner, tmp_path: Path, login: str, offers_tls: bool, warning: str, request: pytest.FixtureRequest
 ) -> None:
     authority = trustme.CA()
     if login:  # this machine knows the authority
@@ -188,8 +188,8 @@ def test_a_mail_that_fails_is_told_and_changes_nothing_else(
     )
     server.start()
     try:
-        nights.settings |= {"SMTP_URL": f"smtp://{login}localhost:{server.port}", **MAIL}
-        told = nights.sync()
+        runner.settings |= {"SMTP_URL": f"smtp://{login}localhost:{server.port}", **MAIL}
+        told = runner.sync()
     finally:
         server.stop()
 
@@ -198,27 +198,27 @@ def test_a_mail_that_fails_is_told_and_changes_nothing_else(
     assert f"Warning: The report could not be mailed through localhost: {warning}" in told.err
     assert "mistyped" not in told.out + told.err
     assert mailbox.subjects == []
-    assert (nights.state / "reports" / "run-000001.html").exists()
+    assert (runner.state / "reports" / "run-000001.html").exists()
 
 
-def test_a_mail_server_that_is_not_there_keeps_the_code_of_a_night_that_failed(nights: Nights, cloud: Emulator) -> None:
-    nights.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{_free_port()}", "REPORT_MAIL_WHEN": "problems", **MAIL}
+def test_a_mail_server_that_is_not_there_keeps_the_code_of_a_night_that_failed(runner: Runner, cloud: Emulator) -> None:
+    runner.settings |= {"SMTP_URL": f"smtp://127.0.0.1:{_free_port()}", "REPORT_MAIL_WHEN": "problems", **MAIL}
     cloud.fail_next(".*PUT .*", Fault(status=403, code="ErrorAccessDenied"), times=-1)
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.code == 3
     assert "Warning: The report could not be mailed through 127.0.0.1: it does not answer." in told.err
 
 
-def test_the_log_is_turned_over_and_only_so_many_are_kept(nights: Nights) -> None:
-    logs = nights.state / "logs"
+def test_the_log_is_turned_over_and_only_so_many_are_kept(runner: Runner) -> None:
+    logs = runner.state / "logs"
     logs.mkdir(parents=True)
     (logs / "photo-connector.log").write_bytes(b"x" * LOG_BYTES)
     for number in range(1, LOG_FILES + 1):
         (logs / f"photo-connector.log.{number}").write_text(f"older {number}")
 
-    nights.sync()
+    runner.sync()
 
     names = sorted(path.name for path in logs.iterdir())
     assert names == ["photo-connector.log", *(f"photo-connector.log.{n}" for n in range(1, LOG_FILES + 1))]

@@ -20,7 +20,7 @@ def listings(cloud: Emulator) -> int:
 
 def damage_link(company: Company, link: str) -> None:
     """Overwrite the link that the last night left."""
-    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3")) as db, db:
+    with closing(sqlite3.connect(company.runner.state / "ledger.sqlite3")) as db, db:
         db.execute("UPDATE cookies SET cookie = ? WHERE context = 'accounts'", (link.encode("utf-8", "surrogatepass"),))
 
 

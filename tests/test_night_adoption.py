@@ -11,7 +11,7 @@ from tests.company import Company, copy_of, face
 from tests.lab.graph import Emulator
 from tests.lab.pictures import encoded, jpeg, reencoded
 from tests.lab.portraits import portrait
-from tests.nights import Nights, shown
+from tests.runner import Runner, shown
 
 # What a dry run may touch: it is itself a run, with outcomes, and with a plan that can be approved.
 _OF_RUNS = ("runs", "outcomes", "plans", "run_plans", "sqlite_sequence")
@@ -23,9 +23,9 @@ def tall(company: Company) -> bytes:
     return jpeg("somebody tall", (200, 300))
 
 
-def dump(nights: Nights) -> dict[str, list[tuple[object, ...]]]:
+def dump(runner: Runner) -> dict[str, list[tuple[object, ...]]]:
     """Return every row of every table of the ledger that is not about runs."""
-    db = sqlite3.connect(nights.state / "ledger.sqlite3")
+    db = sqlite3.connect(runner.state / "ledger.sqlite3")
     try:
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in tables if name not in _OF_RUNS}
@@ -63,7 +63,7 @@ def test_a_picture_of_an_older_database_is_known_by_its_centre_once_it_is_read_a
 ) -> None:
     centred = company.hire("centred", photo=tall)
     company.sync()
-    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3")) as db, db:
+    with closing(sqlite3.connect(company.runner.state / "ledger.sqlite3")) as db, db:
         db.execute("UPDATE pictures SET centre_print = NULL")
     cropped = portrait("somebody tall", (200, 300)).crop((0, 50, 200, 250))
     company.cloud.tenant.set_photo(centred.account_id, reencoded(encoded(cropped), 648))
@@ -88,7 +88,7 @@ def test_another_picture_and_a_clearly_smaller_copy_are_replaced_with_a_backup(c
     assert told.of(smaller.upn) == ("replace", "better-quality")
     assert told.totals["replaced"] == 2
     assert shown(company.cloud, smaller.account_id).edge == 400
-    backups = {path.read_bytes() for path in (company.nights.state / "backups").glob("*/*.jpg")}
+    backups = {path.read_bytes() for path in (company.runner.state / "backups").glob("*/*.jpg")}
     assert backups == before
 
 
@@ -100,7 +100,7 @@ def test_a_dry_run_reads_and_tells_but_writes_nothing_anywhere(company: Company,
     company.hire("conflict")
     cloud.tenant.set_photo(cloud.tenant.id_of("conflict@contoso.test"), face("another"))
     company.hire("nobody", account=False)
-    before = dump(company.nights)
+    before = dump(company.runner)
     cloud.log.clear()
 
     told = company.sync("--dry-run", "--full", days=1)
@@ -110,21 +110,21 @@ def test_a_dry_run_reads_and_tells_but_writes_nothing_anywhere(company: Company,
     assert told.of("new@contoso.test") == ("create", "first-upload")
     assert told.of("conflict@contoso.test") == ("replace", "cloud-differs")
     assert told.of("nobody@contoso.test") == ("skip", "no-account")
-    assert dump(company.nights) == before
+    assert dump(company.runner) == before
     graph = [record for record in cloud.requests if record.kind == "graph"]
     assert {record.method for record in graph} == {"GET", "POST"}
     assert {record.path for record in graph if record.method == "POST"} == {"/v1.0/$batch"}
     assert {item.method for record in graph for item in record.items} == {"GET"}
     assert cloud.tenant.writes() == []
-    assert not list((company.nights.state / "backups").glob("*/*"))
-    assert not list(company.nights.state.glob("dry-run*"))
+    assert not list((company.runner.state / "backups").glob("*/*"))
+    assert not list(company.runner.state.glob("dry-run*"))
 
 
 def test_a_dry_run_is_told_again_by_report_and_the_next_night_does_it(company: Company) -> None:
     company.hire("new")
     dry = company.sync("--dry-run")
 
-    again = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "json")
+    again = company.runner.type("report", "--env-file", str(company.runner.env_file()), "--format", "json")
 
     assert '"dry_run": true' in again.out
     assert '"first-upload"' in again.out

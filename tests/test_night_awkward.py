@@ -12,7 +12,7 @@ from tests.lab.graph import Emulator
 from tests.lab.people import Populace, load
 from tests.lab.samba import DomainController
 from tests.lab.world import fill, ldap_settings
-from tests.nights import Nights, Told, shown
+from tests.runner import CommandResult, Runner, shown
 
 
 @pytest.fixture
@@ -22,14 +22,14 @@ def populace(directory: Directory, ou: str) -> Populace:
 
 
 @pytest.fixture
-def nights(populace: Populace, domain: DomainController, ou: str, cloud: Emulator, tmp_path: Path) -> Nights:
+def runner(populace: Populace, domain: DomainController, ou: str, cloud: Emulator, tmp_path: Path) -> Runner:
     """Point the product at their directory and their cloud."""
     fill(cloud.tenant, populace.registered())
     settings = {**ldap_settings(domain, ou), "LDAP_EXCLUDE_DN": populace.excluded_dn, **cloud.environ()}
-    return Nights(tmp_path, settings)
+    return Runner(tmp_path, settings)
 
 
-def _wrong(populace: Populace, told: Told) -> list[str]:
+def _wrong(populace: Populace, told: CommandResult) -> list[str]:
     wrong = []
     for one in populace.people:
         expected = one.case.expected
@@ -41,9 +41,9 @@ def _wrong(populace: Populace, told: Told) -> list[str]:
 
 
 def test_the_first_night_gives_everybody_the_right_picture_or_the_right_reason(
-    nights: Nights, populace: Populace, cloud: Emulator
+    runner: Runner, populace: Populace, cloud: Emulator
 ) -> None:
-    told = nights.sync()
+    told = runner.sync()
 
     assert _wrong(populace, told) == []
     assert told.code == 0, told.err
@@ -59,11 +59,11 @@ def test_the_first_night_gives_everybody_the_right_picture_or_the_right_reason(
     assert cloud.violations() == []
 
 
-def test_the_second_night_writes_nothing(nights: Nights, cloud: Emulator) -> None:
-    nights.sync()
+def test_the_second_night_writes_nothing(runner: Runner, cloud: Emulator) -> None:
+    runner.sync()
     cloud.log.clear()
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert told.code == 0, told.err
     graph = [record.path for record in cloud.requests if record.path.startswith("/v1.0")]

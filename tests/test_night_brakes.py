@@ -7,7 +7,7 @@ import pytest
 from connector.photo import read_print
 from tests.company import Colleague, Company, face
 from tests.lab.ldapserver_house import PEOPLE
-from tests.nights import shown
+from tests.runner import shown
 
 JPEG_PHOTO = frozenset({"jpegphoto"})
 
@@ -79,7 +79,7 @@ def test_a_vanished_attribute_removes_nothing_before_somebody_decides(company: C
     assert told.totals["removed"] == (4 if forced else 0)
     assert [company.photo(one) is None for one in team] == [forced] * 4
     if forced:
-        backups = list((company.nights.state / "backups").glob("*/*.jpg"))
+        backups = list((company.runner.state / "backups").glob("*/*.jpg"))
         assert len(backups) == 4
         assert company.sync(days=1).requests["http"] == 1
 

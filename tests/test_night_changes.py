@@ -13,7 +13,7 @@ from connector.photo import read_print
 from tests.company import Colleague, Company, anchor_of, face, total
 from tests.lab.graph import Fault
 from tests.lab.ldapserver_world import STALE_DIRSYNC
-from tests.nights import Told, shown
+from tests.runner import CommandResult, shown
 
 ROOT = "DC=contoso,DC=test"
 GROUP = f"CN=Pilot,{ROOT}"
@@ -31,25 +31,25 @@ def shows(company: Company, one: Colleague, name: str) -> bool:
 
 def standing(company: Company) -> int:
     """Count the rows that tell what stands."""
-    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3")) as db:
+    with closing(sqlite3.connect(company.runner.state / "ledger.sqlite3")) as db:
         count: int = db.execute("SELECT COUNT(*) FROM standing_outcomes").fetchone()[0]
         return count
 
 
 def places(company: Company) -> dict[str, bytes]:
     """Return where the last reading ended on each side: a cookie by naming context, a link for the accounts."""
-    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3")) as db:
+    with closing(sqlite3.connect(company.runner.state / "ledger.sqlite3")) as db:
         return dict(db.execute("SELECT context, cookie FROM cookies").fetchall())
 
 
 def retold(company: Company, run: int) -> dict[str, Any]:
     """Type `report RUN` and read it."""
-    told = company.nights.type("report", str(run), "--env-file", str(company.nights.env_file()), "--format", "json")
+    told = company.runner.type("report", str(run), "--env-file", str(company.runner.env_file()), "--format", "json")
     assert told.code == 0, told.err
     return dict(json.loads(told.out))
 
 
-def is_quiet(told: Told) -> bool:
+def is_quiet(told: CommandResult) -> bool:
     """Say whether a night wrote nothing, asked once for accounts, and ended well."""
     return told.code == 0 and told.requests["http"] == 1
 
@@ -215,9 +215,9 @@ def test_a_cleared_photo_is_kept_in_the_cloud_and_told(company: Company) -> None
     company.sync()
     company.paint(anna, None)
 
-    nights = [company.sync(days=1) for _ in range(3)]
+    results = [company.sync(days=1) for _ in range(3)]
 
-    assert [told.of(anna.upn) for told in nights] == [("keep", "source-removed")] * 3
+    assert [told.of(anna.upn) for told in results] == [("keep", "source-removed")] * 3
     assert shows(company, anna, "anna")
     company.paint(anna, face("anna"))
     back = company.sync(days=1)
@@ -432,7 +432,7 @@ def test_from_one_attribute_to_another_is_a_change_and_no_vanishing(company: Com
 def test_another_tenant_of_accounts_is_listed_anew(company: Company) -> None:
     company.team(2)
     company.sync()
-    with closing(sqlite3.connect(company.nights.state / "ledger.sqlite3")) as db, db:
+    with closing(sqlite3.connect(company.runner.state / "ledger.sqlite3")) as db, db:
         db.execute("UPDATE cookies SET settings_fingerprint = 'of another tenant' WHERE context = 'accounts'")
 
     told = company.sync(days=1)
@@ -470,9 +470,9 @@ def test_what_stands_is_told_each_night_and_written_once(company: Company, polic
     company.sync()
     rows = standing(company)
 
-    nights = [company.sync(days=1) for _ in range(3)]
+    results = [company.sync(days=1) for _ in range(3)]
 
-    for told in nights:
+    for told in results:
         assert told.of(lost.upn) == ("skip", "no-account")
         assert told.of(bare.upn) == ("skip", "no-photo")
         assert told.of(broken.upn) == ("skip", "not-an-image")

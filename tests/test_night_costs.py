@@ -14,7 +14,7 @@ from tests.company import Company, crowd, face, populate
 from tests.lab.graph import Emulator
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.ldapserver_wire import DIRSYNC
-from tests.nights import Told
+from tests.runner import CommandResult
 
 # drawing and adopting 10,000 faces may be slow on a busy machine; nothing here is about time
 pytestmark = pytest.mark.timeout(1200)
@@ -30,9 +30,9 @@ class LargeCompany:
     company: Company
     tree: Tree
     account_ids: list[str]
-    adoption: Told
+    adoption: CommandResult
 
-    def night(self, **settings: str) -> Told:
+    def night(self, **settings: str) -> CommandResult:
         """Live through one more night, with settings of its own."""
         usual = dict(self.company.settings)
         self.company.settings.update(settings)
@@ -137,7 +137,7 @@ def peak_memory(folder: Path, people: int) -> int:
             "import sys; from connector.cli.main import run; code = run(sys.argv[1:]); "
             "print('PEAK', open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]); sys.exit(code)"
         )
-        command = [sys.executable, "-c", program, "sync", "--env-file", str(company.nights.env_file())]
+        command = [sys.executable, "-c", program, "sync", "--env-file", str(company.runner.env_file())]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         company.close()
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from tests.company import Company
 from tests.lab.portraits import portrait
-from tests.nights import Nights, Told
+from tests.runner import CommandResult, Runner
 
 
 def heic(name: str) -> bytes:
@@ -28,18 +28,18 @@ def lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def sync_without(nights: Nights, library: str, lacking: Path) -> Told:
+def sync_without(runner: Runner, library: str, lacking: Path) -> CommandResult:
     """Run a night in a process that does not have a library."""
     (lacking / "sitecustomize.py").write_text(f"import sys\nsys.modules[{library!r}] = None\n", encoding="utf-8")
-    process, report = nights.start()
+    process, report = runner.start()
     out, err = process.communicate(timeout=120)
-    return Told(process.returncode, out, err, nights.read(report))
+    return CommandResult(process.returncode, out, err, runner.read(report))
 
 
 def test_a_heic_in_the_directory_is_sent_once_the_extra_is_installed(company: Company, lacking: Path) -> None:
     ada, bob = company.hire("ada", photo=heic("ada")), company.hire("bob")
 
-    told = sync_without(company.nights, "pillow_heif", lacking)
+    told = sync_without(company.runner, "pillow_heif", lacking)
     assert (told.of(ada.upn), told.of(bob.upn)) == (("skip", "not-an-image"), ("create", "first-upload")), told.err
 
     told = company.sync(days=1)
@@ -56,7 +56,7 @@ def test_a_heic_in_a_folder_is_sent_once_the_extra_is_installed(
     (pictures / "ada@contoso.test.jpg").write_bytes(heic("ada"))
     company.settings.update({"SOURCE": "folder", "FOLDER_PATH": str(pictures), "FOLDER_KEY": "upn"})
 
-    told = sync_without(company.nights, "pillow_heif", lacking)
+    told = sync_without(company.runner, "pillow_heif", lacking)
     assert told.of("ada@contoso.test") == ("skip", "not-an-image"), told.err
 
     assert company.sync(days=1).of(ada.upn) == ("create", "first-upload")
@@ -65,7 +65,7 @@ def test_a_heic_in_a_folder_is_sent_once_the_extra_is_installed(
 def test_a_decoder_that_cannot_be_loaded_ends_the_run_with_one_error(company: Company, lacking: Path) -> None:
     team = company.team(3)
 
-    told = sync_without(company.nights, "simplejpeg", lacking)
+    told = sync_without(company.runner, "simplejpeg", lacking)
 
     assert told.code not in (0, 3)
     assert told.err.count("cannot be loaded") == 1, told.err

@@ -13,7 +13,7 @@ from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
-from tests.nights import Nights, Told
+from tests.runner import CommandResult, Runner
 
 # more than SYNC_MAX_REMATCHES, and over 1 %
 MANY = 22
@@ -32,7 +32,7 @@ def lose(company: Company, people: Sequence[Colleague]) -> None:
         company.cloud.tenant.update_account(one.account_id, immutable_id="")
 
 
-def reasons(told: Told, people: Sequence[Colleague]) -> set[tuple[str, str] | None]:
+def reasons(told: CommandResult, people: Sequence[Colleague]) -> set[tuple[str, str] | None]:
     """Return what is told of these people."""
     return {told.of(one.upn) for one in people}
 
@@ -56,16 +56,16 @@ def test_a_real_domains_deleted_people_leave_when_their_accounts_go(
         upn: cloud.tenant.add_account(upn, mail=upn, immutable_id=entry.anchor, synced=True)
         for upn, entry in people.items()
     }
-    nights = Nights(tmp_path, {**ldap_settings(domain, ou), **cloud.environ()})
-    assert nights.sync().totals["created"] == len(upns)
+    runner = Runner(tmp_path, {**ldap_settings(domain, ou), **cloud.environ()})
+    assert runner.sync().totals["created"] == len(upns)
     for upn in upns[1:]:
         directory.delete(people[upn].dn)
 
-    unheard = nights.sync(days=1)
+    unheard = runner.sync(days=1)
     for upn in upns[1:]:
         cloud.tenant.remove_account(account_ids[upn])
-    told = nights.sync(days=1)
-    quiet = nights.sync(days=1)
+    told = runner.sync(days=1)
+    quiet = runner.sync(days=1)
 
     assert (unheard.code, unheard.requests["ldap_entries"], unheard.totals["people"]) == (0, 0, MANY + 1)
     assert (told.code, told.report["mode"], told.requests["ldap_entries"]) == (0, "changes", 0), told.err

@@ -19,7 +19,7 @@ from tests.lab.ldapserver_house import House
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.ldapserver_wire import DIRSYNC
 from tests.lab.ldapserver_world import STALE_DIRSYNC
-from tests.nights import Told, shown
+from tests.runner import CommandResult, shown
 
 ROOT, EMEA = "DC=contoso,DC=test", "DC=emea,DC=contoso,DC=test"
 OFFICE, BRANCH = f"OU=People,{ROOT}", f"OU=People,{EMEA}"
@@ -45,7 +45,7 @@ class Forest:
 
     def cookies(self) -> dict[str, tuple[str, bytes]]:
         """Return the server and the bytes of each naming context's cookie."""
-        with closing(sqlite3.connect(self.company.nights.state / "ledger.sqlite3")) as db:
+        with closing(sqlite3.connect(self.company.runner.state / "ledger.sqlite3")) as db:
             rows = db.execute("SELECT context, server, cookie FROM cookies WHERE context <> 'accounts'").fetchall()
         return {context: (server, cookie) for context, server, cookie in rows}
 
@@ -69,7 +69,7 @@ def shows(cloud: Emulator, one: Colleague, name: str) -> bool:
     return shown(cloud, one.account_id).shows_same(read_print(face(name)))
 
 
-def is_quiet(told: Told) -> bool:
+def is_quiet(told: CommandResult) -> bool:
     """Say whether a night read nobody, wrote nothing, asked once for accounts, had nothing to say, and ended well."""
     costs = told.requests["http"], told.requests["ldap_entries"]
     return (told.code, costs, told.report["notices"]) == (0, (1, 0), [])
@@ -531,7 +531,7 @@ def test_a_filter_that_cannot_be_followed_is_read_whole_each_night_and_check_say
     company.house.tree.change(anna.entry.guid, memberOf=[], userAccountControl="514")
 
     told = company.sync(days=1)
-    checked = company.nights.type("check", "--env-file", str(company.nights.env_file()))
+    checked = company.runner.type("check", "--env-file", str(company.runner.env_file()))
 
     assert (told.code, told.report["mode"], told.totals["skipped"]) == (0, "full", 1)
     assert told.of(anna.upn) in (("skip", "out-of-scope"), ("skip", "disabled"))
@@ -602,7 +602,7 @@ def test_an_exclusion_whose_unit_was_renamed_changes_nobody_and_check_says_so(co
 
     told = company.sync(days=1)
     chosen = company.sync("--only", robot.upn, days=1)
-    checked = company.nights.type("check", "--env-file", str(company.nights.env_file()))
+    checked = company.runner.type("check", "--env-file", str(company.runner.env_file()))
 
     assert (told.code, chosen.code, checked.code) == (5, 5, 5)
     assert "there is no such entry 'OU=Robots" in told.err

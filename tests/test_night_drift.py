@@ -11,7 +11,7 @@ import pytest
 from connector.photo import read_print
 from tests.company import Colleague, Company, face
 from tests.lab.pictures import reencoded
-from tests.nights import Told, shown
+from tests.runner import CommandResult, shown
 
 _PHOTO = re.compile(r"/users/([^/]+)/photo")
 # more than the report and `check` pass over in silence
@@ -26,7 +26,7 @@ def looked_at(company: Company) -> Counter[str]:
     return Counter(found.group(1) for found in map(_PHOTO.search, paths) if found)
 
 
-def notices(told: Told) -> str:
+def notices(told: CommandResult) -> str:
     """Return what the report says beside the people."""
     return " ".join(told.report["notices"])
 
@@ -136,7 +136,7 @@ def test_entra_connect_is_recognised_named_and_not_fought_every_night(company: C
     assert all(told.reasons() == {"competing-writer": CROWD} for told in nights[1:])
     assert all("Entra Connect" in notices(told) and "thumbnailPhoto" in notices(told) for told in nights[1:])
     assert [told.totals["conflicts"] for told in nights] == [0] * 5
-    checked = company.nights.type("check", "--env-file", str(company.nights.env_file()))
+    checked = company.runner.type("check", "--env-file", str(company.runner.env_file()))
     (line,) = [line for line in checked.out.splitlines() if "Competing writers" in line]
     assert line.startswith("!")
     assert f"{CROWD} people" in line

@@ -29,7 +29,7 @@ def sync_until(company: Company, looks: int, *, dry_run: bool = False) -> RunRep
         looked += 1
         return utc_now() + timedelta(hours=looked > looks)
 
-    settings = load_settings(company.nights.env_file(), {}).settings
+    settings = load_settings(company.runner.env_file(), {}).settings
     with (
         open_state(settings.state_dir) as state,
         run_night(state, settings, Options(dry_run=dry_run), progress=NoProgress(), clock=clock) as report,

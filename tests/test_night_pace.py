@@ -173,7 +173,7 @@ def test_auto_widens_where_nobody_refuses_and_the_next_night_begins_with_four_ag
     assert 4 < company.cloud.log.most_in_flight() <= pace["lanes_highest"] <= 16
     assert (refusals(company.cloud), pace["waits"]) == (0, 0)
     assert most_for_one_person(company.cloud) == 1
-    text = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "text").out
+    text = company.runner.type("report", "--env-file", str(company.runner.env_file()), "--format", "text").out
     assert f"Photo requests in parallel: {pace['lanes_lowest']} to {pace['lanes_highest']}; slowed down " in text
 
     assert company.sync().report["pace"]["lanes_highest"] == 4
@@ -194,6 +194,6 @@ def test_auto_finds_out_once_that_four_are_allowed(counted_companies: CountedCom
     assert pace["slow_downs_by_refusal"] == pace["waits"] == 1
     assert company.cloud.violations() == []
     assert most_for_one_person(company.cloud) == 1
-    text = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "text").out
+    text = company.runner.type("report", "--env-file", str(company.runner.env_file()), "--format", "text").out
     assert "Photo requests in parallel: 2 to 5; slowed down " in text
     assert "1 by refusal" in text

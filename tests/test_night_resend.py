@@ -6,7 +6,7 @@ import pytest
 
 from connector.photo import read_print
 from tests.company import Company, face
-from tests.nights import Told
+from tests.runner import CommandResult
 
 
 def sent_to(company: Company) -> list[str]:
@@ -14,7 +14,7 @@ def sent_to(company: Company) -> list[str]:
     return [write.account_id for write in company.cloud.tenant.writes()]
 
 
-def resend(company: Company) -> Told:
+def resend(company: Company) -> CommandResult:
     """Send again, a day later."""
     return company.sync("--resend", days=1)
 
@@ -41,9 +41,9 @@ def test_several_resends_with_a_limit_reach_everybody_in_turn(company: Company) 
     company.sync()
     company.settings["SYNC_MAX_UPLOADS"] = "2"
 
-    nights = [resend(company) for _ in range(3)]
+    results = [resend(company) for _ in range(3)]
 
-    assert [told.code for told in nights] == [7, 7, 7]
+    assert [told.code for told in results] == [7, 7, 7]
     again = sent_to(company)[5:]
     assert (len(again), len(set(again[:4]))) == (6, 4)
     assert set(again) == team

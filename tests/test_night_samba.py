@@ -14,7 +14,7 @@ from tests.lab.directory import Directory, Entry
 from tests.lab.graph import Emulator
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
-from tests.nights import Nights, Told, shown
+from tests.runner import CommandResult, Runner, shown
 
 pytestmark = pytest.mark.samba
 
@@ -26,7 +26,7 @@ class SambaCompany:
     directory: Directory
     ou: str
     cloud: Emulator
-    nights: Nights
+    runner: Runner
     people: dict[str, Entry] = field(default_factory=dict)
     account_ids: dict[str, str] = field(default_factory=dict)
 
@@ -42,7 +42,7 @@ class SambaCompany:
         """Return somebody's DN as it was when they were hired."""
         return self.people[name].dn
 
-    def told(self, night: Told) -> dict[str, tuple[str, str]]:
+    def told(self, night: CommandResult) -> dict[str, tuple[str, str]]:
         """Return what a night told of each person, by name."""
         found = {name: night.of(f"{name}@contoso.test") for name in self.people}
         return {name: told for name, told in found.items() if told is not None}
@@ -58,24 +58,24 @@ def samba_company(
 ) -> SambaCompany:
     """Found a company in an OU of the domain."""
     settings = {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_MAX_CHANGES_PERCENT": "100"}
-    return SambaCompany(directory, ou, cloud, Nights(tmp_path, settings))
+    return SambaCompany(directory, ou, cloud, Runner(tmp_path, settings))
 
 
-def is_quiet(told: Told) -> bool:
+def is_quiet(told: CommandResult) -> bool:
     """Say whether a night asked once on each side, read nobody, and had nothing to say."""
     costs = told.requests["http"], told.requests["ldap_entries"]
     return (told.code, told.report["mode"], costs, told.report["notices"]) == (0, "changes", (1, 0), [])
 
 
 def test_a_days_changes_are_each_told_and_cost_two_entries_a_person(samba_company: SambaCompany) -> None:
-    domain, nights = samba_company.directory, samba_company.nights
-    nights.settings["SYNC_REMOVED"] = "remove"
+    domain, runner = samba_company.directory, samba_company.runner
+    runner.settings["SYNC_REMOVED"] = "remove"
     robots = domain.add_ou("Robots", samba_company.ou)
-    nights.settings["LDAP_EXCLUDE_DN"] = robots
+    runner.settings["LDAP_EXCLUDE_DN"] = robots
     changing = ("paints", "clears", "leaves", "moves", "renames")
     for name in (*changing, *(f"quiet{number}" for number in range(10))):
         samba_company.hire(name)
-    assert nights.sync().totals["created"] == 15
+    assert runner.sync().totals["created"] == 15
     domain.set_photo(samba_company.dn("paints"), face("painted"))
     domain.set_photo(samba_company.dn("clears"))
     domain.disable(samba_company.dn("leaves"))
@@ -84,7 +84,7 @@ def test_a_days_changes_are_each_told_and_cost_two_entries_a_person(samba_compan
     domain.set(renamed, userPrincipalName="married@contoso.test", mail="married@contoso.test")
     samba_company.hire("joins")
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert (told.code, told.report["mode"], told.report["notices"]) == (0, "changes", []), told.err
     assert samba_company.told(told) == {
@@ -100,31 +100,31 @@ def test_a_days_changes_are_each_told_and_cost_two_entries_a_person(samba_compan
     assert samba_company.shows("paints", "painted")
     assert samba_company.shows("joins", "joins")
     assert all(samba_company.shows(name, name) for name in ("leaves", "moves", "renames"))
-    assert is_quiet(nights.sync(days=1))
+    assert is_quiet(runner.sync(days=1))
 
 
 def test_joining_and_leaving_a_nested_opt_out_group_acts_the_same_night(samba_company: SambaCompany) -> None:
     for name in ("joins", "stays"):
         samba_company.hire(name)
     suffix = uuid.uuid4().hex[:8]
-    domain, nights = samba_company.directory, samba_company.nights
+    domain, runner = samba_company.directory, samba_company.runner
     inner = domain.add_group(samba_company.ou, f"council{suffix}")
     outer = domain.add_group(samba_company.ou, f"opted-out{suffix}", [inner.dn])
     # a forest without Exchange does not know the attribute of LDAP_INCLUDE, which harms nobody
-    nights.settings |= {"OPT_OUT_GROUP": outer.dn, "LDAP_INCLUDE": "users,shared,rooms"}
-    assert nights.sync().totals["created"] == 2
+    runner.settings |= {"OPT_OUT_GROUP": outer.dn, "LDAP_INCLUDE": "users,shared,rooms"}
+    assert runner.sync().totals["created"] == 2
 
     domain.add_members(inner.dn, samba_company.dn("joins"))
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
     assert (told.code, told.report["mode"]) == (0, "changes"), told.err
     assert samba_company.told(told) == {"joins": ("remove", "opted-out")}
     assert samba_company.cloud.tenant.photo(samba_company.account_ids["joins"]) is None
 
     domain.remove_members(inner.dn, samba_company.dn("joins"))
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
     assert (told.report["mode"], samba_company.told(told)) == ("changes", {"joins": ("create", "first-upload")})
     assert samba_company.shows("joins", "joins")
-    quiet = nights.sync(days=1)
+    quiet = runner.sync(days=1)
     assert (quiet.code, quiet.report["mode"], quiet.requests["http"]) == (0, "changes", 1)
     assert quiet.requests["ldap_entries"] <= 2, "the group and its nested one"
 
@@ -137,13 +137,13 @@ def test_a_groups_members_come_and_go_without_a_change_of_their_own(samba_compan
     outer = domain.add_group(
         samba_company.ou, f"outer{suffix}", [samba_company.dn("stays"), samba_company.dn("leaves"), inner.dn]
     )
-    samba_company.nights.settings["LDAP_GROUP"] = outer.dn
-    assert samba_company.nights.sync().totals["created"] == 2
+    samba_company.runner.settings["LDAP_GROUP"] = outer.dn
+    assert samba_company.runner.sync().totals["created"] == 2
     domain.remove_members(outer.dn, samba_company.dn("leaves"))
     domain.add_members(outer.dn, samba_company.dn("joins"))
     domain.add_members(inner.dn, samba_company.dn("nested"))
 
-    told, quiet = samba_company.nights.sync(days=1), samba_company.nights.sync(days=1)
+    told, quiet = samba_company.runner.sync(days=1), samba_company.runner.sync(days=1)
 
     assert told.report["mode"] == "changes"
     assert samba_company.told(told) == {
@@ -161,33 +161,33 @@ def test_people_move_with_their_unit_into_the_scope_and_out_of_it(
     outside = samba_company.directory.add_ou(f"Team {uuid.uuid4().hex[:6]}", domain.base_dn)
     samba_company.hire("anna", below=outside)
     samba_company.hire("bert")
-    assert samba_company.nights.sync().totals["people"] == 1
+    assert samba_company.runner.sync().totals["people"] == 1
 
     inside = samba_company.directory.move(outside, samba_company.ou)
-    entered = samba_company.nights.sync(days=1)
+    entered = samba_company.runner.sync(days=1)
     back = samba_company.directory.move(inside, domain.base_dn)
-    left = samba_company.nights.sync(days=1)
+    left = samba_company.runner.sync(days=1)
     samba_company.directory.delete(back)
 
     assert (entered.report["mode"], samba_company.told(entered)) == ("changes", {"anna": ("create", "first-upload")})
     assert (left.report["mode"], samba_company.told(left)) == ("changes", {"anna": ("skip", "out-of-scope")})
     assert samba_company.shows("anna", "anna")
-    assert is_quiet(samba_company.nights.sync(days=1))
+    assert is_quiet(samba_company.runner.sync(days=1))
 
 
 def test_a_filter_is_followed_by_the_attribute_it_names(samba_company: SambaCompany) -> None:
-    samba_company.nights.settings["LDAP_FILTER"] = "(department=Sales)"
+    samba_company.runner.settings["LDAP_FILTER"] = "(department=Sales)"
     for name in ("anna", "bert"):
         samba_company.hire(name)
     samba_company.directory.set(samba_company.dn("anna"), department="Sales")
-    assert samba_company.nights.sync().totals["people"] == 1
+    assert samba_company.runner.sync().totals["people"] == 1
     samba_company.directory.set(samba_company.dn("anna"), department="IT")
     samba_company.directory.set(samba_company.dn("bert"), department="Sales")
 
-    told = samba_company.nights.sync(days=1)
+    told = samba_company.runner.sync(days=1)
 
     assert (told.report["mode"], samba_company.told(told)) == (
         "changes",
         {"anna": ("skip", "out-of-scope"), "bert": ("create", "first-upload")},
     )
-    assert is_quiet(samba_company.nights.sync(days=1))
+    assert is_quiet(samba_company.runner.sync(days=1))

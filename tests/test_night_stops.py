@@ -14,7 +14,7 @@ import time_machine
 
 from tests.company import Company, face, total
 from tests.lab.graph import Fault
-from tests.nights import shown
+from tests.runner import shown
 
 PUT = r"PUT .*/photo/\$value"
 
@@ -58,7 +58,7 @@ def test_a_brake_stops_before_the_first_write_and_the_next_night_goes_on(company
 def test_a_run_killed_after_the_read_is_finished_by_the_next(company: Company) -> None:
     team = company.team(12)
     company.cloud.fail_next(r"POST .*batch", Fault(kind="slow", seconds=30), times=-1)
-    process, _ = company.nights.start()
+    process, _ = company.runner.start()
     wait_until(lambda: company.cloud.counts().get("graph") == 2 and company.cloud.log.in_flight() > 0, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -75,7 +75,7 @@ def test_a_run_killed_between_writes_repeats_none_and_forgets_none(company: Comp
     team = company.team(12)
     company.settings["SYNC_CONCURRENCY"] = "1"
     company.cloud.fail_next(PUT, Fault(kind="slow", seconds=20, performed=True, skip=5), times=-1)
-    process, _ = company.nights.start()
+    process, _ = company.runner.start()
     wait_until(lambda: puts(company) == 5 and company.cloud.log.in_flight() > 0, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -131,12 +131,12 @@ def test_at_most_so_many_uploads_are_sent_and_the_rest_is_left_for_the_next_run(
     company.team(7)
     company.settings["SYNC_MAX_UPLOADS"] = "3"
 
-    nights = [company.sync(days=1) for _ in range(3)]
+    results = [company.sync(days=1) for _ in range(3)]
 
-    assert [told.code for told in nights] == [7, 7, 0]
-    assert [told.totals["created"] for told in nights] == [3, 3, 1]
-    assert [told.totals["postponed"] for told in nights] == [4, 1, 0]
-    assert all(total(told.totals) == told.totals["people"] == 7 for told in nights)
+    assert [told.code for told in results] == [7, 7, 0]
+    assert [told.totals["created"] for told in results] == [3, 3, 1]
+    assert [told.totals["postponed"] for told in results] == [4, 1, 0]
+    assert all(total(told.totals) == told.totals["people"] == 7 for told in results)
     assert len(company.cloud.tenant.writes()) == 7
 
 
@@ -178,12 +178,12 @@ def test_an_interrupt_ends_the_run_with_130_and_what_was_done_is_remembered(comp
     team = company.team(40)
     company.settings["SYNC_CONCURRENCY"] = "1"
     company.cloud.fail_next(PUT, Fault(kind="slow", seconds=0.3, performed=True), times=-1)
-    process, report = company.nights.start()
+    process, report = company.runner.start()
     wait_until(lambda: puts(company) >= 2, process)
     process.send_signal(number)
     _, err = process.communicate()
 
-    stopped = company.nights.read(report)
+    stopped = company.runner.read(report)
 
     assert process.returncode == 130, err
     assert "interrupted" in err
@@ -201,13 +201,13 @@ def test_an_interrupt_ends_the_run_with_130_and_what_was_done_is_remembered(comp
 def test_an_interrupt_does_not_sit_out_a_long_wait(company: Company) -> None:
     company.team(10)
     company.cloud.fail_next(PUT, Fault(status=429, retry_after="600"), times=-1)
-    process, report = company.nights.start()
+    process, report = company.runner.start()
     wait_until(lambda: puts(company) > 0, process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
 
     assert process.returncode == 130, err
-    assert company.nights.read(report)["totals"]["failed"] == 0
+    assert company.runner.read(report)["totals"]["failed"] == 0
     company.cloud.faults.clear()
     assert company.sync(days=2).totals["created"] == 10
 
@@ -215,7 +215,7 @@ def test_an_interrupt_does_not_sit_out_a_long_wait(company: Company) -> None:
 def test_a_second_run_gives_way_to_the_first(company: Company) -> None:
     company.team(5)
     company.cloud.fail_next(r"GET .*/users", Fault(kind="slow", seconds=1, performed=True), times=1)
-    process, _ = company.nights.start()
+    process, _ = company.runner.start()
     wait_until(lambda: company.cloud.log.in_flight() > 0, process)
     process.send_signal(signal.SIGSTOP)
 

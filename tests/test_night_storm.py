@@ -9,13 +9,13 @@ import pytest
 from connector.photo import read_print
 from tests.company import Company, face
 from tests.lab.graph import Emulator
-from tests.nights import Told, shown
+from tests.runner import CommandResult, shown
 
 PEOPLE = 24
 FORMS = ("integer", "decimal", "date", "absent", "one")
 
 
-def night(cloud: Emulator, folder: Path, **storm: object) -> tuple[Company, Told]:
+def night(cloud: Emulator, folder: Path, **storm: object) -> tuple[Company, CommandResult]:
     """Live the first night of a company in this weather."""
     folder.mkdir()
     company = Company(cloud, folder)

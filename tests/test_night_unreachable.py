@@ -109,7 +109,7 @@ def test_no_password_secret_token_or_picture_is_anywhere_even_with_verbose(compa
     places = [path for path in tmp_path.rglob("*") if path.is_file() and not is_allowed(path, company)]
     texts = {str(path): path.read_bytes() for path in places}
     texts |= {"out": (told.out + refused.out).encode(), "err": (told.err + refused.err).encode()}
-    texts["ledger"] = ledger_text(company.nights.state / "ledger.sqlite3")
+    texts["ledger"] = ledger_text(company.runner.state / "ledger.sqlite3")
     found = [(name, needle[:20]) for name, text in texts.items() for needle in needles if needle in text]
     assert found == []
 
@@ -122,8 +122,8 @@ def fragments(photo: bytes) -> list[bytes]:
 
 def is_allowed(path: Path, company: Company) -> bool:
     """Pictures may lie in the backups and the spool; secrets in the env file that the administrator wrote."""
-    inside = path.is_relative_to(company.nights.state / "backups") or path.is_relative_to(
-        company.nights.state / "spool"
+    inside = path.is_relative_to(company.runner.state / "backups") or path.is_relative_to(
+        company.runner.state / "spool"
     )
     return inside or path.name == "settings.env"
 

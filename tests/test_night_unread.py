@@ -16,7 +16,7 @@ from tests.lab.graph import Emulator
 from tests.lab.ldapserver_world import STALE_DIRSYNC
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
-from tests.nights import Nights, Told
+from tests.runner import CommandResult, Runner
 
 OWN_ANCHOR = b"consistency guid"
 SID = struct.pack("<BB6s5I", 1, 5, b"\0\0\0\0\0\x05", 21, 1, 2, 3, 1104)
@@ -116,7 +116,7 @@ def shown(company: Company, account_id: str) -> bytes | None:
     return photo.content_bytes if photo else None
 
 
-def assert_is_counted(told: Told, case: Hidden) -> None:
+def assert_is_counted(told: CommandResult, case: Hidden) -> None:
     """Hold that one notice counts the person, by the attribute."""
     (notice,) = [notice for notice in told.report["notices"] if "source-unread" in notice]
     assert notice.startswith("1 people show no value")
@@ -240,28 +240,28 @@ def test_hidden_values_of_a_real_domain_write_nothing_in_any_mode(
         if name == "anchor":
             cloud.tenant.add_account("other@contoso.test", immutable_id=entry.anchor, synced=True)
         assert case.attribute
-    nights = Nights(tmp_path, {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_REMOVED": "remove"})
-    assert nights.sync().totals["created"] == len(CASES)
+    runner = Runner(tmp_path, {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_REMOVED": "remove"})
+    assert runner.sync().totals["created"] == len(CASES)
     for name, case in CASES.items():
         directory.hide([dns[name]], case.attribute)
 
-    told = [nights.sync("--full", days=1)]
+    told = [runner.sync("--full", days=1)]
     for name in CASES:
         changes = {"department": "moved"} if name == "photo" else {"jpegPhoto": face(f"{name} today", 200)}
         directory.set(dns[name], **changes)
-    told += [nights.sync(days=1), nights.sync("--full", days=1)]
-    nights.settings["LDAP_FILTER"] = NOBODY
-    told += [nights.sync(days=1), nights.sync(days=1)]
+    told += [runner.sync(days=1), runner.sync("--full", days=1)]
+    runner.settings["LDAP_FILTER"] = NOBODY
+    told += [runner.sync(days=1), runner.sync(days=1)]
 
     for night in told:
         assert (night.code, night.reasons()) == (0, {"source-unread": len(CASES)}), night.err
     assert len(cloud.tenant.writes()) == len(CASES)
     for name, case in CASES.items():
         directory.show([dns[name]], case.attribute)
-    mended = nights.sync(days=1)
+    mended = runner.sync(days=1)
     assert (mended.code, mended.totals["replaced"], mended.totals["unchanged"]) == (0, 4, 1), mended.err
 
     directory.set_photo(dns["photo"])
     directory.set_photo(dns["photo"], attribute="thumbnailPhoto")
-    cleared = nights.sync("--full", days=1)
+    cleared = runner.sync("--full", days=1)
     assert (cleared.code, cleared.totals["removed"]) == (0, 1), cleared.err

@@ -104,10 +104,10 @@ def test_twelve_people_who_fail_every_night_hold_nobody_up(company: Company) -> 
         company.cloud.fail_next(f"ITEM GET .*{guest.account_id}/photo", refused, times=-1)
         company.cloud.fail_next(of(guest), PROTECTED, times=-1)
 
-    nights = [company.sync(days=1) for _ in range(3)]
+    results = [company.sync(days=1) for _ in range(3)]
 
-    assert sum(night.totals["created"] for night in nights) == 18
-    assert (nights[-1].code, nights[-1].totals["failed"]) == (3, 12)
+    assert sum(night.totals["created"] for night in results) == 18
+    assert (results[-1].code, results[-1].totals["failed"]) == (3, 12)
 
 
 def test_twenty_people_who_answer_nothing_but_401_hold_nobody_up_after_one_night(company: Company) -> None:

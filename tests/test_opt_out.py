@@ -119,9 +119,9 @@ def test_restore_puts_the_photo_back_until_the_next_run_deletes_the_backup(group
     grouped.sync()
     join(grouped, anna, GROUP)
     grouped.sync(days=1)
-    env_file = str(grouped.nights.env_file())
+    env_file = str(grouped.runner.env_file())
 
-    assert grouped.nights.type("restore", "--env-file", env_file, "--person", anna.upn, days=1).code == 0
+    assert grouped.runner.type("restore", "--env-file", env_file, "--person", anna.upn, days=1).code == 0
     assert grouped.photo(anna)
     told = grouped.sync(days=1)
     assert told.of(anna.upn) == ("skip", "opted-out"), "it is the user's own photo now"
@@ -130,8 +130,8 @@ def test_restore_puts_the_photo_back_until_the_next_run_deletes_the_backup(group
     join(grouped, bert, GROUP)
     grouped.sync(days=1)
     grouped.sync(days=1)
-    assert not list((grouped.nights.state / "backups").rglob("*.jpg"))
-    assert grouped.nights.type("restore", "--env-file", env_file, "--person", bert.upn, days=1).code != 0
+    assert not list((grouped.runner.state / "backups").rglob("*.jpg"))
+    assert grouped.runner.type("restore", "--env-file", env_file, "--person", bert.upn, days=1).code != 0
     assert grouped.photo(bert) is None
 
 
@@ -140,7 +140,7 @@ def test_the_backup_of_who_opted_out_does_not_outlive_the_next_run_however_soon_
     grouped.sync()
     join(grouped, anna, GROUP)
     grouped.sync(days=1)
-    backups = grouped.nights.state / "backups"
+    backups = grouped.runner.state / "backups"
     assert len(list(backups.rglob("*.jpg"))) == 1
 
     grouped.sync("--dry-run")
@@ -161,7 +161,7 @@ def test_who_came_back_has_backups_as_anybody(grouped: Company) -> None:
     grouped.paint(anna, face("new anna"))
     assert grouped.sync(days=1).of(anna.upn) == ("replace", "source-changed")
 
-    told = grouped.nights.type("restore", "--env-file", str(grouped.nights.env_file()), "--person", anna.upn)
+    told = grouped.runner.type("restore", "--env-file", str(grouped.runner.env_file()), "--person", anna.upn)
 
     assert told.code == 0, "the very bytes that were deleted with the opt-out are a backup again"
 
@@ -171,15 +171,15 @@ def test_the_works_council_gets_one_csv_of_who_opted_out_and_since_when(grouped:
     grouped.sync()
     join(grouped, anna, GROUP)
     grouped.sync(days=1)
-    first = datetime.now(UTC) + timedelta(days=grouped.nights.days)
+    first = datetime.now(UTC) + timedelta(days=grouped.runner.days)
     listed = tmp_path / "opted-out.txt"
     listed.write_text(f"{bert.upn}\n{anna.upn}\n", "utf-8")
     grouped.settings["OPT_OUT_FILE"] = str(listed)
     grouped.sync(days=3)
     path = tmp_path / "works-council.csv"
 
-    env_file = str(grouped.nights.env_file())
-    assert grouped.nights.type("coverage", "--env-file", env_file, "--opted-out", "--output", str(path)).code == 0
+    env_file = str(grouped.runner.env_file())
+    assert grouped.runner.type("coverage", "--env-file", env_file, "--opted-out", "--output", str(path)).code == 0
 
     rows = {row["upn"]: row for row in csv.DictReader(path.read_text("utf-8-sig").splitlines())}
     assert set(rows) == {anna.upn, bert.upn}, carl.upn
@@ -190,9 +190,9 @@ def test_the_works_council_gets_one_csv_of_who_opted_out_and_since_when(grouped:
     assert rows[bert.upn]["opted_out_by"] == "OPT_OUT_FILE"
     for row in rows.values():
         assert (row["cloud_photo"], row["photo_removed_at"] >= row["opted_out_since"]) == ("none", True)
-    told = grouped.nights.type("coverage", "--env-file", env_file)
+    told = grouped.runner.type("coverage", "--env-file", env_file)
     assert f"in the directory: photo, opted out since {first.astimezone():%Y-%m-%d}" in told.out
-    assert grouped.nights.type("coverage", "--env-file", env_file, "--opted-out", "--format", "html").code == 2
+    assert grouped.runner.type("coverage", "--env-file", env_file, "--opted-out", "--format", "html").code == 2
 
 
 def test_history_shows_since_when(grouped: Company) -> None:
@@ -201,7 +201,7 @@ def test_history_shows_since_when(grouped: Company) -> None:
     join(grouped, anna, GROUP)
     grouped.sync(days=1)
 
-    told = grouped.nights.type("history", "--env-file", str(grouped.nights.env_file()), anna.upn)
+    told = grouped.runner.type("history", "--env-file", str(grouped.runner.env_file()), anna.upn)
 
     assert "Opted out since " in told.out
     assert "OPT_OUT_GROUP" in told.out
@@ -216,7 +216,7 @@ def test_a_group_that_is_not_there_is_never_nobody_in_run_and_check(grouped: Com
     grouped.settings[setting] = f"CN=Misspelt,OU=Groups,{BASE}"
 
     told = grouped.sync(days=1)
-    checked = grouped.nights.type("check", "--env-file", str(grouped.nights.env_file()))
+    checked = grouped.runner.type("check", "--env-file", str(grouped.runner.env_file()))
 
     assert (told.code, told.totals["replaced"], grouped.photo(anna)) == (5, 0, None)
     assert setting in told.out + told.err
@@ -232,7 +232,7 @@ def test_check_tells_how_many_are_in_each_group(grouped: Company) -> None:
     grouped.settings["SOURCE_WINS_GROUP"] = f"CN=Empty,OU=Groups,{BASE}"
     group(grouped, grouped.settings["SOURCE_WINS_GROUP"])
 
-    told = grouped.nights.type("check", "--env-file", str(grouped.nights.env_file())).out
+    told = grouped.runner.type("check", "--env-file", str(grouped.runner.env_file())).out
 
     assert f"OPT_OUT_GROUP: 1 person in scope in {BASE}, members of {GROUP}" in told
     assert "SOURCE_WINS_GROUP: 0 people in scope" in told
@@ -267,7 +267,7 @@ def test_a_file_that_cannot_be_read_is_a_problem_of_the_settings_before_anything
     company.settings["OPT_OUT_FILE"] = str(listed)
 
     told = company.sync()
-    checked = company.nights.type("check", "--env-file", str(company.nights.env_file()))
+    checked = company.runner.type("check", "--env-file", str(company.runner.env_file()))
 
     assert (told.code, checked.code, company.photo(anna)) == (2, 2, None)
     assert "OPT_OUT_FILE" in told.err

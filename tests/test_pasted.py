@@ -143,8 +143,8 @@ def test_the_commands_of_history_run_no_code_whatever_the_name(company: Company,
     guid = company.house.person("odd", jpegPhoto=face("odd"), userPrincipalName=f"{name}@contoso.test")
     assert guid
     company.sync()
-    told = company.nights.type(
-        "history", "--env-file", str(company.nights.env_file()), "--format", "json", "--", f"{name}@contoso.test"
+    told = company.runner.type(
+        "history", "--env-file", str(company.runner.env_file()), "--format", "json", "--", f"{name}@contoso.test"
     )
     for command in json.loads(told.out)["commands"]:
         words = shlex.split(command)
@@ -156,7 +156,7 @@ def test_the_commands_of_history_run_no_code_whatever_the_name(company: Company,
             cwd=tmp_path,
         ).stdout
         assert shown.split("\0")[:-1] == words
-        assert ["--env-file", str(company.nights.env_file())] == words[2:4]
+        assert ["--env-file", str(company.runner.env_file())] == words[2:4]
         accepted(words)
     assert list(tmp_path.glob("pwned")) == []
 
@@ -174,7 +174,7 @@ def test_the_commands_of_a_brake_are_accepted(company: Company) -> None:
     assert found
     for command in found:
         words = shlex.split(command)
-        assert words[2:4] == ["--env-file", str(company.nights.env_file())]
+        assert words[2:4] == ["--env-file", str(company.runner.env_file())]
         accepted(words)
 
 

@@ -58,7 +58,7 @@ def test_joining_the_group_acts_the_same_night(grouped: Company) -> None:
 
 @pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP"])
 def test_a_folder_has_no_groups(company: Company, setting: str) -> None:
-    company.settings.update({"SOURCE": "folder", "FOLDER_PATH": str(company.nights.folder), setting: "Sales"})
+    company.settings.update({"SOURCE": "folder", "FOLDER_PATH": str(company.runner.folder), setting: "Sales"})
 
     told = company.sync()
 

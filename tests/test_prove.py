@@ -20,21 +20,21 @@ from connector.doctor.prove_output import QUESTIONS
 from connector.photo import read_print
 from tests.company import Colleague, Company, face
 from tests.lab.graph import Fault
-from tests.nights import Told, shown
+from tests.runner import CommandResult, shown
 
 BEFORE = ["own photo", "no photo"]
 # Of the fifteen requests of a proof, those during which it is killed: 5 and 8 upload, 13 puts back, 15 is the last.
 STEPS = (1, 4, 5, 6, 8, 9, 11, 13, 14, 15)
 
 
-def prove(company: Company, name: str, *options: str, days: float = 0) -> Told:
+def prove(company: Company, name: str, *options: str, days: float = 0) -> CommandResult:
     """Type `check --prove`, with JSON."""
-    command = ("check", "--env-file", str(company.nights.env_file()), "--prove", name, "--json", *options)
-    told = company.nights.type(*command, days=days)
-    return Told(told.code, told.out, told.err, json.loads(told.out) if told.out.startswith("{") else {})
+    command = ("check", "--env-file", str(company.runner.env_file()), "--prove", name, "--json", *options)
+    told = company.runner.type(*command, days=days)
+    return CommandResult(told.code, told.out, told.err, json.loads(told.out) if told.out.startswith("{") else {})
 
 
-def answers(told: Told) -> dict[str, str]:
+def answers(told: CommandResult) -> dict[str, str]:
     """Return the answers by the id of their question."""
     return {row["id"]: row["answer"] for row in told.report["answers"]}
 
@@ -57,7 +57,7 @@ def is_as_before(company: Company, ada: Colleague, before: str = "own photo") ->
 
 def open_runs(company: Company) -> list[int]:
     """Return the proofs without an end."""
-    with sqlite3.connect(company.nights.state / "ledger.sqlite3") as db:
+    with sqlite3.connect(company.runner.state / "ledger.sqlite3") as db:
         return [row[0] for row in db.execute("SELECT id FROM runs WHERE kind = 'prove' AND finished = ''")]
 
 
@@ -90,7 +90,7 @@ def test_the_json_names_nobody(company: Company) -> None:
     tag = company.cloud.tenant.photo(ada.account_id)
     told = prove(company, ada.upn)
     hidden = [ada.upn, ada.account_id, "contoso", company.settings["AZURE_TENANT_ID"]]
-    hidden += [company.settings["AZURE_CLIENT_ID"], str(company.nights.folder), tag.tag if tag else ""]
+    hidden += [company.settings["AZURE_CLIENT_ID"], str(company.runner.folder), tag.tag if tag else ""]
     assert [word for word in hidden if word and word.lower() in told.out.lower()] == []
 
 
@@ -103,7 +103,7 @@ def test_the_page_lists_the_questions_that_the_command_answers() -> None:
 
 def test_people_read_the_answers_and_how_the_account_was_left(company: Company) -> None:
     ada = hired(company)
-    told = company.nights.type("check", "--env-file", str(company.nights.env_file()), "--prove", ada.upn)
+    told = company.runner.type("check", "--env-file", str(company.runner.env_file()), "--prove", ada.upn)
     assert told.code == 0, told.err
     assert QUESTIONS["header-tag"] in told.out
     assert told.out.endswith("The photo from before was put back.\n")
@@ -224,10 +224,10 @@ def test_a_proof_is_neither_the_latest_report_nor_what_restore_takes_back(compan
     ada = company.hire("ada")
     company.sync()
     prove(company, ada.upn)
-    report = company.nights.type("report", "--env-file", str(company.nights.env_file()))
+    report = company.runner.type("report", "--env-file", str(company.runner.env_file()))
     assert "Run 1 (sync" in report.out
-    assert company.nights.type("report", "2", "--env-file", str(company.nights.env_file())).code == 0
-    runs = company.nights.type("runs", "--env-file", str(company.nights.env_file()))
+    assert company.runner.type("report", "2", "--env-file", str(company.runner.env_file())).code == 0
+    runs = company.runner.type("runs", "--env-file", str(company.runner.env_file()))
     assert "prove" in runs.out
 
 
@@ -261,12 +261,12 @@ def test_forget_refuses_until_the_account_is_as_before(company: Company) -> None
     ada = hired(company)
     company.sync()
     killed_after(company, ada, write=1)
-    forget = ("forget", "--env-file", str(company.nights.env_file()), ada.upn, "--yes")
-    refused = company.nights.type(*forget)
+    forget = ("forget", "--env-file", str(company.runner.env_file()), ada.upn, "--yes")
+    refused = company.runner.type(*forget)
     assert (refused.code, "cut short" in refused.err) == (2, True)
     company.sync()
     assert is_as_before(company, ada)
-    assert company.nights.type(*forget).code == 0
+    assert company.runner.type(*forget).code == 0
 
 
 def test_a_dry_run_leaves_an_open_proof_to_the_next_run(company: Company) -> None:
@@ -282,7 +282,7 @@ def test_a_dry_run_leaves_an_open_proof_to_the_next_run(company: Company) -> Non
 
 def start(company: Company, ada: Colleague) -> subprocess.Popen[str]:
     """Start the proof as a process of its own."""
-    command = [sys.executable, "-m", "connector", "check", "--env-file", str(company.nights.env_file())]
+    command = [sys.executable, "-m", "connector", "check", "--env-file", str(company.runner.env_file())]
     return subprocess.Popen(
         [*command, "--prove", ada.upn, "--json"],
         stdout=subprocess.PIPE,
@@ -362,7 +362,7 @@ def test_nothing_is_sent_to_who_opted_out_or_whose_account_is_managed_in_the_clo
     ada, bob = hired(company), company.hire("bob")
     company.hire("eve")
     company.cloud.tenant.update_account(bob.account_id, synced=False)
-    listed = company.nights.folder / "opted-out.txt"
+    listed = company.runner.folder / "opted-out.txt"
     listed.write_text(f"{ada.upn}\n", "utf-8")
     company.settings["OPT_OUT_FILE"] = str(listed)
 

@@ -36,8 +36,8 @@ UNUSABLE = [
 
 def shown(company: Company, *command: str) -> tuple[int, str]:
     """Type a command and return its exit code, and all that it said and logged."""
-    told = company.nights.type(*command, "--env-file", str(company.nights.env_file()))
-    logs = "".join(path.read_text(encoding="utf-8") for path in Path(company.nights.state).rglob("*.log"))
+    told = company.runner.type(*command, "--env-file", str(company.runner.env_file()))
+    logs = "".join(path.read_text(encoding="utf-8") for path in Path(company.runner.state).rglob("*.log"))
     return told.code, told.out + told.err + logs
 
 

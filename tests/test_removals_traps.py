@@ -16,7 +16,7 @@ from tests.lab.ldapserver_house import House
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
-from tests.nights import Nights, Told
+from tests.runner import CommandResult, Runner
 
 COUNT = 6
 COMMA = ","
@@ -28,7 +28,7 @@ class SixPeople:
 
     directory: Directory
     cloud: Emulator
-    nights: Nights
+    runner: Runner
     ou: str
     units: tuple[str, str]
     people: list[Entry]
@@ -36,9 +36,9 @@ class SixPeople:
     group: Entry
 
     def set(self, **settings: str) -> None:
-        self.nights.settings.update(settings)
+        self.runner.settings.update(settings)
 
-    def assert_nobody_lost_anything(self, told: Told) -> None:
+    def assert_nobody_lost_anything(self, told: CommandResult) -> None:
         """Hold that everybody is accounted for and keeps the photo, and that no removal was even tried."""
         assert told.totals["removed"] == 0
         assert total(told.totals) == told.totals["people"]
@@ -59,10 +59,10 @@ def six_people(domain: DomainController, directory: Directory, ou: str, cloud: E
         people.append(entry)
         account_ids.append(cloud.tenant.add_account(upn, mail=upn, immutable_id=entry.anchor, synced=True))
     group = directory.add_group(ou, f"Everybody of {ou[3:].partition(COMMA)[0]}", [one.dn for one in people])
-    nights = Nights(tmp_path, {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_REMOVED": "remove"})
-    first = nights.sync()
+    runner = Runner(tmp_path, {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_REMOVED": "remove"})
+    first = runner.sync()
     assert (first.code, first.totals["created"]) == (0, COUNT), first.err
-    return SixPeople(directory, cloud, nights, ou, units, people, account_ids, group)
+    return SixPeople(directory, cloud, runner, ou, units, people, account_ids, group)
 
 
 Undo = Callable[[], object]
@@ -82,7 +82,7 @@ def unreadable_attribute_of_a_unit(six_people: SixPeople) -> Undo:
 
 def changed_filter(six_people: SixPeople) -> Undo:
     six_people.set(LDAP_FILTER="(department=Nobody)")
-    return lambda: six_people.nights.settings.pop("LDAP_FILTER")
+    return lambda: six_people.runner.settings.pop("LDAP_FILTER")
 
 
 def changed_base(six_people: SixPeople) -> Undo:
@@ -101,12 +101,12 @@ def changed_group(six_people: SixPeople) -> Undo:
             six_people.ou, f"Nobody of {six_people.ou[3:].partition(COMMA)[0]}"
         ).dn
     )
-    return lambda: six_people.nights.settings.pop("LDAP_GROUP")
+    return lambda: six_people.runner.settings.pop("LDAP_GROUP")
 
 
 def emptied_group(six_people: SixPeople) -> Undo:
     six_people.set(LDAP_GROUP=six_people.group.dn)
-    assert six_people.nights.sync(days=1).totals["unchanged"] == COUNT
+    assert six_people.runner.sync(days=1).totals["unchanged"] == COUNT
     dns = [one.dn for one in six_people.people]
     six_people.directory.remove_members(six_people.group.dn, *dns)
     return lambda: six_people.directory.add_members(six_people.group.dn, *dns)
@@ -119,7 +119,7 @@ def renamed_unit(six_people: SixPeople) -> Undo:
 
 def renamed_base(six_people: SixPeople) -> Undo:
     six_people.set(LDAP_BASE_DN=";".join(six_people.units))
-    assert six_people.nights.sync(days=1).totals["unchanged"] == COUNT
+    assert six_people.runner.sync(days=1).totals["unchanged"] == COUNT
     return renamed_unit(six_people)
 
 
@@ -136,7 +136,7 @@ def disabled_people(six_people: SixPeople) -> Undo:
 
 def people_moved_out(six_people: SixPeople) -> Undo:
     six_people.set(LDAP_BASE_DN=";".join(six_people.units))
-    assert six_people.nights.sync(days=1).totals["unchanged"] == COUNT
+    assert six_people.runner.sync(days=1).totals["unchanged"] == COUNT
     moved = [(six_people.directory.move(one.dn, six_people.ou), one.dn.partition(",")[2]) for one in six_people.people]
     return lambda: [six_people.directory.move(dn, unit) for dn, unit in moved]
 
@@ -179,7 +179,7 @@ TRAPS = [
 def test_a_trap_of_a_real_domain_removes_nobodys_photo(six_people: SixPeople, trap: Trap) -> None:
     undo = trap.spring(six_people)
 
-    nights = [six_people.nights.sync(days=1), six_people.nights.sync("--full", days=1), six_people.nights.sync(days=1)]
+    nights = [six_people.runner.sync(days=1), six_people.runner.sync("--full", days=1), six_people.runner.sync(days=1)]
 
     assert tuple(told.code for told in nights) == trap.codes, [told.err for told in nights]
     assert trap.words in nights[1].err
@@ -188,10 +188,10 @@ def test_a_trap_of_a_real_domain_removes_nobodys_photo(six_people: SixPeople, tr
     for told in nights:
         six_people.assert_nobody_lost_anything(told)
     undo()
-    mended = six_people.nights.sync("--full", days=1)
+    mended = six_people.runner.sync("--full", days=1)
     assert (mended.code, mended.totals["unchanged"]) == (0, COUNT), mended.err
     six_people.assert_nobody_lost_anything(mended)
-    assert six_people.nights.sync(days=1).requests["http"] == 1
+    assert six_people.runner.sync(days=1).requests["http"] == 1
 
 
 # ----------------------------------------------------------------------------- traps that need no Samba

@@ -64,12 +64,12 @@ def test_both_pictures_of_a_conflict_that_is_left_are_shown(company: Company, an
     told = company.sync(days=1)
 
     assert told.of(anna.upn) == ("keep", "cloud-changed")
-    before, after, *labels = shown(company.nights.state / "reports" / "run-000002.html", "anna")
+    before, after, *labels = shown(company.runner.state / "reports" / "run-000002.html", "anna")
     assert labels == ["Cloud", "Source"]
     assert is_of(before, OTHERS)
     assert is_of(after, face("anna", 200)), "the source photo is of an earlier night, and is read once more"
     assert told.requests["ldap_entries"] <= 2
-    assert list((company.nights.state / "spool").rglob("*.jpg")) == []
+    assert list((company.runner.state / "spool").rglob("*.jpg")) == []
 
 
 def test_a_plan_shows_what_is_there_and_what_would_be(company: Company, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_without_pictures_nothing_is_read_for_them(company: Company, anna: Colle
 
     assert told.of(anna.upn) == ("keep", "cloud-changed")
     assert told.requests["ldap_entries"] == 0
-    assert shown(company.nights.state / "reports" / "run-000002.html", "anna") == []
+    assert shown(company.runner.state / "reports" / "run-000002.html", "anna") == []
 
 
 def test_a_source_photo_that_cannot_be_read_again_is_not_called_missing(company: Company, anna: Colleague) -> None:
@@ -101,5 +101,5 @@ def test_a_source_photo_that_cannot_be_read_again_is_not_called_missing(company:
     told = company.sync(days=1)
 
     assert (told.code, told.of(anna.upn)) == (0, ("keep", "cloud-changed"))
-    _, after, *labels = shown(company.nights.state / "reports" / "run-000002.html", "anna")
+    _, after, *labels = shown(company.runner.state / "reports" / "run-000002.html", "anna")
     assert (after, labels) == ("not available", ["Cloud", "Source"])

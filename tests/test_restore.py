@@ -16,18 +16,20 @@ from tests.lab.graph import Emulator, Fault
 from tests.lab.people import load
 from tests.lab.samba import DomainController
 from tests.lab.world import fill, ldap_settings
-from tests.nights import Nights, Told, shown
+from tests.runner import CommandResult, Runner, shown
 from tests.test_night_stops import wait_until
 
 PUT = r"PUT .*/photo/\$value"
 
 
-def restore(nights: Nights, *arguments: str, days: float = 0) -> Told:
+def restore(runner: Runner, *arguments: str, days: float = 0) -> CommandResult:
     """Type `restore` with a JSON report."""
-    report = nights.folder / f"restore-{nights.days}-{len(list(nights.folder.iterdir()))}.json"
-    command = ("restore", "--env-file", str(nights.env_file()), "--report", str(report), *arguments)
-    told = nights.type(*command, days=days)
-    return Told(told.code, told.out, told.err, json.loads(report.read_text("utf-8")) if report.exists() else {})
+    report = runner.folder / f"restore-{runner.days}-{len(list(runner.folder.iterdir()))}.json"
+    command = ("restore", "--env-file", str(runner.env_file()), "--report", str(report), *arguments)
+    told = runner.type(*command, days=days)
+    return CommandResult(
+        told.code, told.out, told.err, json.loads(report.read_text("utf-8")) if report.exists() else {}
+    )
 
 
 def shows(company: Company, one: Colleague, name: object) -> bool:
@@ -48,7 +50,7 @@ def replaced(company: Company) -> list[Colleague]:
 def test_a_restored_run_brings_back_every_replaced_photo_and_removes_what_it_created(
     company: Company, replaced: list[Colleague]
 ) -> None:
-    told = restore(company.nights, "--run", "1", days=1)
+    told = restore(company.runner, "--run", "1", days=1)
 
     assert told.code == 0, told.err
     assert told.report["kind"] == "restore"
@@ -62,7 +64,7 @@ def test_a_restored_run_brings_back_every_replaced_photo_and_removes_what_it_cre
 def test_the_nights_after_leave_them_alone_until_the_source_changes(
     company: Company, replaced: list[Colleague]
 ) -> None:
-    restore(company.nights, "--run", "1", days=1)
+    restore(company.runner, "--run", "1", days=1)
     before = len(company.cloud.tenant.writes())
 
     quiet, full = company.sync(days=1), company.sync("--full", days=1)
@@ -87,7 +89,7 @@ def test_what_changed_since_is_left_as_it_is(company: Company, replaced: list[Co
     company.cloud.tenant.set_photo(replaced[0].account_id, face("chosen since"))
     company.cloud.tenant.clear_photo(replaced[3].account_id)
 
-    told = restore(company.nights, "--run", "1", days=1)
+    told = restore(company.runner, "--run", "1", days=1)
 
     assert told.code == 0
     assert told.of(replaced[0].upn) == ("skip", "changed-since")
@@ -103,8 +105,8 @@ def test_a_photo_that_somebody_chose_since_is_not_removed(company: Company, back
     company.sync()
     company.cloud.tenant.set_photo(ada.account_id, face("chosen since"))
 
-    dry = restore(company.nights, "--run", "1", "--dry-run", days=1)
-    told = restore(company.nights, "--run", "1")
+    dry = restore(company.runner, "--run", "1", "--dry-run", days=1)
+    told = restore(company.runner, "--run", "1")
 
     assert dry.reasons() == told.reasons() == {"changed-since": 1}
     assert shows(company, ada, "chosen since")
@@ -114,13 +116,13 @@ def test_a_tag_that_moved_without_an_edit_hinders_nothing(company: Company, repl
     for one in replaced:
         company.cloud.tenant.touch_tag(one.account_id)
 
-    assert restore(company.nights, "--run", "1", days=1).reasons() == {"restored": 5}
+    assert restore(company.runner, "--run", "1", days=1).reasons() == {"restored": 5}
 
 
 def test_a_restore_can_itself_be_taken_back(company: Company, replaced: list[Colleague]) -> None:
-    undone = restore(company.nights, "--run", "1", days=1)
+    undone = restore(company.runner, "--run", "1", days=1)
 
-    redone = restore(company.nights, "--run", str(undone.report["run"]), days=1)
+    redone = restore(company.runner, "--run", str(undone.report["run"]), days=1)
 
     assert (redone.code, redone.totals["replaced"], redone.totals["created"]) == (0, 3, 2), redone.err
     assert all(shows(company, one, one.name) for one in replaced)
@@ -130,17 +132,17 @@ def test_a_restore_can_itself_be_taken_back(company: Company, replaced: list[Col
 
 
 def test_restoring_the_same_run_twice_changes_nothing_more(company: Company, replaced: list[Colleague]) -> None:
-    restore(company.nights, "--run", "1", days=1)
+    restore(company.runner, "--run", "1", days=1)
     before = len(company.cloud.tenant.writes())
 
-    again = restore(company.nights, "--run", "1", days=1)
+    again = restore(company.runner, "--run", "1", days=1)
 
     assert again.reasons() == {"changed-since": len(replaced)}
     assert len(company.cloud.tenant.writes()) == before
 
 
 def test_one_person_is_restored_by_any_name(company: Company, replaced: list[Colleague]) -> None:
-    told = restore(company.nights, "--person", replaced[1].name.upper(), days=1)
+    told = restore(company.runner, "--person", replaced[1].name.upper(), days=1)
 
     assert (told.code, told.totals["people"], told.totals["replaced"]) == (0, 1, 1)
     assert shows(company, replaced[1], f"own {replaced[1].name}")
@@ -155,7 +157,7 @@ def test_a_removed_photo_comes_back(company: Company) -> None:
     removed = company.sync(days=1)
     assert removed.of(one.upn) == ("remove", "source-removed")
 
-    told = restore(company.nights, "--run", str(removed.report["run"]), days=1)
+    told = restore(company.runner, "--run", str(removed.report["run"]), days=1)
 
     assert told.of(one.upn) == ("create", "restored")
     assert shows(company, one, "ada")
@@ -166,29 +168,29 @@ def test_a_removed_photo_comes_back(company: Company) -> None:
 def test_a_dry_run_writes_nothing_and_says_what_it_would(company: Company, replaced: list[Colleague]) -> None:
     before = len(company.cloud.tenant.writes())
 
-    told = restore(company.nights, "--run", "1", "--dry-run", days=1)
+    told = restore(company.runner, "--run", "1", "--dry-run", days=1)
 
     assert (told.code, told.report["dry_run"], told.totals["replaced"], told.totals["removed"]) == (0, True, 3, 2)
     assert len(company.cloud.tenant.writes()) == before
-    assert restore(company.nights, "--run", "1").totals["replaced"] == 3, "and it hinders nothing"
+    assert restore(company.runner, "--run", "1").totals["replaced"] == 3, "and it hinders nothing"
 
 
 def test_a_backup_that_is_gone_is_a_failure_for_that_person_alone(company: Company, replaced: list[Colleague]) -> None:
-    kept = sorted((company.nights.state / "backups").glob("*/*.jpg"))
+    kept = sorted((company.runner.state / "backups").glob("*/*.jpg"))
     assert len(kept) == 3
     kept[0].unlink()
 
-    told = restore(company.nights, "--run", "1", days=1)
+    told = restore(company.runner, "--run", "1", days=1)
 
     assert told.code == 3
     assert told.reasons() == {"restored": 4, "no-backup": 1}
 
 
 def test_a_backup_that_was_tampered_with_is_never_sent(company: Company, replaced: list[Colleague]) -> None:
-    kept = sorted((company.nights.state / "backups").glob("*/*.jpg"))
+    kept = sorted((company.runner.state / "backups").glob("*/*.jpg"))
     kept[0].write_bytes(face("a wrong face"))
 
-    told = restore(company.nights, "--run", "1", days=1)
+    told = restore(company.runner, "--run", "1", days=1)
 
     assert (told.code, told.reasons()["no-backup"]) == (3, 1)
     assert not any(shows(company, one, "a wrong face") for one in replaced[:3])
@@ -197,12 +199,12 @@ def test_a_backup_that_was_tampered_with_is_never_sent(company: Company, replace
 def test_backups_are_kept_for_so_many_days(company: Company, replaced: list[Colleague]) -> None:
     company.settings["BACKUP_DAYS"] = "7"
     company.sync(days=6)
-    assert len(list((company.nights.state / "backups").glob("*/*.jpg"))) == 3
+    assert len(list((company.runner.state / "backups").glob("*/*.jpg"))) == 3
 
     company.sync(days=2)
 
-    assert list((company.nights.state / "backups").glob("*/*.jpg")) == []
-    told = restore(company.nights, "--run", "1", days=1)
+    assert list((company.runner.state / "backups").glob("*/*.jpg")) == []
+    told = restore(company.runner, "--run", "1", days=1)
     assert told.reasons() == {"no-backup": 3, "restored": 2}
 
 
@@ -215,8 +217,8 @@ def test_without_backups_every_report_says_so(company: Company) -> None:
 
     assert told.of(one.upn) == ("replace", "cloud-differs")
     assert any("BACKUP_DAYS is 0" in notice for notice in told.report["notices"])
-    assert list((company.nights.state / "backups").glob("*/*.jpg")) == []
-    undone = restore(company.nights, "--run", "1", days=1)
+    assert list((company.runner.state / "backups").glob("*/*.jpg")) == []
+    undone = restore(company.runner, "--run", "1", days=1)
     assert (undone.code, undone.reasons()) == (3, {"no-backup": 1})
     assert any("BACKUP_DAYS is 0" in notice for notice in undone.report["notices"])
 
@@ -225,25 +227,25 @@ def test_the_removals_brake_holds_a_restore_too(company: Company) -> None:
     team = company.team(7)
     company.sync()
 
-    held = restore(company.nights, "--run", "1", days=1)
+    held = restore(company.runner, "--run", "1", days=1)
 
     assert held.code == 4
-    assert f"photo-connector restore --env-file {company.nights.env_file()} --run 1 --dry-run" in held.err
+    assert f"photo-connector restore --env-file {company.runner.env_file()} --run 1 --dry-run" in held.err
     assert "--force" in held.err
     assert (held.totals["postponed"], held.reasons()) == (0, {"safety-limit": 7})
     assert held.report["plan"] == {"created": 0, "replaced": 0, "removed": 7}
     assert all(company.photo(one) for one in team)
-    assert restore(company.nights, "--run", "1", "--force", days=1).totals["removed"] == 7
+    assert restore(company.runner, "--run", "1", "--force", days=1).totals["removed"] == 7
 
 
 def test_a_limit_leaves_the_rest_for_the_next_restore(company: Company, replaced: list[Colleague]) -> None:
     company.settings["SYNC_MAX_UPLOADS"] = "1"
 
-    told = restore(company.nights, "--run", "1", days=1)
+    told = restore(company.runner, "--run", "1", days=1)
 
     assert (told.code, told.totals["replaced"], told.totals["postponed"]) == (7, 1, 2)
     company.settings["SYNC_MAX_UPLOADS"] = "0"
-    again = restore(company.nights, "--run", "1", days=1)
+    again = restore(company.runner, "--run", "1", days=1)
     assert (again.code, again.totals["replaced"]) == (0, 2)
     assert all(shows(company, one, f"own {one.name}") for one in replaced[:3])
 
@@ -252,7 +254,7 @@ def test_an_answer_that_was_lost_is_settled_by_the_next_night_as_restored(
     company: Company, replaced: list[Colleague]
 ) -> None:
     company.cloud.fail_next(PUT, Fault(kind="drop", performed=True), times=-1)
-    told = restore(company.nights, "--person", replaced[0].upn, days=1)
+    told = restore(company.runner, "--person", replaced[0].upn, days=1)
     company.cloud.faults.clear()
     assert told.code in (3, 5)
     before = len(company.cloud.tenant.writes())
@@ -267,7 +269,7 @@ def test_a_restore_killed_half_way_is_finished_by_the_next(company: Company, rep
     company.settings["SYNC_CONCURRENCY"] = "1"
     earlier = company.cloud.counts().get("photo_puts", 0)
     company.cloud.fail_next(PUT, Fault(kind="slow", seconds=20, performed=True, skip=1), times=-1)
-    command = [sys.executable, "-m", "connector", "restore", "--env-file", str(company.nights.env_file()), "--run", "1"]
+    command = [sys.executable, "-m", "connector", "restore", "--env-file", str(company.runner.env_file()), "--run", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: company.cloud.counts().get("photo_puts", 0) > earlier and company.cloud.log.in_flight() > 0)
     process.kill()
@@ -275,7 +277,7 @@ def test_a_restore_killed_half_way_is_finished_by_the_next(company: Company, rep
     company.cloud.faults.clear()
 
     between = company.sync()
-    told = restore(company.nights, "--run", "1", days=1)
+    told = restore(company.runner, "--run", "1", days=1)
 
     assert (between.code, told.code) == (0, 0), told.err
     assert between.totals["conflicts"] == 0, "a restore that was cut short is nobody's edit"
@@ -288,7 +290,7 @@ def test_a_restore_killed_half_way_is_finished_by_the_next(company: Company, rep
 
 def test_reads_that_lag_behind_a_restore_are_no_edit(company: Company, replaced: list[Colleague]) -> None:
     company.cloud.set(read_lag_reads=2)
-    restore(company.nights, "--run", "1", days=0.1)
+    restore(company.runner, "--run", "1", days=0.1)
     company.cloud.set(read_lag_reads=0)
     before = len(company.cloud.tenant.writes())
 
@@ -316,7 +318,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_contacted(
     company.sync()
     company.cloud.log.clear()
 
-    told = restore(company.nights, *arguments)
+    told = restore(company.runner, *arguments)
 
     assert told.code == 2
     assert word in told.err
@@ -332,7 +334,7 @@ def test_an_account_that_became_somebody_elses_is_left_alone(company: Company) -
     company.cloud.tenant.update_account(ada.account_id, immutable_id=anchor_of(heir.guid))
     company.sync(days=1)
 
-    told = restore(company.nights, "--run", "1", days=1)
+    told = restore(company.runner, "--run", "1", days=1)
 
     assert told.reasons() == {"changed-since": 1}
     assert not shows(company, ada, "own ada")
@@ -345,10 +347,10 @@ def test_the_awkward_people_get_back_what_they_had(
     fill(cloud.tenant, populace.registered())
     before = {one: photo.content_bytes for one, photo in cloud.tenant.photos().items()}
     settings = {**ldap_settings(domain, ou), "LDAP_EXCLUDE_DN": populace.excluded_dn, **cloud.environ()}
-    nights = Nights(tmp_path, settings)
-    first = nights.sync()
+    runner = Runner(tmp_path, settings)
+    first = runner.sync()
 
-    told = restore(nights, "--run", str(first.report["run"]), "--force", days=1)
+    told = restore(runner, "--run", str(first.report["run"]), "--force", days=1)
 
     assert told.code == 0, told.err
     assert told.totals["removed"] == first.totals["created"] > 0
@@ -358,8 +360,8 @@ def test_the_awkward_people_get_back_what_they_had(
     for account_id, content_bytes in before.items():
         assert read_print(after[account_id]).shows_same(read_print(content_bytes))
     writes = len(cloud.tenant.writes())
-    assert nights.sync(days=1).code == 0
-    assert nights.sync("--full", days=1).code == 0
+    assert runner.sync(days=1).code == 0
+    assert runner.sync("--full", days=1).code == 0
     assert len(cloud.tenant.writes()) == writes
     assert cloud.violations() == []
 
@@ -387,7 +389,7 @@ def test_every_account_gets_back_the_very_bytes_that_it_had(company: Company) ->
     made = company.hire("new")
     company.sync(days=1)
 
-    told = restore(company.nights, "--run", "1", days=1)
+    told = restore(company.runner, "--run", "1", days=1)
 
     assert (told.code, told.totals["replaced"]) == (0, 12)
     assert {one: _stored(company)[one] for one in own} == own
@@ -401,12 +403,12 @@ def test_back_and_forth_and_back_again(company: Company, again: str) -> None:
     last = 1
     for expected in (own, sent, own, sent):
         if again == "--run":
-            told = restore(company.nights, "--run", str(last), days=1)
+            told = restore(company.runner, "--run", str(last), days=1)
             last = told.report["run"]
             assert told.reasons() == {"restored": 3}
         else:
             for number in range(3):
-                told = restore(company.nights, "--person", f"person{number:03}", days=1)
+                told = restore(company.runner, "--person", f"person{number:03}", days=1)
                 assert told.reasons() == {"restored": 1}
         assert _stored(company) == expected
 
@@ -423,7 +425,7 @@ def test_three_nights_of_any_policy_leave_what_was_restored(
     company.settings["SYNC_CONFLICT"] = policies[0]
     company.settings["SYNC_REMOVED"] = "remove"
     company.settings["SYNC_VERIFY_PERCENT"] = "100"
-    restore(company.nights, "--run", "1", days=1)
+    restore(company.runner, "--run", "1", days=1)
     before, stored = len(company.cloud.tenant.writes()), _stored(company)
 
     for policy in policies:
@@ -442,7 +444,7 @@ def test_three_nights_of_any_policy_leave_what_was_restored(
 
 def test_a_cleared_source_never_takes_a_restored_photo_away(company: Company, replaced: list[Colleague]) -> None:
     company.settings["SYNC_REMOVED"] = "remove"
-    restore(company.nights, "--run", "1", days=1)
+    restore(company.runner, "--run", "1", days=1)
     company.paint(replaced[0], None)
 
     for options in ((), ("--full",)):
@@ -452,7 +454,7 @@ def test_a_cleared_source_never_takes_a_restored_photo_away(company: Company, re
 
 
 def test_overwrite_and_clear_leave_what_was_restored(company: Company, replaced: list[Colleague]) -> None:
-    restore(company.nights, "--run", "1", days=1)
+    restore(company.runner, "--run", "1", days=1)
     before = len(company.cloud.tenant.writes())
 
     for option in ("--overwrite", "--clear"):
@@ -466,7 +468,7 @@ def test_a_photo_that_was_cleared_by_an_administrator_comes_back(company: Compan
     cleared = company.sync("--only", replaced[0].name, "--clear", days=1)
     assert company.photo(replaced[0]) is None
 
-    told = restore(company.nights, "--run", str(cleared.report["run"]), days=1)
+    told = restore(company.runner, "--run", str(cleared.report["run"]), days=1)
 
     assert told.of(replaced[0].upn) == ("create", "restored")
     assert shows(company, replaced[0], replaced[0].name)
@@ -476,16 +478,16 @@ def test_a_photo_that_was_cleared_by_an_administrator_comes_back(company: Compan
 def test_a_dry_run_for_one_person_writes_nothing(company: Company, replaced: list[Colleague], person: str) -> None:
     before = len(company.cloud.tenant.writes())
 
-    told = restore(company.nights, "--person", person, "--dry-run", days=1)
+    told = restore(company.runner, "--person", person, "--dry-run", days=1)
 
     assert (told.code, told.reasons()) == (0, {"restored": 1})
     assert len(company.cloud.tenant.writes()) == before
 
 
 def test_a_dry_run_itself_is_nothing_to_take_back(company: Company, replaced: list[Colleague]) -> None:
-    dry = restore(company.nights, "--run", "1", "--dry-run", days=1)
+    dry = restore(company.runner, "--run", "1", "--dry-run", days=1)
 
-    told = restore(company.nights, "--run", str(dry.report["run"]))
+    told = restore(company.runner, "--run", str(dry.report["run"]))
 
     assert told.code == 2
     assert "dry run and wrote nothing" in told.err
@@ -494,12 +496,12 @@ def test_a_dry_run_itself_is_nothing_to_take_back(company: Company, replaced: li
 def test_the_changes_brake_holds_a_restore_too(company: Company) -> None:
     own = _distinct(company, 21)
 
-    held = restore(company.nights, "--run", "1", days=1)
+    held = restore(company.runner, "--run", "1", days=1)
 
     assert (held.code, held.reasons()["safety-limit"], held.report["plan"]["replaced"]) == (4, 21, 21)
     assert "SYNC_MAX_CHANGES_PERCENT" in held.err
     assert all(_stored(company)[one] != own[one] for one in own)
-    told = restore(company.nights, "--run", "1", "--force", days=1)
+    told = restore(company.runner, "--run", "1", "--force", days=1)
     assert (told.code, _stored(company)) == (0, own)
     assert any("Safety limit overridden by --force" in notice for notice in told.report["notices"])
 
@@ -509,6 +511,6 @@ def test_without_backups_a_creation_can_still_be_taken_back(company: Company) ->
     ada = company.hire("ada")
     company.sync()
 
-    told = restore(company.nights, "--run", "1", days=1)
+    told = restore(company.runner, "--run", "1", days=1)
 
     assert (told.code, told.of(ada.upn), company.photo(ada)) == (0, ("remove", "restored"), None)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from tests.company import Company, face
-from tests.nights import Told
+from tests.runner import CommandResult
 
 
-def runs(company: Company, *options: str) -> Told:
+def runs(company: Company, *options: str) -> CommandResult:
     """Type `runs`."""
-    return company.nights.type("runs", "--env-file", str(company.nights.env_file()), *options)
+    return company.runner.type("runs", "--env-file", str(company.runner.env_file()), *options)
 
 
 def as_json(company: Company) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ def test_a_terminal_of_80_columns_cuts_nothing(company: Company) -> None:
     company.team(2)
     company.sync()
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "connector", "runs", "--env-file", str(company.nights.env_file())]
+    command = [sys.executable, "-m", "connector", "runs", "--env-file", str(company.runner.env_file())]
     done = subprocess.run(
         command, check=False, stdout=theirs, stderr=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"}
     )
@@ -98,7 +98,7 @@ def test_restore_last_takes_back_the_newest_run_that_wrote(company: Company) -> 
     company.sync(days=1)
     company.sync(days=1)
 
-    told = company.nights.type("restore", "--env-file", str(company.nights.env_file()), "--last", days=1)
+    told = company.runner.type("restore", "--env-file", str(company.runner.env_file()), "--last", days=1)
 
     assert told.code == 0, told.err
     assert company.photo(bob) is None
@@ -110,7 +110,7 @@ def test_restore_last_stands_alone(company: Company, more: tuple[str, str]) -> N
     company.hire("ada")
     company.sync()
 
-    told = company.nights.type("restore", "--env-file", str(company.nights.env_file()), "--last", *more)
+    told = company.runner.type("restore", "--env-file", str(company.runner.env_file()), "--last", *more)
 
     assert told.code == 2
     assert "either --run N or --person P, or --last" in told.err
@@ -120,7 +120,7 @@ def test_restore_last_says_when_nothing_was_ever_written(company: Company) -> No
     company.hire("ada", photo=None)
     company.sync()
 
-    told = company.nights.type("restore", "--env-file", str(company.nights.env_file()), "--last")
+    told = company.runner.type("restore", "--env-file", str(company.runner.env_file()), "--last")
 
     assert told.code == 2
     assert "No run that is kept has written anything" in told.err

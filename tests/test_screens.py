@@ -90,7 +90,7 @@ def test_a_run_that_replaced_recommends_restore_on_screen_and_in_the_table(compa
     told = company.sync()
 
     assert told.of(ada.upn) == ("replace", "cloud-differs")
-    assert f"photo-connector restore --env-file {company.nights.env_file()} --person PERSON" in told.out
+    assert f"photo-connector restore --env-file {company.runner.env_file()} --person PERSON" in told.out
     assert LATE not in told.out
 
 
@@ -137,11 +137,11 @@ def test_what_is_one_is_told_in_the_singular() -> None:
 
 def test_check_puts_no_full_stop_after_a_question_and_begins_no_fix_with_or(company: Company) -> None:
     company.settings["LDAP_BASEDN"] = "DC=contoso,DC=test"
-    told = company.nights.type("check", "--env-file", str(company.nights.env_file()))
+    told = company.runner.type("check", "--env-file", str(company.runner.env_file()))
     assert "did you mean LDAP_BASE_DN?\n" in told.out
 
     del company.settings["LDAP_URI"]
-    told = company.nights.type("check", "--env-file", str(company.nights.env_file()))
+    told = company.runner.type("check", "--env-file", str(company.runner.env_file()))
     assert told.code == 2
     assert "LDAP_URI: set it, or LDAP_DOMAIN to find servers by DNS." in told.out
     assert ": or " not in told.out
@@ -295,12 +295,12 @@ def test_conflicts_and_restored_photos_that_an_earlier_run_had_are_one_line_with
     for one in team[:3]:
         company.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
     company.sync()
-    restored = company.nights.type("restore", "--env-file", str(company.nights.env_file()), "--run", "1")
+    restored = company.runner.type("restore", "--env-file", str(company.runner.env_file()), "--run", "1")
     assert restored.code == 0, restored.err
 
     company.sync(days=1)
     told = company.sync(days=1)
-    again = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "html").out
+    again = company.runner.type("report", "--env-file", str(company.runner.env_file()), "--format", "html").out
 
     assert told.totals["conflicts"] == 3
     (line, *_) = [line for line in told.out.splitlines() if "unchanged, the oldest since" in line]
@@ -335,7 +335,7 @@ def test_people_are_sorted_by_name_in_every_report(company: Company) -> None:
 
 def test_an_error_is_told_once_where_both_outputs_are_one_pipe(company: Company) -> None:
     company.settings["LDAP_URI"] = "ldaps://127.0.0.1:1"
-    command = [sys.executable, "-m", "connector", "sync", "--env-file", str(company.nights.env_file())]
+    command = [sys.executable, "-m", "connector", "sync", "--env-file", str(company.runner.env_file())]
 
     both = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     apart = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -395,7 +395,7 @@ def test_a_command_for_an_account_that_nobody_signs_in_to_names_the_account(
 
 
 def test_the_env_file_of_the_current_folder_stands_in_printed_commands(company: Company, tmp_path: Path) -> None:
-    company.nights.env_file().rename(tmp_path / ".env")
+    company.runner.env_file().rename(tmp_path / ".env")
     command = [sys.executable, "-m", "connector", "check", "--quiet"]
 
     told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
@@ -462,7 +462,7 @@ def test_check_is_well_where_a_dry_run_alone_was_made(company: Company) -> None:
     company.hire("ada")
     assert company.sync("--dry-run").code == 0
 
-    checked = company.nights.type("check", "--env-file", str(company.nights.env_file()))
+    checked = company.runner.type("check", "--env-file", str(company.runner.env_file()))
 
     assert checked.code == 3, checked.out + checked.err
     assert "– Last run: there is none yet" in checked.out
@@ -503,7 +503,7 @@ def test_nothing_of_the_heartbeat_stays_when_the_run_has_ended(company: Company)
 
     assert company.sync().code == 0
 
-    assert not (company.nights.state / HOLDER_NAME).exists()
+    assert not (company.runner.state / HOLDER_NAME).exists()
 
 
 # changed settings say what they do
@@ -518,7 +518,7 @@ def test_another_photo_size_says_once_to_whom_it_applies(company: Company) -> No
 
     (notice,) = told.report["notices"]
     assert notice.startswith("PHOTO_SIZE=64 and PHOTO_CROP=square apply to photos that change from now on; 3 photos")
-    assert f"`photo-connector sync --env-file {company.nights.env_file()} --resend`" in told.out
+    assert f"`photo-connector sync --env-file {company.runner.env_file()} --resend`" in told.out
     assert previewed.report["notices"] == [notice]
     assert again.report["notices"] == []
 
@@ -541,8 +541,8 @@ def test_the_table_has_size_attribute_match_and_who_has_a_photo(company: Company
     ada, bob = company.hire("ada", photo=face("ada", 144)), company.hire("bob", photo=None)
     company.sync()
 
-    env = str(company.nights.env_file())
-    text = company.nights.type("report", "--env-file", env, "--format", "csv").out
+    env = str(company.runner.env_file())
+    text = company.runner.type("report", "--env-file", env, "--format", "csv").out
     rows = {row["upn"]: row for row in csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))}
 
     names = ("source_pixels", "source_attribute", "matched_by", "source_has_photo", "cloud_has_photo")
@@ -553,10 +553,10 @@ def test_the_table_has_size_attribute_match_and_who_has_a_photo(company: Company
 def test_a_report_can_be_limited_to_reasons(company: Company) -> None:
     ada, bob = company.hire("ada"), company.hire("bob", photo=None)
     company.sync()
-    env = str(company.nights.env_file())
+    env = str(company.runner.env_file())
 
-    told = company.nights.type("report", "--env-file", env, "--reason", "no-photo").out
-    refused = company.nights.type("report", "--env-file", env, "--reason", "no-such")
+    told = company.runner.type("report", "--env-file", env, "--reason", "no-photo").out
+    refused = company.runner.type("report", "--env-file", env, "--reason", "no-such")
 
     assert bob.upn in told
     assert ada.upn not in told
@@ -572,13 +572,13 @@ def test_check_names_the_new_dn_of_a_base_that_was_moved(company: Company) -> No
     company.settings["LDAP_BASE_DN"] = sales
     assert company.sync().totals["people"] == 3
     company.settings["LDAP_BASE_DN"] = f"OU=Gone,{ROOT}"
-    lost = company.nights.type("check", "--env-file", str(company.nights.env_file())).out
+    lost = company.runner.type("check", "--env-file", str(company.runner.env_file())).out
     company.settings["LDAP_BASE_DN"] = sales
     company.house.tree.move(unit.guid, f"OU=Selling,OU=All,{ROOT}")
     for one in team:
         company.house.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,OU=Selling,OU=All,{ROOT}")
 
-    told = company.nights.type("check", "--env-file", str(company.nights.env_file())).out
+    told = company.runner.type("check", "--env-file", str(company.runner.env_file())).out
 
     assert f"people who were below it are below OU=Selling,OU=All,{ROOT} now" in told
     assert f"If it was moved or renamed, set LDAP_BASE_DN to OU=Selling,OU=All,{ROOT}." in told

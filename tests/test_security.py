@@ -87,20 +87,20 @@ def no_modes(test: Any) -> Any:
 
 @no_modes
 def test_everything_that_runs_of_every_kind_leave_is_its_owners_only(company: Company, no_umask: None) -> None:
-    company.settings["METRICS_FILE"] = str(company.nights.folder / "photo.prom")
+    company.settings["METRICS_FILE"] = str(company.runner.folder / "photo.prom")
     team = company.team(4)
     company.cloud.tenant.set_photo(team[0].account_id, face("somebody else"))
-    env_file = str(company.nights.env_file())
+    env_file = str(company.runner.env_file())
 
     assert company.sync("--verbose").code == 0
     company.sync("--dry-run")
-    company.nights.type("restore", "--env-file", env_file, "--person", team[0].name)
-    company.nights.type("history", "--env-file", env_file, team[0].name)
-    company.nights.type("forget", "--env-file", env_file, team[1].name)
+    company.runner.type("restore", "--env-file", env_file, "--person", team[0].name)
+    company.runner.type("history", "--env-file", env_file, team[0].name)
+    company.runner.type("forget", "--env-file", env_file, team[1].name)
 
-    assert list((company.nights.state / "backups").glob("*/*.jpg"))
-    assert list((company.nights.state / "reports").glob("*.html"))
-    assert open_to_others(company.nights.state) == []
+    assert list((company.runner.state / "backups").glob("*/*.jpg"))
+    assert list((company.runner.state / "reports").glob("*.html"))
+    assert open_to_others(company.runner.state) == []
 
 
 @no_modes
@@ -121,7 +121,7 @@ def test_a_report_is_its_owners_only_unless_there_was_a_file_with_another_mode(
     company: Company, no_umask: None, ending: str
 ) -> None:
     company.hire("ada")
-    new, shared = company.nights.folder / f"new.{ending}", company.nights.folder / f"shared.{ending}"
+    new, shared = company.runner.folder / f"new.{ending}", company.runner.folder / f"shared.{ending}"
     shared.write_text("yesterday's", encoding="utf-8")
     shared.chmod(0o640)
 
@@ -129,10 +129,10 @@ def test_a_report_is_its_owners_only_unless_there_was_a_file_with_another_mode(
 
     assert (new.stat().st_mode & 0o777, shared.stat().st_mode & 0o777) == (0o600, 0o640)
     assert shared.stat().st_size > 20
-    command = ("report", "--env-file", str(company.nights.env_file()), "--output")
-    for path in (company.nights.folder / f"again.{ending}", shared):
-        assert company.nights.type(*command, str(path)).code == 0
-    assert (company.nights.folder / f"again.{ending}").stat().st_mode & 0o777 == 0o600
+    command = ("report", "--env-file", str(company.runner.env_file()), "--output")
+    for path in (company.runner.folder / f"again.{ending}", shared):
+        assert company.runner.type(*command, str(path)).code == 0
+    assert (company.runner.folder / f"again.{ending}").stat().st_mode & 0o777 == 0o600
 
 
 @no_modes
@@ -151,7 +151,7 @@ def test_a_report_is_its_owners_only_unless_there_was_a_file_with_another_mode(
 def test_a_file_with_a_secret_that_is_open_to_others_is_warned_of_every_night(
     company: Company, name: str, mode: int, word: str
 ) -> None:
-    folder = company.nights.folder
+    folder = company.runner.folder
     if name == "password.txt":
         (folder / name).write_text(company.settings.pop("LDAP_PASSWORD"), encoding="utf-8")
         company.settings["LDAP_PASSWORD_FILE"] = str(folder / name)
@@ -161,10 +161,10 @@ def test_a_file_with_a_secret_that_is_open_to_others_is_warned_of_every_night(
         (folder / name).write_bytes(shown.pem_file.read_bytes())
         del company.settings["AZURE_CLIENT_SECRET"]
         company.settings["AZURE_CLIENT_CERTIFICATE_PATH"] = str(folder / name)
-    env_file = company.nights.env_file()
+    env_file = company.runner.env_file()
     (folder / name).chmod(mode)
 
-    told = company.nights.type("sync", "--env-file", str(env_file))
+    told = company.runner.type("sync", "--env-file", str(env_file))
 
     warned = [line for line in told.err.splitlines() if "chmod 600" in line]
     assert [f"{name}: " in line and word in line for line in warned] == ([True] if word else [])
@@ -227,7 +227,7 @@ def test_a_name_is_no_formula_in_a_spreadsheet(company: Company, formula: str) -
     company.house.person(formula, jpegPhoto=face("formula"))
     company.sync()
 
-    text = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "csv").out
+    text = company.runner.type("report", "--env-file", str(company.runner.env_file()), "--format", "csv").out
 
     table = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
     assert len(table) == 2
@@ -243,7 +243,7 @@ def test_a_name_is_no_markup_in_a_page(company: Company) -> None:
     company.house.person("</script><img src=x onerror=alert(1)>", jpegPhoto=b"no picture")
     company.sync()
 
-    page = company.nights.type("report", "--env-file", str(company.nights.env_file()), "--format", "html").out
+    page = company.runner.type("report", "--env-file", str(company.runner.env_file()), "--format", "html").out
 
     assert "<script>alert" not in page
     assert "<img src=x" not in page

@@ -307,7 +307,7 @@ def test_a_changed_person_is_replaced_with_a_backup_within_the_budget(
     assert told.of(ada.upn) == ("replace", "source-changed")
     assert shows(lab, ada, "another ada")
     assert len(lab.asked) == 9, "a look, three files kept, three written, two properties"
-    (backup,) = (sharepoint_company.nights.state / "backups").glob("*/*.jpg")
+    (backup,) = (sharepoint_company.runner.state / "backups").glob("*/*.jpg")
     assert backup.read_bytes().startswith(old)
 
 
@@ -317,7 +317,7 @@ def test_somebody_elses_picture_is_kept_before_it_is_replaced(sharepoint_company
     told = sharepoint_company.sync()
     assert told.of(ada.upn) == ("replace", "cloud-differs")
     assert shows(lab, ada, "ada")
-    (backup,) = (sharepoint_company.nights.state / "backups").glob("*/*.jpg")
+    (backup,) = (sharepoint_company.runner.state / "backups").glob("*/*.jpg")
     assert backup.read_bytes().startswith(face("a holiday", 200))
     assert len(lab.asked) <= 11
 
@@ -567,7 +567,7 @@ def test_the_names_of_others_are_found_without_holding_everybodys(
 ) -> None:
     hire(sharepoint_company, lab, "ada")
     sharepoint_company.sync()
-    with closing(open_ledger(sharepoint_company.nights.state)[0]) as db:
+    with closing(open_ledger(sharepoint_company.runner.state)[0]) as db:
         columns = len(db.execute("SELECT * FROM accounts LIMIT 1").description)
         rows = (
             (f"id-{number}", f"person.{number // 2 if number < 4 else number}@contoso.test", *[""] * (columns - 2))

@@ -52,7 +52,7 @@ def properties(lab: SharePointLab, upn: str) -> dict[str, str]:
 
 def kept(sharepoint_company: Company) -> list[Path]:
     """Return the files of the backups."""
-    return sorted((sharepoint_company.nights.state / "backups").glob("*/*"))
+    return sorted((sharepoint_company.runner.state / "backups").glob("*/*"))
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_all_three_files_and_the_old_properties_come_back_and_stay(
     assert shows(lab, ada, "ada")
     assert len(lab.asked) == 11, "a look, three files kept, three written, four properties"
 
-    told = restore(sharepoint_company.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.runner, "--run", "1", days=1)
 
     assert (told.code, told.of(ada.upn)) == (0, ("replace", "restored")), told.err + told.out
     assert lab.farm.files == files
@@ -105,7 +105,7 @@ def test_the_report_shows_what_was_there_before(
 ) -> None:
     sharepoint_company.settings["REPORT_PICTURES"] = "changes"
     own_three(lab, ada.upn, "own ada")
-    page = sharepoint_company.nights.folder / "report.html"
+    page = sharepoint_company.runner.folder / "report.html"
 
     sharepoint_company.sync("--report", str(page))
 
@@ -122,7 +122,7 @@ def test_a_size_that_was_not_there_is_not_there_again(
     files = dict(lab.farm.files)
     assert sharepoint_company.sync().of(ada.upn) == ("replace", "cloud-differs")
 
-    assert restore(sharepoint_company.nights, "--run", "1", days=1).code == 0
+    assert restore(sharepoint_company.runner, "--run", "1", days=1).code == 0
 
     assert lab.farm.files == files
 
@@ -136,7 +136,7 @@ def test_a_picture_under_another_name_is_shown_again_and_was_never_touched(
     assert len(lab.asked) <= 11
     lab.asked.clear()
 
-    told = restore(sharepoint_company.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.runner, "--run", "1", days=1)
 
     assert told.of(ada.upn) == ("replace", "restored"), told.out
     assert properties(lab, ada.upn) == before
@@ -157,7 +157,7 @@ def test_where_the_old_file_is_no_longer_itself_the_old_picture_hangs_under_our_
         lab.farm.files[path] = face("somebody else", 300)
     others = lab.farm.files.get(path)
 
-    told = restore(sharepoint_company.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.runner, "--run", "1", days=1)
 
     assert told.of(ada.upn) == ("replace", "restored"), told.out
     assert shows(lab, ada, "best side")
@@ -179,7 +179,7 @@ def test_a_renamed_person_never_gets_the_face_that_took_the_old_name(
     lab.farm.know("ada@contoso.test")
     assert sharepoint_company.sync(days=1).totals["created"] == 1, "the new ada has the old ada's file names"
 
-    told = restore(sharepoint_company.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.runner, "--run", "1", days=1)
 
     assert told.totals["replaced"] == 1, told.out
     shown = lab.farm.profile(renamed)["PictureURL"]
@@ -193,7 +193,7 @@ def test_a_creation_is_undone_to_nothing(sharepoint_company: Company, lab: Share
     assert len(lab.asked) == 8, "a look, three files, four properties"
     assert kept(sharepoint_company) == []
 
-    told = restore(sharepoint_company.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.runner, "--run", "1", days=1)
 
     assert told.of(ada.upn) == ("remove", "restored"), told.out
     assert lab.farm.files == {}
@@ -213,7 +213,7 @@ def test_a_removed_picture_comes_back_with_its_files_and_properties(
     removed = sharepoint_company.sync(days=1)
     assert removed.of(ada.upn) == ("remove", "source-removed")
 
-    told = restore(sharepoint_company.nights, "--run", str(removed.report["run"]), days=1)
+    told = restore(sharepoint_company.runner, "--run", str(removed.report["run"]), days=1)
 
     assert told.of(ada.upn) == ("create", "restored"), told.out
     assert (lab.farm.files, properties(lab, ada.upn)) == (files, before)
@@ -228,7 +228,7 @@ def test_one_person_is_restored_and_nobody_else(
     own_three(lab, bob.upn, "own bob")
     sharepoint_company.sync("--force")
 
-    told = restore(sharepoint_company.nights, "--person", ada.upn, days=1)
+    told = restore(sharepoint_company.runner, "--person", ada.upn, days=1)
 
     assert (told.totals["people"], told.totals["replaced"]) == (1, 1)
     assert shows(lab, ada, "own ada")
@@ -242,7 +242,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(
     sharepoint_company.sync()
     writes = lab.writes()
 
-    told = restore(sharepoint_company.nights, "--run", "1", "--dry-run", days=1)
+    told = restore(sharepoint_company.runner, "--run", "1", "--dry-run", days=1)
 
     assert (told.report["dry_run"], told.of(ada.upn)) == (True, ("replace", "restored"))
     assert lab.writes() == writes
@@ -256,7 +256,7 @@ def test_what_was_chosen_since_is_left_as_it_is(
     hang(lab, ada.upn, face("chosen since", 300))
     writes = lab.writes()
 
-    told = restore(sharepoint_company.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.runner, "--run", "1", days=1)
 
     assert told.of(ada.upn) == ("skip", "changed-since")
     assert lab.writes() == writes
@@ -266,9 +266,9 @@ def test_a_restore_can_itself_be_taken_back(sharepoint_company: Company, lab: Sh
     own_three(lab, ada.upn, "own ada")
     sharepoint_company.sync()
     ours, properties_of_ours = dict(lab.farm.files), properties(lab, ada.upn)
-    undone = restore(sharepoint_company.nights, "--run", "1", days=1)
+    undone = restore(sharepoint_company.runner, "--run", "1", days=1)
 
-    redone = restore(sharepoint_company.nights, "--run", str(undone.report["run"]), days=1)
+    redone = restore(sharepoint_company.runner, "--run", str(undone.report["run"]), days=1)
 
     assert redone.of(ada.upn) == ("replace", "restored")
     assert (lab.farm.files, properties(lab, ada.upn)) == (ours, properties_of_ours)
@@ -281,7 +281,7 @@ def test_both_targets_are_taken_back_by_one_restore(
     files = own_three(lab, ada.upn, "own ada")
     sharepoint_company.sync()
 
-    told = restore(sharepoint_company.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.runner, "--run", "1", days=1)
 
     done = sorted((one["target"], one["action"]) for one in told.report["outcomes"])
     assert done == [("graph", "remove"), ("sharepoint", "replace")]
@@ -339,7 +339,7 @@ def test_people_who_swapped_accounts_are_left_alone(
     sharepoint_company.sync(days=1)
     writes = lab.writes()
 
-    told = restore(sharepoint_company.nights, "--run", "1", days=1)
+    told = restore(sharepoint_company.runner, "--run", "1", days=1)
 
     assert told.reasons() == {"changed-since": 1}
     assert lab.writes() == writes
@@ -372,7 +372,7 @@ def test_a_write_that_stopped_anywhere_is_finished_by_the_next_night_and_can_be_
     assert shows(lab, ada, "ada")
     assert {name: properties(lab, ada.upn)[name] for name in STATES} == dict.fromkeys(STATES, "0")
     assert lab.farm.profile(ada.upn)["PictureURL"].lower().endswith("/ada_contoso_test_mthumb.jpg")
-    last = restore(sharepoint_company.nights, "--run", "1", days=1)
+    last = restore(sharepoint_company.runner, "--run", "1", days=1)
     assert (last.code, last.of(ada.upn)) == (0, ("replace", "restored")), last.out
     assert (lab.farm.files, properties(lab, ada.upn)) == (files, before)
 
@@ -383,7 +383,7 @@ def test_a_night_that_was_killed_within_a_write_is_finished_by_the_next_and_can_
 ) -> None:
     files, before = own_three(lab, ada.upn, "own ada"), properties(lab, ada.upn)
     lab.held = step
-    process, _ = sharepoint_company.nights.start()
+    process, _ = sharepoint_company.runner.start()
     wait_until(lambda: lab.waiting > 0)
     process.kill()
     process.communicate()
@@ -394,5 +394,5 @@ def test_a_night_that_was_killed_within_a_write_is_finished_by_the_next_and_can_
 
     assert (again.code, again.totals["open_intents"], full.of(ada.upn)) == (0, 0, ("keep", "unchanged")), again.err
     assert shows(lab, ada, "ada")
-    assert restore(sharepoint_company.nights, "--run", "1", days=1).of(ada.upn) == ("replace", "restored")
+    assert restore(sharepoint_company.runner, "--run", "1", days=1).of(ada.upn) == ("replace", "restored")
     assert (lab.farm.files, properties(lab, ada.upn)) == (files, before)

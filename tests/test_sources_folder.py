@@ -16,18 +16,18 @@ from connector.sources.folder import CONTEXT, FolderSource
 from tests.folder_stories import LONG_AGO, people, put
 from tests.lab.graph import Emulator
 from tests.lab.pictures import jpeg
-from tests.nights import Nights, shown
+from tests.runner import Runner, shown
 
 
-def test_a_folder_run_twice_with_one_change_sends_only_that(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+def test_a_folder_run_twice_with_one_change_sends_only_that(runner: Runner, pictures: Path, cloud: Emulator) -> None:
     anna, ben = people(cloud, "anna", "ben")
     put(pictures, "anna@contoso.test.jpg", "anna")
     put(pictures, "floor 2/ben@contoso.test.jpeg", "ben")
 
-    first = nights.sync()
+    first = runner.sync()
     before = shown(cloud, ben)
     put(pictures, "anna@contoso.test.jpg", "anna, older")
-    second = nights.sync(days=1)
+    second = runner.sync(days=1)
 
     assert (first.code, first.totals["created"]) == (0, 2), first.err
     assert (second.code, second.totals["replaced"], second.totals["unchanged"]) == (0, 1, 1)
@@ -37,24 +37,24 @@ def test_a_folder_run_twice_with_one_change_sends_only_that(nights: Nights, pict
 
 
 def test_names_are_compared_without_letter_case_and_in_any_unicode_form(
-    nights: Nights, pictures: Path, cloud: Emulator
+    runner: Runner, pictures: Path, cloud: Emulator
 ) -> None:
     people(cloud, "zoë")
     put(pictures, "ZOE\u0308@Contoso.TEST.JPG", "zoe")
 
-    assert nights.sync().totals["created"] == 1
+    assert runner.sync().totals["created"] == 1
 
 
-def test_a_file_that_was_just_put_there_is_sent_the_same_night(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+def test_a_file_that_was_just_put_there_is_sent_the_same_night(runner: Runner, pictures: Path, cloud: Emulator) -> None:
     people(cloud, "anna", "ben")
     put(pictures, "anna@contoso.test.jpg", "anna", settled=False)
     put(pictures, "ben@contoso.test.jpg", "ben")
 
-    assert nights.sync().totals["created"] == 2
+    assert runner.sync().totals["created"] == 2
 
 
 def test_a_file_that_is_still_being_written_waits_for_the_next_night(
-    nights: Nights, pictures: Path, cloud: Emulator
+    runner: Runner, pictures: Path, cloud: Emulator
 ) -> None:
     people(cloud, "anna")
     path = put(pictures, "anna@contoso.test.jpg", "anna", settled=False)
@@ -67,11 +67,11 @@ def test_a_file_that_is_still_being_written_waits_for_the_next_night(
     writer = threading.Thread(target=keep_writing)
     writer.start()
     try:
-        first = nights.sync()
+        first = runner.sync()
     finally:
         ended.set()
         writer.join()
-    second = nights.sync()
+    second = runner.sync()
 
     assert first.reasons() == {"still-changing": 1}
     assert first.code == 0
@@ -79,11 +79,11 @@ def test_a_file_that_is_still_being_written_waits_for_the_next_night(
 
 
 @pytest.mark.parametrize("ending", ["jfif", "JPE", "jpeg"])
-def test_every_ending_of_a_jpeg_is_read(nights: Nights, pictures: Path, cloud: Emulator, ending: str) -> None:
+def test_every_ending_of_a_jpeg_is_read(runner: Runner, pictures: Path, cloud: Emulator, ending: str) -> None:
     people(cloud, "anna")
     put(pictures, f"anna@contoso.test.{ending}", "anna")
 
-    assert nights.sync().totals["created"] == 1
+    assert runner.sync().totals["created"] == 1
 
 
 @pytest.mark.parametrize(
@@ -96,31 +96,31 @@ def test_every_ending_of_a_jpeg_is_read(nights: Nights, pictures: Path, cloud: E
     ],
 )
 def test_a_file_of_another_kind_in_the_place_of_a_photo_clears_nothing(
-    nights: Nights, pictures: Path, cloud: Emulator, name: str, content_bytes: bytes, named: str
+    runner: Runner, pictures: Path, cloud: Emulator, name: str, content_bytes: bytes, named: str
 ) -> None:
-    nights.settings["SYNC_REMOVED"] = "remove"
+    runner.settings["SYNC_REMOVED"] = "remove"
     anna, _ = people(cloud, "anna", "ben")
     path = put(pictures, "anna@contoso.test.jpg", "anna")
     put(pictures, "ben@contoso.test.jpg", "ben")
-    nights.sync()
+    runner.sync()
     path.unlink()
     (pictures / name).write_bytes(content_bytes)
     os.utime(pictures / name, (LONG_AGO, LONG_AGO))
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert told.of("anna@contoso.test") == ("skip", "not-an-image"), told.out
     assert named in told.report["outcomes"][0]["detail"]
     assert cloud.tenant.photo(anna) is not None
 
 
-def test_a_note_beside_a_photo_is_no_second_photo(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+def test_a_note_beside_a_photo_is_no_second_photo(runner: Runner, pictures: Path, cloud: Emulator) -> None:
     people(cloud, "anna")
     put(pictures, "anna@contoso.test.jpg", "anna")
     for name in ("anna@contoso.test.xmp", "anna@contoso.test.jpg.bak", "readme.txt", "Thumbs.db", "desktop.ini"):
         (pictures / name).write_bytes(b"a note")
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert (told.totals["people"], told.totals["created"]) == (1, 1), told.out
 
@@ -129,54 +129,54 @@ def test_a_note_beside_a_photo_is_no_second_photo(nights: Nights, pictures: Path
     "folder",
     [".snapshot/daily.0", ".Trash-1000/files", ".AppleDouble", "#recycle", "lost+found", "$RECYCLE.BIN/S-1-5-21"],
 )
-def test_folders_of_the_system_are_left_out(nights: Nights, pictures: Path, cloud: Emulator, folder: str) -> None:
+def test_folders_of_the_system_are_left_out(runner: Runner, pictures: Path, cloud: Emulator, folder: str) -> None:
     people(cloud, "anna")
     put(pictures, "anna@contoso.test.jpg", "anna")
     put(pictures, f"{folder}/anna@contoso.test.jpg", "anna, younger")
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.totals["created"] == 1, told.out
     assert "several files" not in told.out
 
 
-def test_two_equal_files_of_one_person_are_one(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+def test_two_equal_files_of_one_person_are_one(runner: Runner, pictures: Path, cloud: Emulator) -> None:
     people(cloud, "anna")
     put(pictures, "anna@contoso.test.jpg", "anna")
     put(pictures, "team/anna@contoso.test.jpeg", "anna")
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.totals["created"] == 1, told.out
     assert "several files" not in told.out
 
 
 @pytest.mark.parametrize("removed", ["keep", "remove"])
-def test_half_a_share_that_is_gone_stops_the_run(nights: Nights, pictures: Path, cloud: Emulator, removed: str) -> None:
-    nights.settings["SYNC_REMOVED"] = removed
+def test_half_a_share_that_is_gone_stops_the_run(runner: Runner, pictures: Path, cloud: Emulator, removed: str) -> None:
+    runner.settings["SYNC_REMOVED"] = removed
     names = [f"p{number}" for number in range(8)]
     accounts = people(cloud, *names)
     for number, name in enumerate(names):
         put(pictures, f"floor {number % 2}/{name}@contoso.test.jpg", name)
-    nights.sync()
+    runner.sync()
     (pictures / "floor 1").rename(pictures.with_name("elsewhere"))
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert told.code == 4, told.out
     assert all(cloud.tenant.photo(account) is not None for account in accounts)
     pictures.with_name("elsewhere").rename(pictures / "floor 1")
-    assert nights.sync(days=1).totals["unchanged"] == 8
+    assert runner.sync(days=1).totals["unchanged"] == 8
 
 
-def test_two_files_for_one_person_are_refused_with_both_names(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+def test_two_files_for_one_person_are_refused_with_both_names(runner: Runner, pictures: Path, cloud: Emulator) -> None:
     people(cloud, "anna", "ben")
     put(pictures, "anna@contoso.test.jpg", "anna")
     put(pictures, "ben@contoso.test.jpg", "ben")
-    nights.sync()
+    runner.sync()
     put(pictures, "old/Anna@contoso.test.png", "anna, younger")
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     (outcome,) = told.report["outcomes"]
     assert outcome["reason"] == "source-unread"
@@ -187,48 +187,48 @@ def test_two_files_for_one_person_are_refused_with_both_names(nights: Nights, pi
 
 
 def test_a_file_that_vanished_from_a_whole_folder_is_a_cleared_photo(
-    nights: Nights, pictures: Path, cloud: Emulator
+    runner: Runner, pictures: Path, cloud: Emulator
 ) -> None:
-    nights.settings["SYNC_REMOVED"] = "remove"
+    runner.settings["SYNC_REMOVED"] = "remove"
     anna, _ = people(cloud, "anna", "ben")
     path = put(pictures, "anna@contoso.test.jpg", "anna")
     put(pictures, "ben@contoso.test.jpg", "ben")
-    nights.sync()
+    runner.sync()
     path.unlink()
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert told.of("anna@contoso.test") == ("remove", "source-removed"), told.err
     assert cloud.tenant.photo(anna) is None
-    assert nights.sync(days=1).of("anna@contoso.test") == ("skip", "out-of-scope")
-    assert nights.sync(days=1).totals["people"] == 1
+    assert runner.sync(days=1).of("anna@contoso.test") == ("skip", "out-of-scope")
+    assert runner.sync(days=1).totals["people"] == 1
 
 
-def test_an_emptied_folder_is_stopped_by_a_brake(nights: Nights, pictures: Path, cloud: Emulator) -> None:
-    nights.settings["SYNC_REMOVED"] = "remove"
+def test_an_emptied_folder_is_stopped_by_a_brake(runner: Runner, pictures: Path, cloud: Emulator) -> None:
+    runner.settings["SYNC_REMOVED"] = "remove"
     names = [f"p{number}" for number in range(8)]
     accounts = people(cloud, *names)
     paths = [put(pictures, f"{name}@contoso.test.jpg", name) for name in names]
-    nights.sync()
+    runner.sync()
     for path in paths:
         path.unlink()
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert told.code == 4, told.out
     assert all(cloud.tenant.photo(account) is not None for account in accounts)
 
 
 def test_a_folder_that_is_not_there_stops_the_run_and_changes_nobody(
-    nights: Nights, pictures: Path, cloud: Emulator
+    runner: Runner, pictures: Path, cloud: Emulator
 ) -> None:
-    nights.settings["SYNC_REMOVED"] = "remove"
+    runner.settings["SYNC_REMOVED"] = "remove"
     (anna,) = people(cloud, "anna")
     put(pictures, "anna@contoso.test.jpg", "anna")
-    nights.sync()
+    runner.sync()
     pictures.rename(pictures.with_name("elsewhere"))
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert told.code == 5
     assert "folder" in told.err
@@ -236,14 +236,14 @@ def test_a_folder_that_is_not_there_stops_the_run_and_changes_nobody(
     assert cloud.tenant.photo(anna) is not None
 
 
-def test_only_finds_a_person_by_the_name_of_the_file(nights: Nights, pictures: Path, cloud: Emulator) -> None:
+def test_only_finds_a_person_by_the_name_of_the_file(runner: Runner, pictures: Path, cloud: Emulator) -> None:
     people(cloud, "anna", "ben")
     put(pictures, "anna@contoso.test.jpg", "anna")
     put(pictures, "ben@contoso.test.jpg", "ben")
 
-    assert nights.sync("--only", "anna@contoso.test").totals["created"] == 1
-    assert nights.sync("--only", "ben@contoso.test.jpg").totals["created"] == 1
-    assert nights.sync("--only", "cleo").code == 2
+    assert runner.sync("--only", "anna@contoso.test").totals["created"] == 1
+    assert runner.sync("--only", "ben@contoso.test.jpg").totals["created"] == 1
+    assert runner.sync("--only", "cleo").code == 2
 
 
 @pytest.mark.parametrize(
@@ -255,29 +255,29 @@ def test_only_finds_a_person_by_the_name_of_the_file(nights: Nights, pictures: P
     ],
 )
 def test_files_may_be_named_by_other_keys(
-    nights: Nights, pictures: Path, cloud: Emulator, key: str, name: str, account: dict[str, str]
+    runner: Runner, pictures: Path, cloud: Emulator, key: str, name: str, account: dict[str, str]
 ) -> None:
-    nights.settings["FOLDER_KEY"] = key
+    runner.settings["FOLDER_KEY"] = key
     cloud.tenant.add_account("u1@contoso.test", **account)
     put(pictures, name, "anna")
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert told.totals["created"] == 1, told.out
 
 
 def test_the_content_of_a_file_tells_what_changed_and_not_its_date(
-    nights: Nights, pictures: Path, cloud: Emulator
+    runner: Runner, pictures: Path, cloud: Emulator
 ) -> None:
     people(cloud, "anna", "ben")
     touched = put(pictures, "anna@contoso.test.jpg", "anna")
     path = put(pictures, "ben@contoso.test.jpg", "ben")
-    nights.sync()
+    runner.sync()
     os.utime(touched, (LONG_AGO + 600, LONG_AGO + 600))
     path.write_bytes(jpeg("ben, older", (300, 300)))
     os.utime(path, (LONG_AGO, LONG_AGO))
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert (told.totals["replaced"], told.totals["unchanged"]) == (1, 1)
     assert told.of("ben@contoso.test") == ("replace", "source-changed")
@@ -285,13 +285,13 @@ def test_the_content_of_a_file_tells_what_changed_and_not_its_date(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a name is always text")
 def test_a_file_whose_name_is_no_text_is_told_and_hinders_nobody(
-    nights: Nights, pictures: Path, cloud: Emulator
+    runner: Runner, pictures: Path, cloud: Emulator
 ) -> None:
     people(cloud, "anna")
     put(pictures, "anna@contoso.test.jpg", "anna")
     Path(os.fsdecode(os.fsencode(pictures) + b"/zo\xeb@contoso.test.jpg")).write_bytes(jpeg("zoe", (300, 300)))
 
-    told = nights.sync()
+    told = runner.sync()
 
     assert (told.code, told.totals["people"], told.totals["created"]) == (0, 1, 1), told.err
     assert r"zo\xeb@contoso.test.jpg" in told.out
@@ -300,12 +300,12 @@ def test_a_file_whose_name_is_no_text_is_told_and_hinders_nobody(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the name is made too long by relative steps")
 def test_a_file_that_vanished_is_no_cleared_photo_where_a_folder_below_could_not_be_read(
-    nights: Nights, pictures: Path, cloud: Emulator
+    runner: Runner, pictures: Path, cloud: Emulator
 ) -> None:
-    nights.settings["SYNC_REMOVED"] = "remove"
+    runner.settings["SYNC_REMOVED"] = "remove"
     (anna,) = people(cloud, "anna")
     path = put(pictures, "anna@contoso.test.jpg", "anna")
-    nights.sync()
+    runner.sync()
     path.unlink()
     here = os.open(pictures, os.O_RDONLY)
     for _ in range(20):  # longer than any path may be, so that it cannot be listed, whoever asks
@@ -314,13 +314,13 @@ def test_a_file_that_vanished_is_no_cleared_photo_where_a_folder_below_could_not
         os.close(above)
     os.close(here)
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert told.code == 5, told.out
     assert "File name too long" in told.err
     assert cloud.tenant.photo(anna) is not None
     shutil.rmtree(pictures / ("x" * 250))
-    assert nights.sync(days=1).of("anna@contoso.test") == ("remove", "source-removed")
+    assert runner.sync(days=1).of("anna@contoso.test") == ("remove", "source-removed")
 
 
 PEAK_OF_A_READING = """
@@ -364,30 +364,30 @@ def test_a_page_of_large_files_holds_few_of_them(tmp_path: Path) -> None:
     assert sizes == [3, 3, 1, 0]
 
 
-def test_who_was_postponed_is_sent_by_the_next_nights(nights: Nights, pictures: Path, cloud: Emulator) -> None:
-    nights.settings["SYNC_MAX_UPLOADS"] = "2"
+def test_who_was_postponed_is_sent_by_the_next_nights(runner: Runner, pictures: Path, cloud: Emulator) -> None:
+    runner.settings["SYNC_MAX_UPLOADS"] = "2"
     names = [f"p{number}" for number in range(5)]
     people(cloud, *names)
     for name in names:
         put(pictures, f"{name}@contoso.test.jpg", name)
 
-    told = [nights.sync(days=1) for _ in range(3)]
+    told = [runner.sync(days=1) for _ in range(3)]
 
     assert [(one.code, one.totals["created"]) for one in told] == [(7, 2), (7, 2), (0, 1)]
 
 
 def test_a_folder_in_which_everybody_looks_different_is_stopped_by_a_brake(
-    nights: Nights, pictures: Path, cloud: Emulator
+    runner: Runner, pictures: Path, cloud: Emulator
 ) -> None:
     names = [f"p{number}" for number in range(22)]
     people(cloud, *names)
     for name in names:
         put(pictures, f"{name}@contoso.test.jpg", name)
-    assert nights.sync().totals["created"] == 22
+    assert runner.sync().totals["created"] == 22
     for name in names:
         put(pictures, f"{name}@contoso.test.jpg", f"somebody else than {name}")
 
-    told = nights.sync(days=1)
+    told = runner.sync(days=1)
 
     assert told.code == 4, told.out
     assert "SYNC_MAX_CHANGES_PERCENT" in told.err

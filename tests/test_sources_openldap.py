@@ -18,7 +18,7 @@ from tests.company import face
 from tests.lab.graph import Emulator
 from tests.lab.ldapserver_house import told
 from tests.lab.openldap import MANAGER, READER, ROOT, OpenLdap, need_slapd
-from tests.nights import Nights
+from tests.runner import Runner
 
 PEOPLE = f"ou=people,{ROOT}"
 INNER, OUTER = f"cn=inner,{ROOT}", f"cn=outer,{ROOT}"
@@ -85,9 +85,9 @@ def test_a_night_reads_everybody_says_why_and_sends_only_what_changed(
         **{"LDAP_URI": server.uri, "LDAP_CA_FILE": str(server.ca_file), "LDAP_BASE_DN": PEOPLE},
         **{"LDAP_USER": MANAGER, "LDAP_PASSWORD": server.password, "LDAP_ANCHOR": "employeeNumber"},
     }
-    nights = Nights(tmp_path, {**settings, **cloud.environ()})
+    runner = Runner(tmp_path, {**settings, **cloud.environ()})
 
-    first, second = nights.sync(), nights.sync(days=1)
+    first, second = runner.sync(), runner.sync(days=1)
 
     assert (first.code, first.totals["people"], first.totals["created"]) == (0, 605, 1), first.err
     assert (second.code, second.report["mode"], second.requests["http"]) == (0, "full", 1)
@@ -137,14 +137,14 @@ def test_a_photo_that_may_not_be_read_is_told_from_one_that_is_gone(
         **{"LDAP_URI": server.uri, "LDAP_CA_FILE": str(server.ca_file), "LDAP_BASE_DN": PEOPLE},
         **{"LDAP_USER": READER, "LDAP_PASSWORD": "only for this reader", "LDAP_ANCHOR": "employeeNumber"},
     }
-    nights = Nights(tmp_path, {**settings, **cloud.environ(), "SYNC_REMOVED": "remove"})
-    first = nights.sync()
+    runner = Runner(tmp_path, {**settings, **cloud.environ(), "SYNC_REMOVED": "remove"})
+    first = runner.sync()
     assert (first.code, first.totals["created"]) == (0, 2), first.err
     hands = server.hands()
     hands.modify(f"uid=dora,{PEOPLE}", {"employeeType": [("MODIFY_REPLACE", ["guarded"])]})
     hands.modify(f"uid=emil,{PEOPLE}", {"jpegPhoto": [("MODIFY_REPLACE", [])]})
 
-    told, again = nights.sync(days=1), nights.sync(days=1)
+    told, again = runner.sync(days=1), runner.sync(days=1)
 
     assert (told.code, again.code) == (0, 0), told.err
     dora, emil = f"uid=dora,{PEOPLE}", f"uid=emil,{PEOPLE}"
@@ -155,5 +155,5 @@ def test_a_photo_that_may_not_be_read_is_told_from_one_that_is_gone(
     assert cloud.tenant.photo(account_ids["emil"]) is None
 
     hands.modify(f"uid=dora,{PEOPLE}", {"employeeType": [("MODIFY_REPLACE", [])]})
-    assert nights.sync(days=1).totals["unchanged"] >= 1
+    assert runner.sync(days=1).totals["unchanged"] >= 1
     hands.unbind()

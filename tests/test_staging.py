@@ -9,29 +9,29 @@ import pytest
 
 from tests.company import Company, copy_of, face
 from tests.lab.graph import Emulator
-from tests.nights import Nights, Told
+from tests.runner import CommandResult, Runner
 
 
 @pytest.fixture
-def standby(company: Company, tmp_path: Path) -> Nights:
+def standby(company: Company, tmp_path: Path) -> Runner:
     """Return a second server beside the active one, with a state folder of its own."""
     folder = tmp_path / "standby"
     folder.mkdir()
     own = {"STATE_DIR": str(folder / "state"), "SYNC_STAGING": "true"}
-    return Nights(folder, {**company.settings, **own})
+    return Runner(folder, {**company.settings, **own})
 
 
-def check(nights: Nights) -> dict[str, str]:
-    told = nights.type("check", "--json", "--env-file", str(nights.env_file()))
+def check(runner: Runner) -> dict[str, str]:
+    told = runner.type("check", "--json", "--env-file", str(runner.env_file()))
     return {one["id"]: one["detail"] for one in json.loads(told.out)}
 
 
-def said(told: Told) -> str:
+def said(told: CommandResult) -> str:
     return " ".join(told.report["notices"])
 
 
 def test_a_standby_server_plans_and_never_writes_and_every_report_says_so(
-    cloud: Emulator, company: Company, standby: Nights
+    cloud: Emulator, company: Company, standby: Runner
 ) -> None:
     new, other = company.hire("new"), company.hire("other")
     cloud.tenant.set_photo(other.account_id, face("somebody else"))
@@ -55,7 +55,7 @@ def test_a_standby_server_plans_and_never_writes_and_every_report_says_so(
 
 
 def test_what_the_active_server_wrote_is_adopted_and_the_next_plan_is_empty(
-    cloud: Emulator, company: Company, standby: Nights
+    cloud: Emulator, company: Company, standby: Runner
 ) -> None:
     colleague = company.hire("new")
     assert standby.sync().of(colleague.upn) == ("create", "first-upload")
@@ -73,7 +73,7 @@ def test_what_the_active_server_wrote_is_adopted_and_the_next_plan_is_empty(
 
 
 def test_one_setting_takes_over_what_was_planned_without_a_second_upload(
-    cloud: Emulator, company: Company, standby: Nights
+    cloud: Emulator, company: Company, standby: Runner
 ) -> None:
     there, missing = company.hire("there"), company.hire("missing")
     cloud.tenant.set_photo(there.account_id, copy_of("there"))
@@ -89,7 +89,7 @@ def test_one_setting_takes_over_what_was_planned_without_a_second_upload(
 
 
 def test_a_standby_server_would_be_stopped_by_the_limits_as_any_other(
-    cloud: Emulator, company: Company, standby: Nights
+    cloud: Emulator, company: Company, standby: Runner
 ) -> None:
     for colleague in company.team(3):
         cloud.tenant.set_photo(colleague.account_id, face(f"not {colleague.name}"))
@@ -101,14 +101,14 @@ def test_a_standby_server_would_be_stopped_by_the_limits_as_any_other(
     assert cloud.tenant.writes() == []
 
 
-def test_check_says_that_a_standby_server_does_not_write(company: Company, standby: Nights) -> None:
+def test_check_says_that_a_standby_server_does_not_write(company: Company, standby: Runner) -> None:
     company.hire("somebody")
 
     assert "no run of this server writes" in check(standby)["staging"]
-    assert "runs of this server write" in check(company.nights)["staging"]
+    assert "runs of this server write" in check(company.runner)["staging"]
 
 
-def test_a_standby_server_restores_nothing(cloud: Emulator, company: Company, standby: Nights) -> None:
+def test_a_standby_server_restores_nothing(cloud: Emulator, company: Company, standby: Runner) -> None:
     company.hire("somebody")
     company.sync()
     standby.settings["STATE_DIR"] = company.settings["STATE_DIR"]
@@ -120,7 +120,7 @@ def test_a_standby_server_restores_nothing(cloud: Emulator, company: Company, st
     assert len(cloud.tenant.writes()) == 1, "the upload"
 
 
-def test_the_metrics_of_a_standby_server_say_so(company: Company, standby: Nights, tmp_path: Path) -> None:
+def test_the_metrics_of_a_standby_server_say_so(company: Company, standby: Runner, tmp_path: Path) -> None:
     company.hire("somebody")
     standby.settings["METRICS_FILE"] = str(tmp_path / "standby.prom")
 
@@ -130,7 +130,7 @@ def test_the_metrics_of_a_standby_server_say_so(company: Company, standby: Night
 
 
 def test_two_servers_that_both_write_are_found_out_by_whoever_comes_second(
-    cloud: Emulator, company: Company, standby: Nights
+    cloud: Emulator, company: Company, standby: Runner
 ) -> None:
     standby.settings["SYNC_STAGING"] = "false"
     team = company.team(3)
@@ -149,6 +149,6 @@ def test_two_servers_that_both_write_are_found_out_by_whoever_comes_second(
     assert {second.of(one.upn) for one in team} == {("keep", "adopted")}
     assert "3 new photos of the source were in Microsoft 365 already" in said(second)
     assert "another server may write, too" in check(standby)["competing-writer"]
-    assert "another server" not in check(company.nights)["competing-writer"]
+    assert "another server" not in check(company.runner)["competing-writer"]
     assert len(cloud.tenant.writes()) == 8, "three, two and three, each sent once"
     assert "another server" not in said(standby.sync(days=1)), "the next quiet run is quiet"

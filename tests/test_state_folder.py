@@ -12,7 +12,7 @@ import pytest
 
 from tests.company import Company, face
 from tests.lab.graph import Fault
-from tests.nights import Told
+from tests.runner import CommandResult
 from tests.test_faults_cloud import meanwhile
 from tests.test_night_stops import PUT, puts
 
@@ -49,11 +49,11 @@ def fill(disk: Path) -> None:
                 size //= 2
 
 
-def refused(told: Told, company: Company, *words: str) -> None:
+def refused(told: CommandResult, company: Company, *words: str) -> None:
     """Hold a run that could not begin: exit 2, one sentence that names the setting, and nobody was contacted."""
     assert told.code == 2
     *_, sentence = told.err.strip().splitlines()
-    assert sentence.startswith(f"STATE_DIR: {company.nights.state} ")
+    assert sentence.startswith(f"STATE_DIR: {company.runner.state} ")
     assert all(word in sentence for word in words), sentence
     assert "Traceback" not in told.err
     assert list(company.cloud.requests) == []
@@ -100,7 +100,7 @@ def test_a_full_disk_is_named_with_its_fix_and_the_next_night_goes_on(company: C
 
 def by_itself(company: Company) -> tuple[int, str]:
     """Live a night in a process of its own, whose log meets the full disk, too."""
-    process, _ = company.nights.start()
+    process, _ = company.runner.start()
     _, err = process.communicate()
     return process.returncode, err
 
@@ -178,7 +178,7 @@ def test_a_photo_whose_backup_finds_no_room_is_not_replaced(company: Company, di
         (disk / name).unlink()
     told = company.sync(days=1)
     assert (told.code, told.of(anna.upn)) == (0, ("replace", "cloud-differs")), told.err
-    assert len(list((company.nights.state / "backups").glob("*/*.jpg"))) == 1
+    assert len(list((company.runner.state / "backups").glob("*/*.jpg"))) == 1
 
 
 def test_a_state_folder_on_a_network_share_is_refused(company: Company, tmp_path: Path) -> None:
@@ -186,12 +186,14 @@ def test_a_state_folder_on_a_network_share_is_refused(company: Company, tmp_path
     company.hire("anna")
     told_mounts = tmp_path / "mounts"
     told_mounts.write_text(f"/dev/root / ext4 rw 0 0\nfiler:/export {tmp_path} nfs4 rw 0 0\n", encoding="utf-8")
-    sync = f"{sys.executable} -m connector sync --env-file {company.nights.env_file()}"
+    sync = f"{sys.executable} -m connector sync --env-file {company.runner.env_file()}"
     script = f"mount --bind {told_mounts} /proc/$$/mounts && exec {sync}"
 
     run = subprocess.run(["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True)
 
-    refused(Told(run.returncode, run.stdout, run.stderr, {}), company, "is on a network share", "on a local disk")
+    refused(
+        CommandResult(run.returncode, run.stdout, run.stderr, {}), company, "is on a network share", "on a local disk"
+    )
 
 
 def test_a_file_in_the_folders_place_is_named_with_its_fix(company: Company, tmp_path: Path) -> None:

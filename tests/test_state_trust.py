@@ -18,7 +18,7 @@ from connector.errors import StateError
 from connector.ledger.folder_permissions import is_windows_share, refuse_deep
 from connector.windows_acl import Broad, broad_groups, icacls, is_link
 from tests.company import Company
-from tests.nights import Told
+from tests.runner import CommandResult
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has ACLs instead of modes and owners")
 needs_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="owners change by root only")
@@ -26,11 +26,11 @@ NOBODY = 65534
 
 
 def in_check(company: Company, finding: str) -> dict[str, str]:
-    told = company.nights.type("check", "--env-file", str(company.nights.env_file()), "--json")
+    told = company.runner.type("check", "--env-file", str(company.runner.env_file()), "--json")
     return next(one for one in json.loads(told.out) if one["id"] == finding)
 
 
-def refused(told: Told, *words: str) -> None:
+def refused(told: CommandResult, *words: str) -> None:
     assert told.code == 2, told.err
     *_, sentence = told.err.strip().splitlines()
     assert sentence.startswith("STATE_DIR: ")
@@ -63,8 +63,8 @@ def test_a_link_within_the_folder_is_refused_and_what_it_names_stays(
     elsewhere.mkdir()
     victim = elsewhere / "precious"
     victim.write_text("precious", encoding="utf-8")
-    company.nights.state.mkdir(mode=0o700)
-    lay(company.nights.state, victim)
+    company.runner.state.mkdir(mode=0o700)
+    lay(company.runner.state, victim)
 
     refused(company.sync("--dry-run"), "is a link, which would be followed", "Delete the link")
 
@@ -77,19 +77,19 @@ def test_a_link_within_the_folder_is_refused_and_what_it_names_stays(
 @posix
 @pytest.mark.parametrize("mode", [0o777, 0o702, 0o1777])
 def test_a_folder_that_everybody_may_write_is_refused(company: Company, mode: int) -> None:
-    company.nights.state.mkdir()
-    company.nights.state.chmod(mode)
+    company.runner.state.mkdir()
+    company.runner.state.chmod(mode)
 
-    refused(company.sync(), "others on this machine may write", f"chmod 700 {company.nights.state}")
+    refused(company.sync(), "others on this machine may write", f"chmod 700 {company.runner.state}")
 
     assert in_check(company, "state-folder")["status"] == "fail"
 
 
 @needs_root
 def test_a_folder_of_a_strangers_group_is_refused(company: Company) -> None:
-    company.nights.state.mkdir()
-    os.chown(company.nights.state, -1, NOBODY)
-    company.nights.state.chmod(0o770)
+    company.runner.state.mkdir()
+    os.chown(company.runner.state, -1, NOBODY)
+    company.runner.state.chmod(0o770)
 
     refused(company.sync(), "others on this machine may write")
 
@@ -97,19 +97,19 @@ def test_a_folder_of_a_strangers_group_is_refused(company: Company) -> None:
 @needs_root
 @pytest.mark.parametrize("command", ["sync", "report", "history", "forget"])
 def test_a_folder_of_another_account_is_refused_by_every_command(company: Company, command: str) -> None:
-    company.nights.state.mkdir(mode=0o700)
-    os.chown(company.nights.state, NOBODY, -1)
+    company.runner.state.mkdir(mode=0o700)
+    os.chown(company.runner.state, NOBODY, -1)
     words = {"history": ["ada"], "forget": ["ada"]}.get(command, [])
 
-    told = company.nights.type(command, "--env-file", str(company.nights.env_file()), *words)
+    told = company.runner.type(command, "--env-file", str(company.runner.env_file()), *words)
 
     refused(told, "belongs to nobody", "sudo -u nobody")
 
 
 @needs_root
 def test_a_file_of_another_account_within_is_refused(company: Company) -> None:
-    company.nights.state.mkdir(mode=0o700)
-    forged = company.nights.state / "ledger.sqlite3"
+    company.runner.state.mkdir(mode=0o700)
+    forged = company.runner.state / "ledger.sqlite3"
     forged.write_bytes(b"")
     os.chown(forged, NOBODY, -1)
 
@@ -118,7 +118,7 @@ def test_a_file_of_another_account_within_is_refused(company: Company) -> None:
 
 def test_a_folder_that_is_named_by_a_link_of_our_own_is_used(company: Company, tmp_path: Path) -> None:
     (tmp_path / "big disk").mkdir(mode=0o700)
-    company.nights.state.symlink_to(tmp_path / "big disk")
+    company.runner.state.symlink_to(tmp_path / "big disk")
     company.hire("ada")
 
     assert company.sync().code == 0
@@ -153,7 +153,7 @@ def test_a_lock_that_is_not_ours_to_write_is_not_called_another_run(company: Com
     lock.unlink(missing_ok=True)
     lock.touch(mode=0o600)
     env_file = open_folder / "settings.env"
-    text = company.nights.env_file().read_text("utf-8")
+    text = company.runner.env_file().read_text("utf-8")
     for name in ("LDAP_CA_FILE", "HTTP_CA_FILE"):
         (open_folder / name).write_bytes(Path(company.settings[name]).read_bytes())
         text = text.replace(company.settings[name], str(open_folder / name))
@@ -202,14 +202,14 @@ def test_a_share_is_refused_before_anything_is_made_on_it(company: Company, tmp_
         pytest.skip("mounting needs root")
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/root / ext4 rw 0 0\nfiler:/export {tmp_path} nfs4 rw 0 0\n", encoding="utf-8")
-    sync = f"{sys.executable} -m connector sync --env-file {company.nights.env_file()}"
+    sync = f"{sys.executable} -m connector sync --env-file {company.runner.env_file()}"
     script = f"mount --bind {mounts} /proc/$$/mounts && exec {sync}"
 
     done = subprocess.run(["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True)
 
     assert done.returncode == 2, done.stderr
     assert "is on a network share" in done.stderr
-    assert not company.nights.state.exists()
+    assert not company.runner.state.exists()
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_the_cure_can_be_pasted_into_powershell() -> None:
 @needs_root
 def test_a_file_in_a_folder_that_cannot_be_entered_is_a_settings_problem(company: Company, open_folder: Path) -> None:
     env_file = open_folder / "settings.env"
-    env_file.write_bytes(company.nights.env_file().read_bytes())
+    env_file.write_bytes(company.runner.env_file().read_bytes())
     command = [sys.executable, "-c", AS_NOBODY.format(nobody=NOBODY), "sync", "--env-file", str(env_file)]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -280,11 +280,11 @@ def test_a_file_in_a_folder_that_cannot_be_entered_is_a_settings_problem(company
 def test_an_env_file_that_somebody_else_may_write_is_warned_of(
     company: Company, owner: int, mode: int, words: str
 ) -> None:
-    path = company.nights.env_file()
+    path = company.runner.env_file()
     path.chmod(mode)
     os.chown(path, owner, -1)
 
-    told = company.nights.type("sync", "--env-file", str(path))
+    told = company.runner.type("sync", "--env-file", str(path))
 
     warned = [line for line in told.err.splitlines() if line.startswith(f"Warning: {path}: ")]
     assert told.code == 0, told.err

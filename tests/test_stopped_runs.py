@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.company import Colleague, Company, face
-from tests.nights import Told
+from tests.runner import CommandResult
 
 CALM = "No failures and no conflicts"
 
@@ -23,7 +23,7 @@ def repainted(company: Company, count: int) -> list[Colleague]:
     return team
 
 
-def in_all_formats(company: Company, folder: Path, *options: str) -> tuple[Told, dict[str, str]]:
+def in_all_formats(company: Company, folder: Path, *options: str) -> tuple[CommandResult, dict[str, str]]:
     """Type sync with a report in each format."""
     files = {ending: folder / f"told.{ending}" for ending in ("html", "csv", "txt")}
     wanted = [word for file in files.values() for word in ("--report", str(file))]
@@ -58,13 +58,13 @@ def test_the_stop_comes_first_with_three_commands_to_paste(company: Company, tmp
 
     told, formats = in_all_formats(company, tmp_path)
 
-    env = f"--env-file {company.nights.env_file()}"
+    env = f"--env-file {company.runner.env_file()}"
     run = told.report["run"]
     for text in (told.out, formats["txt"], formats["html"].partition("Needs attention")[2]):
         assert f"photo-connector report {env} {run} --output plan.html" in text
         assert f"photo-connector sync {env} --dry-run" in text
         assert f"photo-connector sync {env} --approve {run}" in text
-    kept = company.nights.type("report", "--env-file", str(company.nights.env_file()), str(run))
+    kept = company.runner.type("report", "--env-file", str(company.runner.env_file()), str(run))
     assert "25 photos would be replaced" in " ".join(kept.out.split())
 
 
@@ -99,11 +99,11 @@ def test_all_that_a_stopped_run_planned_for_a_person_is_forgotten_with_them(comp
     team = repainted(company, 25)
     stopped = company.sync(days=1)
 
-    forgotten = company.nights.type("forget", "--env-file", str(company.nights.env_file()), "--yes", team[0].upn)
+    forgotten = company.runner.type("forget", "--env-file", str(company.runner.env_file()), "--yes", team[0].upn)
 
     assert forgotten.code == 0, forgotten.err
-    told = company.nights.type(
-        "report", "--env-file", str(company.nights.env_file()), str(stopped.report["run"]), "--format", "json"
+    told = company.runner.type(
+        "report", "--env-file", str(company.runner.env_file()), str(stopped.report["run"]), "--format", "json"
     )
     assert team[0].upn not in told.out
     assert '"replaced": 24' in told.out

@@ -19,7 +19,7 @@ from tests.lab.ldapserver_house import House, authority
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
-from tests.nights import Nights, shown
+from tests.runner import Runner, shown
 
 pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
@@ -95,7 +95,7 @@ def test_a_certificate_is_meant_for_the_issuer_of_the_cloud(national_company: Na
 def test_check_finds_the_cloud_under_its_own_addresses(national_company: NationalCompany) -> None:
     national_company.hire("ada")
 
-    told = national_company.nights.type("check", "--env-file", str(national_company.nights.env_file()), "--json")
+    told = national_company.runner.type("check", "--env-file", str(national_company.runner.env_file()), "--json")
 
     findings = json.loads(told.out)
     tried = ("cloud-way", "token", "roles", "graph", "graph-users", "graph-photo", "photo-policy")
@@ -158,7 +158,7 @@ def test_a_run_in_one_state_folder_is_no_other_run_in_the_next(company: Company,
     bob = other_company.hire("bob")
     company.sync()
 
-    with hold_lock(company.nights.state):
+    with hold_lock(company.runner.state):
         held, free = company.sync(days=1), other_company.sync()
 
     assert (held.code, free.code) == (6, 0)
@@ -174,7 +174,7 @@ def test_one_forest_feeds_two_tenants_each_from_a_state_folder_of_its_own(
     )
     folder = tmp_path / "fabrikam"
     folder.mkdir()
-    fabrikam = Nights(folder, {**company.settings, **second_cloud.environ(), "STATE_DIR": str(folder / "state")})
+    fabrikam = Runner(folder, {**company.settings, **second_cloud.environ(), "STATE_DIR": str(folder / "state")})
 
     assert (company.sync().totals["created"], fabrikam.sync().totals["created"]) == (1, 1)
     company.paint(ada, face("ada, older"))
@@ -217,7 +217,7 @@ def test_two_forests_share_one_tenant_and_neither_touches_the_others_people(
         company.cloud.tenant.add_account(upn, immutable_id=entry.anchor, synced=True)
     folder = tmp_path / "samba"
     folder.mkdir()
-    samba = Nights(folder, {**ldap_settings(domain, ou), **company.cloud.environ(), "SYNC_REMOVED": "remove"})
+    samba = Runner(folder, {**ldap_settings(domain, ou), **company.cloud.environ(), "SYNC_REMOVED": "remove"})
     company.settings["SYNC_REMOVED"] = "remove"
 
     first, other = company.sync(), samba.sync()
@@ -250,16 +250,16 @@ def test_two_domains_of_a_forest_are_read_in_one_night_each_from_a_controller_of
             **ldap_settings(domain, ou, f"OU=People,{emea}"),
             **{"LDAP_URI": f"{domain.uri} {branch.server.uri}", "LDAP_CA_FILE": str(bundle)},
         }
-        nights = Nights(tmp_path, {**settings, **cloud.environ()})
+        runner = Runner(tmp_path, {**settings, **cloud.environ()})
 
-        first, quiet = nights.sync(), nights.sync(days=1)
+        first, quiet = runner.sync(), runner.sync(days=1)
         directory.set_photo(entry.dn, face("anna, older"))
         branch.tree.change(bert_entry.guid, jpegPhoto=face("bert, older"))
-        changed = nights.sync(days=1)
+        changed = runner.sync(days=1)
         directory.set_photo(entry.dn, face("anna, oldest"))
         branch.tree.change(bert_entry.guid, jpegPhoto=face("bert, oldest"))
 
-    alone = nights.sync(days=1)
+    alone = runner.sync(days=1)
 
     assert (first.code, first.totals["created"]) == (0, 2), first.err
     assert (quiet.report["mode"], quiet.requests["http"], quiet.totals["unchanged"]) == ("changes", 1, 2)

@@ -28,7 +28,7 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 def command(company: Company, name: str, *words: str) -> list[str]:
     """Return a command line against the company."""
-    return [sys.executable, "-m", "connector", name, "--env-file", str(company.nights.env_file()), *words]
+    return [sys.executable, "-m", "connector", name, "--env-file", str(company.runner.env_file()), *words]
 
 
 def at_terminal(words: list[str], **environ: str) -> tuple[int, str]:
@@ -78,7 +78,7 @@ def test_a_night_shows_its_phases_and_then_a_table_that_stays(company: Company) 
     assert "Finished" in left_standing, "the bars are gone before the report is written"
     assert re.search(r"People +Created", CONTROL.sub("", left_standing))
     assert "first-upload" in left_standing
-    assert f"photo-connector report --env-file {company.nights.env_file()} 1," in left_standing
+    assert f"photo-connector report --env-file {company.runner.env_file()} 1," in left_standing
 
 
 @needs_posix
@@ -95,7 +95,7 @@ def test_no_color_is_respected(company: Company) -> None:
 @needs_posix
 def test_a_report_at_a_terminal_names_everybody_and_has_colours(company: Company) -> None:
     company.team(25)
-    company.nights.sync()
+    company.runner.sync()
 
     code, told = at_terminal(command(company, "report"))
 
@@ -107,7 +107,7 @@ def test_a_report_at_a_terminal_names_everybody_and_has_colours(company: Company
 @needs_posix
 def test_what_is_asked_for_by_format_has_no_tables(company: Company) -> None:
     company.team(1)
-    company.nights.sync()
+    company.runner.sync()
 
     code, told = at_terminal(command(company, "report", "--format", "text"))
 
@@ -175,7 +175,7 @@ def test_a_reader_that_hangs_up_ends_the_telling_and_not_the_night(company: Comp
 
     assert (code, complaint) == (0, "")
     assert page.exists()
-    assert company.nights.sync().reasons() == {}, "everybody was done"
+    assert company.runner.sync().reasons() == {}, "everybody was done"
 
 
 def test_a_night_keeps_its_own_code_when_the_reader_hangs_up(company: Company) -> None:
@@ -187,7 +187,7 @@ def test_a_night_keeps_its_own_code_when_the_reader_hangs_up(company: Company) -
 
 def test_looking_back_for_a_reader_that_hangs_up_is_no_fault(company: Company) -> None:
     company.hire("anna")
-    company.nights.sync()
+    company.runner.sync()
 
     for form in ("text", "html"):
         assert hung_up(command(company, "report", "--format", form)) == (0, "")

@@ -16,7 +16,7 @@ from connector.config import SourceKind
 from connector.sources.open import SOURCES
 from tests.company import Company, face
 from tests.lab.graph import Emulator
-from tests.nights import Told
+from tests.runner import CommandResult
 
 PACKAGE = Path(__file__).parent.parent / "connector"
 TOY = '''"""Read pictures from a JSON file: one entry for each UPN, the path of the picture or null."""
@@ -127,7 +127,7 @@ class ToyCompany:
         self.badges.write_text(json.dumps(self.pictures), encoding="utf-8")
         return upn
 
-    def type(self, command: str, *options: str) -> Told:
+    def type(self, command: str, *options: str) -> CommandResult:
         """Type a command; `sync` writes a report."""
         report = self.home / "report.json"
         report.unlink(missing_ok=True)
@@ -135,7 +135,7 @@ class ToyCompany:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "connector", command),
-                *("--env-file", str(self.company.nights.env_file()), *told, *options),
+                *("--env-file", str(self.company.runner.env_file()), *told, *options),
             ],
             cwd=self.home,
             env={**os.environ, "PYTHONUTF8": "1"},
@@ -143,7 +143,7 @@ class ToyCompany:
             text=True,
             check=False,
         )
-        return Told(
+        return CommandResult(
             done.returncode, done.stdout, done.stderr, json.loads(report.read_text("utf-8")) if report.exists() else {}
         )
 

@@ -17,7 +17,7 @@ from connector.photo import read_print
 from connector.targets import MODULES
 from tests.company import Company, face
 from tests.lab.graph import Emulator
-from tests.nights import Told
+from tests.runner import CommandResult
 
 PACKAGE = Path(__file__).parent.parent / "connector"
 TOY = '''"""Write each photo as a file, with the picture's bytes reversed in backups."""
@@ -94,11 +94,11 @@ class ToyCompany:
             path.write_text(text.replace(old, new), encoding="utf-8")
         company.settings.update({"TARGETS": "toy", "TOY_FOLDER": str(self.folder), "SYNC_VERIFY_PERCENT": "100"})
 
-    def type(self, *arguments: str) -> Told:
+    def type(self, *arguments: str) -> CommandResult:
         """Type a command that writes a report."""
         report = self.home / "report.json"
         report.unlink(missing_ok=True)
-        env_file = ("--env-file", str(self.company.nights.env_file()), "--report", str(report))
+        env_file = ("--env-file", str(self.company.runner.env_file()), "--report", str(report))
         done = subprocess.run(
             [sys.executable, "-m", "connector", *arguments, *env_file],
             cwd=self.home,
@@ -107,7 +107,7 @@ class ToyCompany:
             text=True,
             check=False,
         )
-        return Told(
+        return CommandResult(
             done.returncode, done.stdout, done.stderr, json.loads(report.read_text("utf-8")) if report.exists() else {}
         )
 

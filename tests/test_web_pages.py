@@ -8,7 +8,7 @@ import pytest
 
 from tests.company import Company
 from tests.lab.graph import Fault
-from tests.nights import Told
+from tests.runner import CommandResult
 
 STATUSES = [200, 302, 403, 407, 451, 511]
 STEPS = {
@@ -61,9 +61,9 @@ def test_a_page_for_one_person_is_that_persons(company: Company) -> None:
     assert (night.totals["created"], night.totals["failed"]) == (29, 1)
 
 
-def told_without_secrets(company: Company, told: Told) -> str:
+def told_without_secrets(company: Company, told: CommandResult) -> str:
     """Return all that a run told, after a look for secrets and tracebacks in it and in the log files."""
-    logs = "".join(path.read_text("utf-8", "replace") for path in (company.nights.state / "logs").glob("*"))
+    logs = "".join(path.read_text("utf-8", "replace") for path in (company.runner.state / "logs").glob("*"))
     everything = told.out + told.err + json.dumps(told.report)
     secrets = (company.settings["AZURE_CLIENT_SECRET"], company.settings["LDAP_PASSWORD"], "eyJ")
     for text in (everything, logs):
@@ -95,7 +95,7 @@ def test_check_tells_of_a_page(company: Company, step: str, status: int) -> None
     company.team(2)
     company.cloud.fail_next(STEPS[step][0], Fault(kind="wrong-content", page_status=status), times=-1)
 
-    told = company.nights.type("check", "--env-file", str(company.nights.env_file()))
+    told = company.runner.type("check", "--env-file", str(company.runner.env_file()))
 
     assert told.code == 5
     everything = told_without_secrets(company, told)

@@ -20,7 +20,7 @@ from tests.lab.graph import Emulator, Fault
 from tests.lab.samba import DomainController
 from tests.lab.windows_console import Console
 from tests.lab.world import ldap_settings
-from tests.nights import shown
+from tests.runner import shown
 
 pytestmark = pytest.mark.windows
 
@@ -52,19 +52,19 @@ def test_first_quiet_full_and_changed_nights_on_samba(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     settings = {**ldap_settings(domain, ou), **cloud.environ(), "SYNC_MAX_CHANGES_PERCENT": "100"}
-    nights = windows.WindowsNights(windows_python, tmp_path, settings)
+    runner = windows.WindowsRunner(windows_python, tmp_path, settings)
     accounts, entries = {}, {}
     for name in ("ada", "bea", "cem"):
         upn = f"{name}@contoso.test"
         entries[name] = directory.add_person(ou, name, userPrincipalName=upn, mail=upn, jpegPhoto=[face(name)])
         accounts[name] = cloud.tenant.add_account(upn, mail=upn, immutable_id=entries[name].anchor, synced=True)
 
-    first = nights.sync()
-    quiet = nights.sync()
-    full = nights.sync("--full")
+    first = runner.sync()
+    quiet = runner.sync()
+    full = runner.sync("--full")
     directory.set_photo(entries["ada"].dn, face("ada again"))
     directory.set_photo(entries["bea"].dn)
-    changed = nights.sync()
+    changed = runner.sync()
 
     assert (first.code, first.totals["created"]) == (0, 3), first.err
     assert (quiet.code, quiet.totals["unchanged"], quiet.requests["ldap_entries"]) == (0, 3, 0), quiet.err
@@ -82,7 +82,7 @@ def test_a_second_run_gives_way_and_one_ended_by_terminate_process_repeats_nothi
     company, chance = windows_company, random.Random(kill)
     team = company.team(CROWD)
     company.cloud.set(latency=0.1)
-    run = company.nights.start_process("sync", "--env-file", str(company.nights.env_file()))
+    run = company.runner.start_process("sync", "--env-file", str(company.runner.env_file()))
     if KILLS == 1:
         wait_until(lambda: bool(company.cloud.requests))
         with company.cloud.world.lock:  # no request is answered meanwhile, so the first run cannot end
@@ -93,7 +93,7 @@ def test_a_second_run_gives_way_and_one_ended_by_terminate_process_repeats_nothi
         wanted = chance.randrange(0, CROWD + 3)
         wait_until(lambda: len(company.cloud.requests) >= wanted)
         time.sleep(chance.uniform(0, 0.5))
-    ended = company.nights.terminate(run)
+    ended = company.runner.terminate(run)
     before = uploads(company)
 
     after = company.sync()
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_a_run_that_was_told_to_wait(windows_company: WindowsCompany
     company = windows_company
     company.team(2)
     company.cloud.fail_next(r"POST .*batch", Fault(status=429, retry_after="3000"), times=-1)
-    console = company.nights.console("sync", "--env-file", str(company.nights.env_file()))
+    console = company.runner.console("sync", "--env-file", str(company.runner.env_file()))
     wait_until(lambda: any("batch" in request.path for request in company.cloud.requests), console)
     console.type(b"\x03")
     assert console.wait(240) == 130, console.text
@@ -133,8 +133,8 @@ def test_what_a_pipe_gets_is_utf_8_and_nul_is_no_terminal(
     """
     isatty, *told = windows_python.execute(program)
     assert (isatty, told) == (True, [False, False])
-    path = windows.windows_path(company.nights.env_file())
-    checked = windows.python("-m", "connector", "check", "--env-file", path, cwd=company.nights.folder)
+    path = windows.windows_path(company.runner.env_file())
+    checked = windows.python("-m", "connector", "check", "--env-file", path, cwd=company.runner.folder)
     assert "\ufffd" not in checked.out
     assert "✓" in checked.out
 
@@ -145,7 +145,7 @@ def test_arguments_are_taken_as_they_are_typed(
     company = windows_company
     company.team(1)
     assert company.sync().code == 0
-    path = str(company.nights.env_file())
+    path = str(company.runner.env_file())
     for name in ("*", "%USERNAME%", "?ettings.env"):
         program = """
             import sys

@@ -9,20 +9,20 @@ import pytest
 
 from connector.config.first_settings import FIRST
 from tests.lab import windows
-from tests.nights import Told
+from tests.runner import CommandResult
 
 pytestmark = pytest.mark.windows
 RESOURCES = Path(__file__).parent.parent / "connector" / "resources"
 
 
 @pytest.fixture
-def typed(windows_python: windows.Process, tmp_path: Path) -> Callable[..., Told]:
+def typed(windows_python: windows.Process, tmp_path: Path) -> Callable[..., CommandResult]:
     """Return a function that types a command in a folder of its own."""
-    return windows.WindowsNights(windows_python, tmp_path, {}).type
+    return windows.WindowsRunner(windows_python, tmp_path, {}).type
 
 
 def test_first_settings_are_written_beside_their_files_and_found_there(
-    typed: Callable[..., Told], tmp_path: Path
+    typed: Callable[..., CommandResult], tmp_path: Path
 ) -> None:
     (tmp_path / "etc").mkdir()
     for setting in FIRST:
@@ -48,7 +48,7 @@ def windows_lines(text: str) -> dict[str, str]:
     return {line.partition("=")[0]: line.partition("=")[2].partition("  # ")[0] for line in text.splitlines()}
 
 
-def test_a_script_is_written_byte_for_byte(typed: Callable[..., Told], tmp_path: Path) -> None:
+def test_a_script_is_written_byte_for_byte(typed: Callable[..., CommandResult], tmp_path: Path) -> None:
     done = typed("config", "task", "--output", "register-task.ps1")
 
     assert done.code == 0, done.err

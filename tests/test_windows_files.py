@@ -75,7 +75,7 @@ def test_files_that_another_program_holds_are_notices_and_the_night_goes_on(
     one, *_ = company.team(2)
     assert company.sync().code == 0
     company.paint(one, face("somebody new"))
-    state, metrics = company.nights.state, company.nights.folder / "photos.prom"
+    state, metrics = company.runner.state, company.runner.folder / "photos.prom"
     company.settings["METRICS_FILE"] = str(metrics)
     left = state / "spool" / "ab" / ("ab" * 32 + ".jpg")
     half = state / "reports" / ".half.part"
@@ -108,10 +108,10 @@ def test_a_report_that_is_open_in_another_program_is_named_with_what_to_do(
 ) -> None:
     company = windows_company
     company.team(1)
-    report = company.nights.folder / "report.csv"
+    report = company.runner.folder / "report.csv"
     report.write_text("old", encoding="utf-8")
     with other_program.holding(report, "r"):
-        told = company.nights.type("sync", "--env-file", str(company.nights.env_file()), "--report", str(report))
+        told = company.runner.type("sync", "--env-file", str(company.runner.env_file()), "--report", str(report))
 
     assert "report.csv" in told.err
     assert "Close it in Excel or the browser" in told.err
@@ -128,7 +128,7 @@ def test_a_backup_that_cannot_be_kept_is_named_with_who_has_it_and_nothing_is_re
     shown = company.photo(one)
     assert shown is not None
     name = hashlib.sha256(shown).hexdigest()
-    backup = company.nights.state / "backups" / name[:2] / f"{name}.jpg"
+    backup = company.runner.state / "backups" / name[:2] / f"{name}.jpg"
     backup.parent.mkdir(exist_ok=True)
     backup.write_bytes(b"damaged")
     company.paint(one, face("somebody new"))
@@ -151,8 +151,8 @@ def test_a_file_of_the_database_that_is_held_is_named_and_nothing_is_changed(
 ) -> None:
     company = windows_company
     company.team(1)
-    state = company.nights.state
-    assert company.nights.type("check", "--env-file", str(company.nights.env_file())).code == 3  # warnings
+    state = company.runner.state
+    assert company.runner.type("check", "--env-file", str(company.runner.env_file())).code == 3  # warnings
     (state / name).write_bytes(b"no database" * 1000)  # left by a killed run, or damaged
     with other_program.holding(state / name, "none" if name == "lock" else "r"):
         held = company.sync(*(["--dry-run"] if name.startswith("dry-run") else []))
@@ -172,11 +172,11 @@ def test_forget_names_a_report_that_is_held_and_does_it_on_the_next_try(
     company = windows_company
     one, *_ = company.team(2)
     assert company.sync().code == 0
-    kept = next((company.nights.state / "reports").glob("run-*.html"))
-    command = ("forget", "--env-file", str(company.nights.env_file()), "--yes", one.upn)
+    kept = next((company.runner.state / "reports").glob("run-*.html"))
+    command = ("forget", "--env-file", str(company.runner.env_file()), "--yes", one.upn)
     with other_program.holding(kept, "r"):
-        first = company.nights.type(*command)
-    second = company.nights.type(*command)
+        first = company.runner.type(*command)
+    second = company.runner.type(*command)
 
     assert first.code != 0
     assert kept.name in first.err
@@ -189,7 +189,7 @@ def test_the_log_goes_on_while_somebody_reads_it(windows_company: WindowsCompany
     company = windows_company
     company.team(1)
     assert company.sync().code == 0
-    log = next((company.nights.state / "logs").glob("*.log"))
+    log = next((company.runner.state / "logs").glob("*.log"))
     log.write_bytes(log.read_bytes() + b"x" * 5_000_000)  # due for rotation
     size = log.stat().st_size
     with other_program.holding(log, "rw"):
@@ -208,12 +208,12 @@ def test_stray_files_of_a_file_browser_and_a_long_local_path_end_no_night(window
     company = windows_company
     company.team(1)
     for folder in ("backups", "spool"):
-        place = company.nights.state / folder
+        place = company.runner.state / folder
         place.mkdir(parents=True)
         (place / "desktop.ini").write_text("[.ShellClassInfo]", encoding="utf-8")
-    for path in (company.nights.state, *company.nights.state.iterdir()):
+    for path in (company.runner.state, *company.runner.state.iterdir()):
         path.chmod(0o700)
-    company.settings["STATE_DIR"] = "\\\\?\\" + windows_path(company.nights.state)
+    company.settings["STATE_DIR"] = "\\\\?\\" + windows_path(company.runner.state)
     told = company.sync()
 
     assert told.code == 0, told.err
@@ -224,8 +224,8 @@ def test_a_state_folder_on_a_share_or_too_deep_and_a_report_named_as_a_device_ar
 ) -> None:
     company = windows_company
     company.team(1)
-    device = company.nights.type("sync", "--env-file", str(company.nights.env_file()), "--report", "NUL.csv")
-    deep = company.nights.folder / ("d" * 60) / ("e" * 60) / ("f" * 60)
+    device = company.runner.type("sync", "--env-file", str(company.runner.env_file()), "--report", "NUL.csv")
+    deep = company.runner.folder / ("d" * 60) / ("e" * 60) / ("f" * 60)
     company.settings["STATE_DIR"] = str(deep)
     too_deep = company.sync()
     company.settings["STATE_DIR"] = r"\\filer\photos\state"
@@ -255,10 +255,10 @@ def test_a_settings_file_that_windows_habits_make_wrong_is_a_problem_with_its_cu
     windows_company: WindowsCompany, content: bytes, words: str
 ) -> None:
     company = windows_company
-    path = company.nights.env_file()
+    path = company.runner.env_file()
     lines = [line for line in path.read_bytes().splitlines() if not line.startswith(b"STATE_DIR")]
     path.write_bytes(content if words == "UTF-16" else b"\n".join([*lines, content]))
-    told = company.nights.type("sync", "--env-file", str(path), "--dry-run")
+    told = company.runner.type("sync", "--env-file", str(path), "--dry-run")
 
     assert told.code == 2, told.err
     assert words in told.err
@@ -267,9 +267,9 @@ def test_a_settings_file_that_windows_habits_make_wrong_is_a_problem_with_its_cu
 
 def test_settings_to_whose_name_notepad_added_txt_are_named(windows_company: WindowsCompany) -> None:
     company = windows_company
-    path = company.nights.env_file()
+    path = company.runner.env_file()
     path.rename(path.with_name(".env.txt"))
-    told = company.nights.type("sync", "--env-file", str(path.with_name(".env")))
+    told = company.runner.type("sync", "--env-file", str(path.with_name(".env")))
 
     assert told.code == 2
     assert ".env.txt exists, rename it" in told.err
@@ -289,7 +289,7 @@ def test_who_may_read_is_seen_in_the_list_of_rights_and_a_new_state_folder_has_i
     windows_company: WindowsCompany, windows_python: Process
 ) -> None:
     company = windows_company
-    folder = company.nights.folder
+    folder = company.runner.folder
     (folder / "open").mkdir(mode=0o755)
     program = """
         import pathlib

@@ -27,8 +27,8 @@ from connector.report.json_csv import write_csv
 from connector.sources import ldap_errors as trouble
 from tests.company import Company, face
 from tests.lab.graph import Fault
-from tests.nights import _close_logs
 from tests.report_stories import a_run, an_outcome
+from tests.runner import _close_logs
 from tests.test_night_stops import PUT
 
 # A title for the terminal's window, a clipboard, a C1 command, a direction, a zero-width blank, a lone surrogate.
@@ -119,10 +119,10 @@ def test_what_graph_calls_its_error_is_short_and_clean_wherever_it_is_told(compa
     told = company.sync("--verbose")
 
     assert told.code == 3, told.err
-    log = (company.nights.state / "logs" / "photo-connector.log").read_text("utf-8")
+    log = (company.runner.state / "logs" / "photo-connector.log").read_text("utf-8")
     for text in (told.out, told.err, log):
         assert NEVER.search(text) is None
-    size = sum(path.stat().st_size for path in company.nights.state.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in company.runner.state.rglob("*") if path.is_file())
     assert size < 1_000_000, "4 MB of a code made 38 MB of state"
 
 
@@ -151,7 +151,7 @@ def test_a_name_with_escapes_reaches_no_terminal_raw(company: Company) -> None:
     assert told.code == 2
     assert NEVER.search(told.err) is None
     assert company.sync("--verbose").code == 0
-    assert NEVER.search((company.nights.state / "logs" / "photo-connector.log").read_text("utf-8")) is None
+    assert NEVER.search((company.runner.state / "logs" / "photo-connector.log").read_text("utf-8")) is None
 
 
 @pytest.mark.parametrize("text", ["20 %1 of", "%n", "%%", "a%b", "%!s!"])
@@ -176,7 +176,7 @@ def test_an_argument_that_is_no_text_is_a_mistake_of_usage(words: list[str | byt
 
 
 def test_an_unknown_option_is_shown_without_its_escapes(company: Company) -> None:
-    told = company.nights.type("sync", "--no-such\x1b[2J")
+    told = company.runner.type("sync", "--no-such\x1b[2J")
 
     assert told.code == 2
     assert "\x1b" not in told.err

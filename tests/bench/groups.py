@@ -92,7 +92,7 @@ def _night(company: Company, name: str, *, days: int = 0, **settings: str) -> No
 
 def _coverage(company: Company, *options: str) -> None:
     begun = time.perf_counter()
-    told = company.nights.type("coverage", "--env-file", str(company.nights.env_file()), *options)
+    told = company.runner.type("coverage", "--env-file", str(company.runner.env_file()), *options)
     print(
         f"coverage {' '.join(options)}: {time.perf_counter() - begun:.1f} s, {len(told.out):,} characters", flush=True
     )

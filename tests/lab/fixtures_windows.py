@@ -16,12 +16,12 @@ from tests.lab.graph import Emulator
 class WindowsCompany(Company):
     """A company whose nights run under Windows' Python; the state folder is on this machine, seen by Windows as Z:."""
 
-    nights: windows.WindowsNights
+    runner: windows.WindowsRunner
 
     def __init__(self, process: windows.Process, cloud: Emulator, folder: Path) -> None:
         super().__init__(cloud, folder)
-        self.nights = windows.WindowsNights(process, folder, self.nights.settings)
-        self.sync = self.nights.sync
+        self.runner = windows.WindowsRunner(process, folder, self.runner.settings)
+        self.sync = self.runner.sync
 
 
 def _started() -> Iterator[windows.Process]:

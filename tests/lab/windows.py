@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tests.lab.windows_driver import ANSWER
-from tests.nights import Nights, Told
+from tests.runner import CommandResult, Runner
 
 if TYPE_CHECKING:
     from tests.lab.windows_console import Console
@@ -157,7 +157,7 @@ class Process:
         return line.decode("utf-8", "replace").rstrip("\r")
 
 
-class WindowsNights(Nights):
+class WindowsRunner(Runner):
     """Run the commands of a story under Windows' Python; paths in the settings are written as Windows sees them."""
 
     def __init__(self, process: Process, folder: Path, settings: Mapping[str, str]) -> None:
@@ -173,12 +173,12 @@ class WindowsNights(Nights):
         path.chmod(0o600)
         return path
 
-    def type(self, *arguments: str, days: float = 0) -> Told:
+    def type(self, *arguments: str, days: float = 0) -> CommandResult:
         """Run a command to its end in the process that stays."""
         assert not days, "the clock of a Windows process is not moved"
         words = [_translated(word) for word in arguments]
         told = self.process.ask("type_command", arguments=words, folder=windows_path(self.folder))
-        return Told(told["code"], told["out"], told["err"], {})
+        return CommandResult(told["code"], told["out"], told["err"], {})
 
     def start_process(self, *arguments: str) -> int:
         """Start a command as a process of its own; returns the number by which it can be ended."""

@@ -1,4 +1,4 @@
-"""How does a story live through nights? It writes an env file, types the command, and reads the report."""
+"""What a story types with: an env file, the commands of one server, days that pass, and what came of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.printed_commands import hold_printed
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CommandResult:
     """Hold what an administrator sees of a run: its exit code, its words, and the JSON report (empty when none)."""
 
     code: int
@@ -58,7 +58,7 @@ class Told:
         return counts
 
 
-class Nights:
+class Runner:
     """Type commands in one place, with one env file; days pass when the story says so."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
@@ -80,14 +80,14 @@ class Nights:
         path.chmod(0o600)
         return path
 
-    def sync(self, *options: str, days: float = 0) -> Told:
+    def sync(self, *options: str, days: float = 0) -> CommandResult:
         """Type `photo-connector sync`, so many days after the last time."""
         self._reports += 1
         report = self.folder / f"report-{self._reports}.json"
         told = self.type("sync", "--env-file", str(self.env_file()), "--report", str(report), *options, days=days)
         return self._with_report(told, report)
 
-    def type(self, *arguments: str, days: float = 0) -> Told:
+    def type(self, *arguments: str, days: float = 0) -> CommandResult:
         """Type any command in this process."""
         self.days += days
         out, err = io.StringIO(), io.StringIO()
@@ -100,7 +100,7 @@ class Nights:
             stack.callback(_close_logs)
             code = run(list(arguments))
         hold_printed(out.getvalue() + err.getvalue())
-        return Told(int(code), out.getvalue(), err.getvalue(), {})
+        return CommandResult(int(code), out.getvalue(), err.getvalue(), {})
 
     def start(self, *options: str) -> tuple[subprocess.Popen[str], Path]:
         """Start `sync` as a process of its own, e.g. to kill it; returns it and where its report would be."""
@@ -120,8 +120,8 @@ class Nights:
         """Return a JSON report; empty when none was written."""
         return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 
-    def _with_report(self, told: Told, path: Path) -> Told:
-        return Told(told.code, told.out, told.err, self.read(path))
+    def _with_report(self, told: CommandResult, path: Path) -> CommandResult:
+        return CommandResult(told.code, told.out, told.err, self.read(path))
 
 
 def _close_logs() -> None:
