@@ -15,7 +15,7 @@ from connector.model import Person
 from tests.lab.crowd import account_of, face
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator, app_certificate
-from tests.lab.ldapserver_house import House
+from tests.lab.ldapserver_directory import DirectoryServer
 from tests.lab.people import Registered
 from tests.lab.world import fill, ldap_settings
 from tests.runner import Runner
@@ -80,20 +80,20 @@ class CheckEnv:
         person = Person(id=entry.guid, name=entry.dn, sid=entry.sid, anchor=base64.b64encode(guid).decode())
         return replace(person, upn=upn, mail=upn, sam_account_name=mark)
 
-    def at_house(self, **options: Any) -> House:
+    def on_own_server(self, **options: Any) -> DirectoryServer:
         """Move the directory to our own server, with one person."""
-        house = self.stack.enter_context(House(**options))
-        house.tree.add(house.tree.root, objectClass="domain", sAMAccountType=[], userAccountControl=[])
+        ldap = self.stack.enter_context(DirectoryServer(**options))
+        ldap.tree.add(ldap.tree.root, objectClass="domain", sAMAccountType=[], userAccountControl=[])
         attributes: dict[str, Any] = {"jpegPhoto": face(4), "thumbnailPhoto": face(5)}
-        house.person("dora", **attributes, **{"mS-DS-ConsistencyGuid": [b"d" * 16]})  # type: ignore[arg-type]
-        settings = house.settings()
-        self.settings["LDAP_URI"], self.settings["LDAP_CA_FILE"] = house.server.uri, str(settings.ldap_ca_file)
+        ldap.person("dora", **attributes, **{"mS-DS-ConsistencyGuid": [b"d" * 16]})  # type: ignore[arg-type]
+        settings = ldap.settings()
+        self.settings["LDAP_URI"], self.settings["LDAP_CA_FILE"] = ldap.server.uri, str(settings.ldap_ca_file)
         self.settings["LDAP_USER"] = settings.ldap_user or ""
         self.settings["LDAP_PASSWORD"] = settings.ldap_password.get_secret_value() if settings.ldap_password else ""
-        self.settings["LDAP_BASE_DN"] = house.tree.root
+        self.settings["LDAP_BASE_DN"] = ldap.tree.root
         anchor = base64.b64encode(b"d" * 16).decode()
         self.cloud.tenant.add_account("dora@contoso.test", immutable_id=anchor, synced=True)
-        return house
+        return ldap
 
     def check(self) -> Checked:
         """Type `check --json`; whatever is wrong, no secret may be told."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.graph import Emulator
-from tests.lab.ldapserver_house import PEOPLE, House, authority
+from tests.lab.ldapserver_directory import PEOPLE, DirectoryServer, authority
 from tests.lab.ldapserver_tree import Entry, Tree
 from tests.lab.ldapserver_world import PASSWORD, READER
 from tests.lab.pictures import jpeg, reencoded
@@ -72,10 +72,10 @@ class Company:
 
     def __init__(self, cloud: Emulator, folder: Path, *, tree: Tree | None = None, **settings: str) -> None:
         self.cloud = cloud
-        self.house = House(tree)
-        self.knobs = self.house.knobs
+        self.ldap = DirectoryServer(tree)
+        self.knobs = self.ldap.knobs
         usual = {
-            "LDAP_URI": self.house.server.uri,
+            "LDAP_URI": self.ldap.server.uri,
             "LDAP_CA_FILE": str(authority().ca_file),
             "LDAP_USER": READER,
             "LDAP_PASSWORD": PASSWORD,
@@ -92,7 +92,7 @@ class Company:
     def hire(self, name: str, *, photo: bytes | None = b"", account: bool = True, **attributes: Any) -> Colleague:
         """Add a person with their own face (None: no photo) and, unless told otherwise, the account made of them."""
         picture = {} if photo is None else {"jpegPhoto": photo or face(name)}
-        entry = self.house.person(name, **{**picture, **attributes})
+        entry = self.ldap.person(name, **{**picture, **attributes})
         return self.register(name, entry) if account else Colleague(name, entry, "")
 
     def register(self, name: str, entry: Entry, **changed: Any) -> Colleague:
@@ -107,7 +107,7 @@ class Company:
 
     def paint(self, one: Colleague, photo: bytes | None) -> None:
         """Give somebody another source photo, or none."""
-        self.house.tree.change(one.entry.guid, jpegPhoto=[] if photo is None else photo)
+        self.ldap.tree.change(one.entry.guid, jpegPhoto=[] if photo is None else photo)
 
     def photo(self, one: Colleague) -> bytes | None:
         """Return the bytes that the cloud shows."""
@@ -116,7 +116,7 @@ class Company:
 
     def close(self) -> None:
         """Close the directory."""
-        self.house.server.close()
+        self.ldap.server.close()
 
 
 @pytest.fixture

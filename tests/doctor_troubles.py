@@ -24,7 +24,7 @@ from connector.model.reasons import SENT_ELSEWHERE
 from tests.check_env import CheckEnv
 from tests.cloud_stories import Proxy
 from tests.lab.graph import Fault, app_certificate, remote
-from tests.lab.ldapserver_house import authority
+from tests.lab.ldapserver_directory import authority
 from tests.lab.ldapserver_world import logon_refusal
 from tests.test_sources_connect import DC, name_server
 
@@ -208,9 +208,9 @@ def the_server_is_named_by_an_address_that_its_certificate_lacks(check_env: Chec
 
 @trouble("directory-tls", "warn", ", certificate for localhost by ", "Renew the certificate of localhost")
 def the_server_s_certificate_ends_soon(check_env: CheckEnv) -> None:
-    house = check_env.at_house()
+    ldap = check_env.on_own_server()
     shown = authority().ending("localhost", days=10)
-    tls = house.server.world.tls
+    tls = ldap.server.world.tls
     assert isinstance(tls, ssl.SSLContext)
     tls.load_cert_chain(shown.certificate_file, shown.key_file)
 
@@ -222,7 +222,7 @@ def the_port_speaks_no_tls(check_env: CheckEnv) -> None:
 
 @trouble("directory-tls", "fail", "does not offer StartTLS", "Use ldaps://")
 def start_tls_is_not_offered(check_env: CheckEnv) -> None:
-    check_env.at_house(plain=True)
+    check_env.on_own_server(plain=True)
     check_env.settings["LDAP_START_TLS"] = "true"
 
 
@@ -237,7 +237,7 @@ _row(
 
 def _refused(data: str) -> Callable[[CheckEnv], None]:
     def spoil(check_env: CheckEnv) -> None:
-        check_env.at_house().knobs.refuse_bind = logon_refusal(data)
+        check_env.on_own_server().knobs.refuse_bind = logon_refusal(data)
 
     return spoil
 
@@ -259,7 +259,7 @@ for _data, _says, _fix in (
 
 def _refused_with(code: int, text: str) -> Callable[[CheckEnv], None]:
     def spoil(check_env: CheckEnv) -> None:
-        check_env.at_house().knobs.refuse_bind = (code, text)
+        check_env.on_own_server().knobs.refuse_bind = (code, text)
 
     return spoil
 
@@ -335,7 +335,7 @@ _row(
 
 @trouble("directory-filter", "fail", "unwilling", "load")
 def the_filter_is_refused(check_env: CheckEnv) -> None:
-    check_env.at_house().knobs.refuse_page[1] = (53, "this filter is not supported")
+    check_env.on_own_server().knobs.refuse_page[1] = (53, "this filter is not supported")
     check_env.settings["LDAP_FILTER"] = "(title=*)"
 
 
@@ -343,12 +343,12 @@ def the_filter_is_refused(check_env: CheckEnv) -> None:
     "directory-dirsync", "warn", "refuses DirSync, so every run is a full read", "Name a writable domain controller"
 )
 def dirsync_is_not_offered(check_env: CheckEnv) -> None:
-    check_env.at_house().knobs.offers_dirsync = False
+    check_env.on_own_server().knobs.offers_dirsync = False
 
 
 @trouble("directory-dirsync", "warn", "refuses DirSync", "LDAP_URI")
 def dirsync_is_refused(check_env: CheckEnv) -> None:
-    check_env.at_house().knobs.refuse_dirsync = (50, "00002105: SecErr")
+    check_env.on_own_server().knobs.refuse_dirsync = (50, "00002105: SecErr")
 
 
 _row(

@@ -73,7 +73,7 @@ class Fuzz:
     def garble(self, *, on: bool) -> None:
         """Begin or end garbling."""
         self.company.cloud.world.garble = self.garbler.http if on else None
-        self.company.house.server.world.garble = self.garbler.ldap if on else None
+        self.company.ldap.server.world.garble = self.garbler.ldap if on else None
 
     def guarded(self, name: str, work: Callable[[], str]) -> None:
         """Do something within its deadline; everything but words is a fault."""

@@ -1,4 +1,4 @@
-"""Does the house keep its plan? Imports go one way, and modules and functions stay small."""
+"""The structure of the code: imports go one way, and modules and functions stay small."""
 
 from __future__ import annotations
 

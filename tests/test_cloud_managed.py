@@ -10,7 +10,7 @@ def test_an_account_that_is_managed_in_the_cloud_now_is_left_alone_and_listed_on
     company.sync()
     shown_before = company.photo(anna)
     company.cloud.tenant.update_account(anna.account_id, synced=False)
-    company.house.tree.change(anna.entry.guid, jpegPhoto=face("new anna"))
+    company.ldap.tree.change(anna.entry.guid, jpegPhoto=face("new anna"))
 
     first, second = company.sync(days=1), company.sync(days=1)
 
@@ -33,7 +33,7 @@ def test_what_was_remembered_is_there_when_such_accounts_are_followed(company: C
 
     company.settings["SYNC_CLOUD_MANAGED"] = "follow"
     quiet = company.sync(days=1)
-    company.house.tree.change(anna.entry.guid, jpegPhoto=face("new anna"))
+    company.ldap.tree.change(anna.entry.guid, jpegPhoto=face("new anna"))
     changed = company.sync(days=1)
 
     assert (quiet.of(anna.upn), quiet.totals["unchanged"]) == (None, 2)

@@ -91,11 +91,11 @@ def test_one_row_a_person_answers_who_has_none(every_kind: Company) -> None:
 
 def test_it_asks_nobody_and_needs_no_lock(every_kind: Company) -> None:
     every_kind.cloud.log.clear()
-    every_kind.house.server.asked.clear()
+    every_kind.ldap.server.asked.clear()
 
     assert "bare <bare@contoso.test>, in the directory: no photo" in coverage(every_kind).out
     assert list(every_kind.cloud.requests) == []
-    assert list(every_kind.house.server.asked) == []
+    assert list(every_kind.ldap.server.asked) == []
 
 
 def test_groups_are_departments_companies_and_units(company: Company) -> None:

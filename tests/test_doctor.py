@@ -30,7 +30,7 @@ CODES = {"warn": 3, "fail": 5}
 
 @pytest.fixture
 def check_env(directory: Directory, ou: str, cloud: Emulator, tmp_path: Path) -> Iterator[CheckEnv]:
-    """Give a house where all is well."""
+    """Return a company where all is well."""
     with ExitStack() as stack:
         yield CheckEnv(directory, ou, cloud, folder=tmp_path, stack=stack)
 
@@ -208,14 +208,14 @@ def test_an_env_file_that_is_not_there_is_code_2(check_env: CheckEnv) -> None:
 
 
 def test_a_refused_account_is_tried_only_once(check_env: CheckEnv) -> None:
-    house = check_env.at_house()
+    ldap = check_env.on_own_server()
     check_env.settings["LDAP_PASSWORD"] = "mistyped-0815"
-    check_env.settings["LDAP_BASE_DN"] = f"{house.tree.root};OU=People,DC=other,DC=test"
+    check_env.settings["LDAP_BASE_DN"] = f"{ldap.tree.root};OU=People,DC=other,DC=test"
 
     checked = check_env.check()
 
     assert checked.statuses("directory-sign-in") == {"fail"}
-    assert len(house.server.binds) == 1
+    assert len(ldap.server.binds) == 1
 
 
 def test_another_domain_s_failure_does_not_hide_what_can_be_tried(check_env: CheckEnv) -> None:

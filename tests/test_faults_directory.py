@@ -8,7 +8,7 @@ import pytest
 
 from tests.company import Colleague, Company, face
 from tests.lab.graph import Fault
-from tests.lab.ldapserver_house import authority
+from tests.lab.ldapserver_directory import authority
 from tests.lab.pki import Authority
 from tests.runner import CommandResult
 from tests.test_faults_cloud import meanwhile
@@ -57,7 +57,7 @@ def test_a_page_that_is_refused_changes_nobody_and_the_next_night_finishes(
     told = company.sync("--full", days=1)
 
     assert_untouched(company, team, told, CODES[code], f"(LDAP result {code})")
-    assert f"The people of {company.house.tree.root} are left as they were" in told.report["notices"][0]
+    assert f"The people of {company.ldap.tree.root} are left as they were" in told.report["notices"][0]
     company.knobs.refuse_page.clear()
     assert_mended(company, team, "--full")
 
@@ -97,12 +97,12 @@ def test_a_controller_that_is_restarted_in_mid_page_changes_nobody(company: Comp
 
 
 def hang_up(company: Company) -> None:
-    company.house.server.hang_up()
+    company.ldap.server.hang_up()
 
 
 def asking_the_cloud(company: Company) -> Callable[[], bool]:
     """Return what tells that tonight's change was read and the cloud is being asked, which is after the accounts."""
-    world = company.house.server.world
+    world = company.ldap.server.world
     sent = world.entries_sent
     return lambda: world.entries_sent > sent and company.cloud.log.in_flight() > 0
 
@@ -146,8 +146,8 @@ def test_a_refused_cookie_is_answered_with_a_full_read_that_loses_no_change(comp
 
 def swap_certificate(company: Company, other: Authority) -> None:
     """Let the controller show a certificate that nobody here trusts, from the next connection on."""
-    company.house.server.show(other.issue("localhost"))
-    company.house.server.hang_up()
+    company.ldap.server.show(other.issue("localhost"))
+    company.ldap.server.hang_up()
 
 
 def test_a_tls_certificate_that_changes_between_pages_changes_nobody(company: Company, tmp_path_factory) -> None:
@@ -156,9 +156,9 @@ def test_a_tls_certificate_that_changes_between_pages_changes_nobody(company: Co
     company.hire("zoe")
     company.knobs.stall_on_page = 2
     strangers = Authority(tmp_path_factory.mktemp("strangers"))
-    asked = len(company.house.server.asked)
+    asked = len(company.ldap.server.asked)
     beside = meanwhile(
-        lambda: sum(one.size > 0 for one in company.house.server.asked[asked:]) >= 2,
+        lambda: sum(one.size > 0 for one in company.ldap.server.asked[asked:]) >= 2,
         lambda: swap_certificate(company, strangers),
     )
 
@@ -169,7 +169,7 @@ def test_a_tls_certificate_that_changes_between_pages_changes_nobody(company: Co
     company.knobs.stall_on_page = 0
     refused = company.sync("--full", days=1)
     assert_untouched(company, team, refused, "its certificate is not trusted", "LDAP_CA_FILE")
-    company.house.server.show(authority().issue("localhost"))
+    company.ldap.server.show(authority().issue("localhost"))
     assert_mended(company, team, "--full")
 
 
@@ -189,5 +189,5 @@ def test_a_tls_certificate_that_changes_before_a_removal_is_confirmed_removes_no
     assert "its certificate is not trusted" in told.err
     assert told.of(team[0].upn) == ("skip", "postponed")
     assert all(company.photo(one) for one in team)
-    company.house.server.show(authority().issue("localhost"))
+    company.ldap.server.show(authority().issue("localhost"))
     assert company.sync(days=1).totals["removed"] == 1

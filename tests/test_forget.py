@@ -81,7 +81,7 @@ def test_no_byte_is_left_after_runs_of_every_kind(company: Company, log_format: 
     company.settings.update(SYNC_CONFLICT="report", SYNC_REMOVED="remove", REPORT_PICTURES="changes")
     company.settings["METRICS_FILE"] = str(company.runner.folder / "photo.prom")
     zoe, bob = company.hire("zoë'<&>"), company.hire("bob", mail="shared@contoso.test")
-    company.house.tree.change(zoe.entry.guid, mail="zoe-at-home@contoso.test", sAMAccountName="zoe.k")
+    company.ldap.tree.change(zoe.entry.guid, mail="zoe-at-home@contoso.test", sAMAccountName="zoe.k")
     for one in (zoe, bob):
         company.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
     logs = ("--verbose", "--log-format", log_format)
@@ -99,9 +99,9 @@ def test_no_byte_is_left_after_runs_of_every_kind(company: Company, log_format: 
     company.sync("--only", "zoe.k", "--overwrite", *logs, days=1)
     company.sync("--only", "zoe.k", "--clear", *logs, days=1)
     company.sync("--only", "ZOE-at-home@contoso.test and others", *logs, days=1)
-    company.house.tree.change(bob.entry.guid, mail="zoe-at-home@contoso.test")
+    company.ldap.tree.change(bob.entry.guid, mail="zoe-at-home@contoso.test")
     company.sync("--only", "zoe-at-home@contoso.test", *logs, days=1)
-    company.house.tree.change(zoe.entry.guid, userAccountControl="514")
+    company.ldap.tree.change(zoe.entry.guid, userAccountControl="514")
     company.sync("--full", *logs, days=1)
     known += everything_known(company, zoe)
     known = [word for word in dict.fromkeys(known) if word != "zoe-at-home@contoso.test"]  # bob's, by now
@@ -125,9 +125,9 @@ def test_no_byte_of_the_state_folder_names_a_forgotten_person(company: Company, 
 def test_what_was_replaced_long_ago_is_gone_too_even_while_somebody_looks(company: Company, zenobia: Colleague) -> None:
     for number in range(40):
         company.hire(f"extra{number}", photo=None, mail=f"extra{number}@contoso.test")
-    company.house.tree.change(zenobia.entry.guid, mail="first-address@contoso.test")
+    company.ldap.tree.change(zenobia.entry.guid, mail="first-address@contoso.test")
     company.sync(days=1)
-    company.house.tree.change(zenobia.entry.guid, mail="z@contoso.test")
+    company.ldap.tree.change(zenobia.entry.guid, mail="z@contoso.test")
     company.sync(days=1)
     looking = sqlite3.connect(company.runner.state / LEDGER_NAME)
     looking.execute("SELECT COUNT(*) FROM people").fetchall()
@@ -201,7 +201,7 @@ def test_the_next_night_meets_whoever_is_still_there_as_somebody_new(company: Co
 
 
 def test_whoever_left_stays_forgotten(company: Company, zenobia: Colleague) -> None:
-    company.house.tree.delete(zenobia.entry.guid)
+    company.ldap.tree.delete(zenobia.entry.guid)
     company.cloud.tenant.remove_account(zenobia.account_id)
     company.sync(days=1)
     assert forget(company, "zenobia@contoso.test").code == 0
@@ -258,7 +258,7 @@ def test_who_is_not_seen_is_forgotten_after_ledger_days(company: Company) -> Non
     leaver = company.hire("leaver")
     company.hire("stayer")
     company.sync()
-    company.house.tree.delete(leaver.entry.guid)
+    company.ldap.tree.delete(leaver.entry.guid)
     company.cloud.tenant.remove_account(leaver.account_id)
     company.sync(days=1)
     company.sync(days=28)

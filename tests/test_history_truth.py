@@ -167,9 +167,9 @@ def test_who_left_is_told_with_the_run_that_saw_it(company: Company, leave: str,
     company.hire("bob")
     company.sync()
     if leave == "disable":
-        company.house.tree.change(ada.entry.guid, userAccountControl="514")
+        company.ldap.tree.change(ada.entry.guid, userAccountControl="514")
     else:
-        company.house.tree.delete(ada.entry.guid)
+        company.ldap.tree.delete(ada.entry.guid)
     company.sync(days=1)
     company.sync(days=1)
 

@@ -55,8 +55,8 @@ def test_an_account_that_becomes_or_ends_being_a_mailbox_is_followed_by_changes(
     all_kinds.sync()
     assert all_kinds.photo(left) is None
 
-    all_kinds.house.tree.change(left.entry.guid, **{TYPE: "4"})
-    all_kinds.house.tree.change(shared.entry.guid, **{TYPE: "1"})
+    all_kinds.ldap.tree.change(left.entry.guid, **{TYPE: "4"})
+    all_kinds.ldap.tree.change(shared.entry.guid, **{TYPE: "1"})
     told = all_kinds.sync(days=1)
 
     assert told.report["mode"] == "changes"
@@ -69,7 +69,7 @@ def test_a_type_that_was_cleared_makes_a_leaver(all_kinds: Company, option: str)
     shared = mailbox(all_kinds, "shared")
     all_kinds.sync()
 
-    all_kinds.house.tree.change(shared.entry.guid, **{TYPE: []})
+    all_kinds.ldap.tree.change(shared.entry.guid, **{TYPE: []})
 
     assert all_kinds.sync(*option.split(), days=1).of(shared.upn) == ("skip", "disabled")
 
@@ -101,7 +101,7 @@ def test_a_user_who_is_disabled_is_a_leaver_although_nobody_shows_a_type(all_kin
     anna = mailbox(all_kinds, "anna", "1", uac="512")
     all_kinds.sync()
     all_kinds.knobs.hidden = frozenset((TYPE.lower(),))
-    all_kinds.house.tree.change(anna.entry.guid, userAccountControl=DISABLED)
+    all_kinds.ldap.tree.change(anna.entry.guid, userAccountControl=DISABLED)
 
     assert all_kinds.sync(days=1).of(anna.upn) == ("skip", "disabled")
 
@@ -118,9 +118,9 @@ def test_taking_a_kind_out_of_the_setting_ends_it(all_kinds: Company) -> None:
 def test_a_quiet_night_asks_nothing_more(all_kinds: Company) -> None:
     mailbox(all_kinds, "shared")
     all_kinds.sync()
-    all_kinds.house.server.asked.clear()
+    all_kinds.ldap.server.asked.clear()
 
     told = all_kinds.sync(days=1)
 
     assert told.requests["ldap_entries"] == 0
-    assert len([asked for asked in all_kinds.house.server.asked if asked.base]) == 1
+    assert len([asked for asked in all_kinds.ldap.server.asked if asked.base]) == 1

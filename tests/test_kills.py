@@ -74,7 +74,7 @@ class Siege:
 
     def run_once(self) -> None:
         """Start a night and kill it when the world has seen enough of it; or let it end, where it asks for less."""
-        cloud, world = self.company.cloud, self.company.house.server.world
+        cloud, world = self.company.cloud, self.company.ldap.server.world
         cloud.log.clear()
         entries, writes = world.entries_sent, len(cloud.tenant.writes())
 

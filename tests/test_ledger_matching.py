@@ -379,9 +379,9 @@ def test_whoever_writes_somebody_elses_anchor_gives_nobody_a_photo(company: Comp
     director = company.register("director", company.hire("director", account=False).entry, sid="S-1-5-21-1-2-3-500")
     company.sync()
     shown_before = company.photo(director)
-    company.house.tree.change(director.entry.guid, userAccountControl="514")
+    company.ldap.tree.change(director.entry.guid, userAccountControl="514")
     intruder = company.hire("intruder", account=False, objectSid=SID_BYTES)
-    company.house.tree.change(intruder.entry.guid, **{"mS-DS-ConsistencyGuid": director.entry.guid})
+    company.ldap.tree.change(intruder.entry.guid, **{"mS-DS-ConsistencyGuid": director.entry.guid})
 
     told = company.sync(days=1)
 

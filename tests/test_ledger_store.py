@@ -243,7 +243,7 @@ def test_equal_fingerprints_are_kept_once_and_go_with_the_last_row_that_has_them
     )
 
     for one in team:
-        company.house.tree.change(one.entry.guid, thumbnailPhoto=face(f"new {one.name}"))
+        company.ldap.tree.change(one.entry.guid, thumbnailPhoto=face(f"new {one.name}"))
     company.sync("--force", days=1)
     company.sync(days=40)
     company.sync("--full", days=1)
@@ -467,7 +467,7 @@ def test_who_is_deleted_is_forgotten_after_the_ledgers_days_and_not_before(compa
     company.settings["LEDGER_DAYS"] = "30"
     gone, stays = company.hire("gone"), company.hire("stays")
     company.sync()
-    company.house.tree.delete(gone.entry.guid)
+    company.ldap.tree.delete(gone.entry.guid)
     company.cloud.tenant.remove_account(gone.account_id)
     assert company.sync(days=1).of(gone.upn) == ("skip", "deleted")
 
@@ -602,7 +602,7 @@ def test_damage_that_only_a_run_meets_is_set_aside_by_the_next_one(company: Comp
     team = company.team(5)
     company.sync()
     swapped_indexes(company.runner.state / "ledger.sqlite3")
-    company.house.tree.change(team[0].entry.guid, mail="other@contoso.test")
+    company.ldap.tree.change(team[0].entry.guid, mail="other@contoso.test")
 
     met, mended, quiet = company.sync(days=1), company.sync(days=1), company.sync(days=1)
 

@@ -6,7 +6,7 @@ import pytest
 
 from connector.photo import read_print
 from tests.company import Colleague, Company, face
-from tests.lab.ldapserver_house import PEOPLE
+from tests.lab.ldapserver_directory import PEOPLE
 from tests.runner import shown
 
 JPEG_PHOTO = frozenset({"jpegphoto"})

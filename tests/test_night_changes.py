@@ -185,7 +185,7 @@ def test_a_refused_cookie_means_a_full_read_that_says_so(company: Company) -> No
     team = company.team(4)
     company.sync()
     company.paint(team[0], face("new"))
-    company.house.tree.delete(team[1].entry.guid)
+    company.ldap.tree.delete(team[1].entry.guid)
     company.knobs.refuse_cookie = (12, STALE_DIRSYNC)
 
     told = company.sync(days=1)
@@ -247,11 +247,11 @@ def test_a_photo_that_merely_cannot_be_read_is_not_cleared(company: Company) -> 
     anna = company.hire("anna")
     company.sync()
     company.knobs.hidden = frozenset({"jpegphoto"})
-    company.house.tree.change(anna.entry.guid, mail="anna.new@contoso.test")
+    company.ldap.tree.change(anna.entry.guid, mail="anna.new@contoso.test")
 
     unread = company.sync(days=1)
     company.knobs.hidden = frozenset()
-    company.house.tree.change(anna.entry.guid, mail="anna@contoso.test")
+    company.ldap.tree.change(anna.entry.guid, mail="anna@contoso.test")
     mended = company.sync(days=1)
 
     assert (unread.code, unread.of(anna.upn)) == (0, ("skip", "source-unread"))
@@ -272,10 +272,10 @@ def test_who_leaves_the_scope_is_told_once_and_comes_back_without_an_upload(
     company.settings["SYNC_REMOVED"] = "remove"
     company.settings["LDAP_FILTER"] = "(sAMAccountType=805306368)"
     company.sync()
-    company.house.tree.change(anna.entry.guid, **leaves)
+    company.ldap.tree.change(anna.entry.guid, **leaves)
 
     left, after = company.sync(days=1), company.sync(days=1)
-    company.house.tree.change(anna.entry.guid, **returns)
+    company.ldap.tree.change(anna.entry.guid, **returns)
     back = company.sync(days=1)
 
     assert (left.of(anna.upn), left.totals["people"]) == (("skip", reason), 2)
@@ -291,12 +291,12 @@ def test_a_photo_that_was_cleared_while_somebody_was_away_is_cleared_when_they_a
     company.settings["SYNC_REMOVED"] = removed
     anna, _ = company.team(2)
     company.sync()
-    company.house.tree.change(anna.entry.guid, userAccountControl="514")
+    company.ldap.tree.change(anna.entry.guid, userAccountControl="514")
     company.sync(days=1)
     company.paint(anna, None)
     away = company.sync(days=1)
     shown_meanwhile = company.photo(anna)
-    company.house.tree.change(anna.entry.guid, userAccountControl="512")
+    company.ldap.tree.change(anna.entry.guid, userAccountControl="512")
 
     back = company.sync(days=1)
 
@@ -310,7 +310,7 @@ def test_a_deleted_person_keeps_the_cloud_photo(company: Company) -> None:
     anna, _ = company.team(2)
     company.settings["SYNC_REMOVED"] = "remove"
     company.sync()
-    company.house.tree.delete(anna.entry.guid)
+    company.ldap.tree.delete(anna.entry.guid)
 
     told = company.sync(days=1)
 
@@ -322,8 +322,8 @@ def test_a_deleted_person_keeps_the_cloud_photo(company: Company) -> None:
 def test_a_renamed_or_moved_person_is_the_same_person(company: Company) -> None:
     anna = company.hire("anna")
     company.sync()
-    company.house.tree.move(anna.entry.guid, f"CN=Anna Married,OU=Elsewhere,{ROOT}")
-    company.house.tree.change(anna.entry.guid, userPrincipalName="married@contoso.test", mail="married@contoso.test")
+    company.ldap.tree.move(anna.entry.guid, f"CN=Anna Married,OU=Elsewhere,{ROOT}")
+    company.ldap.tree.change(anna.entry.guid, userPrincipalName="married@contoso.test", mail="married@contoso.test")
 
     told = company.sync(days=1)
 
@@ -334,10 +334,10 @@ def test_a_renamed_or_moved_person_is_the_same_person(company: Company) -> None:
 def test_who_moves_out_of_the_base_leaves_and_who_moves_in_comes(company: Company) -> None:
     company.settings["LDAP_BASE_DN"] = f"OU=People,{ROOT}"
     anna = company.hire("anna")
-    bert = company.register("bert", company.house.person("bert", ou=f"OU=Elsewhere,{ROOT}", jpegPhoto=face("bert")))
+    bert = company.register("bert", company.ldap.person("bert", ou=f"OU=Elsewhere,{ROOT}", jpegPhoto=face("bert")))
     assert company.sync().totals["people"] == 1
-    company.house.tree.move(anna.entry.guid, f"CN=anna,OU=Elsewhere,{ROOT}")
-    company.house.tree.move(bert.entry.guid, f"CN=bert,OU=People,{ROOT}")
+    company.ldap.tree.move(anna.entry.guid, f"CN=anna,OU=Elsewhere,{ROOT}")
+    company.ldap.tree.move(bert.entry.guid, f"CN=bert,OU=People,{ROOT}")
 
     told = company.sync(days=1)
 
@@ -347,7 +347,7 @@ def test_who_moves_out_of_the_base_leaves_and_who_moves_in_comes(company: Compan
 
 
 def test_a_groups_new_members_come_and_its_old_ones_leave_although_no_entry_of_theirs_changed(company: Company) -> None:
-    company.house.tree.add(GROUP, objectClass=["group"], objectCategory="group", sAMAccountType=[])
+    company.ldap.tree.add(GROUP, objectClass=["group"], objectCategory="group", sAMAccountType=[])
     company.settings["LDAP_GROUP"] = GROUP
     stays, leaves, comes = (
         company.hire("stays", memberOf=GROUP),
@@ -355,8 +355,8 @@ def test_a_groups_new_members_come_and_its_old_ones_leave_although_no_entry_of_t
         company.hire("comes"),
     )
     assert company.sync().totals["people"] == 2
-    company.house.tree.change(leaves.entry.guid, memberOf=[])
-    company.house.tree.change(comes.entry.guid, memberOf=GROUP)
+    company.ldap.tree.change(leaves.entry.guid, memberOf=[])
+    company.ldap.tree.change(comes.entry.guid, memberOf=GROUP)
 
     told = company.sync(days=1)
 
@@ -382,7 +382,7 @@ def test_other_settings_mean_a_full_read_that_says_so_and_sends_nothing_again(
 ) -> None:
     company.settings["SYNC_REMOVED"] = "remove"
     company.team(3)
-    company.house.tree.add(f"OU=Elsewhere,{ROOT}", objectClass=["organizationalUnit"], sAMAccountType=[])
+    company.ldap.tree.add(f"OU=Elsewhere,{ROOT}", objectClass=["organizationalUnit"], sAMAccountType=[])
     company.sync()
     company.settings[name] = value
 
@@ -488,9 +488,9 @@ def test_an_older_run_is_told_as_it_was(company: Company) -> None:
     first = company.sync()
     company.register("late", late.entry)
     company.paint(bare, face("bare"))
-    company.house.tree.change(bare.entry.guid, userPrincipalName="married@contoso.test")
+    company.ldap.tree.change(bare.entry.guid, userPrincipalName="married@contoso.test")
     second = company.sync(days=1)
-    company.house.tree.delete(late.entry.guid)
+    company.ldap.tree.delete(late.entry.guid)
     third = company.sync(days=1)
 
     for number, told in enumerate((first, second, third), 1):

@@ -71,13 +71,13 @@ def test_adopting_10_000_photos_costs_at_most_0_12_requests_each_and_no_upload(l
 
 
 def test_a_quiet_night_asks_at_most_three_times_and_reads_nobody(large_company: LargeCompany) -> None:
-    large_company.company.house.server.asked.clear()
+    large_company.company.ldap.server.asked.clear()
 
     told = large_company.night()
 
     assert told.requests["http"] <= 3
     assert told.requests["ldap_entries"] == 0
-    assert len([asked for asked in large_company.company.house.server.asked if DIRSYNC in asked.controls]) == 1
+    assert len([asked for asked in large_company.company.ldap.server.asked if DIRSYNC in asked.controls]) == 1
     assert photo_requests(large_company.company.cloud) == []
 
 

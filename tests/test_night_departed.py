@@ -22,7 +22,7 @@ MANY = 22
 def delete(company: Company, people: Sequence[Colleague]) -> None:
     """Delete people in the directory, and let Entra Connect delete their accounts."""
     for one in people:
-        company.house.tree.delete(one.entry.guid)
+        company.ldap.tree.delete(one.entry.guid)
         company.cloud.tenant.remove_account(one.account_id)
 
 
@@ -80,11 +80,11 @@ def test_who_is_still_there_without_an_account_is_a_brake_as_ever(no_deletions: 
     no_deletions.sync()
     delete(no_deletions, team[:4])
     lose(no_deletions, team[4 : 4 + MANY])
-    no_deletions.house.server.asked.clear()
+    no_deletions.ldap.server.asked.clear()
 
     stopped = no_deletions.sync(days=1)
     again = no_deletions.sync(days=1)
-    look_ups = [asked for asked in no_deletions.house.server.asked if asked.base and not asked.controls]
+    look_ups = [asked for asked in no_deletions.ldap.server.asked if asked.base and not asked.controls]
 
     assert (stopped.code, again.code) == (4, 4), "the brake holds until somebody decides"
     assert f"{MANY} people changed or lost their account since the last run" in stopped.err
@@ -100,12 +100,12 @@ def test_as_many_as_a_search_holds_are_looked_up_at_once(no_deletions: Company) 
     team = no_deletions.team(60)
     no_deletions.sync()
     delete(no_deletions, team)
-    no_deletions.house.server.asked.clear()
+    no_deletions.ldap.server.asked.clear()
 
     told = no_deletions.sync(days=1)
 
     assert (told.code, told.totals["people"]) == (0, 60), told.err
-    assert len([one for one in no_deletions.house.server.asked if one.base]) == 3, (
+    assert len([one for one in no_deletions.ldap.server.asked if one.base]) == 3, (
         "one for the changes, two for sixty people"
     )
     assert no_deletions.sync(days=1).totals["people"] == 0
@@ -127,9 +127,9 @@ def test_a_dry_run_tells_who_would_leave_and_lets_nobody_go(no_deletions: Compan
 def test_who_takes_over_the_anchor_of_somebody_deleted_gets_the_account_the_same_night(no_deletions: Company) -> None:
     anna = no_deletions.hire("anna")
     no_deletions.sync()
-    no_deletions.house.tree.delete(anna.entry.guid)
+    no_deletions.ldap.tree.delete(anna.entry.guid)
     carried_over: dict[str, Any] = {"mS-DS-ConsistencyGuid": anna.entry.guid, "jpegPhoto": face("anna2")}
-    heir = no_deletions.house.person("anna2", **carried_over)
+    heir = no_deletions.ldap.person("anna2", **carried_over)
 
     told = no_deletions.sync(days=1)
 
@@ -146,9 +146,9 @@ def test_an_anchor_of_somebody_who_only_left_the_scope_is_not_taken_over(no_dele
     no_deletions.settings["LDAP_FILTER"] = "(!(description=left))"
     no_deletions.sync()
     before = no_deletions.photo(anna)
-    no_deletions.house.tree.change(anna.entry.guid, description="left")
+    no_deletions.ldap.tree.change(anna.entry.guid, description="left")
     carried_over: dict[str, Any] = {"mS-DS-ConsistencyGuid": anna.entry.guid, "jpegPhoto": face("anna2")}
-    no_deletions.house.person("anna2", **carried_over)
+    no_deletions.ldap.person("anna2", **carried_over)
 
     told = no_deletions.sync(days=1)
 

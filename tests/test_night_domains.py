@@ -15,7 +15,7 @@ import pytest
 from connector.photo import read_print
 from tests.company import Colleague, Company, face, total
 from tests.lab.graph import Emulator
-from tests.lab.ldapserver_house import House
+from tests.lab.ldapserver_directory import DirectoryServer
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.ldapserver_wire import DIRSYNC
 from tests.lab.ldapserver_world import STALE_DIRSYNC
@@ -33,7 +33,7 @@ class Forest:
     """Hold two domains of one forest, each with a controller of its own, behind one cloud."""
 
     company: Company
-    branch: House
+    branch: DirectoryServer
 
     def hire_in_branch(self, name: str) -> Colleague:
         """Add a person in the other domain, with an account."""
@@ -53,8 +53,8 @@ class Forest:
 @pytest.fixture(params=[(OFFICE, BRANCH), (BRANCH, OFFICE)], ids=["root first", "child first"])
 def forest(company: Company, request: pytest.FixtureRequest) -> Iterator[Forest]:
     """Open a forest; the order of the base DNs is the order of the reading."""
-    with House(Tree(EMEA)) as branch:
-        company.settings["LDAP_URI"] = f"{company.house.server.uri} {branch.server.uri}"
+    with DirectoryServer(Tree(EMEA)) as branch:
+        company.settings["LDAP_URI"] = f"{company.ldap.server.uri} {branch.server.uri}"
         company.settings["LDAP_BASE_DN"] = ";".join(request.param)
         yield Forest(company, branch)
 
@@ -86,7 +86,7 @@ def test_each_domain_has_its_own_reader_and_its_own_cookie(forest: Forest) -> No
     assert (first.code, first.totals["created"]) == (0, 2), first.err
     assert is_quiet(quiet)
     servers = {context: server for context, (server, _) in forest.cookies().items()}
-    assert servers == {ROOT: forest.company.house.server.name, EMEA: forest.branch.server.name}
+    assert servers == {ROOT: forest.company.ldap.server.name, EMEA: forest.branch.server.name}
     forest.paint_in_branch(bert, "new")
     changed = forest.company.sync(days=1)
     assert (changed.report["mode"], changed.of(bert.upn), changed.of(anna.upn)) == (
@@ -160,7 +160,7 @@ def test_who_moves_to_another_domain_is_the_same_person_all_along(forest: Forest
     company.settings["SYNC_REMOVED"] = "remove"
     anna, bert = company.hire("anna"), company.hire("bert")
     company.sync()
-    company.house.tree.delete(anna.entry.guid)
+    company.ldap.tree.delete(anna.entry.guid)
     kept: dict[str, Any] = {
         "userPrincipalName": anna.upn,
         "mail": anna.upn,
@@ -227,7 +227,7 @@ def test_another_server_that_answers_for_another_domain_takes_nobody_out_of_the_
     company.settings["LDAP_BASE_DN"] = ""
     anna, bert = company.hire("anna"), forest.hire_in_branch("bert")
     assert company.sync().totals["people"] == 1
-    company.house.server.close()
+    company.ldap.server.close()
 
     told = company.sync(days=1)
 
@@ -278,7 +278,7 @@ def test_what_passed_while_a_domain_was_down_does_not_add_up_to_a_brake(forest: 
 
 def test_a_new_member_of_the_group_belongs_to_the_domain_that_has_them(forest: Forest) -> None:
     group = f"CN=Pilot,{ROOT}"
-    for tree in (forest.company.house.tree, forest.branch.tree):
+    for tree in (forest.company.ldap.tree, forest.branch.tree):
         tree.add(group, objectClass=["group"], objectCategory="group", sAMAccountType=[])
     forest.company.settings["LDAP_GROUP"] = group
     anna, bert = forest.company.hire("anna", memberOf=group), forest.hire_in_branch("bert")
@@ -297,23 +297,23 @@ def test_a_new_member_of_the_group_belongs_to_the_domain_that_has_them(forest: F
 
 def test_the_cookies_controller_is_asked_first_and_another_takes_over_with_the_same_cookie(company: Company) -> None:
     anna = company.hire("anna")
-    with House(company.house.tree) as second:
+    with DirectoryServer(company.ldap.tree) as second:
         company.settings["LDAP_URI"] = second.server.uri
         company.sync()
-        company.settings["LDAP_URI"] = f"{company.house.server.uri} {second.server.uri}"
-        company.house.server.asked.clear()
+        company.settings["LDAP_URI"] = f"{company.ldap.server.uri} {second.server.uri}"
+        company.ldap.server.asked.clear()
 
         first_choice = company.sync(days=1)
 
         assert is_quiet(first_choice)
-        assert [asked.base for asked in company.house.server.asked] == [""], "only which domain it is"
+        assert [asked.base for asked in company.ldap.server.asked] == [""], "only which domain it is"
     company.paint(anna, face("new"))
 
     told = company.sync(days=1)
 
     assert (told.code, told.report["mode"], told.report["notices"]) == (0, "changes", []), told.err
     assert told.of(anna.upn) == ("replace", "source-changed")
-    assert len([asked for asked in company.house.server.asked if DIRSYNC in asked.controls]) == 1
+    assert len([asked for asked in company.ldap.server.asked if DIRSYNC in asked.controls]) == 1
     assert is_quiet(company.sync(days=1))
 
 
@@ -323,10 +323,10 @@ def test_another_controller_that_refuses_the_cookie_reads_everybody_and_says_so(
     team = company.team(3)
     company.sync()
     company.paint(team[0], face("new"))
-    with House(company.house.tree) as second:
-        company.settings["LDAP_URI"] = f"{company.house.server.uri} {second.server.uri}"
+    with DirectoryServer(company.ldap.tree) as second:
+        company.settings["LDAP_URI"] = f"{company.ldap.server.uri} {second.server.uri}"
         second.knobs.refuse_cookie = (12, STALE_DIRSYNC)
-        company.house.server.close()
+        company.ldap.server.close()
 
         told = company.sync(days=1)
 
@@ -363,7 +363,7 @@ def test_an_error_on_any_page_is_exit_5_and_nobody_changes(company: Company, cod
     company.sync()
     company.paint(team[0], face("new"))
     company.paint(team[4], None)
-    company.house.tree.delete(team[5].entry.guid)
+    company.ldap.tree.delete(team[5].entry.guid)
     newcomer = company.hire("zoe")
     company.knobs.page_entries, company.knobs.refuse_page[page] = 2, (code, "")
 
@@ -414,7 +414,7 @@ def test_changes_that_take_many_rounds_are_all_done_in_one_night(company: Compan
     told = company.sync(days=1)
 
     assert (told.code, told.totals["replaced"], told.requests["ldap_entries"]) == (0, 9, 18), told.err
-    assert len([asked for asked in company.house.server.asked if DIRSYNC in asked.controls]) == 1 + 5
+    assert len([asked for asked in company.ldap.server.asked if DIRSYNC in asked.controls]) == 1 + 5
     assert is_quiet(company.sync(days=1))
 
 
@@ -424,13 +424,13 @@ def test_changes_that_take_many_rounds_are_all_done_in_one_night(company: Compan
 def unit(company: Company, name: str, below: str, kind: str = "organizationalUnit") -> tuple[bytes, str]:
     """Add a unit or a container; returns its objectGUID and DN."""
     dn = f"{'CN' if kind == 'container' else 'OU'}={name},{below}"
-    entry = company.house.tree.add(dn, objectClass=["top", kind], sAMAccountType=[], userAccountControl=[])
+    entry = company.ldap.tree.add(dn, objectClass=["top", kind], sAMAccountType=[], userAccountControl=[])
     return entry.guid, dn
 
 
 def move(company: Company, guid: bytes, dn: str, people: list[Colleague]) -> None:
     """Move a unit with its people; as in AD, of the people nothing is told."""
-    company.house.tree.move(guid, dn)
+    company.ldap.tree.move(guid, dn)
     for one in people:
         one.entry.dn = f"CN={one.name},{dn}"
 
@@ -441,7 +441,7 @@ def test_a_moved_unit_takes_its_people_into_the_scope_and_out_of_it_and_back(com
     unit(company, "Robots", OFFICE)
     guid, dn = unit(company, "Team", f"OU=Elsewhere,{ROOT}", kind)
     name = dn.partition(",")[0]
-    people = [company.register(one, company.house.person(one, ou=dn, jpegPhoto=face(one))) for one in ("anna", "bert")]
+    people = [company.register(one, company.ldap.person(one, ou=dn, jpegPhoto=face(one))) for one in ("anna", "bert")]
     stays = company.hire("stays")
     assert company.sync().totals["people"] == 1
 
@@ -468,9 +468,9 @@ def test_a_unit_that_stays_where_it_is_costs_nobody_below_it_a_reading(company: 
     company.settings["LDAP_FILTER"] = "(!(description=robot))"
     guid, dn = unit(company, "Team", OFFICE, kind)
     for name in ("anna", "bert"):
-        company.register(name, company.house.person(name, ou=dn, jpegPhoto=face(name)))
+        company.register(name, company.ldap.person(name, ou=dn, jpegPhoto=face(name)))
     company.sync()
-    company.house.tree.change(guid, description="The team that moved in last")
+    company.ldap.tree.change(guid, description="The team that moved in last")
 
     told = company.sync(days=1)
 
@@ -481,7 +481,7 @@ def test_a_unit_that_stays_where_it_is_costs_nobody_below_it_a_reading(company: 
 def test_a_base_that_was_renamed_is_an_error_and_nobody_leaves(company: Company) -> None:
     guid, dn = unit(company, "Staff", ROOT)
     company.settings["LDAP_BASE_DN"] = dn
-    anna = company.register("anna", company.house.person("anna", ou=dn, jpegPhoto=face("anna")))
+    anna = company.register("anna", company.ldap.person("anna", ou=dn, jpegPhoto=face("anna")))
     company.sync()
     move(company, guid, f"OU=Employees,{ROOT}", [anna])
 
@@ -503,9 +503,9 @@ def test_who_enters_or_leaves_the_filter_is_seen_although_nothing_else_changed(c
     anna, bert = company.hire("anna", department="Sales"), company.hire("bert", department="IT")
     carl = company.hire("carl", department="Sales", employeeType="Person")
     company.sync()
-    company.house.tree.change(anna.entry.guid, department="IT")
-    company.house.tree.change(bert.entry.guid, department="Sales")
-    company.house.tree.change(carl.entry.guid, employeeType="Robot")
+    company.ldap.tree.change(anna.entry.guid, department="IT")
+    company.ldap.tree.change(bert.entry.guid, department="Sales")
+    company.ldap.tree.change(carl.entry.guid, employeeType="Robot")
 
     told = company.sync(days=1)
 
@@ -525,10 +525,10 @@ def test_a_filter_that_cannot_be_followed_is_read_whole_each_night_and_check_say
     company: Company, text: str, why: str
 ) -> None:
     company.settings["LDAP_FILTER"] = text
-    company.house.tree.add(ROOT, objectClass=["top", "domainDNS"], sAMAccountType=[])
+    company.ldap.tree.add(ROOT, objectClass=["top", "domainDNS"], sAMAccountType=[])
     anna = company.hire("anna", memberOf=f"CN=Staff,{ROOT}")
     company.sync()
-    company.house.tree.change(anna.entry.guid, memberOf=[], userAccountControl="514")
+    company.ldap.tree.change(anna.entry.guid, memberOf=[], userAccountControl="514")
 
     told = company.sync(days=1)
     checked = company.runner.type("check", "--env-file", str(company.runner.env_file()))
@@ -543,11 +543,11 @@ def test_a_filter_that_cannot_be_followed_is_read_whole_each_night_and_check_say
 @pytest.mark.parametrize("anchor", ["employeeNumber", "uid", "UID", "sAMAccountName"])
 def test_a_person_whose_anchor_attribute_changes_gets_the_other_account(company: Company, anchor: str) -> None:
     company.settings["LDAP_ANCHOR"] = anchor
-    anna = company.house.person("anna", jpegPhoto=face("anna"), **{anchor: "one"})
+    anna = company.ldap.person("anna", jpegPhoto=face("anna"), **{anchor: "one"})
     one = company.register("one", anna, immutable_id="one")
     two = company.register("two", anna, immutable_id="two")
     assert company.sync().code == 0
-    company.house.tree.change(anna.guid, **{anchor: "two"})
+    company.ldap.tree.change(anna.guid, **{anchor: "two"})
 
     told = company.sync(days=1)
 
@@ -565,20 +565,20 @@ def test_contacts_are_followed_with_their_mail_their_photo_and_their_end(company
         **{name: [] for name in ("sAMAccountType", "userAccountControl", "sAMAccountName", "userPrincipalName")},
     }
     guest, other = "guest@fabrikam.com", "other@fabrikam.com"
-    entry = company.house.person("guest", mail=guest, jpegPhoto=face("guest"), **plain)
+    entry = company.ldap.person("guest", mail=guest, jpegPhoto=face("guest"), **plain)
     first = company.register("guest", entry, mail=guest, immutable_id="", synced=None, user_type="Guest")
     second = company.register("other", entry, mail=other, immutable_id="", synced=None, user_type="Guest")
     assert company.sync().totals["created"] == 1
 
-    company.house.tree.change(entry.guid, jpegPhoto=face("new"))
+    company.ldap.tree.change(entry.guid, jpegPhoto=face("new"))
     painted = company.sync(days=1)
-    company.house.tree.change(entry.guid, mail=other)
+    company.ldap.tree.change(entry.guid, mail=other)
     renamed = company.sync(days=1)
-    company.house.tree.change(entry.guid, mail=[])
+    company.ldap.tree.change(entry.guid, mail=[])
     nameless = company.sync(days=1)
-    company.house.tree.change(entry.guid, mail=other)
+    company.ldap.tree.change(entry.guid, mail=other)
     company.sync(days=1)
-    company.house.tree.delete(entry.guid)
+    company.ldap.tree.delete(entry.guid)
     deleted = company.sync(days=1)
 
     assert {one.report["mode"] for one in (painted, renamed, nameless, deleted)} == {"changes"}
@@ -593,7 +593,7 @@ def test_an_exclusion_whose_unit_was_renamed_changes_nobody_and_check_says_so(co
     guid, dn = unit(company, "Robots", OFFICE)
     company.settings["LDAP_EXCLUDE_DN"] = dn
     anna = company.hire("anna")
-    robot = company.register("robot", company.house.person("robot", ou=dn, jpegPhoto=face("robot")))
+    robot = company.register("robot", company.ldap.person("robot", ou=dn, jpegPhoto=face("robot")))
     company.cloud.tenant.set_photo(robot.account_id, face("what its owner chose"))
     company.sync()
     before = company.photo(robot)

@@ -47,7 +47,7 @@ def test_everybody_is_seen_within_a_known_number_of_nights_whoever_comes_and_goe
     for night in range(nights):
         company.hire(f"new{night}")
         company.paint(team[night], face(f"new {night}"))
-        company.house.tree.change(team[-1 - night].entry.guid, userAccountControl="514")
+        company.ldap.tree.change(team[-1 - night].entry.guid, userAccountControl="514")
         assert company.sync(days=1).code == 0
         seen += looked_at(company)
 

@@ -54,7 +54,7 @@ def settle(company: Company, case: Hidden) -> tuple[Colleague, str, str]:
     """Hire somebody with a good photo and a small one of another day; return the person and both accounts."""
     values: dict[str, Any] = {"mail": "anna.short@contoso.test", "objectSid": SID, "thumbnailPhoto": face("long ago")}
     anna = company.hire("anna", account=False, photo=face("anna", 200), **values)
-    company.house.tree.change(anna.entry.guid, **{"mS-DS-ConsistencyGuid": OWN_ANCHOR})
+    company.ldap.tree.change(anna.entry.guid, **{"mS-DS-ConsistencyGuid": OWN_ANCHOR})
     usual = {"synced": True, "mail": ""}
     given = {**usual, "upn": "hers@contoso.test", **case.account}
     hers = company.cloud.tenant.add_account(given.pop("upn"), **given)
@@ -68,7 +68,7 @@ def settle(company: Company, case: Hidden) -> tuple[Colleague, str, str]:
 def touch(company: Company, anna: Colleague, case: Hidden) -> None:
     """Change something else of the person, so that a night of changes looks: a new face, where that is not hidden."""
     if case.attribute == "jpegPhoto":
-        company.house.tree.change(anna.entry.guid, sAMAccountName="anna2")
+        company.ldap.tree.change(anna.entry.guid, sAMAccountName="anna2")
     else:
         company.paint(anna, face("anna today", 200))
 
@@ -145,7 +145,7 @@ def test_a_photo_that_the_directory_says_was_cleared_is_believed_in_every_mode(c
 def test_an_anchor_that_the_directory_says_was_cleared_gives_way_to_object_guid(company: Company) -> None:
     anna, _, another = settle(company, CASES["anchor"])
     company.sync()
-    company.house.tree.change(anna.entry.guid, **{"mS-DS-ConsistencyGuid": []})
+    company.ldap.tree.change(anna.entry.guid, **{"mS-DS-ConsistencyGuid": []})
     company.paint(anna, face("anna today", 200))
 
     told = company.sync("--full", days=1)

@@ -17,11 +17,11 @@ INNER = f"CN=Works council,OU=Groups,{BASE}"
 
 def group(company: Company, dn: str = GROUP, **attributes: str) -> bytes:
     kind = {"objectClass": "group", "objectCategory": "group", "sAMAccountType": "268435456", "userAccountControl": []}
-    return company.house.tree.add(dn, **kind, sAMAccountName=dn[3:9], **attributes).guid
+    return company.ldap.tree.add(dn, **kind, sAMAccountName=dn[3:9], **attributes).guid
 
 
 def join(company: Company, one: Colleague, *groups: str) -> None:
-    company.house.tree.change(one.entry.guid, memberOf=list(groups))
+    company.ldap.tree.change(one.entry.guid, memberOf=list(groups))
 
 
 @pytest.fixture
@@ -273,4 +273,4 @@ def test_a_file_that_cannot_be_read_is_a_problem_of_the_settings_before_anything
     assert "OPT_OUT_FILE" in told.err
     assert f"OPT_OUT_FILE: {listed} cannot be read" in checked.out
     assert "→ OPT_OUT_FILE: " in checked.out
-    assert list(company.house.server.asked) == []
+    assert list(company.ldap.server.asked) == []

@@ -140,7 +140,7 @@ def printed(text: str) -> list[str]:
 @posix
 @pytest.mark.parametrize("name", ["$(touch pwned)", "`touch pwned`", "a'b", 'c"d', "e;touch pwned", "-f"])
 def test_the_commands_of_history_run_no_code_whatever_the_name(company: Company, name: str, tmp_path: Path) -> None:
-    guid = company.house.person("odd", jpegPhoto=face("odd"), userPrincipalName=f"{name}@contoso.test")
+    guid = company.ldap.person("odd", jpegPhoto=face("odd"), userPrincipalName=f"{name}@contoso.test")
     assert guid
     company.sync()
     told = company.runner.type(

@@ -74,11 +74,11 @@ def test_a_quiet_night_costs_the_group_searches_and_no_request_more(grouped: Com
     join(grouped, team[10], INNER)
     grouped.sync()
     grouped.cloud.log.clear()
-    grouped.house.server.asked.clear()
+    grouped.ldap.server.asked.clear()
 
     told = grouped.sync(days=1)
 
     assert told.requests["http"] <= 3
-    assert len([asked for asked in grouped.house.server.asked if DIRSYNC in asked.controls]) == 1
+    assert len([asked for asked in grouped.ldap.server.asked if DIRSYNC in asked.controls]) == 1
     groups = 3
     assert told.requests["ldap_entries"] <= groups * 2 + 10 + 1 + 1, "groups, their nested ones, and their members"

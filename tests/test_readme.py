@@ -68,7 +68,7 @@ class FreshShell:
         )
 
     def get_ready(self, group: str) -> dict[str, str]:
-        """Put the files that the settings name into the folder; return the settings of this house, by name."""
+        """Put the files that the settings name into the folder; return the settings of this company, by name."""
         (made,) = [text for language, text in blocks("docs/permissions.md", "A certificate") if language == "sh"]
         assert self.paste(made).returncode == 0
         self.check_env.cloud.issuer.register_certificate((self.folder / "public.pem").read_text())
@@ -81,7 +81,7 @@ class FreshShell:
 
 
 def filled_in(lines: str, values: dict[str, str]) -> str:
-    """Replace the example values that are of another house; every name in `values` must be there."""
+    """Replace the example values that are of another company; every name in `values` must be there."""
     for name, value in values.items():
         line = f"{name}={value}".replace("\\", r"\\")
         lines, count = re.subn(rf"^{name}=.*$", line, lines, flags=re.MULTILINE)

@@ -50,23 +50,23 @@ def _filter(company: Company, team: list[Colleague]) -> None:
 
 def _base(company: Company, team: list[Colleague]) -> None:
     unit = {"objectClass": ["organizationalUnit"], "sAMAccountType": [], "userAccountControl": []}
-    company.house.tree.add("OU=Nobody,DC=contoso,DC=test", **unit)
+    company.ldap.tree.add("OU=Nobody,DC=contoso,DC=test", **unit)
     company.settings["LDAP_BASE_DN"] = "OU=Nobody,DC=contoso,DC=test"
 
 
 def _disable(company: Company, team: list[Colleague]) -> None:
     for one in team:
-        company.house.tree.change(one.entry.guid, userAccountControl="514")
+        company.ldap.tree.change(one.entry.guid, userAccountControl="514")
 
 
 def _delete(company: Company, team: list[Colleague]) -> None:
     for one in team:
-        company.house.tree.delete(one.entry.guid)
+        company.ldap.tree.delete(one.entry.guid)
 
 
 def _move(company: Company, team: list[Colleague]) -> None:
     for one in team:
-        company.house.tree.move(one.entry.guid, f"CN={one.name},DC=contoso,DC=test")
+        company.ldap.tree.move(one.entry.guid, f"CN={one.name},DC=contoso,DC=test")
 
 
 @pytest.mark.parametrize("trap", [_hide, _filter, _base, _disable, _delete, _move])

@@ -12,7 +12,7 @@ import pytest
 from tests.company import Company, anchor_of, face, total
 from tests.lab.directory import Directory, Entry
 from tests.lab.graph import Emulator
-from tests.lab.ldapserver_house import House
+from tests.lab.ldapserver_directory import DirectoryServer
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
@@ -203,7 +203,7 @@ def test_a_directory_that_answers_empty_removes_nobodys_photo(company: Company, 
     company.settings["SYNC_REMOVED"] = "remove"
     team = company.team(COUNT)
     assert company.sync().code == 0
-    with House(Tree()) as empty:
+    with DirectoryServer(Tree()) as empty:
         company.settings["LDAP_URI"] = empty.server.uri
 
         told = company.sync(*options, days=1)
@@ -216,10 +216,10 @@ def test_a_directory_that_answers_empty_removes_nobodys_photo(company: Company, 
 
 @pytest.mark.parametrize("options", [(), ("--full",)], ids=["changes", "full"])
 def test_half_of_a_forest_that_is_unreachable_loses_no_photo(company: Company, options: tuple[str, ...]) -> None:
-    with House(Tree("DC=branch,DC=test")) as branch:
+    with DirectoryServer(Tree("DC=branch,DC=test")) as branch:
         company.settings.update(
             SYNC_REMOVED="remove",
-            LDAP_URI=f"{company.house.server.uri} {branch.server.uri}",
+            LDAP_URI=f"{company.ldap.server.uri} {branch.server.uri}",
             LDAP_BASE_DN="DC=contoso,DC=test;DC=branch,DC=test",
         )
         team = company.team(3)

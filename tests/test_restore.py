@@ -329,8 +329,8 @@ def test_an_account_that_became_somebody_elses_is_left_alone(company: Company) -
     ada = company.hire("ada")
     company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
     company.sync()
-    company.house.tree.delete(ada.entry.guid)
-    heir = company.house.person("heir", jpegPhoto=face("ada"))
+    company.ldap.tree.delete(ada.entry.guid)
+    heir = company.ldap.person("heir", jpegPhoto=face("ada"))
     company.cloud.tenant.update_account(ada.account_id, immutable_id=anchor_of(heir.guid))
     company.sync(days=1)
 

@@ -325,7 +325,7 @@ def test_zeros_are_left_out_for_people_and_kept_for_programs() -> None:
 def test_people_are_sorted_by_name_in_every_report(company: Company) -> None:
     names = ["zoe", "Ärne", "bob", "Ada", "émile"]
     for name in names:
-        company.house.person(name, jpegPhoto=[])
+        company.ldap.person(name, jpegPhoto=[])
 
     told = company.sync()
 
@@ -565,18 +565,18 @@ def test_a_report_can_be_limited_to_reasons(company: Company) -> None:
 
 def test_check_names_the_new_dn_of_a_base_that_was_moved(company: Company) -> None:
     sales = f"OU=Sales,{ROOT}"
-    unit = company.house.tree.add(sales, objectClass="organizationalUnit", sAMAccountType=[], userAccountControl=[])
+    unit = company.ldap.tree.add(sales, objectClass="organizationalUnit", sAMAccountType=[], userAccountControl=[])
     team = company.team(3)
     for one in team:
-        company.house.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,{sales}")
+        company.ldap.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,{sales}")
     company.settings["LDAP_BASE_DN"] = sales
     assert company.sync().totals["people"] == 3
     company.settings["LDAP_BASE_DN"] = f"OU=Gone,{ROOT}"
     lost = company.runner.type("check", "--env-file", str(company.runner.env_file())).out
     company.settings["LDAP_BASE_DN"] = sales
-    company.house.tree.move(unit.guid, f"OU=Selling,OU=All,{ROOT}")
+    company.ldap.tree.move(unit.guid, f"OU=Selling,OU=All,{ROOT}")
     for one in team:
-        company.house.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,OU=Selling,OU=All,{ROOT}")
+        company.ldap.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,OU=Selling,OU=All,{ROOT}")
 
     told = company.runner.type("check", "--env-file", str(company.runner.env_file())).out
 

@@ -224,7 +224,7 @@ FORMULAS = ('=HYPERLINK("http://x")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1;9)
 
 @pytest.mark.parametrize("formula", FORMULAS, ids=ascii)
 def test_a_name_is_no_formula_in_a_spreadsheet(company: Company, formula: str) -> None:
-    company.house.person(formula, jpegPhoto=face("formula"))
+    company.ldap.person(formula, jpegPhoto=face("formula"))
     company.sync()
 
     text = company.runner.type("report", "--env-file", str(company.runner.env_file()), "--format", "csv").out
@@ -239,8 +239,8 @@ def test_a_name_is_no_formula_in_a_spreadsheet(company: Company, formula: str) -
 
 
 def test_a_name_is_no_markup_in_a_page(company: Company) -> None:
-    company.house.person("<script>alert(1)</script>", jpegPhoto=face("markup"))
-    company.house.person("</script><img src=x onerror=alert(1)>", jpegPhoto=b"no picture")
+    company.ldap.person("<script>alert(1)</script>", jpegPhoto=face("markup"))
+    company.ldap.person("</script><img src=x onerror=alert(1)>", jpegPhoto=b"no picture")
     company.sync()
 
     page = company.runner.type("report", "--env-file", str(company.runner.env_file()), "--format", "html").out

@@ -333,8 +333,8 @@ def test_people_who_swapped_accounts_are_left_alone(
 ) -> None:
     own_three(lab, ada.upn, "own ada")
     sharepoint_company.sync()
-    sharepoint_company.house.tree.delete(ada.entry.guid)
-    heir = sharepoint_company.house.person("heir", jpegPhoto=face("ada", 300))
+    sharepoint_company.ldap.tree.delete(ada.entry.guid)
+    heir = sharepoint_company.ldap.person("heir", jpegPhoto=face("ada", 300))
     sharepoint_company.cloud.tenant.update_account(ada.account_id, immutable_id=anchor_of(heir.guid))
     sharepoint_company.sync(days=1)
     writes = lab.writes()

@@ -28,23 +28,23 @@ from connector.sources.endpoints import Endpoint, Security, Service, controllers
 from connector.sources.ldap import LdapSource
 from connector.sources.ldap_errors import ConnectionLost, SignInRefused, from_exception
 from tests.lab.ldapserver import LdapServer, server_context
-from tests.lab.ldapserver_house import House, authority, told
+from tests.lab.ldapserver_directory import DirectoryServer, authority, read_context
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.ldapserver_world import PASSWORD, READER, UNSIGNED, logon_refusal
 from tests.lab.pki import Authority
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    with House() as house:
-        house.person("anna")
-        yield house
+def ldap() -> Iterator[DirectoryServer]:
+    with DirectoryServer() as ldap:
+        ldap.person("anna")
+        yield ldap
 
 
-def refusal(house: House, **changes: Any) -> Unreachable:
+def refusal(ldap: DirectoryServer, **changes: Any) -> Unreachable:
     """Return how opening the source fails."""
     with pytest.raises(Unreachable) as caught:
-        house.source(**changes).contexts()
+        ldap.source(**changes).contexts()
     assert PASSWORD not in str(caught.value)
     return caught.value
 
@@ -67,9 +67,11 @@ def refusal(house: House, **changes: Any) -> Unreachable:
         ("568", "too many groups", "few memberships"),
     ],
 )
-def test_each_refused_sign_in_is_told_in_words_with_its_fix(house: House, data: str, meaning: str, fix: str) -> None:
-    house.knobs.refuse_bind = logon_refusal(data)
-    failure = refusal(house)
+def test_each_refused_sign_in_is_told_in_words_with_its_fix(
+    ldap: DirectoryServer, data: str, meaning: str, fix: str
+) -> None:
+    ldap.knobs.refuse_bind = logon_refusal(data)
+    failure = refusal(ldap)
     assert isinstance(failure, SignInRefused)
     assert meaning in failure.message
     assert fix in failure.fix
@@ -96,42 +98,42 @@ def test_each_refused_sign_in_is_told_in_words_with_its_fix(house: House, data: 
     ],
 )
 def test_each_other_refusal_is_told_in_words_with_its_fix(
-    house: House, code: int, text: str, meaning: str, fix: str
+    ldap: DirectoryServer, code: int, text: str, meaning: str, fix: str
 ) -> None:
-    house.knobs.refuse_bind = (code, text)
-    failure = refusal(house)
+    ldap.knobs.refuse_bind = (code, text)
+    failure = refusal(ldap)
     assert meaning in failure.message
     assert fix in failure.fix
     assert "\x00" not in str(failure)
 
 
-def test_a_wrong_password_is_tried_on_one_server_only(house: House) -> None:
-    with House() as other:
-        uris = (house.server.uri, other.server.uri)
-        failure = refusal(house, ldap_uri=uris, ldap_password=SecretStr("wrong"))
+def test_a_wrong_password_is_tried_on_one_server_only(ldap: DirectoryServer) -> None:
+    with DirectoryServer() as other:
+        uris = (ldap.server.uri, other.server.uri)
+        failure = refusal(ldap, ldap_uri=uris, ldap_password=SecretStr("wrong"))
         assert isinstance(failure, SignInRefused)
-        assert (house.server.binds, other.server.binds) == ([READER], [])
+        assert (ldap.server.binds, other.server.binds) == ([READER], [])
 
 
-def test_a_busy_server_hands_over_to_the_next(house: House) -> None:
-    with House() as busy:
+def test_a_busy_server_hands_over_to_the_next(ldap: DirectoryServer) -> None:
+    with DirectoryServer() as busy:
         busy.knobs.refuse_bind = (51, "")
-        source = house.source(ldap_uri=(busy.server.uri, house.server.uri))
-        assert told(source).server == house.server.name
+        source = ldap.source(ldap_uri=(busy.server.uri, ldap.server.uri))
+        assert read_context(source).server == ldap.server.name
 
 
-def test_a_search_that_counts_as_anonymous_is_told_so(house: House) -> None:
-    house.knobs.forgets_sign_in = True
+def test_a_search_that_counts_as_anonymous_is_told_so(ldap: DirectoryServer) -> None:
+    ldap.knobs.forgets_sign_in = True
     with pytest.raises(Unreachable, match="counted as anonymous") as caught:
-        told(house.source())
+        read_context(ldap.source())
     assert "LDAP_USER" in caught.value.fix
 
 
 def test_the_password_never_goes_over_an_open_line() -> None:
-    with House(plain=True) as house:
+    with DirectoryServer(plain=True) as ldap:
         with pytest.raises(SettingsError, match="unencrypted"):
-            house.source().contexts()
-        assert house.server.binds == []
+            ldap.source().contexts()
+        assert ldap.server.binds == []
 
 
 # The servers
@@ -149,17 +151,17 @@ def deaf_server() -> Iterator[str]:
         yield f"ldaps://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_dead_servers_are_passed_over(house: House) -> None:
-    source = house.source(ldap_uri=(f"ldaps://localhost:{closed_port()}", "ldaps://nowhere.invalid", house.server.uri))
-    assert told(source).server == house.server.name
+def test_dead_servers_are_passed_over(ldap: DirectoryServer) -> None:
+    source = ldap.source(ldap_uri=(f"ldaps://localhost:{closed_port()}", "ldaps://nowhere.invalid", ldap.server.uri))
+    assert read_context(source).server == ldap.server.name
 
 
-def test_when_all_fail_one_error_names_each_and_why(house: House, tmp_path: Path) -> None:
+def test_when_all_fail_one_error_names_each_and_why(ldap: DirectoryServer, tmp_path: Path) -> None:
     stranger = server_context(Authority(tmp_path).issue("localhost"))
     with LdapServer(Tree(), tls=stranger) as distrusted:
         closed = f"localhost:{closed_port()}"
         uris = (f"ldaps://{closed}", "ldaps://nowhere.invalid", distrusted.uri)
-        failure = refusal(house, ldap_uri=uris)
+        failure = refusal(ldap, ldap_uri=uris)
     assert failure.system == "directory"
     assert f"{closed}: connection refused" in failure.message
     assert "nowhere.invalid: its name is not known to DNS" in failure.message
@@ -167,37 +169,37 @@ def test_when_all_fail_one_error_names_each_and_why(house: House, tmp_path: Path
     assert "LDAP_CA_FILE" in failure.fix
 
 
-def test_a_server_that_says_nothing_does_not_hold_us_up_for_long(house: House) -> None:
+def test_a_server_that_says_nothing_does_not_hold_us_up_for_long(ldap: DirectoryServer) -> None:
     with deaf_server() as uri:
-        assert "no answer in time" in refusal(house, ldap_uri=(uri,)).message
+        assert "no answer in time" in refusal(ldap, ldap_uri=(uri,)).message
 
 
-def test_many_servers_that_say_nothing_do_not_hold_us_up_for_long_either(house: House) -> None:
+def test_many_servers_that_say_nothing_do_not_hold_us_up_for_long_either(ldap: DirectoryServer) -> None:
     with ExitStack() as stack:
         uris = [stack.enter_context(deaf_server()) for _ in range(4)]
-        failure = refusal(house, ldap_uri=tuple(uris))
+        failure = refusal(ldap, ldap_uri=tuple(uris))
     assert failure.message.count("no answer in time") == 4, "each has its share of the time"
 
 
-def test_a_server_is_known_by_its_name_and_the_cookies_server_comes_first(house: House) -> None:
-    with House(house.tree) as second:
-        uris = (house.server.uri, second.server.uri)
-        start = told(second.source())
+def test_a_server_is_known_by_its_name_and_the_cookies_server_comes_first(ldap: DirectoryServer) -> None:
+    with DirectoryServer(ldap.tree) as second:
+        uris = (ldap.server.uri, second.server.uri)
+        start = read_context(second.source())
         assert start.server == second.server.name
-        assert told(house.source(ldap_uri=uris), start.cookie).server == second.server.name
+        assert read_context(ldap.source(ldap_uri=uris), start.cookie).server == second.server.name
 
 
-def test_another_server_of_the_domain_gets_the_same_cookie(house: House) -> None:
-    start = told(house.source())
-    with House(house.tree) as second:
-        house.server.close()
-        night = told(second.source(ldap_uri=(house.server.uri, second.server.uri)), start.cookie)
+def test_another_server_of_the_domain_gets_the_same_cookie(ldap: DirectoryServer) -> None:
+    start = read_context(ldap.source())
+    with DirectoryServer(ldap.tree) as second:
+        ldap.server.close()
+        night = read_context(second.source(ldap_uri=(ldap.server.uri, second.server.uri)), start.cookie)
         assert (night.mode, night.server) == (Mode.CHANGES, second.server.name)
 
 
 def test_each_context_is_read_from_a_server_that_holds_it() -> None:
     emea, apac = "DC=emea,DC=contoso,DC=test", "DC=apac,DC=contoso,DC=test"
-    with House(Tree(emea)) as one, House(Tree(apac)) as two:
+    with DirectoryServer(Tree(emea)) as one, DirectoryServer(Tree(apac)) as two:
         anna, ben = one.person("anna", ou=f"OU=A,{emea}"), two.person("ben", ou=f"OU=B,{apac}")
         uris = (one.server.uri, two.server.uri)
         source = one.source(ldap_uri=uris, ldap_base_dn=(f"OU=A,{emea}", f"OU=B,{apac}"))
@@ -217,80 +219,80 @@ def test_each_context_is_read_from_a_server_that_holds_it() -> None:
             source.read(apac, Cookie(b"", ""))
 
 
-def test_a_base_dn_of_no_server_is_named(house: House) -> None:
-    source = house.source(ldap_base_dn=("OU=A,DC=other,DC=test",))
+def test_a_base_dn_of_no_server_is_named(ldap: DirectoryServer) -> None:
+    source = ldap.source(ldap_base_dn=("OU=A,DC=other,DC=test",))
     with pytest.raises(Unreachable, match="does not hold DC=other,DC=test") as caught:
-        told(source)
+        read_context(source)
     assert "LDAP_URI" in caught.value.fix
 
 
 # Certificates
 
 
-def tls_failure(house: House, context: ssl.SSLContext, **changes: Any) -> Unreachable:
+def tls_failure(ldap: DirectoryServer, context: ssl.SSLContext, **changes: Any) -> Unreachable:
     with LdapServer(Tree(), tls=context) as server:
-        return refusal(house, ldap_uri=(server.uri,), **changes)
+        return refusal(ldap, ldap_uri=(server.uri,), **changes)
 
 
-def test_an_expired_certificate_is_refused(house: House) -> None:
-    failure = tls_failure(house, server_context(authority().expired("localhost")))
+def test_an_expired_certificate_is_refused(ldap: DirectoryServer) -> None:
+    failure = tls_failure(ldap, server_context(authority().expired("localhost")))
     assert "certificate has expired" in failure.message
     assert isinstance(failure, ConnectionLost)
 
 
-def test_a_certificate_for_another_host_is_refused(house: House) -> None:
-    failure = tls_failure(house, server_context(authority().wrong_name()))
+def test_a_certificate_for_another_host_is_refused(ldap: DirectoryServer) -> None:
+    failure = tls_failure(ldap, server_context(authority().wrong_name()))
     assert "for another host name" in failure.message
 
 
-def test_a_certificate_of_an_unknown_authority_is_refused(house: House, tmp_path: Path) -> None:
-    failure = tls_failure(house, server_context(Authority(tmp_path).issue("localhost")))
+def test_a_certificate_of_an_unknown_authority_is_refused(ldap: DirectoryServer, tmp_path: Path) -> None:
+    failure = tls_failure(ldap, server_context(Authority(tmp_path).issue("localhost")))
     assert "not trusted" in failure.message
     assert "LDAP_CA_FILE" in failure.fix
 
 
-def test_the_systems_store_does_not_know_our_authority(house: House) -> None:
-    assert "not trusted" in refusal(house, ldap_ca_file=None).message
-    assert house.server.binds == []
+def test_the_systems_store_does_not_know_our_authority(ldap: DirectoryServer) -> None:
+    assert "not trusted" in refusal(ldap, ldap_ca_file=None).message
+    assert ldap.server.binds == []
 
 
-def test_an_ip_address_is_fine_where_the_certificate_names_it(house: House) -> None:
-    by_number = house.server.uri.replace("localhost", "127.0.0.1")
-    assert told(house.source(ldap_uri=(by_number,))).names == {"anna"}
+def test_an_ip_address_is_fine_where_the_certificate_names_it(ldap: DirectoryServer) -> None:
+    by_number = ldap.server.uri.replace("localhost", "127.0.0.1")
+    assert read_context(ldap.source(ldap_uri=(by_number,))).names == {"anna"}
 
 
-def test_an_unreadable_ca_file_is_a_setting_to_mend(house: House, tmp_path: Path) -> None:
+def test_an_unreadable_ca_file_is_a_setting_to_mend(ldap: DirectoryServer, tmp_path: Path) -> None:
     broken = tmp_path / "ca.pem"
     broken.write_text("no certificate", encoding="utf-8")
     with pytest.raises(SettingsError, match="LDAP_CA_FILE"):
-        house.source(ldap_ca_file=broken).contexts()
+        ldap.source(ldap_ca_file=broken).contexts()
 
 
 def test_start_tls_encrypts_before_the_sign_in() -> None:
-    with House(start_tls=True) as house:
-        house.person("anna")
-        assert told(house.source(ldap_start_tls=True)).names == {"anna"}
+    with DirectoryServer(start_tls=True) as ldap:
+        ldap.person("anna")
+        assert read_context(ldap.source(ldap_start_tls=True)).names == {"anna"}
 
 
 def test_start_tls_that_is_not_offered_ends_before_the_sign_in() -> None:
-    with House(start_tls=True) as house:
-        house.knobs.offers_start_tls = False
-        failure = refusal(house, ldap_start_tls=True)
+    with DirectoryServer(start_tls=True) as ldap:
+        ldap.knobs.offers_start_tls = False
+        failure = refusal(ldap, ldap_start_tls=True)
         assert "StartTLS" in failure.message
-        assert house.server.binds == []
+        assert ldap.server.binds == []
 
 
-def test_start_tls_verifies_too(house: House, tmp_path: Path) -> None:
+def test_start_tls_verifies_too(ldap: DirectoryServer, tmp_path: Path) -> None:
     stranger = server_context(Authority(tmp_path).issue("localhost"))
     with LdapServer(Tree(), tls=stranger, start_tls=True) as server:
-        failure = refusal(house, ldap_uri=(server.uri,), ldap_start_tls=True)
+        failure = refusal(ldap, ldap_uri=(server.uri,), ldap_start_tls=True)
         assert "not trusted" in failure.message
         assert server.binds == []
 
 
-def test_ldaps_towards_a_server_that_speaks_none_is_told(house: House) -> None:
-    with House(plain=True) as plain:
-        failure = refusal(house, ldap_uri=(plain.server.uri.replace("ldap:", "ldaps:"),))
+def test_ldaps_towards_a_server_that_speaks_none_is_told(ldap: DirectoryServer) -> None:
+    with DirectoryServer(plain=True) as plain:
+        failure = refusal(ldap, ldap_uri=(plain.server.uri.replace("ldap:", "ldaps:"),))
     assert isinstance(failure, ConnectionLost)
 
 
@@ -298,9 +300,9 @@ def test_ldaps_towards_a_server_that_speaks_none_is_told(house: House) -> None:
 
 
 @pytest.mark.skipif(can_seal(), reason="this ldap3 can seal")
-def test_kerberos_without_its_extra_is_a_setting_to_mend(house: House) -> None:
+def test_kerberos_without_its_extra_is_a_setting_to_mend(ldap: DirectoryServer) -> None:
     with pytest.raises(SettingsError, match=r"photo-connector\[kerberos\]"):
-        house.source(ldap_auth="kerberos")
+        ldap.source(ldap_auth="kerberos")
 
 
 class GSSError(Exception):
@@ -418,19 +420,19 @@ def test_a_domain_that_dns_does_not_know_is_named() -> None:
     assert "LDAP_DOMAIN" in caught.value.fix
 
 
-def test_a_name_server_that_is_gone_is_told(house: House) -> None:
+def test_a_name_server_that_is_gone_is_told(ldap: DirectoryServer) -> None:
     with name_server({}) as server:
         server.close()
         with pytest.raises(Unreachable, match="DNS gave no answer"):
-            house.source(ldap_uri=(), ldap_domain="contoso.test").read("DC=contoso,DC=test", None)
+            ldap.source(ldap_uri=(), ldap_domain="contoso.test").read("DC=contoso,DC=test", None)
 
 
-def test_controllers_are_asked_over_ldaps_or_start_tls_and_each_domain_at_its_own(house: House) -> None:
+def test_controllers_are_asked_over_ldaps_or_start_tls_and_each_domain_at_its_own(ldap: DirectoryServer) -> None:
     emea = "_ldap._tcp.dc._msdcs.emea.contoso.test"
     with name_server({DC: [(0, 1, 389, "dc1.contoso.test.")], emea: [(0, 1, 389, "dc9.emea.contoso.test.")]}):
-        by_dns = house.settings(ldap_uri=(), ldap_domain="contoso.test")
+        by_dns = ldap.settings(ldap_uri=(), ldap_domain="contoso.test")
         assert endpoints(by_dns) == [Endpoint("dc1.contoso.test", 636, Security.LDAPS)]
-        upgraded = house.settings(ldap_uri=(), ldap_domain="contoso.test", ldap_start_tls=True)
+        upgraded = ldap.settings(ldap_uri=(), ldap_domain="contoso.test", ldap_start_tls=True)
         assert endpoints(upgraded) == [Endpoint("dc1.contoso.test", 389, Security.START_TLS)]
         assert [end.host for end in endpoints(by_dns, "DC=emea,DC=contoso,DC=test")] == ["dc9.emea.contoso.test"]
 
@@ -443,9 +445,9 @@ def test_priority_decides_and_weight_shares_the_load() -> None:
     assert 150 < first < 200
 
 
-def test_uris_keep_their_order_ports_and_protection(house: House) -> None:
+def test_uris_keep_their_order_ports_and_protection(ldap: DirectoryServer) -> None:
     uris = ("ldaps://DC1.contoso.test", "ldap://dc2.contoso.test:10389", "ldaps://[::1]:10636")
-    found = endpoints(house.settings(ldap_uri=uris))
+    found = endpoints(ldap.settings(ldap_uri=uris))
     assert found == [
         Endpoint("dc1.contoso.test", 636, Security.LDAPS),
         Endpoint("dc2.contoso.test", 10389, Security.PLAIN),
@@ -454,6 +456,6 @@ def test_uris_keep_their_order_ports_and_protection(house: House) -> None:
     assert [endpoint.name for endpoint in found] == ["dc1.contoso.test", "dc2.contoso.test:10389", "::1:10636"]
 
 
-def test_nothing_is_contacted_before_a_source_is_used(house: House) -> None:
-    LdapSource(house.settings(), RequestCounters()).close()
-    assert house.server.asked == []
+def test_nothing_is_contacted_before_a_source_is_used(ldap: DirectoryServer) -> None:
+    LdapSource(ldap.settings(), RequestCounters()).close()
+    assert ldap.server.asked == []

@@ -20,7 +20,7 @@ from connector.sources.folder import FolderSource
 from connector.sources.ldap import LdapSource
 from tests.contracts.source import CLAUSES, SourceWorld
 from tests.lab.directory import Directory, Entry
-from tests.lab.ldapserver_house import PEOPLE, House
+from tests.lab.ldapserver_directory import PEOPLE, DirectoryServer
 from tests.lab.openldap import MANAGER, ROOT, OpenLdap, need_slapd
 
 _names = itertools.count(1)
@@ -32,31 +32,31 @@ class OwnWorld:
     tells_deletions = True
     knows_only_pictures = False
 
-    def __init__(self, house: House, *, follows_changes: bool) -> None:
-        self.house, self.follows_changes = house, follows_changes
-        house.knobs.offers_dirsync = follows_changes
-        house.tree.add(PEOPLE, objectClass=["organizationalUnit"], sAMAccountType=[], userAccountControl=[])
+    def __init__(self, ldap: DirectoryServer, *, follows_changes: bool) -> None:
+        self.ldap, self.follows_changes = ldap, follows_changes
+        ldap.knobs.offers_dirsync = follows_changes
+        ldap.tree.add(PEOPLE, objectClass=["organizationalUnit"], sAMAccountType=[], userAccountControl=[])
         self._guids: dict[str, bytes] = {}
 
     def source(self) -> Source:
-        return self.house.source(ldap_base_dn=(PEOPLE,))
+        return self.ldap.source(ldap_base_dn=(PEOPLE,))
 
     def add(self, name: str, photo: bytes | None = None) -> str:
-        entry = self.house.person(name, jpegPhoto=[photo] if photo else [])
+        entry = self.ldap.person(name, jpegPhoto=[photo] if photo else [])
         self._guids[entry.id] = entry.guid
         return entry.id
 
     def replace(self, person_id: str, photo: bytes) -> None:
-        self.house.tree.change(self._guids[person_id], jpegPhoto=photo)
+        self.ldap.tree.change(self._guids[person_id], jpegPhoto=photo)
 
     def clear(self, person_id: str) -> None:
-        self.house.tree.change(self._guids[person_id], jpegPhoto=[])
+        self.ldap.tree.change(self._guids[person_id], jpegPhoto=[])
 
     def rename(self, person_id: str) -> None:
-        self.house.tree.move(self._guids[person_id], f"CN=Renamed {next(_names)},{PEOPLE}")
+        self.ldap.tree.move(self._guids[person_id], f"CN=Renamed {next(_names)},{PEOPLE}")
 
     def remove(self, person_id: str) -> None:
-        self.house.tree.delete(self._guids[person_id])
+        self.ldap.tree.delete(self._guids[person_id])
 
 
 class SambaWorld:
@@ -210,14 +210,14 @@ def folder(tmp_path: Path) -> FolderWorld:
 
 @pytest.fixture
 def own() -> Iterator[OwnWorld]:
-    with House() as house:
-        yield OwnWorld(house, follows_changes=True)
+    with DirectoryServer() as ldap:
+        yield OwnWorld(ldap, follows_changes=True)
 
 
 @pytest.fixture
 def without_changes() -> Iterator[OwnWorld]:
-    with House() as house:
-        yield OwnWorld(house, follows_changes=False)
+    with DirectoryServer() as ldap:
+        yield OwnWorld(ldap, follows_changes=False)
 
 
 @pytest.fixture

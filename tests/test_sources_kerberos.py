@@ -23,7 +23,7 @@ from connector.sources.connect import can_seal
 from connector.sources.kerberos_sealing import SealedSocket
 from connector.sources.ldap import LdapSource
 from tests.lab.directory import Directory
-from tests.lab.ldapserver_house import told
+from tests.lab.ldapserver_directory import read_context
 from tests.lab.samba import DomainController
 
 HOUSE = Path(__file__).parent.parent
@@ -84,7 +84,7 @@ def test_photos_come_over_every_protected_line(
         directory.add_person(ou, f"P{n}", jpegPhoto=bytes([n]) * 90_000).guid: bytes([n]) * 90_000 for n in range(40)
     }
     changes: dict[str, dict[str, Any]] = {"sealed": {}, "ldaps": {"ldap_uri": (domain.uri,)}}
-    everybody = told(opened(**changes.get(line, {"ldap_start_tls": True})))
+    everybody = read_context(opened(**changes.get(line, {"ldap_start_tls": True})))
     assert {key: read.photos[0].content_bytes for key, read in everybody.read.items()} == photos
 
 
@@ -92,9 +92,9 @@ def test_photos_come_over_every_protected_line(
 @pytest.mark.samba
 def test_changes_are_followed_over_a_sealed_line(opened: Open, directory: Directory, ou: str) -> None:
     anna = directory.add_person(ou, "Anna", jpegPhoto=b"old")
-    start = told(opened())
+    start = read_context(opened())
     directory.set_photo(anna.dn, b"new")
-    assert told(opened(), start.cookie).photos(anna.guid) == [("jpegPhoto", b"new")]
+    assert read_context(opened(), start.cookie).photos(anna.guid) == [("jpegPhoto", b"new")]
 
 
 @with_extra
@@ -102,7 +102,7 @@ def test_changes_are_followed_over_a_sealed_line(opened: Open, directory: Direct
 def test_nothing_readable_goes_over_a_sealed_line(opened: Open, directory: Directory, ou: str) -> None:
     directory.add_person(ou, "Anna")
     source = opened()
-    told(source)
+    read_context(source)
     (on,) = source._passes.values()
     assert isinstance(on.session._connection.socket.line, SealedSocket)
     assert on.session._connection.session_security is None
@@ -111,9 +111,9 @@ def test_nothing_readable_goes_over_a_sealed_line(opened: Open, directory: Direc
 @with_extra
 @pytest.mark.samba
 def test_a_named_account_is_taken_from_the_keytab_and_a_stranger_is_not(opened: Open, domain: DomainController) -> None:
-    assert told(opened(ldap_user=domain.reader)).complete
+    assert read_context(opened(ldap_user=domain.reader)).complete
     with pytest.raises(Unreachable, match="ticket"):
-        told(opened(ldap_user=f"stranger@{domain.realm.lower()}"))
+        read_context(opened(ldap_user=f"stranger@{domain.realm.lower()}"))
 
 
 @with_extra
@@ -121,7 +121,7 @@ def test_a_named_account_is_taken_from_the_keytab_and_a_stranger_is_not(opened: 
 def test_without_a_ticket_or_keytab_the_way_to_one_is_told(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KRB5_CLIENT_KTNAME")
     with pytest.raises(Unreachable, match="no ticket") as caught:
-        told(opened())
+        read_context(opened())
     assert "KRB5_CLIENT_KTNAME" in caught.value.fix
 
 
@@ -129,7 +129,7 @@ def test_without_a_ticket_or_keytab_the_way_to_one_is_told(opened: Open, monkeyp
 @pytest.mark.samba
 def test_an_address_without_a_service_principal_is_told(opened: Open, domain: DomainController) -> None:
     with pytest.raises(Unreachable, match="no service principal") as caught:
-        told(opened(ldap_uri=(f"ldap://{domain.address}",)))
+        read_context(opened(ldap_uri=(f"ldap://{domain.address}",)))
     assert "full host name" in caught.value.fix
 
 

@@ -17,15 +17,15 @@ from connector.network import connect
 from connector.network.tcp import in_turns
 from connector.sources.ldap_errors import SignInRefused
 from connector.sources.receiving import MOST_ANSWER_BYTES, MOST_MESSAGE_BYTES, SizedLine, TimedLine
-from tests.lab.ldapserver_house import House, told
+from tests.lab.ldapserver_directory import DirectoryServer, read_context
 from tests.lab.ldapserver_world import PASSWORD, READER, logon_refusal
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
-    with House() as house:
-        house.person("anna")
-        yield house
+def ldap() -> Iterator[DirectoryServer]:
+    with DirectoryServer() as ldap:
+        ldap.person("anna")
+        yield ldap
 
 
 # Passwords
@@ -45,27 +45,27 @@ def house() -> Iterator[House]:
         "\ufb01nal",
     ],
 )
-def test_a_password_is_sent_as_it_was_typed(house: House, password: str) -> None:
-    house.server.users[READER] = password
-    assert told(house.source(ldap_password=SecretStr(password))).names == {"anna"}
+def test_a_password_is_sent_as_it_was_typed(ldap: DirectoryServer, password: str) -> None:
+    ldap.server.users[READER] = password
+    assert read_context(ldap.source(ldap_password=SecretStr(password))).names == {"anna"}
 
 
 # Refusals that say nothing against the password
 
 
 @pytest.mark.parametrize("data", ["52f", "569", "51f", "5b4", "6f7", "4711", "c000006d", "0"])
-def test_another_controller_is_tried_where_it_is_not_the_password(house: House, data: str) -> None:
-    with House() as troubled:
+def test_another_controller_is_tried_where_it_is_not_the_password(ldap: DirectoryServer, data: str) -> None:
+    with DirectoryServer() as troubled:
         troubled.knobs.refuse_bind = logon_refusal(data)
-        source = house.source(ldap_uri=(troubled.server.uri, house.server.uri))
-        assert told(source).server == house.server.name
+        source = ldap.source(ldap_uri=(troubled.server.uri, ldap.server.uri))
+        assert read_context(source).server == ldap.server.name
 
 
 @pytest.mark.parametrize("data", ["52f", "569", "51f", "5b4", "6f7", "4711"])
-def test_a_refusal_that_is_not_the_passwords_is_told_so_with_its_code(house: House, data: str) -> None:
-    house.knobs.refuse_bind = logon_refusal(data)
+def test_a_refusal_that_is_not_the_passwords_is_told_so_with_its_code(ldap: DirectoryServer, data: str) -> None:
+    ldap.knobs.refuse_bind = logon_refusal(data)
     with pytest.raises(Unreachable) as caught:
-        house.source().contexts()
+        ldap.source().contexts()
     assert not isinstance(caught.value, SignInRefused)
     assert "password is wrong" not in caught.value.message
     assert f"data {data}" in caught.value.message
@@ -106,22 +106,22 @@ def name_of(name: str, addresses: list[tuple[str, int]]) -> Iterator[None]:
         yield
 
 
-def test_a_name_with_dead_addresses_is_reached_by_the_one_that_lives(house: House) -> None:
-    with silent_addresses(6) as dead, name_of("localhost", [*dead, ("127.0.0.1", house.server.port)]):
-        assert told(house.source()).names == {"anna"}
+def test_a_name_with_dead_addresses_is_reached_by_the_one_that_lives(ldap: DirectoryServer) -> None:
+    with silent_addresses(6) as dead, name_of("localhost", [*dead, ("127.0.0.1", ldap.server.port)]):
+        assert read_context(ldap.source()).names == {"anna"}
 
 
-def test_a_server_without_a_living_address_leaves_time_for_the_next(house: House) -> None:
+def test_a_server_without_a_living_address_leaves_time_for_the_next(ldap: DirectoryServer) -> None:
     with silent_addresses(6) as dead, name_of("contoso.test", dead):
-        source = house.source(ldap_uri=(f"ldaps://contoso.test:{dead[0][1]}", house.server.uri))
-        assert told(source).server == house.server.name
+        source = ldap.source(ldap_uri=(f"ldaps://contoso.test:{dead[0][1]}", ldap.server.uri))
+        assert read_context(source).server == ldap.server.name
 
 
-def test_refused_addresses_are_passed_over_at_once(house: House) -> None:
+def test_refused_addresses_are_passed_over_at_once(ldap: DirectoryServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         nobody = closed.getsockname()
-    with name_of("localhost", [nobody] * 5 + [("127.0.0.1", house.server.port)]):
-        connect("localhost", house.server.port, seconds=5).close()
+    with name_of("localhost", [nobody] * 5 + [("127.0.0.1", ldap.server.port)]):
+        connect("localhost", ldap.server.port, seconds=5).close()
     with name_of("localhost", [nobody]), pytest.raises(ConnectionRefusedError):
         connect("localhost", nobody[1], seconds=5)
 
@@ -202,13 +202,13 @@ def test_messages_of_all_lengths_pass_unchanged_however_they_are_cut(size: int) 
         assert received(SizedLine(raw), size) == b"".join(messages)
 
 
-def test_a_server_that_announces_two_gigabytes_is_exit_5_material(house: House) -> None:
+def test_a_server_that_announces_two_gigabytes_is_exit_5_material(ldap: DirectoryServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def announce() -> None:
             with suppress(OSError):
                 client, _ = listener.accept()
-                with client, house.server.world.tls.wrap_socket(client, server_side=True) as line:  # type: ignore[union-attr]
+                with client, ldap.server.world.tls.wrap_socket(client, server_side=True) as line:  # type: ignore[union-attr]
                     line.recv(1000)
                     line.sendall(b"\x30\x84\x7f\xff\xff\xff")
                     line.recv(1000)
@@ -216,7 +216,7 @@ def test_a_server_that_announces_two_gigabytes_is_exit_5_material(house: House) 
         thread = threading.Thread(target=announce, daemon=True)
         thread.start()
         with pytest.raises(Unreachable, match="announced a message of 2048 MB") as caught:
-            house.source(ldap_uri=(f"ldaps://localhost:{listener.getsockname()[1]}",)).contexts()
+            ldap.source(ldap_uri=(f"ldaps://localhost:{listener.getsockname()[1]}",)).contexts()
         thread.join()
     assert PASSWORD not in str(caught.value)
     assert MOST_MESSAGE_BYTES < 2**31

@@ -16,7 +16,7 @@ from connector.sources import Mode
 from connector.sources.ldap import LdapSource
 from tests.company import face
 from tests.lab.graph import Emulator
-from tests.lab.ldapserver_house import told
+from tests.lab.ldapserver_directory import read_context
 from tests.lab.openldap import MANAGER, READER, ROOT, OpenLdap, need_slapd
 from tests.runner import Runner
 
@@ -71,7 +71,7 @@ def opened(server: OpenLdap) -> Iterator[Open]:
 
 
 def test_everybody_is_read_in_full_every_night_and_the_report_says_why(opened: Open) -> None:
-    night = told(opened())
+    night = read_context(opened())
     assert (night.mode, night.cookie, len(night.read)) == (Mode.FULL, None, 605)
     assert "does not offer DirSync" in night.notice
     assert night.gone == {}
@@ -108,7 +108,7 @@ def test_people_have_lasting_ids_and_are_found_by_name_and_id(opened: Open) -> N
 def test_members_of_nested_groups_are_followed_even_in_a_circle(opened: Open) -> None:
     for group in (OUTER, "outer"):
         source = opened(ldap_group=group)
-        night = told(source)
+        night = read_context(source)
         assert night.names == {"anna", "ben"}
         (context,) = source.contexts()
         assert set(source.roster(context) or ()) == set(night.read)
@@ -116,14 +116,14 @@ def test_members_of_nested_groups_are_followed_even_in_a_circle(opened: Open) ->
 
 def test_a_group_that_is_not_there_is_an_error(opened: Open) -> None:
     with pytest.raises(Unreachable, match="no group"):
-        told(opened(ldap_group="nobody"))
+        read_context(opened(ldap_group="nobody"))
 
 
 def test_a_wrong_password_and_a_wrong_base_are_told_in_words(opened: Open) -> None:
     with pytest.raises(Unreachable, match="user name or the password is wrong"):
-        told(opened(ldap_password=SecretStr("wrong")))
+        read_context(opened(ldap_password=SecretStr("wrong")))
     with pytest.raises(Unreachable, match="no such base DN"):
-        told(opened(ldap_base_dn=(f"ou=nowhere,{ROOT}",)))
+        read_context(opened(ldap_base_dn=(f"ou=nowhere,{ROOT}",)))
 
 
 def test_a_photo_that_may_not_be_read_is_told_from_one_that_is_gone(

@@ -18,7 +18,7 @@ from connector.model import PersonState, RequestCounters
 from connector.sources import Cookie, Mode
 from connector.sources.ldap import LdapSource
 from tests.lab.directory import Directory, Record, Value
-from tests.lab.ldapserver_house import Told, told
+from tests.lab.ldapserver_directory import ReadResult, read_context
 from tests.lab.samba import DomainController
 
 pytestmark = pytest.mark.samba
@@ -66,7 +66,7 @@ def by_ldapsearch(domain: DomainController, ou: str) -> dict[str, str]:
     return found
 
 
-def by_us(everybody: Told) -> dict[str, str]:
+def by_us(everybody: ReadResult) -> dict[str, str]:
     return {
         key: hashlib.sha256(b"".join(photo.content_bytes for photo in read.photos)).hexdigest()
         for key, read in everybody.read.items()
@@ -78,7 +78,7 @@ def test_another_client_reads_the_same_photos_of_the_same_people(
 ) -> None:
     directory.load(_records(ou, 620))
     traffic = RequestCounters()
-    everybody = told(opened(traffic))
+    everybody = read_context(opened(traffic))
     assert len(everybody.read) == 620
     assert by_us(everybody) == by_ldapsearch(domain, ou)
     assert traffic.counts()["ldap_entries"] == 620 + 1  # the base DN is looked up, too
@@ -107,7 +107,7 @@ def test_a_person_is_told_with_all_that_matching_needs(opened: Open, directory: 
         **{"mS-DS-ConsistencyGuid": consistency},
     )
     source = opened()
-    (read,) = told(source).read.values()
+    (read,) = read_context(source).read.values()
     person = read.person
     assert (person.id, person.sid, person.name.casefold()) == (made.guid, made.sid, made.dn.casefold())
     assert (person.upn, person.mail, person.sam_account_name) == ("zoe@contoso.test", "zoe@contoso.com", "zoe")
@@ -123,7 +123,7 @@ def test_without_consistency_guid_the_anchor_stems_from_the_object_guid(
     opened: Open, directory: Directory, ou: str
 ) -> None:
     made = directory.add_person(ou, "Anna")
-    assert told(opened()).read[made.guid].person.anchor == made.anchor
+    assert read_context(opened()).read[made.guid].person.anchor == made.anchor
 
 
 def test_a_night_of_changes_as_the_least_privileged_account_sees_it(
@@ -134,13 +134,13 @@ def test_a_night_of_changes_as_the_least_privileged_account_sees_it(
     }
     elsewhere = directory.add_ou("Elsewhere", ou)
     mine = {"ldap_exclude_dn": (elsewhere,)}
-    start = told(opened(**mine))
+    start = read_context(opened(**mine))
     directory.set_photo(people["set"].dn, b"new")
     directory.set_photo(people["clear"].dn)
     directory.disable(people["off"].dn)
     directory.move(people["away"].dn, elsewhere)
     traffic = RequestCounters()
-    night = told(opened(traffic, **mine), start.cookie)
+    night = read_context(opened(traffic, **mine), start.cookie)
     assert night.mode is Mode.CHANGES
     assert night.photos(people["set"].guid) == [("jpegPhoto", b"new")]
     assert night.photos(people["clear"].guid) == []
@@ -149,16 +149,16 @@ def test_a_night_of_changes_as_the_least_privileged_account_sees_it(
     assert night.gone == {people["off"].guid: PersonState.DISABLED, people["away"].guid: PersonState.OUT_OF_SCOPE}
     assert traffic.counts()["ldap_entries"] <= 2 * 4 + 5
     quiet = RequestCounters()
-    assert told(opened(quiet, **mine), night.cookie).read == {}
+    assert read_context(opened(quiet, **mine), night.cookie).read == {}
     assert quiet.counts()["ldap_entries"] == 0
 
 
 def test_a_photo_that_becomes_unreadable_is_no_clearing(opened: Open, directory: Directory, ou: str) -> None:
     anna = directory.add_person(ou, "Anna", jpegPhoto=b"a")
-    start = told(opened())
+    start = read_context(opened())
     directory.hide([anna.dn], "jpegPhoto")
     directory.set(anna.dn, mail="anna@contoso.com")
-    night = told(opened(), start.cookie)
+    night = read_context(opened(), start.cookie)
     assert (night.photos(anna.guid), night.read[anna.guid].cleared) == ([], frozenset())
 
 
@@ -167,13 +167,13 @@ def test_a_unit_that_moves_brings_its_people(
 ) -> None:
     unit = directory.add_ou(f"Team {uuid.uuid4().hex[:6]}", domain.base_dn)
     anna = directory.add_person(unit, "Anna", jpegPhoto=b"a")
-    start = told(opened())
+    start = read_context(opened())
     assert start.read == {}
     moved = directory.move(unit, ou)
-    entered = told(opened(), start.cookie)
+    entered = read_context(opened(), start.cookie)
     assert entered.photos(anna.guid) == [("jpegPhoto", b"a")]
     back = directory.move(moved, domain.base_dn)
-    assert told(opened(), entered.cookie).gone == {anna.guid: PersonState.OUT_OF_SCOPE}
+    assert read_context(opened(), entered.cookie).gone == {anna.guid: PersonState.OUT_OF_SCOPE}
     directory.delete(back)
 
 
@@ -183,25 +183,25 @@ def test_a_container_that_moves_brings_its_people(
     container = f"CN=Team {uuid.uuid4().hex[:6]},{domain.base_dn}"
     directory.load([Record(container, {"objectClass": "container"})])
     anna = directory.add_person(container, "Anna", jpegPhoto=b"a")
-    start = told(opened())
+    start = read_context(opened())
     assert start.read == {}
     moved = directory.move(container, ou)
-    entered = told(opened(), start.cookie)
+    entered = read_context(opened(), start.cookie)
     assert (entered.mode, entered.photos(anna.guid)) == (Mode.CHANGES, [("jpegPhoto", b"a")])
     back = directory.move(moved, domain.base_dn)
-    left = told(opened(), entered.cookie)
+    left = read_context(opened(), entered.cookie)
     assert left.gone[anna.guid] is PersonState.OUT_OF_SCOPE
     directory.delete(back)
-    assert told(opened(), left.cookie).read == {}
+    assert read_context(opened(), left.cookie).read == {}
 
 
 def test_a_base_that_moves_away_is_an_error_and_nobody_leaves(opened: Open, directory: Directory, ou: str) -> None:
     base, elsewhere = directory.add_ou("Staff", ou), directory.add_ou("Elsewhere", ou)
     directory.add_person(base, "Anna", jpegPhoto=b"a")
-    start = told(opened(ldap_base_dn=(base,)))
+    start = read_context(opened(ldap_base_dn=(base,)))
     directory.move(base, elsewhere)
     with pytest.raises(Unreachable, match=r"no such base DN.*LDAP_BASE_DN is still there"):
-        told(opened(ldap_base_dn=(base,)), start.cookie)
+        read_context(opened(ldap_base_dn=(base,)), start.cookie)
 
 
 def test_who_is_there_is_told_by_id_without_photos(opened: Open, directory: Directory, ou: str) -> None:
@@ -220,9 +220,9 @@ def test_an_anchor_is_followed_whatever_attribute_it_is(
     opened: Open, directory: Directory, ou: str, anchor: str
 ) -> None:
     anna = directory.add_person(ou, "Anna", uid="one", mail="one", jpegPhoto=b"one")
-    start = told(opened(ldap_anchor=anchor))
+    start = read_context(opened(ldap_anchor=anchor))
     directory.set(anna.dn, uid="two", mail="two", jpegPhoto=b"two")
-    night = told(opened(ldap_anchor=anchor), start.cookie)
+    night = read_context(opened(ldap_anchor=anchor), start.cookie)
     before, after = start.read[anna.guid].person.anchor, night.read[anna.guid].person.anchor
     assert (before, after) == ((anna.anchor, anna.anchor) if anchor == "OBJECTGUID" else ("one", "two"))
 
@@ -237,14 +237,14 @@ def test_a_group_is_followed_through_nesting_and_primary_membership(
     directory.set(people["primary"].dn, primaryGroupID=inner.sid.rpartition("-")[2])
     members = {people[name].guid for name in ("direct", "nested", "primary")}
     source = opened(ldap_group=outer.dn)
-    start = told(source)
+    start = read_context(source)
     assert set(start.read) == members
     (context,) = source.contexts()
     assert set(source.roster(context) or ()) == members
     directory.remove_members(outer.dn, people["direct"].dn)
     directory.add_members(inner.dn, people["outside"].dn)
     later = opened(ldap_group=outer.dn)
-    assert told(later, start.cookie).mode is Mode.CHANGES
+    assert read_context(later, start.cookie).mode is Mode.CHANGES
     assert set(later.roster(context) or ()) == {people[name].guid for name in ("nested", "primary", "outside")}
     # A group that is somebody's primary group cannot be deleted with the OU.
     directory.set(people["primary"].dn, primaryGroupID="513")
@@ -252,32 +252,32 @@ def test_a_group_is_followed_through_nesting_and_primary_membership(
 
 def test_contacts_are_read_and_followed_where_wanted(opened: Open, directory: Directory, ou: str) -> None:
     guest = directory.add_contact(ou, "Guest", mail="guest@fabrikam.com", thumbnailPhoto=b"g")
-    assert told(opened()).read == {}
-    start = told(opened(ldap_include_contacts=True))
+    assert read_context(opened()).read == {}
+    start = read_context(opened(ldap_include_contacts=True))
     assert start.read[guest.guid].person.is_contact
     directory.set_photo(guest.dn, b"new", attribute="thumbnailPhoto")
-    night = told(opened(ldap_include_contacts=True), start.cookie)
+    night = read_context(opened(ldap_include_contacts=True), start.cookie)
     assert night.photos(guest.guid) == [("thumbnailPhoto", b"new")]
 
 
 def test_disabled_people_are_named_or_read(opened: Open, directory: Directory, ou: str) -> None:
     anna = directory.add_person(ou, "Anna", jpegPhoto=b"a")
     directory.disable(anna.dn)
-    assert told(opened()).gone == {anna.guid: PersonState.DISABLED}
-    assert set(told(opened(ldap_include_disabled=True)).read) == {anna.guid}
+    assert read_context(opened()).gone == {anna.guid: PersonState.DISABLED}
+    assert set(read_context(opened(ldap_include_disabled=True)).read) == {anna.guid}
 
 
 def test_ldap_filter_is_applied_by_the_server(opened: Open, directory: Directory, ou: str) -> None:
     anna, ben = directory.add_person(ou, "Anna", department="Sales"), directory.add_person(ou, "Ben")
-    start = told(opened(ldap_filter="(department=Sales)"))
+    start = read_context(opened(ldap_filter="(department=Sales)"))
     assert set(start.read) == {anna.guid}
     directory.set(ben.dn, department="Sales")
-    assert set(told(opened(ldap_filter="(department=Sales)"), start.cookie).read) == {ben.guid}
+    assert set(read_context(opened(ldap_filter="(department=Sales)"), start.cookie).read) == {ben.guid}
 
 
 def test_a_cookie_of_another_making_is_refused_and_everybody_read(opened: Open, directory: Directory, ou: str) -> None:
     anna = directory.add_person(ou, "Anna")
-    night = told(opened(), Cookie(b"\x00" * 40, ""))
+    night = read_context(opened(), Cookie(b"\x00" * 40, ""))
     assert (night.mode, set(night.read)) == (Mode.FULL, {anna.guid})
     assert "refused the cookie" in night.notice
 
@@ -294,7 +294,7 @@ def test_a_cookie_of_another_making_is_refused_and_everybody_read(opened: Open, 
 )
 def test_a_real_controllers_refusals_are_told_in_words(opened: Open, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(Unreachable, match=words) as caught:
-        told(opened(**changes))
+        read_context(opened(**changes))
     assert caught.value.fix
 
 
@@ -314,22 +314,22 @@ def test_the_state_of_the_reading_account_is_told(
     directory.set(domain.reader_dn, **changes)
     try:
         with pytest.raises(Unreachable, match=data):
-            told(opened())
+            read_context(opened())
     finally:
         directory.set(domain.reader_dn, **{name: usual[name] for name in changes})
-    assert told(opened()).complete
+    assert read_context(opened()).complete
 
 
 def test_start_tls_works_on_the_plain_port(
     opened: Open, directory: Directory, domain: DomainController, ou: str
 ) -> None:
     anna = directory.add_person(ou, "Anna")
-    assert set(told(opened(ldap_uri=(domain.plain_uri,), ldap_start_tls=True)).read) == {anna.guid}
+    assert set(read_context(opened(ldap_uri=(domain.plain_uri,), ldap_start_tls=True)).read) == {anna.guid}
 
 
 def test_the_whole_domain_is_read_where_no_base_is_set(opened: Open, directory: Directory, ou: str) -> None:
     anna = directory.add_person(ou, "Anna")
-    everybody = told(opened(ldap_base_dn=()))
+    everybody = read_context(opened(ldap_base_dn=()))
     assert anna.guid in everybody.read
     assert all(read.person.sam_account_name.lower() != "krbtgt" for read in everybody.read.values())
 
@@ -339,7 +339,7 @@ def test_a_restarted_controller_is_found_again(
 ) -> None:
     anna = directory.add_person(ou, "Anna", jpegPhoto=b"a")
     source = opened()
-    start = told(source)
+    start = read_context(source)
     domain.restart()
     assert [read.person.id for read in source.fetch([anna.guid])] == [anna.guid]
-    assert told(source, start.cookie).mode is Mode.CHANGES
+    assert read_context(source, start.cookie).mode is Mode.CHANGES

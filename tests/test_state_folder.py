@@ -57,12 +57,12 @@ def refused(told: CommandResult, company: Company, *words: str) -> None:
     assert all(word in sentence for word in words), sentence
     assert "Traceback" not in told.err
     assert list(company.cloud.requests) == []
-    assert company.house.server.asked == []
+    assert company.ldap.server.asked == []
 
 
 def forget_asked(company: Company) -> None:
     company.cloud.log.clear()
-    company.house.server.asked.clear()
+    company.ldap.server.asked.clear()
 
 
 def test_a_read_only_disk_is_named_with_its_fix_and_the_next_night_goes_on(company: Company, disk: Path) -> None:

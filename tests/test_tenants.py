@@ -15,7 +15,7 @@ from tests.cloud_stories import Proxy
 from tests.company import Colleague, Company, anchor_of, face
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator, app_certificate
-from tests.lab.ldapserver_house import House, authority
+from tests.lab.ldapserver_directory import DirectoryServer, authority
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
@@ -242,7 +242,7 @@ def test_two_domains_of_a_forest_are_read_in_one_night_each_from_a_controller_of
         ou, "anna", sAMAccountName="d-anna", userPrincipalName="anna@contoso.test", jpegPhoto=face("anna")
     )
     anna = cloud.tenant.add_account("anna@contoso.test", immutable_id=entry.anchor, synced=True)
-    with House(Tree(emea)) as branch:
+    with DirectoryServer(Tree(emea)) as branch:
         branch.server.users[domain.reader] = domain.reader_password
         bert_entry = branch.person("bert", ou=f"OU=People,{emea}", jpegPhoto=face("bert"))
         bert = cloud.tenant.add_account("bert@contoso.test", immutable_id=anchor_of(bert_entry.guid), synced=True)

@@ -278,7 +278,7 @@ def test_settings_to_whose_name_notepad_added_txt_are_named(windows_company: Win
 def test_a_refused_connection_is_known_by_its_windows_number(windows_company: WindowsCompany) -> None:
     company = windows_company
     company.team(1)
-    company.house.server.close()
+    company.ldap.server.close()
     told = company.sync()
 
     assert told.code == 5, told.err

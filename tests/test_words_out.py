@@ -144,7 +144,7 @@ def test_what_a_directory_says_is_short_and_clean() -> None:
 
 
 def test_a_name_with_escapes_reaches_no_terminal_raw(company: Company) -> None:
-    company.house.person(HOSTILE.replace("\ud800", ""), jpegPhoto=face("x"))
+    company.ldap.person(HOSTILE.replace("\ud800", ""), jpegPhoto=face("x"))
 
     told = company.sync("--verbose", "--only", "nobody\x1b[2J\n2026 forged")
 

@@ -13,7 +13,7 @@ from tests.bench.faces import photo
 from tests.bench.program import running
 from tests.lab import loopback, samba
 from tests.lab.directory import Directory, Record
-from tests.lab.ldapserver_house import PEOPLE
+from tests.lab.ldapserver_directory import PEOPLE
 from tests.lab.ldapserver_tree import Tree
 from tests.lab.ldapserver_world import PASSWORD, READER
 from tests.lab.samba import DomainController

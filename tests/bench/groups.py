@@ -80,13 +80,13 @@ def main(people: int) -> None:
 
 
 def _night(company: Company, name: str, *, days: int = 0, **settings: str) -> None:
-    company.house.server.asked.clear()
+    company.ldap.server.asked.clear()
     company.settings.update(settings)
     begun = time.perf_counter()
     told = company.sync(days=days)
     seconds = time.perf_counter() - begun
     assert told.code == 0, told.err
-    rounds = len([asked for asked in company.house.server.asked if DIRSYNC in asked.controls])
+    rounds = len([asked for asked in company.ldap.server.asked if DIRSYNC in asked.controls])
     print(f"{name}: {seconds:.1f} s, {rounds} DirSync rounds, {told.requests}, {told.totals}", flush=True)
 
 

@@ -63,7 +63,7 @@ class Directory:
         return self._add(Record(f"CN={escape_rdn(name)},{ou}", {"objectClass": "user", **attributes}))
 
     def add_contact(self, ou: str, name: str, /, **attributes: Value) -> Entry:
-        """Add a contact: a person of another house, who cannot log on and whose class has no jpegPhoto."""
+        """Add a contact: a person of another company, who cannot log on and whose class has no jpegPhoto."""
         return self._add(Record(f"CN={escape_rdn(name)},{ou}", {"objectClass": "contact", **attributes}))
 
     def add_group(self, ou: str, name: str, members: Iterable[str] = ()) -> Entry:

@@ -17,7 +17,7 @@ from tests.lab import loopback, samba
 from tests.lab.crowd import account_of, face, load_crowd
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
-from tests.lab.ldapserver_house import PEOPLE, House, authority
+from tests.lab.ldapserver_directory import PEOPLE, DirectoryServer, authority
 from tests.lab.ldapserver_world import PASSWORD, READER
 from tests.lab.people import Registered, load
 from tests.lab.samba import DomainController
@@ -45,8 +45,8 @@ def open_world(folder: Path, *, people: int | None = None) -> Iterator[World]:
     with Emulator(folder=folder) as cloud:
         if reason:
             print(f"Left out: the real domain controller ({reason}). Our own LDAP server stands in for it.")
-            with House() as house:
-                yield _own(house, cloud, people or 40)
+            with DirectoryServer() as ldap:
+                yield _own(ldap, cloud, people or 40)
             return
         address = loopback.claim()
         try:
@@ -79,11 +79,11 @@ def _real(domain: DomainController, hands: Directory, cloud: Emulator, people: i
     return World(kind, {**settings, **cloud.environ()}, cloud, pairs, set_photo)
 
 
-def _own(house: House, cloud: Emulator, people: int) -> World:
+def _own(ldap: DirectoryServer, cloud: Emulator, people: int) -> World:
     guids: dict[str, bytes] = {}
     pairs = []
     for number in range(1, people + 1):
-        entry = house.person(f"crowd{number:05}", jpegPhoto=[face(number)])
+        entry = ldap.person(f"crowd{number:05}", jpegPhoto=[face(number)])
         guids[entry.id] = entry.guid
         upn = f"crowd{number:05}@contoso.test"
         anchor = base64.b64encode(entry.guid).decode()
@@ -95,16 +95,16 @@ def _own(house: House, cloud: Emulator, people: int) -> World:
     fill(cloud.tenant, [Registered(account) for _, account in pairs])
 
     def set_photo(person: Person, photo: bytes | None) -> None:
-        house.tree.change(guids[person.id], jpegPhoto=[photo] if photo else [])
+        ldap.tree.change(guids[person.id], jpegPhoto=[photo] if photo else [])
 
     settings = {
-        "LDAP_URI": house.server.uri,
+        "LDAP_URI": ldap.server.uri,
         "LDAP_CA_FILE": str(authority().ca_file),
         "LDAP_USER": READER,
         "LDAP_PASSWORD": PASSWORD,
         "LDAP_BASE_DN": PEOPLE,
     }
-    kind = f"our own LDAP server at {house.server.uri}"
+    kind = f"our own LDAP server at {ldap.server.uri}"
     return World(kind, {**settings, **cloud.environ()}, cloud, tuple(pairs), set_photo)
 
 

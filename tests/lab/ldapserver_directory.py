@@ -1,4 +1,4 @@
-"""How does a test meet our own LDAP server? With a tree, trusted TLS, and sources that are closed at the end."""
+"""Our own LDAP server for a test: a tree, trusted TLS, and sources that are closed at the end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def authority() -> Authority:
     return Authority(Path(tempfile.mkdtemp(prefix="photo-connector-pki-")))
 
 
-class House:
+class DirectoryServer:
     """Run one server and hand out settings and sources for it; a context manager."""
 
     def __init__(self, tree: Tree | None = None, *, start_tls: bool = False, plain: bool = False) -> None:
@@ -39,7 +39,7 @@ class House:
         self.knobs = self.server.knobs
         self._sources: list[LdapSource] = []
 
-    def __enter__(self) -> House:
+    def __enter__(self) -> DirectoryServer:
         return self
 
     def __exit__(
@@ -60,7 +60,7 @@ class House:
         return Settings(**(usual | changes))
 
     def source(self, traffic: RequestCounters | None = None, *, patience: int = 20, **changes: Any) -> LdapSource:
-        """Return a source for the server, closed with the house."""
+        """Return a source for the server, closed with the server."""
         source = LdapSource(self.settings(**changes), traffic or RequestCounters(), patience=patience)
         self._sources.append(source)
         return source
@@ -71,7 +71,7 @@ class House:
         return self.tree.add(f"CN={name},{ou}", **(usual | attributes))
 
 
-class Told:
+class ReadResult:
     """Hold what a reading told, by person id."""
 
     def __init__(self, reading: Reading) -> None:
@@ -94,10 +94,10 @@ class Told:
         return [(photo.attribute, photo.content_bytes) for photo in self.read[person_id].photos]
 
 
-def told(source: LdapSource, cookie: Cookie | None = None) -> Told:
+def read_context(source: LdapSource, cookie: Cookie | None = None) -> ReadResult:
     """Read the source's only context to the end."""
     (context,) = source.contexts()
-    return Told(source.read(context, cookie))
+    return ReadResult(source.read(context, cookie))
 
 
-__all__ = ["PEOPLE", "Entry", "House", "Mode", "PersonState", "Told", "authority", "told"]
+__all__ = ["PEOPLE", "DirectoryServer", "Entry", "Mode", "PersonState", "ReadResult", "authority", "read_context"]
