@@ -7,19 +7,22 @@ with 300,000.
 from __future__ import annotations
 
 import functools
+import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
 from connector.config import Settings
 from connector.ledger.state import open_state
 from connector.ledger.store import LEDGER_NAME
-from connector.model import NoProgress
+from connector.model import MatchRule, NoProgress
 from connector.sync.context import Options, RestoreRequest
 from connector.sync.run import Backends, run_night
 from tests.bench.faces import photo
@@ -30,8 +33,10 @@ from tests.lab.pictures import jpeg
 FEW, MANY = 100, 400
 NOBODY = "00000000-0000-0000-0000-000000000001"
 UNIT = "OU=People,DC=contoso,DC=test"
+QUERIES = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 # Each is so many instructions of SQLite's virtual machine (https://sqlite.org/opcode.html).
 INSTRUCTIONS = 100
+Watch = Callable[[sqlite3.Connection], None]
 
 
 @dataclass(slots=True)
@@ -43,6 +48,7 @@ class Town:
     picture: Callable[[int], bytes] = photo
     register: InMemoryDirectory = field(default_factory=lambda: InMemoryDirectory((UNIT,)))
     now: datetime = datetime(2026, 11, 24, 1, tzinfo=UTC)
+    more: dict[str, Any] = field(default_factory=dict)
     world: World = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +86,25 @@ class Town:
             pages, page_bytes = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
         return int(pages * page_bytes)
 
-    def _night(self, options: Options, watch: Callable[[sqlite3.Connection], None]) -> None:
+    def whole_tables_in_loops(self, options: Options) -> set[str]:
+        """Live through one night and return its queries that read a whole table once for each row of another."""
+        statements: dict[str, str] = {}
+
+        def note(statement: str) -> None:
+            query = re.sub(r"^\s*CREATE TEMP TABLE \w+ AS", "", statement).lstrip()
+            if query.startswith(QUERIES):
+                statements.setdefault(re.sub(r"'[^']*'|\b\d+\b", "?", query), query)
+
+        def explain(db: sqlite3.Connection) -> None:
+            db.set_trace_callback(None)
+            found.update(one for one in statements.values() if whole_table_in_a_loop(db, one))
+
+        found: set[str] = set()
+        self._night(options, lambda db: db.set_trace_callback(note), explain)
+        assert len(statements) > 30
+        return found
+
+    def _night(self, options: Options, watch: Watch, at_the_end: Watch = lambda _: None) -> None:
         self.now += timedelta(days=1)
         settings = self._settings()
         wire = InProcessClient(self.world, before=lambda *_: None, after=lambda *_: None)
@@ -91,6 +115,7 @@ class Town:
                 state, settings, options, progress=NoProgress(), clock=lambda: self.now, doors=doors
             ) as report:
                 list(report.outcomes())
+            at_the_end(state.db)
 
     def _settings(self) -> Settings:
         return Settings(
@@ -100,7 +125,27 @@ class Town:
             ldap_uri=("ldaps://unused",),
             state_dir=self.folder,
             sync_concurrency=1,
+            **self.more,
         )
+
+
+def whole_table_in_a_loop(db: sqlite3.Connection, query: str) -> bool:
+    """Return True if SQLite would read a table from end to end for each row of another.
+
+    Source: https://sqlite.org/eqp.html. Each line has an id, its parent's id, and what is done.
+    """
+    lines = {row[0]: (row[1], row[3]) for row in db.execute(f"EXPLAIN QUERY PLAN {query}")}
+
+    def above(number: int) -> Iterator[str]:
+        while number := lines[number][0]:
+            yield lines[number][1]
+
+    def follows_another(number: int) -> bool:
+        before = (lines[other] for other in lines if other < number)
+        return any(parent == lines[number][0] and done.startswith(("SCAN", "SEARCH")) for parent, done in before)
+
+    scans = [number for number, (_, done) in lines.items() if done.startswith("SCAN ")]
+    return any(follows_another(one) or any("CORRELATED" in done for done in above(one)) for one in scans)
 
 
 def _one_more(count: list[int]) -> int:
@@ -129,6 +174,13 @@ def test_four_times_the_people_cost_the_ledger_about_four_times_the_steps(tmp_pa
     growth = {kind: round(many[kind] / few[kind], 2) for kind in NIGHTS}
     print(f"steps in hundreds: {few} for {FEW}, {many} for {MANY:,}; {growth} times")
     assert all(times <= 5 for times in growth.values()), growth
+
+
+@pytest.mark.parametrize("rules", [(), (MatchRule.SID, MatchRule.UPN, MatchRule.MAIL)], ids=["anchor", "every-rule"])
+def test_no_query_of_a_night_reads_a_whole_table_for_each_person(tmp_path: Path, rules: tuple[MatchRule, ...]) -> None:
+    town = Town(tmp_path, 20, more={"match_fallback": rules, "match_external": bool(rules), "sync_verify_percent": 10})
+
+    assert {query for options in NIGHTS.values() for query in town.whole_tables_in_loops(options)} == set()
 
 
 def test_an_upload_costs_the_ledger_one_commit_and_a_look_a_twentieth(tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ from collections.abc import Collection, Iterator, Sequence
 from connector.model import MatchRule, Reason
 
 # What must be equal. Anchors are case-sensitive (base64); names are folded.
+# An index that leaves empty values out is used only where the query says of that same column that it is not empty.
 _EQUAL = {
-    MatchRule.ANCHOR: "a.immutable_id = p.anchor AND p.anchor <> ''",
-    MatchRule.SID: "a.sid = p.sid AND p.sid <> ''",
-    MatchRule.UPN: "a.upn_key = p.upn_key AND p.upn_key <> ''",
-    MatchRule.MAIL: "a.mail_key = p.mail_key AND p.mail_key <> ''",
+    MatchRule.ANCHOR: "a.immutable_id = p.anchor AND a.immutable_id <> '' AND p.anchor <> ''",
+    MatchRule.SID: "a.sid = p.sid AND a.sid <> '' AND p.sid <> ''",
+    MatchRule.UPN: "a.upn_key = p.upn_key AND a.upn_key <> '' AND p.upn_key <> ''",
+    MatchRule.MAIL: "a.mail_key = p.mail_key AND a.mail_key <> '' AND p.mail_key <> ''",
     MatchRule.EMPLOYEE_ID: "a.employee_id = p.employee_id AND p.employee_id <> ''",
     MatchRule.SAM_ACCOUNT_NAME: "a.sam_key = p.sam_key AND p.sam_key <> ''",
-    MatchRule.EXTERNAL: "a.mail_key = p.mail_key AND p.mail_key <> ''",
+    MatchRule.EXTERNAL: "a.mail_key = p.mail_key AND a.mail_key <> '' AND p.mail_key <> ''",
 }
 _UNCLAIMED = """NOT EXISTS (SELECT 1 FROM people q WHERE q.anchor = a.immutable_id AND q.anchor <> ''
                 AND q.id <> p.id AND q.state <> 'deleted')"""
@@ -28,7 +29,8 @@ _FALLBACK = {
 
 # Invited, or made by cross-tenant synchronization, which names members so, too; nobody else in the tenant has its mail.
 _EXTERNAL = """NOT p.is_contact AND NOT a.is_synced AND a.upn_key LIKE '%#ext#@%' AND NOT EXISTS (
-    SELECT 1 FROM accounts b WHERE b.mail_key = a.mail_key AND b.id <> a.id AND b.upn_key NOT LIKE '%#ext#@%')"""
+    SELECT 1 FROM accounts b
+    WHERE b.mail_key = a.mail_key AND b.mail_key <> '' AND b.id <> a.id AND b.upn_key NOT LIKE '%#ext#@%')"""
 # It came from a directory, and none is its source of authority today.
 _MANAGED = "a.immutable_id <> '' AND NOT a.is_synced AND NOT a.is_guest"
 
@@ -86,12 +88,13 @@ def _refuse_shared_anchors(db: sqlite3.Connection) -> None:
     Whoever may write an anchor could give a photo to anybody out of scope otherwise. An account that has the person's
     own SID settles it against people out of scope: the person came from there, by a migration.
     """
-    own = "SELECT 1 FROM accounts a WHERE a.immutable_id = p.anchor AND a.sid = p.sid AND p.sid <> ''"
+    own = """SELECT 1 FROM accounts a
+             WHERE a.immutable_id = p.anchor AND a.immutable_id <> '' AND a.sid = p.sid AND p.sid <> ''"""
     db.execute(
         f"""INSERT INTO matched (person_id, account_id, rule, problem)
         SELECT p.id, '', 'anchor', 'ambiguous-match' FROM people p
         WHERE p.state = 'in-scope' AND p.anchor <> '' AND p.id NOT IN (SELECT person_id FROM matched)
-          AND EXISTS (SELECT 1 FROM people q WHERE q.anchor = p.anchor AND q.id <> p.id
+          AND EXISTS (SELECT 1 FROM people q WHERE q.anchor = p.anchor AND q.anchor <> '' AND q.id <> p.id
             AND (q.state = 'in-scope' OR (q.state <> 'deleted' AND NOT EXISTS ({own}))))"""
     )
 

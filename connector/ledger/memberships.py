@@ -116,7 +116,7 @@ def note_expelled(db: sqlite3.Connection, sha256: str, *, person_id: str, run: i
 def expelled_backups(db: sqlite3.Connection) -> list[str]:
     """Return the backups of people who opted out that an earlier run took, and that no other write needs."""
     query = """SELECT sha256 FROM expelled_backups e WHERE run < (SELECT MAX(id) FROM runs WHERE NOT dry_run)
-        AND NOT EXISTS (SELECT 1 FROM writes w WHERE w.before_sha256 = e.sha256
+        AND NOT EXISTS (SELECT 1 FROM writes w WHERE w.before_sha256 = e.sha256 AND w.before_sha256 <> ''
                         AND (w.run > e.run OR w.person_id <> e.person_id))"""
     return [row["sha256"] for row in db.execute(query)]
 
