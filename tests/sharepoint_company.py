@@ -77,7 +77,7 @@ def hang(lab: SharePointLab, upn: str, content_bytes: bytes) -> None:
         lab.farm.files[path_of(upn, size)] = content_bytes
     profile = lab.farm.profile(upn)
     stamp = int(profile["SPS-PictureTimestamp"] or 63783110969)
-    url = f"{lab.url('my-sharepoint_company')}{path_of(upn, 'M')}".replace(" ", "%20")
+    url = f"{lab.url('my-site')}{path_of(upn, 'M')}".replace(" ", "%20")
     profile |= {"PictureURL": url, "SPS-PictureTimestamp": str(stamp + 1), "SPS-PicturePlaceholderState": "0"}
     lab.farm.profiles[f"i:0#.f|membership|{upn.lower()}"] = profile
 

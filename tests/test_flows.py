@@ -90,7 +90,7 @@ def test_a_sharepoint_only_user_gets_three_thumbnails_and_the_properties_that_ar
     thumbnails = []
     for size in "SML":
         path = f"{FOLDER}/ada_contoso_test_{size}Thumb.jpg"
-        url = f"{lab.url('my-sharepoint_company')}/_api/web/GetFileByServerRelativePath(DecodedUrl='{path}')/$value"
+        url = f"{lab.url('my-site')}/_api/web/GetFileByServerRelativePath(DecodedUrl='{path}')/$value"
         thumbnails.append(requests.get(url, headers=headers, verify=str(lab.ca_file), timeout=30).content)
     assert [width(one) for one in thumbnails] == [48, 72, 200]
     assert all(read_print(one).shows_same(read_print(face("ada", 648))) for one in thumbnails[1:])
@@ -101,7 +101,7 @@ def test_a_sharepoint_only_user_gets_three_thumbnails_and_the_properties_that_ar
     answer = requests.get(url, params={"@v": name}, headers=headers, verify=str(lab.ca_file), timeout=30)
     profile = {one["Key"]: one["Value"] for one in answer.json()["UserProfileProperties"]}
     assert profile["PictureURL"] == (
-        f"{lab.url('my-sharepoint_company')}/User%20Photos/Profile%20Pictures/ada_contoso_test_MThumb.jpg"
+        f"{lab.url('my-site')}/User%20Photos/Profile%20Pictures/ada_contoso_test_MThumb.jpg"
     )
     assert (profile["SPS-PicturePlaceholderState"], profile["SPS-PictureExchangeSyncState"]) == ("0", "0")
     assert 0 <= (datetime.now(UTC) - BEGINNING).total_seconds() - int(profile["SPS-PictureTimestamp"]) < 3600

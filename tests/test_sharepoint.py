@@ -93,7 +93,7 @@ def test_three_thumbnails_and_four_properties_are_written(lab: SharePointLab, ta
     assert [width(lab.farm.files[path_of(ada.upn, size)]) for size in "SML"] == [48, 72, 200]
     profile = lab.farm.profile(ada.upn)
     name = "User%20Photos/Profile%20Pictures/ada_b_contoso_test_MThumb.jpg"
-    assert profile["PictureURL"] == f"{lab.url('my-sharepoint_company')}/{name}"
+    assert profile["PictureURL"] == f"{lab.url('my-site')}/{name}"
     assert profile["SPS-PicturePlaceholderState"] == profile["SPS-PictureExchangeSyncState"] == "0"
     seconds = (datetime.now(UTC) - BEGINNING).total_seconds()
     assert 0 <= seconds - int(profile["SPS-PictureTimestamp"]) < 3600
@@ -486,7 +486,7 @@ def test_the_folder_has_its_name_in_the_language_of_the_site(
     assert (first.code, first.of(ada.upn)) == (0, ("create", "first-upload")), first.err
     assert sorted(lab.farm.files) == sorted(f"/{folder}/ada_contoso_test_{size}Thumb.jpg".lower() for size in "SML")
     url = lab.farm.profile(ada.upn)["PictureURL"]
-    assert unquote(url) == f"{lab.url('my-sharepoint_company')}/{folder}/ada_contoso_test_MThumb.jpg"
+    assert unquote(url) == f"{lab.url('my-site')}/{folder}/ada_contoso_test_MThumb.jpg"
     assert (quiet.totals["unchanged"], full.of(ada.upn)) == (1, ("keep", "unchanged"))
 
 
