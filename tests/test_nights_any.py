@@ -121,8 +121,10 @@ class AnyNights(RuleBasedStateMachine):
             self._open_account(one)
 
     def teardown(self) -> None:
-        self.stack.close()
-        shutil.rmtree(self.folder)
+        try:
+            self.stack.close()
+        finally:
+            shutil.rmtree(self.folder)
 
     # -- what the world does
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -26,7 +24,7 @@ PEOPLE = "OU=People,DC=contoso,DC=test"
 @functools.cache
 def authority() -> Authority:
     """Return the one authority of this process's servers."""
-    return Authority(Path(tempfile.mkdtemp(prefix="photo-connector-pki-")))
+    return Authority()
 
 
 class DirectoryServer:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,13 +21,20 @@ class ServerCertificate:
     ca_file: Path
 
 
+def folder_of(owner: object, prefix: str) -> Path:
+    """Make a temporary folder that is deleted with its owner, at the latest when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 class Authority:
     """Issue certificates under one folder; clients trust them by `ca_file`."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.ca_file = folder / "ca.pem"
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or folder_of(self, "lab-pki-")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.ca_file = self.folder / "ca.pem"
         self._ca = trustme.CA(organization_name="Photo connector lab")
         self._ca.cert_pem.write_to_path(str(self.ca_file))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.lab.graph.tenant import Tenant
 from tests.lab.graph.tokens import Issuer
 from tests.lab.graph.wire import Broken, as_json, deliver, serve_graph, serve_issuer
 from tests.lab.graph.world import World, new_world
+from tests.lab.pki import folder_of
 
 ROOMS = ("tenant", "issuer", "faults", "log")
 
@@ -46,7 +46,7 @@ class Emulator:
         known_as: tuple[str, str] | None = None,
     ) -> None:
         self._host, self._given_tenant, self._known_as = host, tenant_id, known_as
-        self._folder = folder or Path(tempfile.mkdtemp(prefix="lab-cloud-"))
+        self._folder = folder or folder_of(self, "lab-cloud-")
         self._socket, self._side_socket = bound(host, port), bound(host, side_port)
         self.port, self.side_port = self._socket.getsockname()[1], self._side_socket.getsockname()[1]
         own_url = f"https://{host}:{self.port}"
