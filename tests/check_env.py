@@ -23,7 +23,7 @@ from tests.runner import Runner
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Hold what `check --json` said."""
+    """What `check --json` said."""
 
     code: int
     findings: tuple[dict[str, str], ...]
@@ -46,7 +46,7 @@ class Checked:
 
 
 class CheckEnv:
-    """Hold three people with photos, anchors and accounts; `stack` undoes at the end what a story needs undone."""
+    """Three people with photos, anchors and accounts; `stack` undoes at the end what a story needs undone."""
 
     def __init__(self, directory: Directory, ou: str, cloud: Emulator, *, folder: Path, stack: ExitStack) -> None:
         self.directory, self.ou, self.cloud, self.folder, self.stack = directory, ou, cloud, folder, stack
@@ -106,7 +106,7 @@ class CheckEnv:
         return Checked(told.code, tuple(json.loads(told.out)))
 
     def without(self, *names: str) -> None:
-        """Leave settings out."""
+        """Remove settings."""
         for name in names:
             self.settings.pop(name, None)
 

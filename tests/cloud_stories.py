@@ -1,4 +1,4 @@
-"""What do the stories about the cloud share? Settings for the lab's cloud, certificates, a proxy, and a silent host."""
+"""What the tests of the cloud share: settings for the emulator, certificates, a proxy, and a silent host."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def noisy_picture(edge: int = 300) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class KeyAndCertificate:
-    """Hold what an administrator makes with one line of PowerShell or openssl."""
+    """What an administrator makes with one line of PowerShell or openssl."""
 
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
@@ -234,7 +234,7 @@ class Scripted:
             do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815  # named by the library
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Print nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

@@ -55,7 +55,7 @@ def anchor_of(guid: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Colleague:
-    """Hold somebody with an entry in the directory and, unless it is empty, an account in the cloud."""
+    """Somebody with an entry in the directory and, unless it is empty, an account in the cloud."""
 
     name: str
     entry: Entry
@@ -96,7 +96,7 @@ class Company:
         return self.register(name, entry) if account else Colleague(name, entry, "")
 
     def register(self, name: str, entry: Entry, **changed: Any) -> Colleague:
-        """Let Entra Connect make the account of an entry."""
+        """Make the account of an entry, as Entra Connect does."""
         upn = f"{name}@contoso.test"
         made: dict[str, Any] = {"mail": upn, "immutable_id": anchor_of(entry.guid), "synced": True}
         return Colleague(name, entry, self.cloud.tenant.add_account(upn, **{**made, **changed}))

@@ -1,4 +1,4 @@
-"""Which worlds do the tests share? One domain controller a process, and for each test an OU of its own."""
+"""Shared fixtures: one domain controller a process, and for each test an OU of its own; and markers."""
 
 from __future__ import annotations
 

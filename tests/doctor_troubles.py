@@ -1,4 +1,4 @@
-"""What can be wrong, and what does the doctor say then? One row each: how it is spoilt, the line and the fix."""
+"""What `check` can find: one row for each thing that is wrong, how it is spoilt, the line and the fix."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAIL = {"REPORT_MAIL_TO": "admin@contoso.test", "REPORT_MAIL_FROM": "photos@cont
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Say how something is spoilt, and which finding tells of it: check, status, words of its detail and its fix."""
+    """How something is spoilt, and the finding that reports it: check, status, words of its detail and its fix."""
 
     name: str
     spoil: Callable[[CheckEnv], object]

@@ -1,4 +1,4 @@
-"""Where does the HTML report open in the tests? In a real Chromium, whose complaints are kept."""
+"""Fixtures for the HTML report in a real Chromium, whose complaints are kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARGUMENTS = [
 
 @dataclass
 class Tab:
-    """Hold an open page with all that the browser said or asked for while it was shown."""
+    """An open page with all that the browser said or asked for while it was shown."""
 
     page: Any
     complaints: list[str] = field(default_factory=list)

@@ -53,7 +53,7 @@ class Figures:
 
 
 class Fuzz:
-    """Hold a company whose answers are garbled, and what came of them."""
+    """A company whose answers are garbled, and what came of them."""
 
     def __init__(self, folder: Path, cloud: Emulator, *, seed: int) -> None:
         self.company = Company(cloud, folder)

@@ -166,7 +166,7 @@ class Garbler:
 
 
 class Ber:
-    """Hold one element of BER: its tag, and its content or the elements in it (X.690, section 8.1)."""
+    """One element of BER: its tag, and its content or the elements in it (X.690, section 8.1)."""
 
     def __init__(self, tag: int, content: bytes) -> None:
         self.tag, self.content, self.inner = tag, content, list[Ber]()

@@ -1,4 +1,4 @@
-"""What becomes of a folder of pictures? A process of its own tries each, so that a crash or a hang names its file.
+"""Try each picture of a folder in a process of its own, so that a crash or a hang names its file.
 
 `python -m tests.hostile_pictures FOLDER OUT THREADS` prints a line of JSON before and after each file and writes what
 would be sent to OUT; the last line holds the peak memory of the process in MB. `tried` starts it and reads its lines.
@@ -29,12 +29,12 @@ HEADING = (
 
 
 class HurtError(Exception):
-    """Say at which file the process crashed or hung."""
+    """Raised with the file at which the process crashed or hung."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """Hold what became of each file, as its line of JSON, and the most memory that the process held, in MB."""
+    """What became of each file, as its line of JSON, and the most memory that the process held, in MB."""
 
     results: list[dict[str, Any]]
     peak_mb: float

@@ -1,4 +1,4 @@
-"""Hold that every command the program prints, in any story, is one that a shell and the program accept."""
+"""Check that every command the program prints, in any test, is one that a shell and the program accept."""
 
 from __future__ import annotations
 

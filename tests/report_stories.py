@@ -1,4 +1,4 @@
-"""Which runs do the report's tests tell? A night with failures, conflicts, awkward names, and drawn pictures."""
+"""Runs for the tests of reports: failures, conflicts, awkward names, and drawn pictures."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tests.printed_commands import hold_printed
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """Hold what an administrator sees of a run: its exit code, its words, and the JSON report (empty when none)."""
+    """What an administrator sees of a run: its exit code, its words, and the JSON report (empty when none)."""
 
     code: int
     out: str

@@ -55,7 +55,7 @@ def hire(
 
 
 def shows(lab: SharePointLab, one: Colleague, name: object) -> bool:
-    """Say whether the L thumbnail shows this portrait."""
+    """Return True if the L thumbnail shows this portrait."""
     shown = read_print(lab.farm.files[path_of(one.upn, "L")])
     return shown.shows_same(read_print(face(name, 300)))
 
@@ -72,7 +72,7 @@ def path_of(upn: str, size: str) -> str:
 
 
 def hang(lab: SharePointLab, upn: str, content_bytes: bytes) -> None:
-    """Let somebody else put a picture there, in the manner of SharePoint's own synchronisation."""
+    """Make somebody else put a picture there, in the manner of SharePoint's own synchronisation."""
     for size in "SML":
         lab.farm.files[path_of(upn, size)] = content_bytes
     profile = lab.farm.profile(upn)

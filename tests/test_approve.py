@@ -1,4 +1,4 @@
-"""Does `sync --approve RUN` carry out the plan of that run as far as it is still true, and nothing else?"""
+"""`sync --approve RUN` carries out the plan of that run as far as it is still true, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEAM = 21
 
 
 def new_photos(company: Company, team: list[Colleague], what: object = "anew") -> None:
-    """Let HR give everybody another photo."""
+    """Give everybody another photo, as HR does."""
     for one in team:
         company.paint(one, face(f"{one.name} {what}", 64))
 

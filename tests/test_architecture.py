@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
@@ -58,7 +59,7 @@ FUNCTION_LINES = 45
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """Hold one module of the package: where it lies, its room, its text and its tree."""
+    """One module of the package: where it lies, its room, its text and its tree."""
 
     path: Path
     name: str
@@ -222,6 +223,12 @@ def test_nothing_inherits_but_exceptions(modules: list[Module]) -> None:
 
 def test_no_module_has_a_name_that_says_nothing(modules: list[Module]) -> None:
     assert [module.name for module in modules if VAGUE & set(module.name.split("/"))] == []
+
+
+@pytest.mark.parametrize("folder", ["connector", "tests", "scripts"])
+def test_no_docstring_is_a_question_or_opens_with_a_verb_that_says_nothing(folder: str) -> None:
+    measure = runpy.run_path(str(PACKAGE.parent / "scripts" / "measure-house"))
+    assert list(measure["wrong_docstrings"](PACKAGE.parent / folder)) == []
 
 
 def declared(section: str, key: str) -> set[str]:

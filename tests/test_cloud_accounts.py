@@ -1,4 +1,4 @@
-"""Who is in the tenant, and how are twenty things asked at once? Listing, changes, and batches."""
+"""Accounts of the tenant, and twenty requests in one: listing, changes, and batches."""
 
 from __future__ import annotations
 

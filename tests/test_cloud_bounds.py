@@ -34,7 +34,7 @@ def wire() -> Iterator[HttpClient]:
 
 @contextmanager
 def server(speak: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Let each client be spoken to without TLS, as the machine's own identity endpoint does; gives the port."""
+    """Serve each client without TLS, as the machine's own identity endpoint does; return the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

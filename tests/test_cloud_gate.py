@@ -1,4 +1,4 @@
-"""Who may send now, and when again? The gate and the choice of waits, without a wire."""
+"""The throttle and the choice of waits, without a network."""
 
 from __future__ import annotations
 

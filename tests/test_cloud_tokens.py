@@ -1,4 +1,4 @@
-"""Who are we to the cloud? Every credential against a real issuer, and every refusal in words."""
+"""Every credential against a real token issuer, and every refusal in words."""
 
 from __future__ import annotations
 

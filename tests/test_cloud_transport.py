@@ -1,4 +1,4 @@
-"""How is one request brought to its end? Over a real wire, in every weather."""
+"""One request to its end over a real connection, whatever the service and the network do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are the settings told once, all their problems at once, and their secrets never?"""
+"""Settings are explained once, all their problems at once, and their secrets never."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="modes and pseu
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Hold what a command left: its exit code and both outputs."""
+    """What a command left: its exit code and both outputs."""
 
     returncode: int
     stdout: str

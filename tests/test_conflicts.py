@@ -1,4 +1,4 @@
-"""Whose photo wins when both sides changed? What SYNC_CONFLICT says; a lag or a new tag is never somebody's edit."""
+"""Conflicts: SYNC_CONFLICT decides when both sides changed; a lag or a new tag is never somebody's edit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POLICIES = ("source", "cloud", "report")
 
 
 def shows(company: Company, one: Colleague, name: object) -> bool:
-    """Say whether the cloud shows this portrait for somebody."""
+    """Return True if the cloud shows this portrait for somebody."""
     return shown(company.cloud, one.account_id).shows_same(read_print(face(name)))
 
 
@@ -24,7 +24,7 @@ def detail_of(told: CommandResult, one: Colleague) -> str:
 
 
 def quiet_nights(company: Company, *, days: int = 3) -> list[CommandResult]:
-    """Let nights pass, the last of them with `--full`."""
+    """Run several times, days apart, the last time with `--full`."""
     return [company.sync(*(("--full",) if day == days - 1 else ()), days=1) for day in range(days)]
 
 

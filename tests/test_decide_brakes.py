@@ -1,4 +1,4 @@
-"""Do the brakes hold what looks like a broken read, at exactly their numbers, and let a night's work pass?"""
+"""The safety limits stop what looks like a broken read, at exactly their numbers, and let a usual run pass."""
 
 from __future__ import annotations
 

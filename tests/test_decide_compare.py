@@ -1,4 +1,4 @@
-"""Is the cloud's photo recognised: by its tag, by its bytes, as a picture, and never by chance?"""
+"""The cloud's photo is recognized by its tag, by its bytes and as a picture, and never by chance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the decisions, night after night, keep what must never happen from happening?"""
+"""The decisions of many runs in a row keep what must never happen from happening."""
 
 from __future__ import annotations
 
@@ -332,7 +332,7 @@ class Nights(RuleBasedStateMachine):
             self.memory, self.intent = memory_of_write(self.intent, look=seen, memory=self.memory), None
 
     def _hold_against_the_truth(self, decision: Decision, policy: Policy) -> None:
-        """Hold a decision against what really is in the cloud and who put it there, which the tool cannot see."""
+        """Compare a decision with what really is in the cloud and who put it there, which the tool cannot see."""
         cloud = self.cloud
         if decision.writes:
             assert cloud.face not in FOREIGN or decision.action is not Action.REMOVE

@@ -1,4 +1,4 @@
-"""Does the decision function say what docs/decision-table.md says, cell by cell?"""
+"""The decision function says what docs/decision-table.md says, cell by cell."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def plain_cells() -> set[tuple[str, str, str]]:
 
 
 def is_possible(source: str, memory: str, cloud: str) -> bool:
-    """Say whether source, memory and cloud can meet; whoever has no photo has no source's picture."""
+    """Return True if source, memory and cloud can meet; whoever has no photo has no source's picture."""
     if (source == "photo") != (memory == "nothing") and source != "cleared":
         return False
     if source == "same photo of another person":

@@ -1,4 +1,4 @@
-"""Do the pages say what the program does? The help block, the exit codes and every link."""
+"""The pages say what the program does: the help block, the exit codes and every link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the doctor name each failure, with its fix? A real domain controller, a cloud over HTTPS, one thing wrong."""
+"""`check` names each failure with its fix: a real domain controller, a cloud over HTTPS, one thing wrong."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def own_words(node: ast.AST, known: dict[str, ast.expr]) -> Iterator[str]:
 
 
 def fits(words: list[str], says: str) -> bool:
-    """Say whether what a row expects belongs to a sentence with these fixed parts."""
+    """Return True if what a row expects belongs to a sentence with these fixed parts."""
     return any(part in says or says in part for part in words)
 
 

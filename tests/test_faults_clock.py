@@ -1,4 +1,4 @@
-"""What if the clock of this machine is wrong for a night? Nothing is forgotten, sent twice, or taken for an edit."""
+"""A run under a wrong clock: nothing is forgotten, sent twice, or taken for an edit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does an administrator see when Graph fails in mid-run, and does the next night finish? One fault a test."""
+"""Graph fails in mid-run: what the administrator sees, and that the next run finishes; one fault a test."""
 
 from __future__ import annotations
 

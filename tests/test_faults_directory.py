@@ -1,4 +1,4 @@
-"""What does an administrator see when LDAP fails in mid-read? A cut read never looks like people who left."""
+"""LDAP fails in mid-read: what the administrator sees; a cut read never looks like people who left."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def settled(company: Company, count: int = 25) -> list[Colleague]:
 
 
 def assert_untouched(company: Company, team: list[Colleague], told: CommandResult, *words: str) -> None:
-    """Hold a night that could not read: exit 5, one sentence with the words, and everybody as they were."""
+    """Assert that a run could not read: exit 5, one sentence with the words, and everybody as they were."""
     assert told.code == 5, told.err
     assert all(word in told.err for word in words), told.err
     assert told.totals["unchanged"] == told.totals["people"] == len(team)
@@ -36,7 +36,7 @@ def assert_untouched(company: Company, team: list[Colleague], told: CommandResul
 
 
 def assert_mended(company: Company, team: list[Colleague], *options: str) -> None:
-    """Hold the next night: the newcomer gets a photo, who cleared theirs loses it, and then all is quiet."""
+    """Assert of the next run: the newcomer gets a photo, who cleared theirs loses it, and then all is quiet."""
     told = company.sync(*options, days=1)
     assert told.code == 0, told.err
     assert (told.totals["created"], told.totals["removed"]) == (1, 1)
@@ -145,7 +145,7 @@ def test_a_refused_cookie_is_answered_with_a_full_read_that_loses_no_change(comp
 
 
 def swap_certificate(company: Company, other: Authority) -> None:
-    """Let the controller show a certificate that nobody here trusts, from the next connection on."""
+    """Make the controller show a certificate that nobody here trusts, from the next connection on."""
     company.ldap.server.show(other.issue("localhost"))
     company.ldap.server.hang_up()
 

@@ -1,4 +1,4 @@
-"""Does each flow of the founding article work from end to end? Read at the source, sent, and read back at the cloud."""
+"""Each flow of the founding article from end to end: read at the source, sent, and read back at the cloud."""
 
 from __future__ import annotations
 

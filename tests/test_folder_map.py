@@ -1,4 +1,4 @@
-"""Does HR's list name the pictures: on its days, below its folder, and never a reason to remove what is unread?"""
+"""HR's list names the pictures: on its days, below its folder, and never a reason to remove what is unread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def day(offset: int) -> str:
 
 @pytest.fixture
 def export(runner: Runner, tmp_path: Path) -> Path:
-    """Let the settings name a list that is not written yet."""
+    """Name a list in the settings that is not written yet."""
     path = tmp_path / "hr.csv"
     runner.settings["FOLDER_MAP"] = str(path)
     return path

@@ -1,4 +1,4 @@
-"""Is a person forgotten to the last byte? In ledger, backups, kept reports and logs; and what is old goes by itself."""
+"""`forget` erases a person in database, backups, kept reports and logs; what is old goes by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do guests get a photo, and keep their own? GUEST_PHOTO, contacts of the directory, and pictures filed by mail."""
+"""Guests get a photo and keep their own: GUEST_PHOTO, contacts of the directory, and pictures filed by mail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of one person? What was done, when and why, how it stands now, and the command that would change it."""
+"""`history` of one person: what was done, when and why, how it stands now, and the command that would change it."""
 
 from __future__ import annotations
 

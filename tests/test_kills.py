@@ -1,4 +1,4 @@
-"""What if the night is killed at any instant, a hundred times? Nobody is lost, wrong, or taken for somebody's edit."""
+"""Runs that are killed at any instant, a hundred times: nobody is lost, wrong, or taken for somebody's edit."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Siege:
             self.company.paint(one, face(self._face(one)))
 
     def assert_right(self) -> None:
-        """Hold everybody's cloud photo against the source's: nobody is lost, nobody has another face."""
+        """Compare everybody's cloud photo with the source's: nobody is lost, nobody has another face."""
         for one in self.team:
             sent = sent_print(self._face(one))
             assert shown(self.company.cloud, one.account_id).shows_same(sent), f"{one.name} shows another picture"
@@ -126,7 +126,7 @@ class Siege:
         return is_enough
 
     def _moment(self, seen: Seen) -> str:
-        """Say at which moment a kill fell, by what the world had seen of the run."""
+        """Return the moment of a kill, by what directory and cloud had seen of the run."""
         if not seen.writes:
             return "planning" if seen.batches else "reading"
         return "reading back" if len(self.written) == PEOPLE else "writing"

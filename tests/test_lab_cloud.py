@@ -1,4 +1,4 @@
-"""Does the lab's token issuer give tokens to the right ones, and does its Graph ask for them?"""
+"""The emulated token issuer gives tokens to the right ones, and its Graph asks for them."""
 
 from __future__ import annotations
 

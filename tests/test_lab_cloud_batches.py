@@ -1,4 +1,4 @@
-"""Does the lab's Graph answer batches as the facts say?"""
+"""The emulated Graph answers batches as the facts say."""
 
 from __future__ import annotations
 

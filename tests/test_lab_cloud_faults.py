@@ -1,4 +1,4 @@
-"""Can the lab's cloud be as slow, busy and broken as the real one, and does it see who misbehaves?"""
+"""The emulated cloud is as slow, busy and broken as the real one, and sees who breaks its rules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ann(cloud: Emulator) -> str:
 
 
 def together(cloud: Emulator, number: int, act: Callable[[Caller, int], Any]) -> list[Any]:
-    """Let so many clients act at once."""
+    """Make so many clients act at once."""
     token = cloud.issuer.issued(cloud.graph_url)["access_token"]
     gate = threading.Barrier(number)
 

@@ -1,4 +1,4 @@
-"""Does a client that we did not write get along with the lab's Graph? Microsoft's own, for JavaScript."""
+"""A client that we did not write works with the emulated Graph: Microsoft's own, for JavaScript."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the lab's Graph list people and tell of changes as the facts say?"""
+"""The emulated Graph lists people and reports changes as the facts say."""
 
 from __future__ import annotations
 

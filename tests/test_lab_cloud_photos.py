@@ -1,4 +1,4 @@
-"""Does the lab's Graph treat a photo as the facts say, and can every doubt be switched?"""
+"""The emulated Graph treats a photo as the facts say, and every doubt can be switched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the lab's Graph say in all the known ways that a photo or a person is not to be had?"""
+"""The emulated Graph says in all the known ways that it has no such photo or person."""
 
 from __future__ import annotations
 

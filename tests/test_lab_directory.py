@@ -1,4 +1,4 @@
-"""Does the directory half of the lab keep its promises? A real controller, and a reader without rights."""
+"""The directory of the tests keeps its promises: a real controller, and a reader without rights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a walk in chunks pass everybody once? SQLite's own steps are counted, for lists of four times the length.
+"""Reading the database in chunks passes everybody once; SQLite's own steps are counted, for four times the length.
 
 A chunk that sorts or scans the whole list is not noticed with a hundred people, and takes hours with 300,000.
 """

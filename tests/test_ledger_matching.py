@@ -1,4 +1,4 @@
-"""Whose account is whose? Rule by rule in the ledger, then the brake that asks before faces change places."""
+"""Matching people and accounts rule by rule, then the safety limit that asks before faces change places."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EMPLOYEE_ID, SAM = MatchRule.EMPLOYEE_ID, MatchRule.SAM_ACCOUNT_NAME
 
 
 class Registry:
-    """Hold both sides in a ledger of its own, and match them."""
+    """Both sides in a ledger of its own, and match them."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
@@ -45,7 +45,7 @@ class Registry:
         save_accounts(self.db, [Account(id=name, **{"is_synced": True, **known})], run=1)
 
     def gone(self, name: str, state: PersonState) -> None:
-        """Let somebody leave."""
+        """Make somebody leave."""
         mark_gone(self.db, name, state, run=1)
 
     def matched(self, *rules: MatchRule, from_folder: bool = False, check_sid: bool = True) -> dict[str, str]:

@@ -32,7 +32,7 @@ LEFT = {Reason.OUT_OF_SCOPE, Reason.DISABLED, Reason.DELETED}
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """Hold one state of a person, and what the decision table is asked of it."""
+    """One state of a person, and what the decision table is asked of it."""
 
     id: str
     has_photo: bool

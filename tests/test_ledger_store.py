@@ -1,4 +1,4 @@
-"""Is what we remember safe? The ledger, its lock and its folder, the spool and the backups, and what is forgotten."""
+"""The database, its lock and its folder, the spool and the backups, and what is forgotten."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def no_database(path: Path) -> None:
 
 
 def empty_file(path: Path) -> None:
-    """Leave a file without a byte, as a full disk does."""
+    """Write a file without a byte, as a full disk does."""
     path.write_bytes(b"")
 
 
@@ -584,7 +584,7 @@ def test_an_adopted_copy_needs_no_room(company: Company, small_disk: Path) -> No
 
 
 def swapped_indexes(path: Path) -> None:
-    """Let two indexes point at each other's pages: each page is whole, so that the quick check finds nothing."""
+    """Make two indexes point at each other's pages: each page is whole, so that the quick check finds nothing."""
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA writable_schema = ON")
         names = ("people_changed", "accounts_upn")

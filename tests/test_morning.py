@@ -1,4 +1,4 @@
-"""What does the administrator find in the morning? A kept report, a mail, figures, and a log that machines can read."""
+"""What the administrator finds after a run: a kept report, a mail, figures, and a log that machines can read."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Mailbox(Message):
         self.subjects: list[str] = []
 
     def handle_message(self, message: object) -> None:
-        """Note a subject."""
+        """Record a subject."""
         self.subjects.append(str(message["Subject"]))  # type: ignore[index]
 
 

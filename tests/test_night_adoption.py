@@ -1,4 +1,4 @@
-"""Does a first night send again what is there already? Never; it adopts copies, and a dry run writes nothing at all."""
+"""A first run adopts the copies that are there and sends none again; a dry run writes nothing at all."""
 
 from __future__ import annotations
 

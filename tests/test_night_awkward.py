@@ -1,4 +1,4 @@
-"""Does a first night do right by everybody? The awkward people, a real domain controller, a cloud over HTTPS."""
+"""A first run over the awkward people, with a real domain controller and a cloud over HTTPS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What if an attribute vanishes for many at once? A brake asks first; nobody gets a worse picture, or loses theirs."""
+"""An attribute vanishes for many at once: a safety limit asks first; nobody gets a worse picture, or loses theirs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def with_thumbnails(company: Company, count: int) -> list[Colleague]:
 
 
 def shows_good(company: Company, one: Colleague) -> bool:
-    """Say whether the cloud shows the good photo."""
+    """Return True if the cloud shows the good photo."""
     return shown(company.cloud, one.account_id).shows_same(read_print(face(one.name, 200)))
 
 

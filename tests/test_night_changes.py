@@ -1,4 +1,4 @@
-"""What does a night make of a day's changes? Accounts and people who come, change and go; and what is told of them."""
+"""Runs after a day's changes: accounts and people who come, change and go, and what is reported of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def writes(company: Company) -> int:
 
 
 def shows(company: Company, one: Colleague, name: str) -> bool:
-    """Say whether the cloud shows the face of this name."""
+    """Return True if the cloud shows the face of this name."""
     return shown(company.cloud, one.account_id).shows_same(read_print(face(name)))
 
 
@@ -50,7 +50,7 @@ def retold(company: Company, run: int) -> dict[str, Any]:
 
 
 def is_quiet(told: CommandResult) -> bool:
-    """Say whether a night wrote nothing, asked once for accounts, and ended well."""
+    """Return True if a night wrote nothing, asked once for accounts, and ended well."""
     return told.code == 0 and told.requests["http"] == 1
 
 

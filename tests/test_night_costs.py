@@ -1,4 +1,4 @@
-"""What does a night cost? Requests, entries and memory are counted; nothing here looks at a clock."""
+"""What a run costs: requests, entries and memory are counted; nothing here looks at a clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHANGED = 50
 
 @dataclass(slots=True)
 class LargeCompany:
-    """Hold many people whose photos are in the cloud already, and what their nights were like."""
+    """Many people whose photos are in the cloud already, and what their nights were like."""
 
     company: Company
     tree: Tree

@@ -1,4 +1,4 @@
-"""What if people are deleted and nobody says so? Who may not see tombstones learns it when their accounts go."""
+"""People are deleted and the directory does not report it: it is found out when their accounts go."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def reasons(told: CommandResult, people: Sequence[Colleague]) -> set[tuple[str, 
 
 @pytest.fixture
 def no_deletions(company: Company) -> Company:
-    """Let the directory tell of no deletion, as AD does to an account without rights on Deleted Objects."""
+    """Make the directory report no deletion, as AD does to an account without rights on Deleted Objects."""
     company.knobs.tells_deletions = False
     return company
 

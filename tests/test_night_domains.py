@@ -1,4 +1,4 @@
-"""What does a night make of several domains, several controllers, and one that fails in the middle of its answer?"""
+"""Runs over several domains and several controllers, of which one fails in the middle of its answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CUT_SHORT = {3: "time limit", 4: "size limit", 11: "administrative limit", 51: "
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Hold two domains of one forest, each with a controller of its own, behind one cloud."""
+    """Two domains of one forest, each with a controller of its own, behind one cloud."""
 
     company: Company
     branch: DirectoryServer
@@ -65,12 +65,12 @@ def writes(company: Company) -> int:
 
 
 def shows(cloud: Emulator, one: Colleague, name: str) -> bool:
-    """Say whether the cloud shows the face of this name."""
+    """Return True if the cloud shows the face of this name."""
     return shown(cloud, one.account_id).shows_same(read_print(face(name)))
 
 
 def is_quiet(told: CommandResult) -> bool:
-    """Say whether a night read nobody, wrote nothing, asked once for accounts, had nothing to say, and ended well."""
+    """Return True if a night read nobody, wrote nothing, asked once for accounts, said nothing, and ended well."""
     costs = told.requests["http"], told.requests["ldap_entries"]
     return (told.code, costs, told.report["notices"]) == (0, (1, 0), [])
 

@@ -1,4 +1,4 @@
-"""Who else writes, and when do we see it? Everybody is looked at within so many nights, and nobody is fought."""
+"""Other writers of photos: everybody is compared within a known number of runs, and nobody is fought."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def thumbnail(name: str, what: str) -> bytes:
 
 
 def connect_writes(company: Company, team: list[Colleague], *, what: str) -> None:
-    """Let Entra Connect write its thumbnails into the cloud: copies of the person's own picture, or older ones."""
+    """Write the thumbnails of Entra Connect into the cloud: copies of the person's own picture, or older ones."""
     for one in team:
         company.cloud.tenant.set_photo(one.account_id, thumbnail(one.name, what))
 

@@ -1,4 +1,4 @@
-"""Does four times the people cost four times the work? The ledger's own steps are counted, since a clock is noisy.
+"""Four times the people cost four times the work; the database's own steps are counted, since a clock is noisy.
 
 A query that looks at everybody for each single one is not noticed with a hundred people, and takes hours
 with 300,000.
@@ -41,7 +41,7 @@ Watch = Callable[[sqlite3.Connection], None]
 
 @dataclass(slots=True)
 class Town:
-    """Hold so many people with accounts, and what their nights cost the ledger."""
+    """So many people with accounts, and what their nights cost the ledger."""
 
     folder: Path
     people: int

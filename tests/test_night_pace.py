@@ -1,4 +1,4 @@
-"""Does a night get the most out of the service? Full batches, work side by side, one gate, and a pace that is told."""
+"""The pace of a run: full batches, requests side by side, one throttle, and a pace that is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What if pictures shall be made anew, in another size or crop? `--resend` sends them all, a limit at a time."""
+"""`--resend` sends all pictures anew, in another size or crop, a limit at a time."""
 
 from __future__ import annotations
 

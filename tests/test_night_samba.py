@@ -1,4 +1,4 @@
-"""Does a night follow a real domain? Changes, a group, a moved unit, as the least privileged account sees them."""
+"""Runs over a real domain: changes, a group, a moved unit, as the least privileged account sees them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.samba
 
 @dataclass(slots=True)
 class SambaCompany:
-    """Hold a domain's OU, a tenant, and the people that stories hire into both."""
+    """A domain's OU, a tenant, and the people that stories hire into both."""
 
     directory: Directory
     ou: str
@@ -48,7 +48,7 @@ class SambaCompany:
         return {name: told for name, told in found.items() if told is not None}
 
     def shows(self, name: str, picture: str) -> bool:
-        """Say whether the cloud shows this face for somebody."""
+        """Return True if the cloud shows this face for somebody."""
         return shown(self.cloud, self.account_ids[name]).shows_same(read_print(face(picture)))
 
 
@@ -62,7 +62,7 @@ def samba_company(
 
 
 def is_quiet(told: CommandResult) -> bool:
-    """Say whether a night asked once on each side, read nobody, and had nothing to say."""
+    """Return True if a night asked once on each side, read nobody, and had nothing to say."""
     costs = told.requests["http"], told.requests["ldap_entries"]
     return (told.code, told.report["mode"], costs, told.report["notices"]) == (0, "changes", (1, 0), [])
 

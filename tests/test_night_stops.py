@@ -1,4 +1,4 @@
-"""What if a night stops half way? By a brake, a kill, a limit, a refusal: the next night finishes what was left."""
+"""Runs that stop half way by a safety limit, a kill or a refusal: the next run finishes what was left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a night come through a storm? A fifth of all requests is throttled or fails; all work is done all the same."""
+"""A fifth of all requests is throttled or fails; all work is done all the same."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def calm(cloud: Emulator, folder: Path) -> int:
 
 
 def complete(company: Company) -> bool:
-    """Say whether everybody shows their own face."""
+    """Return True if everybody shows their own face."""
     names = {company.cloud.tenant.id_of(f"person{number:03}@contoso.test"): number for number in range(PEOPLE)}
     return all(
         shown(company.cloud, account_id).shows_same(read_print(face(f"person{number:03}")))

@@ -1,4 +1,4 @@
-"""Whom does a night leave without a match? Both sides are counted and listed."""
+"""People and accounts without a match are counted and listed on both sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does the administrator read when a system is not there, or refuses us? One line: which, why, and the fix."""
+"""A system is not there or refuses us: one line says which, why, and the fix."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ UPN = "anna@contoso.test"
 
 @dataclass(frozen=True)
 class Hidden:
-    """Hold what is hidden of one person, and by which rules the person's account was found until then."""
+    """What is hidden of one person, and by which rules the person's account was found until then."""
 
     attribute: str
     fallback: str
@@ -117,7 +117,7 @@ def shown(company: Company, account_id: str) -> bytes | None:
 
 
 def assert_is_counted(told: CommandResult, case: Hidden) -> None:
-    """Hold that one notice counts the person, by the attribute."""
+    """Assert that one notice counts the person, by the attribute."""
     (notice,) = [notice for notice in told.report["notices"] if "source-unread" in notice]
     assert notice.startswith("1 people show no value")
     assert f"{case.attribute}: 1" in notice

@@ -1,4 +1,4 @@
-"""Do edits, kills, lags, moves and policies, in any order and over the real ledger, never do what must not happen?"""
+"""Edits, kills, lags, moves and policies, in any order and over the real database, never do what must not happen."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def memory_disk() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Hold what a cloud photo truly shows; no face is no photo."""
+    """What a cloud photo truly shows; no face is no photo."""
 
     face: str = ""
     small: bool = False
@@ -74,7 +74,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Say when the program is killed: at which request or which look at the clock, and on which side of it."""
+    """When the program is killed: at which request or which look at the clock, and on which side of it."""
 
     at: int = 0
     where: str = ""
@@ -351,7 +351,7 @@ class AnyNights(RuleBasedStateMachine):
         return step["action"], step["source_sha256"], was.sha256 if was else ""
 
     def _wrongs_of_approval(self, account_id: str, body_bytes: bytes, was: Photo | None) -> Iterator[str]:
-        """Hold a write of an approved run against the plan."""
+        """Compare a write of an approved run with the plan."""
         if self.options.approval is None:
             return
         if account_id not in self.planned:
@@ -523,7 +523,7 @@ class AnyNights(RuleBasedStateMachine):
             yield "written to although nothing could be read"
 
     def _wrongs_of_loss(self, account_id: str, was: Photo | None) -> Iterator[str]:
-        """Hold the loss of a photo against the policy and its backup."""
+        """Compare the loss of a photo with the policy and its backup."""
         assert self.state is not None
         if was is None:
             return
@@ -542,7 +542,7 @@ class AnyNights(RuleBasedStateMachine):
         return Conflict.SOURCE if SOURCE_WINS in owner.groups else self.settings.sync_conflict
 
     def _judge(self, report: RunReport) -> None:
-        """Hold a finished run against what it should have reached."""
+        """Compare a finished run with what it should have reached."""
         assert self.state is not None
         totals = report.totals
         parts = ("created", "replaced", "removed", "unchanged", "skipped", "failed")
@@ -570,7 +570,7 @@ class AnyNights(RuleBasedStateMachine):
                 self.unsure.discard(account_id)
 
     def _judge_one(self, one: DirectoryPerson, report: RunReport) -> None:
-        """Say that 0 left no work undone for somebody in scope."""
+        """Check that exit code 0 left no work undone for somebody in scope."""
         assert self.state is not None
         account_id = self.accounts[one.name]
         if one.state is not PersonState.IN_SCOPE or self.register.hidden or one.name in self._managed():

@@ -122,7 +122,7 @@ def test_the_settings_file_stands_in_every_command_once() -> None:
 
 
 def accepted(words: list[str]) -> None:
-    """Hold that the program takes this command line, without carrying it out."""
+    """Assert that the program takes this command line, without carrying it out."""
     assert words[0] == "photo-connector"
     command: click.Command | None = commands
     rest = words[1:]

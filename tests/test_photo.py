@@ -1,4 +1,4 @@
-"""Does a photo leave as it should: upright, square, plain, within its limits, and without a word about its owner?"""
+"""A photo leaves as it should: upright, square, plain, within its limits, and without a word about its owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does any picture in the world hurt? Public corpora, bombs and fuzzed bytes end in a plain JPEG or in a reason."""
+"""Public corpora, bombs and fuzzed bytes end in a plain JPEG or in a reason."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def said_of(corpus: str, files: int) -> list[int] | None:
 
 
 def problems(folder: Path, out: Path, result: dict[str, Any]) -> list[str]:
-    """Say what is wrong with what would be sent for one file of a corpus."""
+    """Return what is wrong with what would be sent for one file of a corpus."""
     content_bytes, sent_bytes = (folder / result["name"]).read_bytes(), (out / result["sent"]).read_bytes()
     try:
         expected = reference(content_bytes)
@@ -94,7 +94,7 @@ def problems(folder: Path, out: Path, result: dict[str, Any]) -> list[str]:
 
 
 def not_plain(sent_bytes: bytes, size: tuple[int, int]) -> list[str]:
-    """Say what keeps a JPEG from being plain, of this size, within limits and without metadata."""
+    """Return what keeps a JPEG from being plain, of this size, within limits and without metadata."""
     with Image.open(io.BytesIO(sent_bytes)) as image:
         image.load()
         checks = {

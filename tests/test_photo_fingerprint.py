@@ -1,4 +1,4 @@
-"""Does the fingerprint know a picture again that the cloud re-encoded, and tell it from one that only looks alike?"""
+"""The fingerprint recognizes a picture that the cloud re-encoded, and tells it from one that only looks alike."""
 
 from __future__ import annotations
 

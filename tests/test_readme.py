@@ -1,4 +1,4 @@
-"""Does the first evening of the README work as it is written? Its blocks are pasted into a shell, against the lab."""
+"""The quick start of the README works as it is written: its blocks are pasted into a shell, against the lab."""
 
 from __future__ import annotations
 

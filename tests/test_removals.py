@@ -1,4 +1,4 @@
-"""When does a photo leave the cloud? Only when its owner's source is cleared, we made it, and a read confirms it."""
+"""A photo leaves the cloud only when its owner's source is cleared, we made it, and a read confirms it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a broken or changed reading of a real domain ever take somebody's photo? Each trap, with SYNC_REMOVED=remove."""
+"""A broken or changed read of a real domain never takes somebody's photo: each trap, with SYNC_REMOVED=remove."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMA = ","
 
 @dataclass
 class SixPeople:
-    """Hold six people of a real domain whose photos we have sent: three in each of two units."""
+    """Six people of a real domain whose photos we have sent: three in each of two units."""
 
     directory: Directory
     cloud: Emulator
@@ -39,7 +39,7 @@ class SixPeople:
         self.runner.settings.update(settings)
 
     def assert_nobody_lost_anything(self, told: CommandResult) -> None:
-        """Hold that everybody is accounted for and keeps the photo, and that no removal was even tried."""
+        """Assert that everybody is accounted for and keeps the photo, and that no removal was even tried."""
         assert told.totals["removed"] == 0
         assert total(told.totals) == told.totals["people"]
         assert all(self.cloud.tenant.photo(one) is not None for one in self.account_ids)
@@ -150,7 +150,7 @@ def lost_right_to_a_part(six_people: SixPeople) -> Undo:
 
 @dataclass(frozen=True)
 class Trap:
-    """Hold a trap with how its three nights end (changes, full, changes), and what is said of how many."""
+    """A trap with how its three nights end (changes, full, changes), and what is said of how many."""
 
     spring: Callable[[SixPeople], Undo]
     codes: tuple[int, int, int]

@@ -1,4 +1,4 @@
-"""Is a run told rightly in text, JSON and CSV, however many people it had and whatever they are called?"""
+"""Runs are reported rightly in text, JSON and CSV, however many people they had and whatever they are called."""
 
 from __future__ import annotations
 

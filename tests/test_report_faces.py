@@ -1,4 +1,4 @@
-"""Does the report of a real night show both pictures of a conflict, so that somebody can choose?"""
+"""The report of a real run shows both pictures of a conflict, so that somebody can choose."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _side(text: str, number: str) -> tuple[str, str]:
 
 
 def is_of(address: object, photo_bytes: bytes, *, edge: int = EDGE) -> bool:
-    """Say whether a thumbnail shows the same picture."""
+    """Return True if a thumbnail shows the same picture."""
     assert isinstance(address, str)
     assert address.startswith("data:image/jpeg;base64,"), address
     small = base64.b64decode(address.partition(",")[2])

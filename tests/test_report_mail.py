@@ -1,4 +1,4 @@
-"""Does the report reach a mailbox: encrypted, with its table, without pictures, and never in the way of the run?"""
+"""The report reaches a mailbox: encrypted, with its table, without pictures, and never in the way of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can monitoring see the night: when it last went well, what it did, and is the file ever half written?"""
+"""Metrics for monitoring: when a run last went well, what it did, and a file that is never half written."""
 
 from __future__ import annotations
 

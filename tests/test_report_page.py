@@ -1,4 +1,4 @@
-"""Does the HTML report work for people: in a real browser, light and dark, on a phone, with 20,000 rows?"""
+"""The HTML report works for people: in a real browser, light and dark, on a phone, with 20,000 rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can a run be taken back? Photos come back to the right person, creations go, and then everybody is left alone."""
+"""A run can be undone: photos come back to the right person, creations go, and then everybody is left alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def restore(runner: Runner, *arguments: str, days: float = 0) -> CommandResult:
 
 
 def shows(company: Company, one: Colleague, name: object) -> bool:
-    """Say whether the cloud shows this portrait for somebody."""
+    """Return True if the cloud shows this portrait for somebody."""
     return shown(company.cloud, one.account_id).shows_same(read_print(face(name)))
 
 
@@ -370,7 +370,7 @@ def test_the_awkward_people_get_back_what_they_had(
 
 
 def _distinct(company: Company, count: int) -> dict[str, bytes]:
-    """Let so many people have cloud photos of their own, which run 1 replaces; returns them by account."""
+    """Make so many people have cloud photos of their own, which run 1 replaces; returns them by account."""
     company.cloud.set(reencode="none")
     own = {}
     for one in company.team(count):

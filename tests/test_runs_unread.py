@@ -1,4 +1,4 @@
-"""What does the administrator read of a run that could read nothing? Who keeps what, and when the last success was."""
+"""Runs that could read nothing: who keeps what, and when the last success was."""
 
 from __future__ import annotations
 

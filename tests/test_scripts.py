@@ -1,4 +1,4 @@
-"""Would they be taken as they stand? The unit, the timer and the PowerShell scripts; and the pages on running it."""
+"""The unit, the timer and the PowerShell scripts are accepted as they stand; and the pages on running them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can what comes from outside become code, a filter or a path? And who can read what a night leaves behind?"""
+"""What comes from outside never becomes code, a filter or a path; and who can read what a run leaves behind."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ def open_to_others(folder: Path) -> list[str]:
 
 @pytest.fixture
 def no_umask() -> Iterator[None]:
-    """Let every file be as open as its maker lets it."""
+    """Set the umask to 0: every file is as open as its maker lets it."""
     before = os.umask(0o000)
     yield
     os.umask(before)
 
 
 def no_modes(test: Any) -> Any:
-    """Leave a test out on Windows, which has no modes; docs/security.md says what to set there."""
+    """Skip a test on Windows, which has no modes; docs/security.md says what to set there."""
     return pytest.mark.skipif(os.name == "nt", reason="Windows has ACLs instead")(test)
 
 

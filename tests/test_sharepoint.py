@@ -1,4 +1,4 @@
-"""How do pictures get into SharePoint? The target against the lab's hosts, and whole nights with it."""
+"""The SharePoint target against the emulated hosts, and whole runs with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can a night in SharePoint be taken back? Three files and the properties as they were, or nothing where none was."""
+"""A run in SharePoint can be undone: three files and the properties as they were, or nothing where none was."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OLD = ("PictureURL", *STATES)
 
 
 def own_three(lab: SharePointLab, upn: str, name: str) -> dict[str, bytes]:
-    """Let SharePoint's own synchronisation with Exchange put a picture there: S, M and L differ, its states are 1."""
+    """Make SharePoint's own synchronisation with Exchange put a picture there: S, M and L differ, its states are 1."""
     hang(lab, upn, face(name, 300))
     for size, thumb_bytes in zip("SML", thumbnails(face(name, 300), WIDTHS), strict=True):
         lab.farm.files[path_of(upn, size)] = thumb_bytes
@@ -37,7 +37,7 @@ def own_three(lab: SharePointLab, upn: str, name: str) -> dict[str, bytes]:
 
 
 def uploaded(lab: SharePointLab, upn: str, name: str) -> str:
-    """Let somebody have a picture of their own under a name of their own."""
+    """Make somebody have a picture of their own under a name of their own."""
     path = f"{FOLDER}/My best side.png".lower()
     lab.farm.files[path] = face(name, 300)
     url = lab.url("my-site") + f"{FOLDER}/My%20best%20side.png".replace(" ", "%20")

@@ -1,4 +1,4 @@
-"""What does a reading tell, and when must it not be believed? Against a directory of our own, knob by knob."""
+"""What a read reports, and when it must not be believed: against a directory of our own, switch by switch."""
 
 from __future__ import annotations
 

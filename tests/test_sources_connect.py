@@ -1,4 +1,4 @@
-"""How do we get in, and what is said when we do not? Servers, certificates, sign-ins and DNS, each refused for real."""
+"""Connecting and its refusals: servers, certificates, sign-ins and DNS, each refused for real."""
 
 from __future__ import annotations
 

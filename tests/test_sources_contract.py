@@ -1,4 +1,4 @@
-"""Does every source keep the contract? A real domain, OpenLDAP, a directory of our own, and a folder of pictures."""
+"""Every source keeps the contract: a real domain, OpenLDAP, a directory of our own, and a folder of pictures."""
 
 from __future__ import annotations
 

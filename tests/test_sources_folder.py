@@ -1,4 +1,4 @@
-"""Does a folder of pictures work as a source? Nights over real files: twice the same, one change, what goes wrong."""
+"""A folder of pictures as the source: real files, run twice the same, one change, what goes wrong."""
 
 from __future__ import annotations
 

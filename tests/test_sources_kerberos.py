@@ -1,4 +1,4 @@
-"""Does Kerberos sign us in without any password? A real domain, a keytab, sealed on 389 and bound to TLS on 636.
+"""Kerberos signs us in without any password: a real domain, a keytab, sealed on 389 and bound to TLS on 636.
 
 Run by .venv-kerberos (scripts/setup-kerberos), which has the extra; the usual environment runs it there. The sealing
 itself is tried everywhere, over a pair of sockets.

@@ -93,7 +93,7 @@ def silent_addresses(count: int) -> Iterator[list[tuple[str, int]]]:
 
 @contextmanager
 def name_of(name: str, addresses: list[tuple[str, int]]) -> Iterator[None]:
-    """Let a name have these addresses, as a resolver would tell; ports are the lab's."""
+    """Give a name these addresses, as a resolver would return them; ports are the lab's."""
     real = socket.getaddrinfo
 
     def getaddrinfo(host: Any, port: Any, *others: Any, **named: Any) -> Any:

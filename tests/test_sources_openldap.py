@@ -1,4 +1,4 @@
-"""Is a directory that is not AD read, too? A real OpenLDAP server: in full every night, by entryUUID."""
+"""A directory that is not AD: a real OpenLDAP server, read in full every time, by entryUUID."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a real domain controller see it as we do? Photos against ldapsearch, changes, rights, groups, sign-ins."""
+"""A real domain controller: photos against ldapsearch, changes, rights, groups, sign-ins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who takes part, and where does a name stand? DNs, filters, anchors and shapes, without any server."""
+"""Who is in scope, and where a name stands: DNs, filters, anchors and shapes, without any server."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUT
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Hold a certificate and its key."""
+    """A certificate and its key."""
 
     certificate: x509.Certificate
     key: rsa.RSAPrivateKey

@@ -1,4 +1,4 @@
-"""Does a stand-by server know everything and write nothing, and take over with one setting?"""
+"""A stand-by server knows everything and writes nothing, and takes over with one setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What if the state folder cannot be worked in? One clear sentence, nothing is sent, and the next night goes on."""
+"""The state folder cannot be used: one clear sentence, nothing is sent, and the next run goes on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def disk(company: Company, tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> None:
-    """Leave no byte on the disk."""
+    """Fill the disk to the last byte."""
     with (disk / FILLER).open("wb", buffering=0) as stream:
         size = 1 << 16
         while size:
@@ -50,7 +50,7 @@ def fill(disk: Path) -> None:
 
 
 def refused(told: CommandResult, company: Company, *words: str) -> None:
-    """Hold a run that could not begin: exit 2, one sentence that names the setting, and nobody was contacted."""
+    """Assert that a run could not begin: exit 2, one sentence that names the setting, and nobody was contacted."""
     assert told.code == 2
     *_, sentence = told.err.strip().splitlines()
     assert sentence.startswith(f"STATE_DIR: {company.runner.state} ")

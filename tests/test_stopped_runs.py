@@ -1,4 +1,4 @@
-"""What does the administrator read of a run that a safety limit stopped? Its plan, with pictures, and what to type."""
+"""Runs that a safety limit stopped: the plan, with pictures, and the command to type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the system's own log hear how a run ended? A real datagram socket stands for the journal's."""
+"""The system's own log hears how a run ended; a real datagram socket stands for the journal's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where do pictures go, and what if they are refused? The Graph target against the lab's cloud."""
+"""The Graph target against the emulated cloud: where pictures go, and what its refusals mean."""
 
 from __future__ import annotations
 

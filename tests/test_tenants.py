@@ -1,4 +1,4 @@
-"""Does it work in other clouds, and for several tenants and forests? Each pair has a state folder of its own."""
+"""Other clouds, and several tenants and forests: each pair has a state folder of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does somebody at a terminal see, what does a pipe carry, and what if its reader hangs up?"""
+"""What somebody at a terminal sees, what a pipe carries, and a reader that closes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a third target fit in? A toy that stores photos in a folder joins a copy of the program by four small edits."""
+"""A third target: a toy that stores photos in a folder joins a copy of the program by four small edits."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What does a night cost beside what people run today? `scripts/bench` measures both on the same emulator."""
+"""The bench: what a run costs beside what people run today; `scripts/bench` measures both on the same emulator."""

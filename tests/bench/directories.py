@@ -1,4 +1,4 @@
-"""Which directory is read in the bench? A real Samba domain controller up to 10,000 people, above that our own."""
+"""The directory that the bench reads: a real Samba domain controller up to 10,000 people, above that our own."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def person(number: int) -> tuple[str, dict[str, str | bytes]]:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Hold a running directory: what it is, the settings that reach it, each one's anchor, and how a photo changes.
+    """A running directory: what it is, the settings that reach it, each one's anchor, and how a photo changes.
 
     `change` takes a person's number and picture.
     """

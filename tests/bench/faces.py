@@ -1,4 +1,4 @@
-"""What do the crowd's pictures look like? Fifty drawn faces, each made everybody's own by a comment."""
+"""The pictures of the bench: fifty drawn faces, each made everybody's own by a comment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do people run today? One listing, then for each person: get the photo, compare the bytes, put."""
+"""The loop that people run today: one listing, then for each person: get the photo, compare the bytes, put."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEASURED = 500
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Hold what a loop over `people` cost, with so many lanes; seconds, of its `night` (first or quiet)."""
+    """What a loop over `people` cost, with so many lanes; seconds, of its `night` (first or quiet)."""
 
     night: str
     lanes: int

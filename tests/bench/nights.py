@@ -1,4 +1,4 @@
-"""What did one night cost? The program runs as a process of its own, which tells its time and memory at the end."""
+"""The cost of one run: the program as a process of its own, which prints its time and memory at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ sys.exit(code)
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Hold what a night cost; times in seconds. `limit` is all its Graph requests × latency ÷ concurrency.
+    """What a night cost; times in seconds. `limit` is all its Graph requests × latency ÷ concurrency.
 
     `ledger_bytes` is the size of the ledger after it.
 

@@ -15,7 +15,7 @@ ALLOWED, LANES = (4, 16), ("4", "auto")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Hold a first night: what the service allows, the setting, its times in seconds, and what its report says.
+    """A first night: what the service allows, the setting, its times in seconds, and what its report says.
 
     `put_span` is the time from the first to the last PUT; `refused` counts the answers 429.
     """

@@ -1,4 +1,4 @@
-"""How does a part of the bench run? As a program of its own, so that its work is not counted as ours."""
+"""Run a part of the bench as a program of its own, so that its work is not counted as ours."""
 
 from __future__ import annotations
 

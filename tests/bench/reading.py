@@ -49,7 +49,7 @@ print(json.dumps({"people": people, "photo_bytes": photo_bytes, "wall": wall, "c
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Hold what a full reading cost; seconds. `reader` is `ours` or `python-ldap`."""
+    """What a full reading cost; seconds. `reader` is `ours` or `python-ldap`."""
 
     reader: str
     directory: str

@@ -1,4 +1,4 @@
-"""Where is a night measured? Between a directory and a cloud that are processes of their own, people made by number."""
+"""The systems of the bench: a directory and a cloud that are processes of their own, with people made by number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LATENCY, CAP = 0.1, 4
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Hold the two systems: the cloud's control desk, the directory, and the settings for both."""
+    """The two systems: the cloud's control desk, the directory, and the settings for both."""
 
     cloud: Emulator
     directory: Served

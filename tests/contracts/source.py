@@ -1,4 +1,4 @@
-"""What must every source do? One clause each, held against every kind of source there is."""
+"""The contract of a source: one test a clause, run against every kind of source there is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FIRST, SECOND = b"\xff\xd8first picture\xff\xd9", b"\xff\xd8second picture\xff\x
 
 
 class SourceWorld(Protocol):
-    """Let a clause change what a source reads; people are named by a short name and known by their id.
+    """What a clause may change of what a source reads; people are named by a short name and known by their id.
 
     What differs: a world that follows changes tells only them from the second night on; one that tells deletions
     sees them as such; one that knows only pictures has nobody without one, so that who is deleted there and whose

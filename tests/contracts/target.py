@@ -1,4 +1,4 @@
-"""What must every target do? One suite of stories; each target's tests inherit it and bring their own bench."""
+"""The contract of a target: one suite of tests; each target's tests inherit it and bring their own bench."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.cloud_stories import picture
 
 @dataclass(frozen=True, slots=True)
 class TargetBench:
-    """Hold a target under test with the hands of somebody else on the same cloud.
+    """A target under test with the hands of somebody else on the same cloud.
 
     `people` makes accounts; `hang` sets a picture and `take` removes it behind the target's back; `seen` returns
     the picture that truly hangs there; `vanish` deletes the account; `writes` counts what reached the cloud.

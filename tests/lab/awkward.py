@@ -1,4 +1,4 @@
-"""Who are the forty awkward people? Those whom the field reports are about, as data: look here for a person's story."""
+"""The forty awkward people of field reports, as data."""
 
 from __future__ import annotations
 

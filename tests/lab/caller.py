@@ -1,4 +1,4 @@
-"""Who checks the lab's cloud from outside? A bare client: MSAL and requests, nothing of the product."""
+"""A bare client of the emulated cloud: MSAL and requests, nothing of the product."""
 
 from __future__ import annotations
 

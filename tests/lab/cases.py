@@ -1,4 +1,4 @@
-"""Of which words is an awkward person made? What the directory holds, what the cloud holds, what the night must say."""
+"""The parts of an awkward person: what the directory holds, what the cloud holds, what the run must report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from connector.model import Action, Reason
 
 
 class Link(StrEnum):
-    """Say by what an account belongs to its person."""
+    """By what an account belongs to its person."""
 
     ANCHOR = "anchor"
     """The immutable ID is the person's anchor, and the SID fits: what Entra Connect makes."""
@@ -39,7 +39,7 @@ class AccountPlan:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Say what the first night, with default settings, must report for a person.
+    """What the first run, with default settings, must report for a person.
 
     With `listed` false the person isn't in scope: the report says this, or leaves the person out.
     """

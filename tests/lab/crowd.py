@@ -1,4 +1,4 @@
-"""Where do thousands of people come from? Numbered, with a face each, loaded beside the server in one go."""
+"""Thousands of numbered people with a face each, loaded beside the server in one go."""
 
 from __future__ import annotations
 

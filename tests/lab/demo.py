@@ -1,4 +1,4 @@
-"""What does the product do, in a minute? Three nights over an embedded world, told in counts."""
+"""The product in a minute: three runs over an embedded directory and cloud, printed as counts."""
 
 from __future__ import annotations
 

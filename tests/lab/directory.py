@@ -1,4 +1,4 @@
-"""How is the directory changed while a test is told? As its administrator would, over LDAPS, one call a change."""
+"""Change the directory during a test as its administrator would: over LDAPS, one call a change."""
 
 from __future__ import annotations
 

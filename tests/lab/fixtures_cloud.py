@@ -1,4 +1,4 @@
-"""Where does a test get its cloud? `cloud`: a fresh tenant on a server that lives as long as the session."""
+"""Fixtures for the cloud: a fresh tenant for each test, on a server that lives as long as the session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pictures mean harm? Bombs, each with the reason to refuse it if there is one, and bytes that were changed."""
+"""Pictures that do harm: bombs, each with the reason to refuse it if there is one, and bytes that were changed."""
 
 from __future__ import annotations
 

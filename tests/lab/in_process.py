@@ -81,7 +81,7 @@ class InProcessClient(HttpClient):
         """Be there already."""
 
     def close(self) -> None:
-        """Hold nothing open."""
+        """Do nothing: nothing is open."""
 
 
 class FixedToken(TokenSource):
@@ -102,7 +102,7 @@ def open_in_process(wire: InProcessClient, settings: Settings, traffic: RequestC
 
 @dataclass(slots=True)
 class DirectoryPerson:
-    """Hold somebody of the small directory; `changed` is when the entry last changed, `cleared` when its photo went.
+    """Somebody of the small directory; `changed` is when the entry last changed, `cleared` when its photo went.
 
     `missed`: the photo was hidden from a reading since.
     """
@@ -143,7 +143,7 @@ class InMemoryDirectory:
         self.read_whole: set[str] = set()
 
     def add(self, name: str, unit: str, photo: bytes) -> DirectoryPerson:
-        """Let somebody move in, under an id that their name decides."""
+        """Add somebody under an id that their name decides."""
         guid = uuid.UUID(bytes=hashlib.md5(name.encode()).digest())  # not a secret, the same each time
         one = DirectoryPerson(name, unit, photo, guid=guid, anchor=immutable_id(guid))
         self.people[one.person.id] = one
@@ -178,7 +178,7 @@ class InMemoryDirectory:
         return Reading(Mode.FULL, chain([told], self._pages(context, 0, end)), server="dc1")
 
     def _emptied(self, context: str, since: int) -> list[Emptied]:
-        """Tell what was cleared since, as a directory does even where it may not be read."""
+        """Return what was cleared since, as a directory does even where it may not be read."""
         here = [one for one in self.people.values() if one.unit == context and one.cleared > since]
         return [Emptied(one.person.id, frozenset({ATTRIBUTE})) for one in here if not one.photo and not self.hidden]
 
@@ -230,7 +230,7 @@ class InMemoryDirectory:
         return [event for event in self.fetch(list(self.people)) if event.person.upn == name]
 
     def close(self) -> None:
-        """Hold nothing open."""
+        """Do nothing: nothing is open."""
 
 
 def _silent(unit: str) -> Unreachable:

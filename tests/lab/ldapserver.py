@@ -1,4 +1,4 @@
-"""Which directory can do what a test needs? Our own small LDAP server, honest but for its knobs, behind a real socket.
+"""Our own small LDAP server behind a real socket: honest but for its switches.
 
 It answers sign-in, rootDSE, paged searches and DirSync in rounds over a `Tree`; it evaluates the filters it is sent
 and holds no page in memory. `python -m tests.lab.ldapserver` runs it as a program of its own, for a bench.

@@ -70,7 +70,7 @@ class DirectoryServer:
 
 
 class ReadResult:
-    """Hold what a reading told, by person id."""
+    """What a reading told, by person id."""
 
     def __init__(self, reading: Reading) -> None:
         self.mode, self.notice, self.server = reading.mode, reading.notice, reading.server

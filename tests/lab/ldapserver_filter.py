@@ -1,4 +1,4 @@
-"""Does an entry match? RFC 4511 filters with AD's two rules for bits and chains, compiled once a search."""
+"""Match entries by RFC 4511 filters with AD's two rules for bits and chains, compiled once a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said on one connection of our own LDAP server? Sign-in, searches in pages, DirSync in rounds."""
+"""One connection of our own LDAP server: sign-in, searches in pages, DirSync in rounds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COOKIE, _MAGIC = struct.Struct("<8sQQQ"), b"dirsync\x00"
 
 
 class Talk:
-    """Hold one connection: its sign-in and its open walks, whose cookies are worth nothing elsewhere."""
+    """One connection: its sign-in and its open walks, whose cookies are worth nothing elsewhere."""
 
     def __init__(self, world: World, line: socket.socket) -> None:
         self.world, self.line = world, line

@@ -1,4 +1,4 @@
-"""Who lives in our own directory? A crowd made by a function, one at a time, and the entries somebody has edited.
+"""The entries of our own directory: a crowd made by a function, one at a time, and what somebody has edited.
 
 Every attribute of an edited entry remembers the number of its last change, which is what DirSync asks for. The crowd
 itself is never held in memory: 300,000 people cost what their edits cost.
@@ -22,7 +22,7 @@ _CROWD = b"\x80crowd\x00\x00"
 
 @dataclass(slots=True)
 class Entry:
-    """Hold an entry; `values` by the name it is spelt with, `changed` by the plain lower-case name."""
+    """An entry; `values` by the name it is spelt with, `changed` by the plain lower-case name."""
 
     dn: str
     values: dict[str, list[bytes]]
@@ -98,7 +98,7 @@ class Tree:
         entry.dn = f"{rdn}\\0ADEL:{entry.id},CN=Deleted Objects,{self.root}"
 
     def has(self, dn: str) -> bool:
-        """Tell whether a name is there: an entry, or a unit that somebody stands below and that was not moved away."""
+        """Return True if a name is there: an entry, or a unit that somebody stands below and not moved away."""
         if spelling(dn) == spelling(self.root):
             return True
         if any(is_at_or_below(dn, left) for left in self._left):

@@ -1,4 +1,4 @@
-"""How do answers look on the wire? BER by hand for what is sent a hundred thousand times, and two control values."""
+"""Encode LDAP answers: BER by hand for what is sent a hundred thousand times, and two control values."""
 
 from __future__ import annotations
 

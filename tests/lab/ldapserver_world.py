@@ -1,4 +1,4 @@
-"""What does our own LDAP server share between its connections? The tree, the knobs, and what it was asked."""
+"""What the connections of our own LDAP server share: the tree, the switches, and what was asked."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Asked:
 
 @dataclass(slots=True)
 class World:
-    """Hold what all connections of one server see."""
+    """What all connections of one server see."""
 
     tree: Tree
     tls: ssl.SSLContext | None

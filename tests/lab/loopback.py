@@ -1,4 +1,4 @@
-"""Where does a lab listen? On a loopback address of its own, under a host name that certificates can carry."""
+"""Claim a loopback address of its own for each lab, under a host name that certificates can carry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARK = "# photo connector lab"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Hold a claim on one loopback address; no other lab on this machine takes it until it is released."""
+    """A claim on one loopback address; no other lab on this machine takes it until it is released."""
 
     ip: str
     _lock: FileLock = field(repr=False)

@@ -1,4 +1,4 @@
-"""Which world do people see who only want to look? A directory and a cloud, filled, with the settings that reach them.
+"""A filled directory and cloud for people who only want to look, with the settings that reach them.
 
 As root it is a real Samba domain controller; otherwise our own LDAP server stands in for it.
 """
@@ -26,7 +26,7 @@ from tests.lab.world import fill, ldap_settings
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Hold an open world: its settings, its cloud, who lives there, and the hand that changes photos in it.
+    """An open world: its settings, its cloud, who lives there, and the hand that changes photos in it.
 
     `set_photo` takes a person and the new value of jpegPhoto; None clears it.
     """

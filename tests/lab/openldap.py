@@ -1,4 +1,4 @@
-"""Which directory knows neither AD nor DirSync? A real OpenLDAP server over LDAPS, in a folder of its own."""
+"""A directory without AD and DirSync: a real OpenLDAP server over LDAPS, in a folder of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How do the awkward people come to life? Put into the directory, read back, and given their accounts."""
+"""Load the awkward people: put into the directory, read back, and given their accounts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.lab.directory import DISABLED, Directory, Entry, Value
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """Hold an account of the tenant and the photo that it shows before the first night (empty for none)."""
+    """An account of the tenant and the photo that it shows before the first night (empty for none)."""
 
     account: Account
     photo_bytes: bytes = field(default=b"", repr=False)
@@ -23,7 +23,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Hold a case with what the directory made of it; `registered[0]` is the right account where one is right."""
+    """A case with what the directory made of it; `registered[0]` is the right account where one is right."""
 
     case: Case
     person: Person
@@ -37,7 +37,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Populace:
-    """Hold everybody: the resolved people, accounts that no person has, and the names that settings need."""
+    """Everybody: the resolved people, accounts that no person has, and the names that settings need."""
 
     people: tuple[Resolved, ...]
     strangers: tuple[Registered, ...]

@@ -1,4 +1,4 @@
-"""In which bytes do pictures come? Everything that directories are known to hold, honest, awkward and hostile."""
+"""Pictures in every form that directories are known to hold: honest, awkward and hostile."""
 
 from __future__ import annotations
 

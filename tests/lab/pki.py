@@ -1,4 +1,4 @@
-"""Who vouches for the lab's servers? A throwaway authority, and the bad certificates that faults need."""
+"""A throwaway certificate authority for the lab's servers, and the bad certificates that faults need."""
 
 from __future__ import annotations
 

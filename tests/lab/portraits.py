@@ -1,4 +1,4 @@
-"""Whom do the pictures show? People drawn from a seed: another seed is another face, the same seed the same bytes."""
+"""Portraits drawn from a seed: another seed is another face, the same seed the same bytes."""
 
 from __future__ import annotations
 

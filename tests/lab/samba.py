@@ -1,4 +1,4 @@
-"""Which directory do the tests read? A real Samba domain controller, provisioned in a folder of its own.
+"""The directory of the tests: a real Samba domain controller, provisioned in a folder of its own.
 
 It listens on one loopback address at the standard ports (389, 636, 3268, 3269, Kerberos 88 and 464), so it needs
 root; several run side by side on several addresses (`loopback.claim`).

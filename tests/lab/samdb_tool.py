@@ -1,4 +1,4 @@
-"""What needs Samba's own bindings? Accounts made offline, keytabs, bulk loads, permissions.
+"""What needs Samba's own bindings: accounts made offline, keytabs, bulk loads, permissions.
 
 Run by the system's Python, which has those bindings: `python3 samdb_tool.py <smb.conf> <command>`, with the
 command's arguments as JSON (for `load`: one JSON record a line) on standard input.

@@ -1,4 +1,4 @@
-"""How does the lab stay up? This process holds it, says when it is ready, and ends it when it is told to."""
+"""Keep the lab running: print when it is ready, and end it on a signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How do directory and cloud meet? Settings that point at a domain, and a tenant filled with the people's accounts."""
+"""Join directory and cloud: settings that point at a domain, and a tenant filled with the people's accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the cloud of the lab? Microsoft's token issuer and Graph photos, as far as they are known."""
+"""The emulated cloud: Microsoft's token issuer and Graph photos, as far as they are known."""
 
 from tests.lab.graph.credentials import AppCertificate, app_certificate
 from tests.lab.graph.faults import Fault

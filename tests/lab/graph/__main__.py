@@ -1,4 +1,4 @@
-"""How is the cloud of the lab run on its own? `python -m tests.lab.graph --port 8443 --side-port 8080`."""
+"""Run the emulated cloud on its own: `python -m tests.lab.graph --port 8443 --side-port 8080`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does Graph say, and in which envelope? Questions, answers and refusals, before they meet a wire."""
+"""Requests, answers and refusals of Graph, before they become HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JSON_TYPE = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE75
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """Hold one Graph request, from the wire or from inside a batch; header names are lower-case."""
+    """One Graph request, from the wire or from inside a batch; header names are lower-case."""
 
     method: str
     version: str
@@ -34,7 +34,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Hold one Graph answer; `payload` is JSON and wins over `content_bytes`."""
+    """One Graph answer; `payload` is JSON and wins over `content_bytes`."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)

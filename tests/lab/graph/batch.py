@@ -1,4 +1,4 @@
-"""What happens to twenty requests in one? Items in any order, each with its own status and wait (facts 6)."""
+"""Answer a batch of twenty requests: items in any order, each with its own status and wait (facts 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How do the lab's own values travel between two processes? As JSON, with bytes and a few dataclasses marked."""
+"""Send the emulator's values between two processes: as JSON, with bytes and a few dataclasses marked."""
 
 from __future__ import annotations
 

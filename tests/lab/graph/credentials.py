@@ -1,4 +1,4 @@
-"""Which certificate does an app show? A self-signed one, as PEM and as PFX, made in a moment."""
+"""Make the certificate of an app: self-signed, as PEM and as PFX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has changed among the accounts since a token was given? /users/delta; photos never appear (facts 8)."""
+"""Changes of the accounts since a token was given: /users/delta; photos never appear (facts 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong, for whom and how often? Faults asked for by name, and storms drawn from seeded dice."""
+"""Faults that are asked for by name, and storms drawn from seeded dice."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class FaultBook:
         self._forms = 0
 
     def fail_next(self, route_pattern: str, fault: Fault, times: int = 1) -> None:
-        """Let the next requests that fit go wrong; `times` -1 is for ever.
+        """Make the next requests that fit go wrong; `times` -1 is for ever.
 
         `route_pattern` is matched from the start of "METHOD /path", for batch items "ITEM METHOD /path".
         """

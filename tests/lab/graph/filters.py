@@ -1,4 +1,4 @@
-"""Which accounts does a $filter mean, and which filters does the service refuse? (facts 8)"""
+"""The $filter of Graph: which accounts it selects, and which filters the service refuses (facts 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where does the lab's cloud listen? Bound sockets, certificates, and connections that a test can have cut."""
+"""The sockets of the emulated cloud: bound sockets, certificates, and connections that a test can have cut."""
 
 from __future__ import annotations
 

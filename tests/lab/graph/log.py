@@ -1,4 +1,4 @@
-"""What did the client really ask? An honest record of every request, and of two rules that it must not break."""
+"""Record every request of the client, and check two rules that it must not break."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PHOTO_WRITE = re.compile(r"/(?:v1\.0|beta)/users[/(]'?([^/')]+)'?\)?/photo(?:/|$
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """Hold one request inside a batch."""
+    """One request inside a batch."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Hold one request on the wire; times are monotonic seconds, `status` 0 means no whole answer.
+    """One request on the wire; times are monotonic seconds, `status` 0 means no whole answer.
 
     `kind`: graph, token or identity. `in_flight` counts the Graph requests under way, this one included.
     `pause` is how long the lab was told to take. Authorization and bodies are not kept.
@@ -58,7 +58,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """Tell of a broken rule: `inside-wait` or `two-writes-in-flight`."""
+    """A broken rule: `inside-wait` or `two-writes-in-flight`."""
 
     kind: str
     method: str
@@ -133,7 +133,7 @@ class RequestLog:
     # -- for the wire; the caller holds the lock
 
     def begin(self, kind: str, method: str, *, path: str, query: str, headers: Mapping[str, str]) -> Record:
-        """Note that a request has arrived."""
+        """Record that a request has arrived."""
         now = time.monotonic()
         self._number += 1
         waiting = [record for number, record in self._open.items() if number not in self._left]
@@ -160,7 +160,7 @@ class RequestLog:
         return sum("/photo" in record.path or "$batch" in record.path for record in self._open.values())
 
     def end(self, record: Record, **told: object) -> None:
-        """Note how a request ended, once; `told` are the fields known by now."""
+        """Record how a request ended, once; `told` are the fields known by now."""
         if record.number not in self._open:
             return
         done = replace(record, ended=time.monotonic(), **told)  # type: ignore[arg-type]
@@ -190,7 +190,7 @@ class RequestLog:
             self._served_at[route] = self._served
 
     def left(self, record: Record) -> None:
-        """Note that the client hung up: for him the request is over, though the service may still carry it out."""
+        """Record that the client hung up: the request is over for it, though the service may still carry it out."""
         if record.number not in self._open or record.number in self._left:
             return
         self._left.add(record.number)
@@ -198,12 +198,12 @@ class RequestLog:
             self._writing[who] -= 1
 
     def item_refused(self, method: str, path: str, retry_after: str) -> None:
-        """Note that one item of a batch was told to wait."""
+        """Record that one item of a batch was told to wait."""
         now = time.monotonic()
         self._waits.by_item[f"{method} {path}"] = (now, now + seconds(retry_after))
 
     def check_item(self, method: str, path: str) -> None:
-        """Note an item that came back before its own wait was over."""
+        """Record an item that came back before its own wait was over."""
         told_at, until = self._waits.by_item.get(f"{method} {path}", (0.0, 0.0))
         now = time.monotonic()
         if told_at + self._switches.wait_grace < now < until - 0.01:

@@ -1,4 +1,4 @@
-"""What does Graph do with one person's photo? Metadata, bytes, sizes, upload, removal (facts 2, 3, 4)."""
+"""One person's photo in Graph: metadata, bytes, sizes, upload, removal (facts 2, 3, 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a picture that is sent to the cloud? It is decoded, stripped, saved again, and gets a random tag."""
+"""Store a picture as the cloud does: decoded, stripped, saved again, with a random tag."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOO_SMALL = "Exception of type 'Microsoft.Fast.Profile.Core.Exception.ProfileBad
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
-    """Hold a photo as the cloud stores it; `sent_sha256` is of the bytes that came in."""
+    """A photo as the cloud stores it; `sent_sha256` is of the bytes that came in."""
 
     content_bytes: bytes = field(repr=False)
     tag: str

@@ -1,4 +1,4 @@
-"""How is a cloud in another process steered? With the same methods, sent to its control desk."""
+"""Control an emulated cloud in another process: the same methods, sent to its control endpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READ = (
 
 
 class DeskError(Exception):
-    """Tell what the called method raised in the other process."""
+    """Raised with what the called method raised in the other process."""
 
 
 class _Room:

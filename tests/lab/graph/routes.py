@@ -1,4 +1,4 @@
-"""Which part of Graph answers a request? The table of routes, the roles they need, and the 401."""
+"""The routes of Graph, the roles they need, and the 401."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How does the cloud of the lab come to life? Two listeners in one thread: HTTPS for the cloud, HTTP beside it."""
+"""Start the emulated cloud: two listeners in one thread, HTTPS for the cloud, HTTP beside it."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Emulator:
         return self.log.violations()
 
     def fail_next(self, route_pattern: str, fault: Fault, times: int = 1) -> None:
-        """Let the next requests that fit go wrong; see `FaultBook.fail_next`."""
+        """Make the next requests that fit go wrong; see `FaultBook.fail_next`."""
         self.faults.fail_next(route_pattern, fault, times)
 
     def set(self, **switches: Any) -> None:

@@ -1,4 +1,4 @@
-"""What lies beside the cloud, on plain HTTP? The machine's identity, and the lab's own control desk under /_lab."""
+"""Plain HTTP beside the cloud: the machine's identity endpoint, and the lab's own control endpoint under /_lab."""
 
 from __future__ import annotations
 

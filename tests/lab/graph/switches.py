@@ -1,4 +1,4 @@
-"""Which doubts about the cloud can a test settle either way? One field for each, changeable while the lab runs."""
+"""What is not known of the cloud, as switches: one field each, changeable while the emulator runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(slots=True)
 class Switches:
-    """Hold every knob of the emulator; the defaults are the newest live or documented behaviour.
+    """Every knob of the emulator; the defaults are the newest live or documented behaviour.
 
     (F n) names the section of the facts a knob belongs to, U that the real behaviour is unknown.
     """

@@ -1,4 +1,4 @@
-"""Who is in the tenant, and what do they look like? The accounts, their photos, and the order of all changes."""
+"""The tenant: accounts, their photos, and the order of all changes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EXCHANGE_PLAN = "efb87545-963c-4e0d-99df-69c6916d9eb0"
 
 @dataclass(slots=True)
 class CloudAccount:
-    """Hold one user object: its Graph properties, when each last changed, and its photo."""
+    """One user object: its Graph properties, when each last changed, and its photo."""
 
     id: str
     number: int
@@ -53,7 +53,7 @@ class CloudAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """Hold one write of a photo that the cloud carried out; `sent_sha256` is empty for a removal."""
+    """One write of a photo that the cloud carried out; `sent_sha256` is empty for a removal."""
 
     account_id: str
     writer: str
@@ -216,7 +216,7 @@ class Tenant:
         return self._number
 
     def has_mail(self, address: str) -> bool:
-        """Say whether somebody receives mail at an address that is not his UPN."""
+        """Return True if somebody receives mail at an address that is not his UPN."""
         return any((a.properties.get("mail") or "").casefold() == address.casefold() for a in self._by_id.values())
 
     def everybody(self) -> list[CloudAccount]:

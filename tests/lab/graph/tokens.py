@@ -1,4 +1,4 @@
-"""Who may have a token? The issuer checks secrets, certificates and federated assertions for real (facts 10)."""
+"""The token issuer: checks secrets, certificates and federated assertions for real (facts 10)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Issuer:
         return {claims["aud"] for claims in self._issued.values()}
 
     def expire_secret(self) -> None:
-        """Let the client secret run out: AADSTS7000222."""
+        """Expire the client secret: AADSTS7000222."""
         self.expired_secrets.add(self.client_secret)
 
     def expire_tokens(self) -> None:

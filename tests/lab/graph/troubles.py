@@ -1,4 +1,4 @@
-"""Whose photo cannot be had, and in whose words? The "no photo", "no user" and "no mailbox" answers (facts 3, 4)."""
+"""The answers "no photo", "no user" and "no mailbox", in each wording that is known (facts 3, 4)."""
 
 from __future__ import annotations
 

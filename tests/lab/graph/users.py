@@ -1,4 +1,4 @@
-"""Who is listed, in which pages, and what has changed? /users, /users/{id} and /users/delta (facts 8)."""
+"""List accounts in pages: /users, /users/{id} and /users/delta (facts 8)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def page_size(ask: Ask) -> int:
 
 
 def is_advanced(ask: Ask) -> bool:
-    """Say whether both marks of an advanced query are there."""
+    """Return True if both marks of an advanced query are there."""
     counted = ask.query.get("$count", "").casefold() == "true"
     return counted and ask.headers.get("consistencylevel", "").casefold() == "eventual"
 

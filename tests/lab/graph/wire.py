@@ -1,4 +1,4 @@
-"""What happens between a socket and Graph? Tokens, latency, caps, storms and broken answers, each request recorded."""
+"""Handle HTTP between a socket and Graph: tokens, latency, caps, storms and broken answers; each request recorded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>Sign in to the network</title></head>
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """Hold a request as it came in."""
+    """A request as it came in."""
 
     method: str
     target: str
@@ -46,7 +46,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Hold what goes over the wire: an answer, or what a fault left of it; `whole` says that it is not cut off."""
+    """What goes over the wire: an answer, or what a fault left of it; `whole` says that it is not cut off."""
 
     kind: str
     status: int
@@ -76,7 +76,7 @@ class Broken:
 
 
 class ClientGone(Exception):
-    """Tell that a client hung up before its request was whole; nothing of it is carried out."""
+    """Raised when a client hung up before its request was whole; nothing of it is carried out."""
 
 
 async def arrived(scope: Scope, receive: Receive) -> Arrived:

@@ -1,4 +1,4 @@
-"""What makes up the cloud of the lab? One tenant, its token issuer, the switches, the faults and the log."""
+"""The state of the emulated cloud: one tenant, its token issuer, the switches, the faults and the log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.lab.graph.tokens import Issuer
 
 @dataclass(slots=True)
 class World:
-    """Hold everything a request may touch; `lock` guards all of it."""
+    """Everything a request may touch; `lock` guards all of it."""
 
     base_url: str
     lock: threading.RLock

@@ -1,4 +1,4 @@
-"""What is the SharePoint of the lab? A My Site host and an admin host, as far as they are known."""
+"""The emulated SharePoint: a My Site host and an admin host, as far as they are known."""
 
 from tests.lab.sharepoint.server import SharePointLab
 

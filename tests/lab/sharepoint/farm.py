@@ -1,4 +1,4 @@
-"""What does SharePoint hold, and what does it say? Files in one library, profiles by account, refusals in OData 3.
+"""The state of the emulated SharePoint: files in one library, profiles by account, refusals in OData 3.
 
 What is claimed here stands in the facts' landscape, section 3; where that is silent, it is a field of `Farm`.
 """
@@ -28,7 +28,7 @@ PROFILE_ERROR = "-1, Microsoft.Office.Server.UserProfiles.UserProfileException"
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Hold an answer; a dict is JSON."""
+    """An answer; a dict is JSON."""
 
     status: int
     body: bytes | dict[str, object] = b""
@@ -42,7 +42,7 @@ class Said:
 
 @dataclass(slots=True)
 class Farm:
-    """Hold both hosts' state; `lock` guards it."""
+    """Both hosts' state; `lock` guards it."""
 
     folders: set[str] = field(default_factory=lambda: {"/User Photos/Profile Pictures"})
     files: dict[str, bytes] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How does the lab's SharePoint come to life? Two HTTPS hosts beside the cloud, which take that issuer's tokens."""
+"""Start the emulated SharePoint: two HTTPS hosts beside the cloud, which take that issuer's tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROLES = frozenset({"Sites.FullControl.All", "User.ReadWrite.All"})
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Hold one request as it arrived, `status` as it was answered."""
+    """One request as it arrived, `status` as it was answered."""
 
     host: str
     method: str
