@@ -107,6 +107,22 @@ def test_two_limits_give_their_advice_once() -> None:
     assert "raise SYNC_MAX_CHANGES_PERCENT; raise SYNC_MAX_OVERWRITES" in told
 
 
+@pytest.mark.parametrize(
+    ("plan_run", "ways"),
+    [(15, ("sync --approve 15`", "raise SYNC_", "--force")), (0, ("raise SYNC_", "--force"))],
+    ids=["kept plan", "nothing to approve"],
+)
+def test_approving_the_plan_is_named_first_and_force_last(plan_run: int, ways: Sequence[str]) -> None:
+    trips = check_brakes(PlanCounts(replacements=300, with_photo=1200), Limits())
+
+    told = way_past(trips, previewed=True, plan_run=plan_run)
+
+    places = [told.index(way) for way in ways]
+    assert places == sorted(places)
+    assert ("--approve" in told) is bool(plan_run)
+    assert told.endswith("--force.")
+
+
 @pytest.mark.parametrize(("options", "previews"), [((), 1), (("--dry-run",), 0)], ids=["sync", "dry run"])
 def test_a_dry_run_that_a_limit_stopped_does_not_recommend_a_dry_run(
     company: Company, options: Sequence[str], previews: int
@@ -120,7 +136,10 @@ def test_a_dry_run_that_a_limit_stopped_does_not_recommend_a_dry_run(
 
     assert told.code == 4
     assert told.report["message"].count("--dry-run") == previews
-    assert "f this is intended, run once with --force" in told.report["message"]
+    approve = f"`photo-connector sync --approve {told.report['run']}`"
+    assert f"f this is intended, carry out exactly this plan with {approve}" in told.report["message"]
+    for shown in (told.report["message"], told.out):
+        assert 0 < shown.find("--approve") < shown.find("--force")
 
 
 # small slips

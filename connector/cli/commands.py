@@ -40,7 +40,6 @@ from connector.sync.run import run_night
 )
 @click.option("--overwrite", is_flag=True, help="With --only: replace the cloud photo in any case.")
 @click.option("--clear", is_flag=True, help="With --only: remove the cloud photo, if photo-connector uploaded it.")
-@click.option("--force", is_flag=True, help="Override the safety limits for this run.")
 @click.option("--approve", type=int, metavar="RUN", help="Carry out the plan of this dry or stopped run, nothing else.")
 @click.option(
     "--except",
@@ -49,6 +48,7 @@ from connector.sync.run import run_night
     type=click.Path(path_type=Path),
     help="With --approve: only users still in this file (CSV report with rows struck out, or one UPN a line).",
 )
+@click.option("--force", is_flag=True, help="Last resort: pass every safety limit in this run; --approve is safer.")
 @click.option("--report", "reports", multiple=True, type=click.Path(path_type=Path), help="Write .html/.csv/.json/.txt")
 def sync(
     *,

@@ -66,7 +66,7 @@ class Limits:
 class BrakeTrip:
     """Represent the brake that stops the plan, with the numbers (`message`) and the way past it.
 
-    `first` is a sentence on what to check before, `setting` what to change instead of using --force; either may be
+    `first` is a sentence on what to check before, `setting` what to change to allow it always; either may be
     empty. `name` is the attribute that vanished; empty for the other brakes.
     """
 
@@ -182,11 +182,16 @@ def _percent(part: int, whole: int) -> str:
     return f"{part * 100 / whole:.1f} %" if whole else "more than all"
 
 
-def way_past(trips: Sequence[BrakeTrip], *, previewed: bool) -> str:
-    """Return what to do about all these brakes, each piece of advice once; `previewed`: this is a dry run."""
+def way_past(trips: Sequence[BrakeTrip], *, previewed: bool, plan_run: int = 0) -> str:
+    """Return what to do about all these brakes, each piece of advice once, the safest way first and --force last.
+
+    `previewed`: this is a dry run. `plan_run` is the run whose plan was kept; 0 where there is none to approve.
+    """
     firsts = dict.fromkeys(trip.first for trip in trips if trip.first)
     settings = dict.fromkeys(trip.setting for trip in trips if trip.setting)
-    ways = ["run once with --force", *(["; ".join(settings)] if settings else [])]
-    intended = f"f this is intended, {', or '.join(ways)}."
+    approve = f"carry out exactly this plan with `photo-connector sync --approve {plan_run}`"
+    ways = [*([approve] if plan_run else []), *(["; ".join(settings)] if settings else [])]
+    last = "or, as a last resort, " if ways else ""
+    intended = f"f this is intended, {', or '.join(ways)}{'; ' if ways else ''}{last}run once with --force."
     preview = "I" if previewed else "Preview with `photo-connector sync --dry-run`; i"
     return " ".join([*firsts, preview + intended])

@@ -37,7 +37,7 @@ def check_plan(context: RunContext, read: Summary) -> Summaries[None]:
         yield notice(f"Safety limit {_passed_by(context)}: {trip.message}")
     if stopping:
         reasons = " ".join(trip.message for trip in stopping)
-        fix = f"{way_past(stopping, previewed=context.options.dry_run)} {_approve(context)}".strip()
+        fix = way_past(stopping, previewed=context.options.dry_run, plan_run=_kept_plan(context))
         raise BrakeError(f"A safety limit stopped the run; nothing was written: {reasons}", fix)
     if context.options.only:
         return
@@ -58,11 +58,11 @@ def _passed_by(context: RunContext) -> str:
     return "overridden by --force" if approval is None else f"passed by the approval of run {approval.plan_run}"
 
 
-def _approve(context: RunContext) -> str:
-    """Return the sentence about the command that carries out what was planned; empty where nothing was."""
-    if not sum(count_plan(context.db)[:3]) or not (context.options.dry_run or context.writes):
-        return ""
-    return f"`photo-connector sync --approve {context.run}` carries out exactly this plan."
+def _kept_plan(context: RunContext) -> int:
+    """Return the number of this run if its plan was kept and has steps; 0 where there is nothing to approve."""
+    steps = sum(count_plan(context.db)[:3])
+    is_kept = context.options.dry_run or context.writes
+    return context.run if steps and is_kept else 0
 
 
 def believe_vanished(context: RunContext, read: Summary) -> None:
