@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from connector.decide.case import Case, Decision, MemoryChange, Policy, Source
 from connector.decide.compare import CloudObservation, CloudView, MatchLevel, ViewKind
+from connector.decide.conclude import memory_after
 from connector.decide.intents import IntentState, judge, memory_of_write, needs_bytes, settle
-from connector.decide.memory import memory_after
 from connector.decide.table import decide, needs_look
 from connector.model import Action, CloudTag, Conflict, Intent, Memory, Presence, Reason, Removed
 from tests.test_decide_table import LEFT_OUT, MEMORIES, NOW, looks, picture, portrait

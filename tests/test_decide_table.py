@@ -20,8 +20,8 @@ import pytest
 from connector.decide import table
 from connector.decide.case import Case, Decision, MatchState, MemoryChange, PersonRule, Policy, Source
 from connector.decide.compare import CloudObservation, SourcePicture, ViewKind
+from connector.decide.conclude import memory_after
 from connector.decide.intents import IntentState, judge, settle
-from connector.decide.memory import memory_after
 from connector.decide.table import decide, needs_look
 from connector.model import Action, CloudTag, Conflict, Fingerprint, Intent, Memory, Presence, Reason, Removed
 

@@ -29,7 +29,7 @@ from connector.ledger.state import State, open_state
 from connector.ledger.store import LEDGER_NAME
 from connector.model import Action, Conflict, NoProgress, PersonState, Presence, Reason, Removed, RunReport
 from connector.photo import Recipe, prepare
-from connector.sync.approved_plan import approved_options
+from connector.sync.approval import approved_options
 from connector.sync.context import Options, RestoreRequest
 from connector.sync.run import Backends, run_night
 from tests.company import copy_of, face

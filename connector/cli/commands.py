@@ -25,7 +25,7 @@ from connector.model import Reason, utc_now
 from connector.report import FORMATS, format_of, save_report, write_report
 from connector.report.from_ledger import load_report
 from connector.report.summary import of_reasons
-from connector.sync.approved_plan import approved_options
+from connector.sync.approval import approved_options
 from connector.sync.context import Options
 from connector.sync.run import run_night
 
