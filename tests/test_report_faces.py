@@ -85,6 +85,78 @@ def test_a_plan_shows_what_is_there_and_what_would_be(company: Company, tmp_path
     assert is_of(after, face("anna", 200), edge=PLAN_EDGE)
 
 
+@pytest.mark.parametrize("options", [("--dry-run",), ()], ids=["dry run", "stopped by a limit"])
+def test_the_page_of_a_kept_plan_is_made_again_with_its_faces(
+    company: Company, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    team = company.team(25)
+    company.settings["REPORT_PICTURES"] = "changes"
+    company.sync()
+    for one in team:
+        company.paint(one, face(f"{one.name} anew", 200))
+    own, again = tmp_path / "own.html", tmp_path / "again.html"
+    told = company.sync(*options, "--report", str(own), days=1)
+    assert told.code == 4
+    company.cloud.log.clear()
+
+    state_alone = {"STATE_DIR": str(company.runner.state), "REPORT_PICTURES": "changes"}
+    company.settings.clear()
+    company.settings.update(state_alone)
+    _report(company, told.report["run"], again)
+
+    for one in team:
+        before, after, *labels = shown(again, one.name)
+        assert is_of(before, face(one.name), edge=PLAN_EDGE)
+        assert is_of(after, face(f"{one.name} anew", 200), edge=PLAN_EDGE)
+        assert labels == shown(own, one.name)[2:]
+    assert "as they were then" in again.read_text("utf-8")
+    assert list(company.cloud.requests) == []
+
+
+@pytest.mark.parametrize("kept", ["gone", "damaged", "none", "strange"])
+def test_a_page_without_faces_says_where_they_were_and_how_to_see_them(
+    company: Company, tmp_path: Path, kept: str
+) -> None:
+    one = company.hire("anna", photo=face("anna", 200))
+    company.settings["REPORT_PICTURES"] = "none" if kept == "none" else "changes"
+    told = company.sync("--dry-run")
+    company.settings["REPORT_PICTURES"] = "changes"
+    (page,) = (company.runner.state / "reports").glob("run-*.html")
+    whole = page.read_text("utf-8")
+    if kept == "gone":
+        page.unlink()
+    elif kept == "damaged":
+        page.write_text(whole[: len(whole) // 2], "utf-8")
+    elif kept == "strange":
+        page.write_text(re.sub(r'("data:image/jpeg;base64,)[^"]*"', r'\1?"', whole), "utf-8")
+
+    _report(company, told.report["run"], tmp_path / "again.html")
+
+    assert told.of(one.upn) == ("create", "first-upload")
+    assert shown(tmp_path / "again.html", "anna") == []
+    text = tmp_path.joinpath("again.html").read_text("utf-8")
+    where = "the state folder does not have it any more" if kept == "gone" else f"({page.name}) has none"
+    assert where in text
+    assert "sync --env-file" in text.partition(where)[2][:200]
+    assert "--dry-run --report plan.html" in text.partition(where)[2][:400]
+
+
+def test_a_page_made_again_shows_no_more_than_the_setting_allows(company: Company, tmp_path: Path) -> None:
+    company.hire("anna", photo=face("anna", 200))
+    company.settings["REPORT_PICTURES"] = "changes"
+    told = company.sync("--dry-run")
+
+    company.settings["REPORT_PICTURES"] = "none"
+    _report(company, told.report["run"], tmp_path / "again.html")
+
+    assert "base64" not in tmp_path.joinpath("again.html").read_text("utf-8")
+
+
+def _report(company: Company, run: int, path: Path) -> None:
+    told = company.runner.type("report", "--env-file", str(company.runner.env_file()), str(run), "--output", str(path))
+    assert (told.code, told.err) == (0, "")
+
+
 def test_without_pictures_nothing_is_read_for_them(company: Company, anna: Colleague) -> None:
     company.settings["REPORT_PICTURES"] = "none"
 

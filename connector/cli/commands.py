@@ -13,6 +13,7 @@ from connector.cli.console import begin_logs, is_quiet, is_terminal, log_to_file
 from connector.cli.heartbeat import tracked_progress
 from connector.cli.options import common, show_and_deliver, show_report, start_command, utf8_stdout
 from connector.command import use_env_file
+from connector.config import Pictures
 from connector.config.env_file import find
 from connector.doctor import CheckOutput, examine, write_json
 from connector.doctor import exit_code as exit_code_of
@@ -24,6 +25,7 @@ from connector.ledger.state import open_state, view_state
 from connector.model import Reason, utc_now
 from connector.report import FORMATS, format_of, save_report, write_report
 from connector.report.from_ledger import load_report
+from connector.report.kept_page import with_kept_photos
 from connector.report.summary import of_reasons
 from connector.sync.approval import approved_options
 from connector.sync.context import Options
@@ -168,6 +170,8 @@ def report(
         if row is None:
             raise UsageError("There is no such run in the database.", "`photo-connector report` shows the latest one.")
         loaded = load_report(state.db, row, backups=state.backups, spool=state.spool, tenant=settings.azure_tenant_id)
+        if form == "html" and settings.report_pictures is not Pictures.NONE:
+            loaded = with_kept_photos(loaded, state.folder / "reports")
         if reasons:
             loaded = of_reasons(loaded, reasons)
         if output is not None:

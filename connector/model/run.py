@@ -70,7 +70,8 @@ class RunReport:
     `tenant` is its domain, or its id where no account is known; `host` is the machine that has the ledger.
     `credential_ends` is when certificate or secret end, as far as it is known while the run is at work.
     `facts` gives what is known today about an outcome's picture and match.
-    `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any.
+    `pictures` gives the (before, after) thumbnails of an outcome as JPEG bytes, where there are any; `photos_note`
+    says of an earlier run where they are from, or why there are none.
     """
 
     run: int
@@ -98,6 +99,7 @@ class RunReport:
     tenant: str = ""
     host: str = ""
     credential_ends: datetime | None = None
+    photos_note: str = ""
 
     @property
     def is_preview(self) -> bool:
