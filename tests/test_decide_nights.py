@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from connector.decide.case import Case, Decision, MemoryChange, Policy, Source
+from connector.decide.case import Case, Decision, MemoryChange, Policy, SourceState
 from connector.decide.compare import CloudObservation, CloudView, MatchLevel, ViewKind
 from connector.decide.conclude import memory_after
 from connector.decide.intents import IntentState, judge, memory_of_write, needs_bytes, settle
@@ -22,8 +22,8 @@ from tests.test_decide_table import LEFT_OUT, MEMORIES, NOW, looks, picture, por
 
 REASONS = [reason for reasons in LEFT_OUT.values() for reason in reasons]
 SOURCES = [
-    *(Source.photo("sha of ann, old"), Source.photo("sha of ann, new"), Source.cleared()),
-    *(Source.exclude(reason) for reason in REASONS),
+    *(SourceState.photo("sha of ann, old"), SourceState.photo("sha of ann, new"), SourceState.cleared()),
+    *(SourceState.exclude(reason) for reason in REASONS),
 ]
 VIEWS = st.builds(
     CloudView,
@@ -81,7 +81,7 @@ def test_only_our_own_photo_is_removed_and_only_when_asked_to(case: Case, policy
     assert case.view.kind is ViewKind.OURS
     if not policy.clear:
         assert policy.removed is Removed.REMOVE
-        assert case.source == Source.cleared()
+        assert case.source == SourceState.cleared()
         assert memory.person_id == case.person_id
 
 
@@ -133,7 +133,7 @@ def test_only_a_case_that_says_so_is_postponed(case: Case, policy: Policy) -> No
 def test_the_night_after_a_keep_is_quiet_and_says_the_same_of_the_same_cloud(memory: Memory | None) -> None:
     tried = 0
     for name, conflict, removed in product(("ann, old", "ann, new", ""), Conflict, Removed):
-        source = Source.photo(f"sha of {name}") if name else Source.cleared()
+        source = SourceState.photo(f"sha of {name}") if name else SourceState.cleared()
         policy = Policy(conflict=conflict, removed=removed)
         for look in looks(name).values():
             known, decision = _one_night(look, source=source, name=name, memory=memory, policy=policy)
@@ -147,7 +147,7 @@ def test_the_night_after_a_keep_is_quiet_and_says_the_same_of_the_same_cloud(mem
 
 
 def _one_night(
-    look: CloudObservation, *, source: Source, name: str, memory: Memory | None, policy: Policy
+    look: CloudObservation, *, source: SourceState, name: str, memory: Memory | None, policy: Policy
 ) -> tuple[Memory | None, Decision]:
     shown = picture(name) if name else None
     view = judge(look, source=shown, memory=memory, intent=None, now=NOW).view
@@ -166,7 +166,7 @@ def test_a_write_is_remembered_by_its_intent_only() -> None:
 
 
 def test_copies_of_copies_do_not_shrink_unseen() -> None:
-    memory, source = MEMORIES["ours"], Source.photo("sha of ann, old")
+    memory, source = MEMORIES["ours"], SourceState.photo("sha of ann, old")
     reasons = []
     for night, edge in enumerate((560, 490, 480)):
         shown = portrait("ann, old", width=edge, height=edge, wear=5)
@@ -178,7 +178,7 @@ def test_copies_of_copies_do_not_shrink_unseen() -> None:
 
 def test_an_adopted_photo_of_ours_keeps_what_is_known_of_the_upload() -> None:
     look, name = looks("ann, new")["our photo, same tag"], "ann, new"
-    memory, source = MEMORIES["ours"], Source.photo("sha of ann, new")
+    memory, source = MEMORIES["ours"], SourceState.photo("sha of ann, new")
     view = judge(look, source=picture(name), memory=memory, intent=None, now=NOW).view
     case = Case(person_id="ann", source=source, memory=memory, view=view, sent_sha256="sent of ann, old")
     decision = decide(case, Policy(), NOW)
@@ -188,7 +188,7 @@ def test_an_adopted_photo_of_ours_keeps_what_is_known_of_the_upload() -> None:
 
 
 def test_what_clear_left_is_not_lifted_by_the_policy_but_by_overwrite() -> None:
-    source, name = Source.photo("sha of ann, old"), "ann, old"
+    source, name = SourceState.photo("sha of ann, old"), "ann, old"
     left, _ = _one_night(CloudObservation.at(None), source=source, name=name, memory=None, policy=Policy(clear=True))
     assert left is not None
     assert (left.presence, left.is_final) == (Presence.CLEARED, True)
@@ -295,7 +295,7 @@ class Nights(RuleBasedStateMachine):
         self.memory = judged.memory
         if judged.settled is not None and not judged.settled.stays_open:
             self.intent = None
-        held = Source.photo(f"sha of {self.source}") if self.source else Source.cleared()
+        held = SourceState.photo(f"sha of {self.source}") if self.source else SourceState.cleared()
         case = Case(person_id="ann", source=held, memory=judged.memory, view=judged.view, settled=judged.settled)
         decision = decide(case, policy, self.now)
         self._hold_against_the_truth(decision, policy)

@@ -18,7 +18,7 @@ from typing import Any, cast
 import pytest
 
 from connector.decide import table
-from connector.decide.case import Case, Decision, MatchState, MemoryChange, PersonRule, Policy, Source
+from connector.decide.case import Case, Decision, MatchState, MemoryChange, PersonRule, Policy, SourceState
 from connector.decide.compare import CloudObservation, SourcePicture, ViewKind
 from connector.decide.conclude import memory_after
 from connector.decide.intents import IntentState, judge, settle
@@ -146,12 +146,12 @@ class Cell:
     def decide(self) -> Decision:
         name = NAMES.get(self.source, "")
         look = looks(name)[self.cloud]
-        without = Source.exclude(Reason.TOO_SMALL) if self.source == "unusable" else Source.cleared()
+        without = SourceState.exclude(Reason.TOO_SMALL) if self.source == "unusable" else SourceState.cleared()
         memory = REMEMBERED[self.memory]
         judged = judge(look, source=picture(name) if name else None, memory=memory, intent=None, now=NOW)
         case = Case(
             person_id="carl" if self.source == "same photo of another person" else "ann",
-            source=Source.photo(f"sha of {name}") if name else without,
+            source=SourceState.photo(f"sha of {name}") if name else without,
             memory=judged.memory,
             view=judged.view,
             sent_sha256=f"sent of {name}",
@@ -339,7 +339,7 @@ LEFT_OUT = {
     "not read": [Reason.SOURCE_UNREAD, Reason.STILL_CHANGING],
     "unusable": [Reason.NOT_AN_IMAGE, Reason.DAMAGED, Reason.TOO_SMALL, Reason.TOO_LARGE, Reason.PLACEHOLDER],
 }
-PHOTO = Source.photo("sha of ann, new")
+PHOTO = SourceState.photo("sha of ann, new")
 EVERY_POLICY = [
     Policy(conflict=conflict, removed=removed, **{option: True} if option else {})
     for conflict, removed, option in product(Conflict, Removed, ("", "resend", "overwrite", "clear"))
@@ -349,14 +349,14 @@ EVERY_POLICY = [
 def left_out() -> Iterator[Any]:
     for state, result in rows("Left out before the table"):
         for reason in LEFT_OUT.get(state, []):
-            case = Case(person_id="ann", source=Source.exclude(reason))
+            case = Case(person_id="ann", source=SourceState.exclude(reason))
             yield pytest.param(case, Decision(Action.SKIP, reason), id=f"{state}: {reason}")
             assert f"`{reason}`" in result
     unmatched = {MatchState.NONE: Reason.NO_ACCOUNT, MatchState.AMBIGUOUS: Reason.AMBIGUOUS_MATCH}
     unmatched[MatchState.DISPUTED] = Reason.ANCHOR_DISPUTED
     unmatched[MatchState.CLOUD_MANAGED] = Reason.CLOUD_MANAGED
     for match, reason in unmatched.items():
-        for source in (PHOTO, Source.cleared()):
+        for source in (PHOTO, SourceState.cleared()):
             case = Case(person_id="ann", source=source, match=match)
             yield pytest.param(case, Decision(Action.SKIP, reason), id=f"account {match}, {source}")
     waits = Case(person_id="ann", source=PHOTO, settled=IntentState.WAIT)
@@ -445,13 +445,13 @@ def test_whom_a_dropped_restore_was_about_is_left_alone(intent: Intent, look: Cl
     if expected == "as left":
         assert judged.memory is old
         return
-    case = Case(person_id="ann", source=Source.photo(source.source_sha256), memory=judged.memory, view=judged.view)
+    case = Case(person_id="ann", source=SourceState.photo(source.source_sha256), memory=judged.memory, view=judged.view)
     presence = Presence.CLEARED if expected == "restored to none" else Presence.THEIRS
     assert judged.memory is not None
     assert (judged.memory.presence, judged.memory.restored, judged.memory.tag) == (presence, True, "")
     for conflict in Conflict:
         assert decide(case, Policy(conflict=conflict), NOW) == Decision(Action.KEEP, Reason.RESTORED)
-        later = decide(replace(case, source=Source.photo("another")), Policy(conflict=conflict), NOW)
+        later = decide(replace(case, source=SourceState.photo("another")), Policy(conflict=conflict), NOW)
         assert (later.reason, later.writes) == (Reason.BOTH_CHANGED, conflict is Conflict.SOURCE)
 
 
@@ -462,7 +462,7 @@ def test_whoever_is_postponed_unseen_was_said_to_need_a_look() -> None:
     postponed = set()
     for cell in ALL:
         name = NAMES.get(cell.source, "")
-        source = Source.photo(f"sha of {name}") if name else Source.cleared()
+        source = SourceState.photo(f"sha of {name}") if name else SourceState.cleared()
         case = Case(person_id="ann", source=source, memory=REMEMBERED[cell.memory])
         unseen = decide(case, cell.policy, NOW)
         assert not unseen.writes, name_of(cell)
@@ -473,18 +473,18 @@ def test_whoever_is_postponed_unseen_was_said_to_need_a_look() -> None:
 
 
 def test_a_quiet_person_needs_no_look_and_one_who_may_change_does() -> None:
-    def needs(source: Source, memory: str, **policy: object) -> bool:
+    def needs(source: SourceState, memory: str, **policy: object) -> bool:
         case = Case(person_id="ann", source=source, memory=MEMORIES[memory])
         return needs_look(case, replace(Policy(), **policy))  # type: ignore[arg-type]
 
-    same = Source.photo("sha of ann, old")
+    same = SourceState.photo("sha of ann, old")
     assert not needs(same, "ours")
     assert not needs(same, "theirs, by source")
     assert not needs(same, "restored")
-    assert not needs(Source.cleared(), "nothing")
-    assert not needs(Source.cleared(), "ours")
-    assert not needs(Source.cleared(), "ours, of another person", removed=Removed.REMOVE)
-    assert not needs(Source.exclude(Reason.DISABLED), "ours", clear=True)
+    assert not needs(SourceState.cleared(), "nothing")
+    assert not needs(SourceState.cleared(), "ours")
+    assert not needs(SourceState.cleared(), "ours, of another person", removed=Removed.REMOVE)
+    assert not needs(SourceState.exclude(Reason.DISABLED), "ours", clear=True)
     assert needs(same, "nothing")
     assert needs(PHOTO, "ours")
     assert needs(same, "ours", resend=True)
@@ -493,8 +493,8 @@ def test_a_quiet_person_needs_no_look_and_one_who_may_change_does() -> None:
     assert needs(same, "theirs, by source", overwrite=True)
     assert needs(same, "theirs, by cloud")
     assert not needs(same, "theirs, by cloud", conflict=Conflict.CLOUD)
-    assert needs(Source.cleared(), "ours", removed=Removed.REMOVE)
-    assert needs(Source.cleared(), "nothing", clear=True)
+    assert needs(SourceState.cleared(), "ours", removed=Removed.REMOVE)
+    assert needs(SourceState.cleared(), "nothing", clear=True)
 
 
 @pytest.mark.parametrize("rule", PersonRule)
@@ -525,7 +525,7 @@ def test_no_photo_of_an_external_account_is_replaced_that_is_not_ours(memory: st
 
 @pytest.mark.parametrize("reason", LEFT_OUT["unusable"])
 def test_an_opt_out_does_not_wait_for_a_usable_picture(reason: Reason) -> None:
-    case = Case(person_id="ann", source=Source.exclude(reason), memory=MEMORIES["ours"])
+    case = Case(person_id="ann", source=SourceState.exclude(reason), memory=MEMORIES["ours"])
     policy = Policy(opted_out=True)
     assert needs_look(case, policy)
     shown = judge(
@@ -539,16 +539,16 @@ def test_an_opt_out_does_not_wait_for_a_usable_picture(reason: Reason) -> None:
 
 @pytest.mark.parametrize("reason", [one for state, found in LEFT_OUT.items() if state != "unusable" for one in found])
 def test_who_was_not_read_is_left_as_they_are_also_where_they_opted_out(reason: Reason) -> None:
-    case = Case(person_id="ann", source=Source.exclude(reason), memory=MEMORIES["ours"])
+    case = Case(person_id="ann", source=SourceState.exclude(reason), memory=MEMORIES["ours"])
     assert not needs_look(case, Policy(opted_out=True))
     assert decide(case, Policy(opted_out=True), NOW) == Decision(Action.SKIP, reason)
 
 
 def test_a_source_that_is_no_source_is_refused() -> None:
     with pytest.raises(ValueError, match="sha256"):
-        Source.photo("")
+        SourceState.photo("")
     with pytest.raises(ValueError, match="no-account"):
-        Source.exclude(Reason.NO_ACCOUNT)
+        SourceState.exclude(Reason.NO_ACCOUNT)
 
 
 @pytest.mark.parametrize("conflict", Conflict)
@@ -558,6 +558,6 @@ def test_who_opted_out_and_came_back_is_decided_as_somebody_new(source: str, clo
     policy = Policy(conflict=conflict)
     new, back = (Cell(source, memory, cloud, policy, "") for memory in ("nothing", "opted out"))
     assert back.decide() == new.decide()
-    held = Source.photo("sha of ann, old") if source == "photo" else Source.cleared()
+    held = SourceState.photo("sha of ann, old") if source == "photo" else SourceState.cleared()
     again, first = (Case(person_id="ann", source=held, memory=memory) for memory in (OPTED_OUT, None))
     assert needs_look(again, policy) == needs_look(first, policy)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.decide.case import Case, MatchState, PersonRule, Policy, Source
+from connector.decide.case import Case, MatchState, PersonRule, Policy, SourceState
 from connector.decide.standing import POLICIES
 from connector.decide.table import MATCH_REASONS, decide, needs_look
 from connector.ledger import worklist as work
@@ -41,9 +41,9 @@ class Combination:
 
     @property
     def case(self) -> Case:
-        source = Source.photo(f"photo of {self.id}") if self.has_photo else Source.cleared()
+        source = SourceState.photo(f"photo of {self.id}") if self.has_photo else SourceState.cleared()
         if self.trouble in EXCLUDING:
-            source = Source.exclude(self.trouble)
+            source = SourceState.exclude(self.trouble)
         states = {reason: state for state, reason in MATCH_REASONS.items()}
         match = states.get(self.trouble, MatchState.OK) if self.trouble else MatchState.OK
         return Case(person_id=self.id, source=source, match=match, memory=self.memory)

@@ -52,26 +52,26 @@ class MemoryChange(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceState:
     """Represent the source's state for a person: a photo (its sha256), a cleared photo, or why it is excluded."""
 
     sha256: str = ""
     left_out: Reason | None = None
 
     @classmethod
-    def photo(cls, sha256: str) -> Source:
+    def photo(cls, sha256: str) -> SourceState:
         """Return the state with a usable photo; raises ValueError without its sha256."""
         if not sha256:
             raise ValueError("A photo needs its sha256.")
         return cls(sha256=sha256)
 
     @classmethod
-    def cleared(cls) -> Source:
+    def cleared(cls) -> SourceState:
         """Return the state of a person who was read and has no photo in any readable attribute."""
         return cls()
 
     @classmethod
-    def exclude(cls, reason: Reason) -> Source:
+    def exclude(cls, reason: Reason) -> SourceState:
         """Return the state of a person or picture that is excluded; raises ValueError for a reason of another kind."""
         if reason not in EXCLUDING:
             raise ValueError(f"{reason} does not leave a source out.")
@@ -88,7 +88,7 @@ class Case:
     """
 
     person_id: str
-    source: Source
+    source: SourceState
     match: MatchState = MatchState.OK
     memory: Memory | None = None
     view: CloudView = UNSEEN

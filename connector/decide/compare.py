@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.model import CloudTag, Fingerprint, Memory, Prepared, Presence
+from connector.model import CloudTag, Fingerprint, Memory, Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,6 @@ class SourcePicture:
     sent: Fingerprint
     whole: Fingerprint
     centre: Fingerprint | None = None
-
-    @classmethod
-    def of(cls, prepared: Prepared) -> SourcePicture:
-        """Take what comparing needs from a prepared picture."""
-        return cls(prepared.source_sha256, prepared.sent, prepared.whole, prepared.centre)
 
     def matches(self, shown: Fingerprint) -> bool:
         """Return True if a picture is this one: as it would be sent, whole, or cropped at the centre."""

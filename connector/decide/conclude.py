@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from connector.decide.case import UNSEEN, Case, Decision, MemoryChange, Policy, Source
+from connector.decide.case import UNSEEN, Case, Decision, MemoryChange, Policy, SourceState
 from connector.decide.compare import CloudObservation, SourcePicture, ViewKind, known_by, shows_one_of
 from connector.decide.intents import Assessment, expelled, judge
 from connector.decide.table import decide, is_expelled, needs_look
@@ -85,7 +85,7 @@ def policy_for(policy: Policy, *, is_guest: bool) -> Policy:
 def _case(known: KnownState, assessment: Assessment) -> Case:
     return Case(
         person_id=known.person_id,
-        source=Source.photo(known.source_sha256) if known.source_sha256 else Source.cleared(),
+        source=SourceState.photo(known.source_sha256) if known.source_sha256 else SourceState.cleared(),
         memory=assessment.memory,
         view=assessment.view,
         settled=assessment.settled,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import NamedTuple
 
-from connector.decide.case import Case, PersonRule, Policy, Source
+from connector.decide.case import Case, PersonRule, Policy, SourceState
 from connector.decide.conclude import decide_for, policy_for
 from connector.decide.table import needs_look
 from connector.model import Action, Conflict, Memory, Presence, Reason
@@ -75,7 +75,7 @@ def _source(has_photo: bool) -> str:
 
 def _row(memory: Memory | None, policy: Policy, *, rule: PersonRule, is_guest: bool, has_photo: bool) -> StandingRow:
     policy = policy.of(rule)
-    source = Source.photo(_source(has_photo)) if has_photo else Source.cleared()
+    source = SourceState.photo(_source(has_photo)) if has_photo else SourceState.cleared()
     case = Case(person_id=_PERSON, source=source, memory=memory)
     decision = decide_for(case, policy, _ANY_TIME, is_guest=is_guest)
     is_looked_at = needs_look(case, policy_for(policy, is_guest=is_guest))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from connector.decide.case import Case, Decision, MatchState, MemoryChange, Policy, Source
+from connector.decide.case import Case, Decision, MatchState, MemoryChange, Policy, SourceState
 from connector.decide.compare import MatchLevel, ViewKind
 from connector.decide.intents import IntentState
 from connector.model import Action, Conflict, Memory, Presence, Reason, Removed
@@ -51,7 +51,7 @@ def needs_look(case: Case, policy: Policy) -> bool:
         case, memory = _come_back(case), None
     if policy.clear or policy.overwrite:
         return True
-    if case.source == Source.cleared():
+    if case.source == SourceState.cleared():
         return _is_of_person(case) and policy.removed is Removed.REMOVE
     if memory is None or case.is_changed:
         return True
@@ -95,7 +95,7 @@ def _opted_out(case: Case) -> Decision:
 
 
 def _by_rows(case: Case, policy: Policy, now: datetime) -> Decision:
-    if case.source == Source.cleared():
+    if case.source == SourceState.cleared():
         return _source_cleared(case, policy)
     if case.memory is None:
         return _no_memory(case, policy)

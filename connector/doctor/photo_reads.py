@@ -15,7 +15,6 @@ from connector.errors import Unreachable
 from connector.model import Account, Fingerprint
 from connector.sync.proofs import print_of
 
-WAYS = ("metadata", "bytes", "sizes")
 # The first pause between two looks, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0
 MISSING = (404,)
