@@ -11,6 +11,7 @@ import pytest
 from connector.photo import read_print
 from tests.company import face
 from tests.lab.directory import Directory, Entry
+from tests.lab.exchange_schema import add_exchange_attributes
 from tests.lab.graph import Emulator
 from tests.lab.samba import DomainController
 from tests.lab.world import ldap_settings
@@ -190,4 +191,44 @@ def test_a_filter_is_followed_by_the_attribute_it_names(samba_company: SambaComp
         "changes",
         {"anna": ("skip", "out-of-scope"), "bert": ("create", "first-upload")},
     )
+    assert is_quiet(samba_company.runner.sync(days=1))
+
+
+@pytest.fixture
+def exchange_forest(directory: Directory) -> None:
+    """Extend the schema for the last story of this file, so that those before it see a forest without Exchange."""
+    add_exchange_attributes(directory)
+
+
+@pytest.mark.usefixtures("exchange_forest")
+def test_shared_mailboxes_rooms_and_equipment_have_photos_and_leavers_have_none(samba_company: SambaCompany) -> None:
+    kinds = {"shared": "4", "room": "16", "car": "32", "remote": "34359738368"}
+    leavers = {"left": "1", "linked": "2", "never": ""}
+    samba_company.hire("anna")
+    for name, kind in {**kinds, **leavers}.items():
+        samba_company.hire(name)
+        samba_company.directory.disable(samba_company.dn(name))
+        samba_company.directory.set(samba_company.dn(name), msExchRecipientTypeDetails=kind or [])
+    samba_company.runner.settings["LDAP_INCLUDE"] = "users,shared,rooms,equipment"
+
+    first = samba_company.runner.sync()
+
+    assert (first.code, first.totals["people"]) == (0, 5), first.err
+    assert samba_company.told(first) == dict.fromkeys(("anna", *kinds), ("create", "first-upload"))
+    assert is_quiet(samba_company.runner.sync(days=1))
+
+    samba_company.directory.set(samba_company.dn("shared"), msExchRecipientTypeDetails="1")
+    samba_company.directory.set(samba_company.dn("left"), msExchRecipientTypeDetails="4")
+    samba_company.directory.set_photo(samba_company.dn("room"), face("room anew"))
+    samba_company.directory.disable(samba_company.dn("anna"))
+    told = samba_company.runner.sync(days=1)
+
+    assert (told.code, told.report["mode"]) == (0, "changes"), told.err
+    assert samba_company.told(told) == {
+        "shared": ("skip", "disabled"),
+        "left": ("create", "first-upload"),
+        "room": ("replace", "source-changed"),
+        "anna": ("skip", "disabled"),
+    }
+    assert all(samba_company.shows(name, name) for name in ("shared", "anna", "car", "remote"))
     assert is_quiet(samba_company.runner.sync(days=1))

@@ -55,7 +55,7 @@ class Directory:
     def add_ou(self, name: str, parent: str = "") -> str:
         """Add an organisational unit below `parent`, the domain's root by default; return its DN."""
         dn = f"OU={escape_rdn(name)},{parent or self.controller.base_dn}"
-        self._do("add", dn, attributes={"objectClass": [b"organizationalUnit"]})
+        self.do("add", dn, attributes={"objectClass": [b"organizationalUnit"]})
         return dn
 
     def add_person(self, ou: str, name: str, /, **attributes: Value) -> Entry:
@@ -74,7 +74,7 @@ class Directory:
     def set(self, dn: str, /, **attributes: Value) -> None:
         """Replace attributes; an empty list clears one that is there."""
         changes = {name: [(ldap3.MODIFY_REPLACE, _values(value))] for name, value in attributes.items()}
-        self._do("modify", dn, changes)
+        self.do("modify", dn, changes)
 
     def set_photo(self, dn: str, *values: bytes, attribute: str = "jpegPhoto") -> None:
         """Replace all values of a photo attribute; no value clears it."""
@@ -82,11 +82,11 @@ class Directory:
 
     def add_members(self, group: str, *members: str) -> None:
         """Put people or groups (DNs) into a group."""
-        self._do("modify", group, {"member": [(ldap3.MODIFY_ADD, _values(members))]})
+        self.do("modify", group, {"member": [(ldap3.MODIFY_ADD, _values(members))]})
 
     def remove_members(self, group: str, *members: str) -> None:
         """Take people or groups (DNs) out of a group."""
-        self._do("modify", group, {"member": [(ldap3.MODIFY_DELETE, _values(members))]})
+        self.do("modify", group, {"member": [(ldap3.MODIFY_DELETE, _values(members))]})
 
     def disable(self, dn: str) -> None:
         """Disable a person's account, as on their last day."""
@@ -99,24 +99,24 @@ class Directory:
     def rename(self, dn: str, name: str) -> str:
         """Give an object another CN; return its new DN."""
         rdn, parent = f"CN={escape_rdn(name)}", _parent(dn)
-        self._do("modify_dn", dn, rdn)
+        self.do("modify_dn", dn, rdn)
         return f"{rdn},{parent}"
 
     def rename_ou(self, dn: str, name: str) -> str:
         """Give an organisational unit another name, with all who are in it; return its new DN."""
         rdn = f"OU={escape_rdn(name)}"
-        self._do("modify_dn", dn, rdn)
+        self.do("modify_dn", dn, rdn)
         return f"{rdn},{_parent(dn)}"
 
     def move(self, dn: str, ou: str) -> str:
         """Move an object into another OU; return its new DN."""
         rdn = dn[: -len(_parent(dn)) - 1]
-        self._do("modify_dn", dn, rdn, new_superior=ou)
+        self.do("modify_dn", dn, rdn, new_superior=ou)
         return f"{rdn},{ou}"
 
     def delete(self, dn: str) -> None:
         """Delete an object and all below it."""
-        self._do("delete", dn, controls=[_DELETE_TREE])
+        self.do("delete", dn, controls=[_DELETE_TREE])
 
     def load(self, records: Iterable[Record]) -> None:
         """Add thousands of objects from beside the server, about 300 a second."""
@@ -174,10 +174,11 @@ class Directory:
             self._connection = None
 
     def _add(self, record: Record) -> Entry:
-        self._do("add", record.dn, attributes=_attributes(record))
+        self.do("add", record.dn, attributes=_attributes(record))
         return self.entry(record.dn)
 
-    def _do(self, verb: str, *arguments: object, **options: object) -> None:
+    def do(self, verb: str, *arguments: object, **options: object) -> None:
+        """Carry out an LDAP operation of ldap3 as the administrator; a refusal is raised."""
         getattr(self._connected(), verb)(*arguments, **options)
 
     def _connected(self) -> ldap3.Connection:

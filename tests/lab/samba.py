@@ -207,7 +207,7 @@ class DomainController:
             *(line.replace("=", " = ", 1) for line in self._network()),
             f"ldap server require strong auth = {self.strong_auth}",
             *(f"tls keyfile = {shown.key_file}", f"tls certfile = {shown.certificate_file}"),
-            f"tls cafile = {shown.ca_file}",
+            *(f"tls cafile = {shown.ca_file}", "dsdb:schema update allowed = true"),
         ]
         self.smb_conf.write_text("[global]\n" + "".join(f"\t{line}\n" for line in lines), encoding="utf-8")
 
