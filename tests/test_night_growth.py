@@ -108,11 +108,11 @@ class Town:
         self.now += timedelta(days=1)
         settings = self._settings()
         wire = InProcessClient(self.world, before=lambda *_: None, after=lambda *_: None)
-        doors = Backends(cloud=functools.partial(open_in_process, wire), source=lambda *_: self.register)
+        backends = Backends(cloud=functools.partial(open_in_process, wire), source=lambda *_: self.register)
         with open_state(self.folder) as state:
             watch(state.db)
             with run_night(
-                state, settings, options, progress=NoProgress(), clock=lambda: self.now, doors=doors
+                state, settings, options, progress=NoProgress(), clock=lambda: self.now, backends=backends
             ) as report:
                 list(report.outcomes())
             at_the_end(state.db)

@@ -381,10 +381,10 @@ class AnyNights(RuleBasedStateMachine):
         self._open()
         assert self.state is not None
         wire = InProcessClient(self.world, before=self._before, after=self._after)
-        doors = Backends(functools.partial(open_in_process, wire), lambda *_: self.register)
+        backends = Backends(functools.partial(open_in_process, wire), lambda *_: self.register)
         try:
             with run_night(
-                self.state, self.settings, options, progress=NoProgress(), clock=self._clock, doors=doors
+                self.state, self.settings, options, progress=NoProgress(), clock=self._clock, backends=backends
             ) as report:
                 self._judge(report)
                 self.state.spool.empty()  # as at the end of every run

@@ -17,7 +17,7 @@ class SyncCursor(NamedTuple):
     server: str
 
 
-def load_place(db: sqlite3.Connection, context: str, *, shape: str) -> SyncCursor | None:
+def load_cursor(db: sqlite3.Connection, context: str, *, shape: str) -> SyncCursor | None:
     """Return where the last reading of a context ended; None when the settings that shaped it were others."""
     row = db.execute(
         "SELECT * FROM cookies WHERE context = ? AND settings_fingerprint = ?", (context, shape)
@@ -25,20 +25,20 @@ def load_place(db: sqlite3.Connection, context: str, *, shape: str) -> SyncCurso
     return None if row is None else SyncCursor(bytes(row["cookie"]), row["server"])
 
 
-def load_any_place(db: sqlite3.Connection, context: str) -> tuple[SyncCursor, str] | None:
+def load_any_cursor(db: sqlite3.Connection, context: str) -> tuple[SyncCursor, str] | None:
     """Return where the last reading of a context ended, with the shape of its settings; None before the first."""
     row = db.execute("SELECT * FROM cookies WHERE context = ?", (context,)).fetchone()
     return None if row is None else (SyncCursor(bytes(row["cookie"]), row["server"]), str(row["settings_fingerprint"]))
 
 
-def has_place(db: sqlite3.Connection, context: str) -> bool:
-    """Return True if any place is known for the context, of whatever settings."""
+def has_cursor(db: sqlite3.Connection, context: str) -> bool:
+    """Return True if any cursor is known for the context, of whatever settings."""
     return db.execute("SELECT 1 FROM cookies WHERE context = ?", (context,)).fetchone() is not None
 
 
-def save_place(db: sqlite3.Connection, context: str, place: SyncCursor, *, shape: str, run: int) -> None:
+def save_cursor(db: sqlite3.Connection, context: str, cursor: SyncCursor, *, shape: str, run: int) -> None:
     """Remember where this reading ended; belongs in the transaction that stores its rows."""
-    values = (context, place.content_bytes, place.server, shape, run)
+    values = (context, cursor.content_bytes, cursor.server, shape, run)
     names = "context, cookie, server, settings_fingerprint, run"
     db.execute(f"INSERT OR REPLACE INTO cookies ({names}) VALUES (?, ?, ?, ?, ?)", values)
 
@@ -65,15 +65,15 @@ def _full_key(context: str) -> str:
     return f"full-reading:{context}"
 
 
-def drop_place(db: sqlite3.Connection, context: str) -> None:
-    """Forget a place, so that the next reading is a full one."""
+def drop_cursor(db: sqlite3.Connection, context: str) -> None:
+    """Forget a cursor, so that the next reading is a full one."""
     db.execute("DELETE FROM cookies WHERE context = ?", (context,))
 
 
 def dropped_contexts(db: sqlite3.Connection, contexts: Collection[str], *, shape: str) -> list[str]:
-    """Name the contexts that somebody in scope was read in, or a place is known of, beside the ones named.
+    """Name the contexts that somebody in scope was read in, or a cursor is known of, beside the ones named.
 
-    Not those whose place was shaped by these very settings: without a base DN the first server that answers names the
+    Not those whose cursor was shaped by these very settings: without a base DN the first server that answers names the
     context, so another server answered tonight, and nobody decided anything.
     """
     named = f"({', '.join('?' * len(contexts))})"

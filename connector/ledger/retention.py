@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from connector.ledger.codec import drop_unused_prints, pack_time, unpack_time
-from connector.ledger.cursors import drop_place
+from connector.ledger.cursors import drop_cursor
 from connector.ledger.files import Backups
 from connector.ledger.memberships import expelled_backups
 from connector.ledger.store import transaction
@@ -161,8 +161,8 @@ def drop_person(db: sqlite3.Connection, person_id: str, *, account_ids: Sequence
         )
         count += sum(db.execute(query, (row["source_sha256"],)).rowcount for row in pictures)
     drop_unused_prints(db)
-    for place in (ACCOUNTS, context["context"] if context else ""):
-        drop_place(db, place)
+    for name in (ACCOUNTS, context["context"] if context else ""):
+        drop_cursor(db, name)
     return count
 
 

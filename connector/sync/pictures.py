@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from connector.ledger import people as ledger
+from connector.ledger import people as people_rows
 from connector.ledger.people import PictureRow
 from connector.model import Candidate, Prepared
 from connector.photo import PictureRefused, Recipe, best_refusal_reason, choose, prepare
@@ -73,7 +73,7 @@ def _is_known(context: RunContext, source_sha256: str) -> bool:
 
     What was examined before the square about the centre was kept is examined again, now that its bytes are at hand.
     """
-    row = ledger.find_picture(context.db, source_sha256)
+    row = people_rows.find_picture(context.db, source_sha256)
     if row is None or row.refused:
         return row is not None and row.recipe == context.recipe.refusal_key
     return row.centre is not None or row.whole is None or row.whole.width == row.whole.height
@@ -95,10 +95,10 @@ def remember_picture(context: RunContext, source_sha256: str, made: PrepareResul
         row = PictureRow("", "", context.recipe.key, made.sent_sha256, made.sent, made.whole, made.centre)
         if not context.spool.keep(source_sha256, made.sent_bytes) and sent_next:
             context.spool.cache_in_memory(source_sha256, made.sent_bytes)
-    known = ledger.find_picture(context.db, source_sha256)
+    known = people_rows.find_picture(context.db, source_sha256)
     if known is not None and known.refused != row.refused:
-        ledger.mark_picture_changed(context.db, source_sha256, run=context.run)
-    ledger.save_picture(context.db, source_sha256, row)
+        people_rows.mark_picture_changed(context.db, source_sha256, run=context.run)
+    people_rows.save_picture(context.db, source_sha256, row)
 
 
 def read_again(context: RunContext, missing: Mapping[str, str], source: Source) -> set[str]:
@@ -118,10 +118,10 @@ def read_again(context: RunContext, missing: Mapping[str, str], source: Source) 
 
 def choose_pictures(context: RunContext) -> None:
     """Choose the picture of everybody who changed in this run; a picture that many people share is a placeholder."""
-    ledger.find_placeholders(context.db, people=context.settings.placeholder_people, run=context.run)
+    people_rows.find_placeholders(context.db, people=context.settings.placeholder_people, run=context.run)
     order = context.attribute_order
-    for chunk in ledger.photos_to_choose_from(context.db, run=context.run):
-        ledger.set_chosen(context.db, [_chosen(person_id, values, order) for person_id, values in chunk])
+    for chunk in people_rows.photos_to_choose_from(context.db, run=context.run):
+        people_rows.set_chosen(context.db, [_chosen(person_id, values, order) for person_id, values in chunk])
 
 
 def _chosen(person_id: str, values: list[Candidate], attribute_order: tuple[str, ...]) -> tuple[str, str, str]:

@@ -26,12 +26,12 @@ from connector.ledger import accounts as account_rows
 from connector.ledger.accounts import AskedFor
 from connector.ledger.cursors import (
     SyncCursor,
-    drop_place,
-    has_place,
+    drop_cursor,
+    has_cursor,
     is_full_reading_due,
-    load_place,
+    load_cursor,
+    save_cursor,
     save_full_reading,
-    save_place,
 )
 from connector.ledger.store import transaction
 from connector.model import Account
@@ -49,13 +49,13 @@ def read_accounts(context: RunContext, transport: Transport) -> Summaries[bool]:
     """Refresh the accounts by the last delta link, or list all; return True if all were listed."""
     plans, fingerprint = _reads_plans(context), _settings_fingerprint(context)
     lists_all = _lists_all(context)
-    place = None if lists_all else load_place(context.db, ACCOUNTS, shape=fingerprint)
-    if place is None and not lists_all and has_place(context.db, ACCOUNTS):
+    cursor = None if lists_all else load_cursor(context.db, ACCOUNTS, shape=fingerprint)
+    if cursor is None and not lists_all and has_cursor(context.db, ACCOUNTS):
         yield notice("The settings that shape the list of accounts are others than last time; all were listed again.")
     context.progress.phase("accounts")
-    if place is not None:
+    if cursor is not None:
         try:
-            link = place.content_bytes.decode("ascii", "replace")
+            link = cursor.content_bytes.decode("ascii", "replace")
             _follow_accounts(context, transport, link, fingerprint=fingerprint, plans=plans)
             return False
         except LinkExpired as expired:
@@ -111,8 +111,8 @@ def _follow_accounts(context: RunContext, transport: Transport, link: str, *, fi
             context.stop_when_out_of_time()
             _save_page(context, page)
             if page.next_delta_link:
-                place = SyncCursor(page.next_delta_link.encode(), "")
-                save_place(context.db, ACCOUNTS, place, shape=fingerprint, run=context.run)
+                cursor = SyncCursor(page.next_delta_link.encode(), "")
+                save_cursor(context.db, ACCOUNTS, cursor, shape=fingerprint, run=context.run)
 
 
 def _list_accounts(context: RunContext, transport: Transport, *, fingerprint: str, plans: bool) -> Summaries[None]:
@@ -124,9 +124,9 @@ def _list_accounts(context: RunContext, transport: Transport, *, fingerprint: st
             _save_page(context, page)
         account_rows.drop_unseen(context.db, run=context.run)
         if link:
-            save_place(context.db, ACCOUNTS, SyncCursor(link.encode(), ""), shape=fingerprint, run=context.run)
+            save_cursor(context.db, ACCOUNTS, SyncCursor(link.encode(), ""), shape=fingerprint, run=context.run)
         else:
-            drop_place(context.db, ACCOUNTS)
+            drop_cursor(context.db, ACCOUNTS)
         save_full_reading(context.db, ACCOUNTS, now=context.clock())
 
 

@@ -11,12 +11,12 @@ from connector.ledger import memberships as roster
 from connector.ledger import people as people_rows
 from connector.ledger.cursors import (
     SyncCursor,
-    drop_place,
+    drop_cursor,
     dropped_contexts,
     is_full_reading_due,
-    load_any_place,
+    load_any_cursor,
+    save_cursor,
     save_full_reading,
-    save_place,
 )
 from connector.ledger.matching import claimed_by_others, left_managed, match_people, rematched_unseen
 from connector.ledger.memory import forget_dropped_attributes
@@ -82,7 +82,7 @@ def _drop_contexts(context: RunContext, naming_contexts: Sequence[str], *, finge
     for dropped in dropped_contexts(context.db, (*naming_contexts, ACCOUNTS, GUESTS), shape=fingerprint):
         yield notice(f"{dropped} is no longer among what is read; its people left the scope.")
         _mark_unseen(context, dropped, are_cleared=False)
-        drop_place(context.db, dropped)
+        drop_cursor(context.db, dropped)
 
 
 def drop_departed(context: RunContext, source: Source, read: Summary) -> Summaries[None]:
@@ -152,14 +152,14 @@ def _skipped(naming_context: str, failure: Unreachable) -> Summary:
 def _read_context(context: RunContext, source: Source, naming_context: str) -> Summaries[None]:
     fingerprint = source.shape()
     reads_all = _reads_all(context, naming_context)
-    place, stored_fingerprint = load_any_place(context.db, naming_context) or (None, "")
-    if place is not None and stored_fingerprint != fingerprint and not reads_all:
+    cursor, stored_fingerprint = load_any_cursor(context.db, naming_context) or (None, "")
+    if cursor is not None and stored_fingerprint != fingerprint and not reads_all:
         yield notice(
             f"The settings that shape the reading of {naming_context} are others than last time; everybody was read."
         )
     in_full = reads_all or stored_fingerprint != fingerprint
     context.progress.phase("people")
-    cookie = Cookie(place.content_bytes, place.server) if place else None
+    cookie = Cookie(cursor.content_bytes, cursor.server) if cursor else None
     reading = source.read(naming_context, cookie, in_full=in_full)
     yield Summary(notices=(reading.notice,), read_modes=frozenset({reading.mode}))
     yield from _save_pages(context, reading, naming_context=naming_context, fingerprint=fingerprint)
@@ -184,7 +184,7 @@ def _save_pages(context: RunContext, reading: Reading, *, naming_context: str, f
         nameless += [event.name for event in ready.page.events if isinstance(event, Unidentified)]
         if ready.page.cookie is not None:
             end = SyncCursor(ready.page.cookie, reading.server)
-            save_place(context.db, naming_context, end, shape=fingerprint, run=context.run)
+            save_cursor(context.db, naming_context, end, shape=fingerprint, run=context.run)
         if ready.page.complete and reading.mode is Mode.FULL:
             _mark_unseen(context, naming_context, are_cleared=reading.absent_is_cleared)
             save_full_reading(context.db, naming_context, now=context.clock())

@@ -98,7 +98,7 @@ def run_night(
     *,
     progress: Progress,
     clock: Clock = utc_now,
-    doors: Backends = DEFAULT_BACKENDS,
+    backends: Backends = DEFAULT_BACKENDS,
 ) -> Iterator[RunReport]:
     """Run and yield the report, which can be read while the block lasts. Bugs of the program itself are raised."""
     with transaction(state.db):
@@ -122,7 +122,7 @@ def run_night(
         )
         totals = RunTotals()
         totals.add(notice(state.notice) + _first_notices(context) + approval_notices(context))
-        _run(context, doors, totals)
+        _run(context, backends, totals)
         if options.dry_run:
             with transaction(state.db):
                 copy_run(db, state.db, run)
