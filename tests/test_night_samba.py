@@ -130,6 +130,21 @@ def test_joining_and_leaving_a_nested_opt_out_group_acts_the_same_night(samba_co
     assert quiet.requests["ldap_entries"] <= 2, "the group and its nested one"
 
 
+def test_members_whose_memberof_may_not_be_read_are_never_nobody(samba_company: SambaCompany) -> None:
+    samba_company.hire("anna")
+    domain, runner = samba_company.directory, samba_company.runner
+    opted_out = domain.add_group(samba_company.ou, f"hidden{uuid.uuid4().hex[:8]}", [samba_company.dn("anna")])
+    runner.settings["OPT_OUT_GROUP"] = opted_out.dn
+    domain.hide([samba_company.dn("anna")], "memberOf")
+
+    hidden = runner.sync()
+
+    assert (hidden.code, samba_company.cloud.tenant.photo(samba_company.account_ids["anna"])) == (5, None)
+    assert f"names {opted_out.dn}, which has {samba_company.dn('anna')} as a member" in hidden.err
+    domain.show([samba_company.dn("anna")], "memberOf")
+    assert samba_company.told(runner.sync(days=1)) == {"anna": ("skip", "opted-out")}
+
+
 def test_a_groups_members_come_and_go_without_a_change_of_their_own(samba_company: SambaCompany) -> None:
     for name in ("stays", "leaves", "joins", "nested"):
         samba_company.hire(name)

@@ -252,8 +252,47 @@ def test_a_file_names_upns_and_mails(company: Company, tmp_path: Path) -> None:
     assert company.photo(carl)
     assert any("nobody@contoso.test" in notice for notice in told.report["notices"])
 
-    listed.write_text("", "utf-8")
+    listed.write_text("# nobody any more\n", "utf-8")
     assert company.sync(days=1).of(anna.upn) == ("create", "first-upload")
+
+
+@pytest.mark.parametrize("content", ["", "\ufeff\r\n \r\n"], ids=["no byte", "blank lines"])
+def test_a_file_that_was_emptied_is_never_nobody(company: Company, tmp_path: Path, content: str) -> None:
+    anna = company.hire("anna")
+    listed = tmp_path / "opted-out.txt"
+    listed.write_text(f"{anna.upn}\n", "utf-8")
+    company.settings["OPT_OUT_FILE"] = str(listed)
+    assert company.sync().of(anna.upn) == ("skip", "opted-out")
+
+    listed.write_text(content, "utf-8")
+    told = company.sync(days=1)
+
+    assert (told.code, company.photo(anna)) == (2, None)
+    assert f"OPT_OUT_FILE: {listed} is empty" in told.err
+    listed.write_text("# nobody\n", "utf-8")
+    assert company.sync(days=1).of(anna.upn) == ("create", "first-upload")
+
+
+@pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP"])
+def test_members_that_cannot_be_read_are_never_nobody_in_run_and_check(grouped: Company, setting: str) -> None:
+    anna = grouped.hire("anna")
+    grouped.settings.pop("OPT_OUT_GROUP")
+    grouped.settings[setting] = GROUP
+    (own,) = [entry for entry in grouped.ldap.tree.everyone() if entry.dn == GROUP]
+    grouped.ldap.tree.change(own.guid, member=[f"CN=S-1-5-11,CN=ForeignSecurityPrincipals,{BASE}", anna.entry.dn])
+    join(grouped, anna, GROUP)
+    grouped.knobs.hidden = frozenset(("memberof",))
+
+    told = grouped.sync()
+    checked = grouped.runner.type("check", "--env-file", str(grouped.runner.env_file()))
+
+    assert (told.code, grouped.photo(anna)) == (5, None)
+    for said in (told.out + told.err, checked.out):
+        assert f"{setting} names {GROUP}, which has {anna.entry.dn} as a member" in said
+    assert checked.code == 5
+    assert "-Attribute memberOf" in checked.out
+    grouped.knobs.hidden = frozenset()
+    assert grouped.sync(days=1).code == 0
 
 
 @pytest.mark.parametrize("content", [None, "anna@contoso.test\n".encode("utf-16")])

@@ -185,7 +185,10 @@ OPT_OUT_FILE = "OPT_OUT_FILE"
 
 
 def opt_out_names(path: Path) -> list[str]:
-    """Return the UPNs and mails in the file; raises SettingsError where it cannot be read: that is never nobody."""
+    """Return the UPNs and mails in the file; raises SettingsError where it cannot be read: that is never nobody.
+
+    Neither is a file without a line: a comment says that it is meant.
+    """
     try:
         lines = [line.strip() for line in decoded(path.read_bytes()).splitlines()]
     except OSError as error:
@@ -193,6 +196,9 @@ def opt_out_names(path: Path) -> list[str]:
     except ValueError as error:
         what, _, cure = str(error).partition("; ")
         raise _unreadable_file(path, what, cure) from error
+    if not any(lines):
+        why = "is empty, and everybody who opted out would get a photo"
+        raise SettingsError([f"{OPT_OUT_FILE}: {path} {why}; if nobody opted out, write a line that begins with #"])
     return [line for line in lines if line and not line.startswith("#")]
 
 

@@ -90,7 +90,9 @@ class Settings(BaseModel):
         "the end of the next run.",
     )
     opt_out_file: v.File | None = Field(
-        None, description="A text file of UPNs and mail addresses, one a line, of users who opted out, as above."
+        None,
+        description="A text file of UPNs and mail addresses, one a line, of users who opted out, as above; "
+        "a file without any line is refused.",
     )
     keep_cloud_group: v.Group | None = Field(
         None,

@@ -28,7 +28,7 @@ from connector.sources import dirsync
 from connector.sources.connect import ServerRequirements, open_session
 from connector.sources.endpoints import Endpoint, endpoints
 from connector.sources.entries import Reader
-from connector.sources.groups import Forest, members, named_in, roster
+from connector.sources.groups import Forest, members, named_in, require_visible, roster
 from connector.sources.ldap_errors import SignInRefused
 from connector.sources.pages import Weight
 from connector.sources.read import ContextReader, dirsync_query
@@ -157,6 +157,7 @@ def check_policy_groups(context: CheckContext) -> Iterator[CheckResult]:
             try:
                 found = members(reader.session, group, reader.context, forest=forest, setting=setting)
                 number = sum(len(page) for page in roster(reader.session, reader.scope, found))
+                require_visible(reader.session, found, reader.context, forest=forest, setting=setting)
             except Unreachable as error:
                 yield fail(error.message, error.fix)
                 continue

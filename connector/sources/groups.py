@@ -113,15 +113,21 @@ def _no_server(named: Named, root: str, failure: Unreachable) -> Unreachable:
 
 
 _IN_CHAIN = "1.2.840.113556.1.4.1941"
+_USER = "(sAMAccountType=805306368)"
+_MOST_LOOKED_AT = 20
 _OTHER_GROUPS = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))"
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Recognise members: by a filter term where the server can (AD), else by their DNs, each kept as 16 bytes."""
+    """Recognise members: by a filter term where the server can (AD), else by their DNs, each kept as 16 bytes.
+
+    `group` is the DN of the group that the term is about.
+    """
 
     term: str
     marks: frozenset[bytes] | None
+    group: str = ""
 
     def narrowed(self, filter_text: str) -> str:
         """Return the filter, narrowed to members where the server can select them."""
@@ -151,7 +157,7 @@ def members(session: Session, group: str | None, context: str, *, forest: Forest
     chain = f"(memberOf:{_IN_CHAIN}:={escape_filter_chars(top.dn)})"
     rids = [*own, *_nested_rids(session, context, all_of("(objectCategory=group)", chain))]
     primary = "".join(f"(primaryGroupID={rid})" for rid in filter(None, rids))
-    return Members(f"(|{chain}{primary})", None)
+    return Members(f"(|{chain}{primary})", None, top.dn)
 
 
 def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[str]]:
@@ -160,6 +166,39 @@ def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[
         for entries in walk(session, Query(base, found.narrowed(scope.people), ["objectGUID", "entryUUID"])):
             theirs = [entry for entry in entries if scope.not_excluded(entry.dn) and found.has(entry) and has_id(entry)]
             yield [person_id(entry) for entry in theirs]
+
+
+def require_visible(session: Session, found: Members, context: str, *, forest: Forest, setting: str) -> None:
+    """Raise Unreachable where a search for members does not find one of the first 20 users of the group's own list.
+
+    What it finds depends on memberOf of each user, which a domain may show to fewer accounts than the group. A run
+    asks only where nobody was found.
+    """
+    if not found.group:
+        return
+    named = Named(setting, found.group, "group")
+    group = forest.require(session, named, attributes=[f"member;range=0-{_MOST_LOOKED_AT - 1}"])
+    listed = [value.decode("utf-8", "replace") for value in group.values.get("member", ())]
+    root = names.domain_root(context)
+    for dn in (dn for dn in listed[:_MOST_LOOKED_AT] if names.domain_root(dn) == root):
+        is_user, is_found = (_holds(session, dn, term) for term in (_USER, found.term))
+        if is_user and not is_found:
+            raise _members_hidden(session, named, dn)
+
+
+def _holds(session: Session, dn: str, term: str) -> bool:
+    answer = session.search(dn, term, attributes=["objectClass"], operation="looking for a member", scope=ldap3.BASE)
+    return answer.code == 0 and bool(answer.entries)
+
+
+def _members_hidden(session: Session, named: Named, dn: str) -> Unreachable:
+    return Unreachable(
+        SYSTEM,
+        f"{session.server}: {named.setting} names {named.dn}, which has {dn} as a member, and a search for its members"
+        " does not find that user: the service account may not read memberOf there, or this domain does not know it.",
+        "Let the service account read memberOf (`photo-connector config grant-read`, with -Attribute memberOf), or name"
+        " a group of this domain; until then no user of this domain is changed.",
+    )
 
 
 def _nested_rids(session: Session, context: str, term: str) -> Iterator[int]:

@@ -18,7 +18,7 @@ from connector.model.formats import installed_extras
 from connector.sources import DECIDING, Cookie, Mode, PersonRead, Reading, SourceTraits, dirsync
 from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
-from connector.sources.groups import Forest, members, roster
+from connector.sources.groups import Forest, members, require_visible, roster
 from connector.sources.ldap_errors import ConnectionLost
 from connector.sources.pages import Weight
 from connector.sources.read import (
@@ -147,8 +147,12 @@ class LdapSource:
         reading_context = self._pass(context)
         session = reading_context.session
         found = members(session, group, context, forest=self._forest, setting=setting)
+        is_empty = True
         for page in roster(session, reading_context.scope, found):
+            is_empty = is_empty and not page
             yield from page
+        if is_empty:
+            require_visible(session, found, context, forest=self._forest, setting=setting)
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
         """Read these people again, in whichever context they are; a lost connection is opened once again.
