@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping
 
 from connector.errors import ExitCode
 from connector.ledger.codec import unpack_time
-from connector.ledger.runs import RunRow, all_runs
+from connector.ledger.runs import RunRow
 from connector.report.summary import iso_utc, local_time
 
 HEADINGS = ("run", "started", "kind", "result", "counts", "exit")
@@ -23,11 +22,6 @@ RESULTS: Mapping[int | None, str] = {
     None: "not finished",
 }
 COUNTED = ("created", "replaced", "removed", "failed")
-
-
-def list_runs(db: sqlite3.Connection) -> list[RunRow]:
-    """Return every run that is kept, newest first."""
-    return all_runs(db)
 
 
 def rows(runs: list[RunRow]) -> Iterator[tuple[str, ...]]:

@@ -17,7 +17,7 @@ from connector.cli.console import is_terminal
 from connector.cli.options import common, start_command, utf8_stdout
 from connector.coverage import KINDS, read_coverage, save_coverage, write_coverage
 from connector.errors import UsageError
-from connector.ledger.runs import RunRow
+from connector.ledger.runs import RunRow, all_runs
 from connector.ledger.state import view_state
 from connector.model import utc_now
 from connector.report import FORMATS, format_of
@@ -31,7 +31,7 @@ def runs(*, env_file: Path | None, verbose: bool, log_format: str, as_json: bool
     """List the runs that are kept, newest first: number, time, result, counts."""
     settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
     with view_state(settings.state_dir) as state:
-        found = run_list.list_runs(state.db)
+        found = all_runs(state.db)
     out = utf8_stdout()
     if as_json:
         out.write(json.dumps(run_list.as_json(found), indent=1) + "\n")
