@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from connector.addresses import PROJECT
 from connector.cli.main import commands
 from connector.errors import ExitCode
+from connector.model.formats import FORMATS
 from connector.notify.systemlog import render_events_md
 from connector.report import render_reasons_md
 
@@ -28,6 +29,16 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 def test_the_help_in_the_readme_is_the_programs() -> None:
     shown = CliRunner().invoke(commands, ["--help"], prog_name="photo-connector", terminal_width=80).output
     assert shown.strip() in README
+
+
+def test_the_pages_name_every_picture_format_and_its_limit() -> None:
+    listed = OPERATIONS.partition("- **Formats**:")[2].partition("\n- **")[0]
+    row = re.search(r"^\| pixels \| (.*?) \|", (ROOT / "docs/fingerprint.md").read_text("utf-8"), re.MULTILINE)
+    assert row is not None
+    groups = [re.fullmatch(r"(.*?) (\d+)(?: million)?", part) for part in row[1].split("; ")]
+    limits = {title: int(group[2]) for group in groups if group is not None for title in group[1].split(", ")}
+    assert [one.title for one in FORMATS if one.title not in listed] == []
+    assert limits == {one.title: one.max_pixels // 1_000_000 for one in FORMATS}
 
 
 @pytest.mark.parametrize("page", [README, OPERATIONS], ids=["README", "operations"])

@@ -15,7 +15,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageOps
 
 from connector.model import Candidate, Prepared, Reason
-from connector.model.formats import BY_NAME
+from connector.model.formats import BY_NAME, FORMATS, recognise
 from connector.model.reasons import ADVICE
 from connector.photo import (
     PictureRefused,
@@ -295,6 +295,7 @@ def formats() -> dict[str, tuple[bytes, Image.Image]]:
         "bmp": (encoded(drawn, "BMP"), drawn),
         "webp": (encoded(drawn, "WEBP", quality=95), drawn),
         "webp-alpha": (encoded(clear, "WEBP", lossless=True, exact=True), on_white),
+        "avif": (encoded(drawn, "AVIF", quality=95), drawn),
         "tiff": (encoded(drawn, "TIFF"), drawn),
         "tiff-lzw": (encoded(drawn, "TIFF", compression="tiff_lzw"), drawn),
         "tiff-jpeg": (encoded(drawn, "TIFF", compression="jpeg", quality=90), drawn),
@@ -305,6 +306,11 @@ def formats() -> dict[str, tuple[bytes, Image.Image]]:
 
 
 FORMS = formats()
+
+
+def test_every_format_that_needs_no_extra_is_among_the_forms() -> None:
+    found = {picture.name for form, _ in FORMS.values() if (picture := recognise(form)) is not None}
+    assert found == {one.name for one in FORMATS if not one.extra}
 
 
 @pytest.mark.parametrize("form", FORMS)

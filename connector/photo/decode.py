@@ -50,7 +50,8 @@ def unwrap(content_bytes: bytes) -> tuple[str, bytes]:
             return found.name, picture_bytes
     if title := foreign_title(content_bytes):
         raise not_an_image(f"The value is a {title}.")
-    raise not_an_image("The value is not a JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF or HEIC picture.")
+    titles = [one.title for one in FORMATS]
+    raise not_an_image(f"The value is not a {', '.join(titles[:-1])} or {titles[-1]} picture.")
 
 
 def _from_text(content_bytes: bytes) -> bytes:
