@@ -217,7 +217,16 @@ def test_the_options_that_shaped_a_plan_shape_the_run_that_carries_it_out(compan
 
 @pytest.mark.parametrize(
     "written",
-    ["one a line", "upper case", "account ids", "semicolons", "Excel's ANSI", "UTF-16", "a page's columns"],
+    [
+        "one a line",
+        "upper case",
+        "account ids",
+        "semicolons",
+        "Excel's ANSI",
+        "UTF-16",
+        "a page's columns",
+        "another heading",
+    ],
 )
 def test_only_who_is_still_in_the_file_is_written_to(company: Company, tmp_path: Path, written: str) -> None:
     company.cloud.set(reencode="comment")
@@ -241,6 +250,9 @@ def test_only_who_is_still_in_the_file_is_written_to(company: Company, tmp_path:
         save_rows(path, rows, separator=";", encoding="cp1252")
     elif written == "UTF-16":
         save_rows(path, rows, separator="\t", encoding="utf-16")
+    elif written == "another heading":
+        save_rows(path, [{name.upper(): row[name] for name in ("upn", "target")} for row in rows], separator=";")
+        path.write_bytes(b"\xef\xbb\xbfsep=;\r\n" + path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     else:
         save_rows(path, [{name: row[name] for name in ("upn", "person_id", "target")} for row in rows])
 

@@ -256,7 +256,7 @@ def test_a_file_names_upns_and_mails(company: Company, tmp_path: Path) -> None:
     assert company.sync(days=1).of(anna.upn) == ("create", "first-upload")
 
 
-@pytest.mark.parametrize("content", ["", "\ufeff\r\n \r\n"], ids=["no byte", "blank lines"])
+@pytest.mark.parametrize("content", ["", "\ufeff\r\n \r\n", "UPN;since\r\n"], ids=["no byte", "blank lines", "heading"])
 def test_a_file_that_was_emptied_is_never_nobody(company: Company, tmp_path: Path, content: str) -> None:
     anna = company.hire("anna")
     listed = tmp_path / "opted-out.txt"
@@ -268,9 +268,38 @@ def test_a_file_that_was_emptied_is_never_nobody(company: Company, tmp_path: Pat
     told = company.sync(days=1)
 
     assert (told.code, company.photo(anna)) == (2, None)
-    assert f"OPT_OUT_FILE: {listed} is empty" in told.err
+    assert f"OPT_OUT_FILE: {listed} names nobody" in told.err
     listed.write_text("# nobody\n", "utf-8")
     assert company.sync(days=1).of(anna.upn) == ("create", "first-upload")
+
+
+def test_a_file_that_a_spreadsheet_saved_names_the_same_people(company: Company, tmp_path: Path) -> None:
+    team = [company.hire(name) for name in ("anna", "bert", "carl", "dora", "o'neil", "frida")]
+    company.hire("gina")
+    listed = tmp_path / "opted-out.csv"
+    lines = (
+        *("\ufeffUPN;since", "anna@contoso.test;2026-11-01", '"bert@contoso.test"', "Carl;carl@contoso.test;"),
+        *("dora@contoso.test,", "o'neil@contoso.test", '"Frida F., IT" <frida@contoso.test>', ";;", ""),
+    )
+    listed.write_text("\r\n".join(lines), "utf-8")
+    company.settings["OPT_OUT_FILE"] = str(listed)
+
+    told = company.sync()
+
+    assert [told.of(one.upn) for one in team] == [("skip", "opted-out")] * len(team)
+    assert (told.code, told.totals["created"]) == (0, 1)
+
+
+def test_a_line_without_a_name_may_hide_somebody_and_is_refused(company: Company, tmp_path: Path) -> None:
+    anna = company.hire("anna")
+    listed = tmp_path / "opted-out.txt"
+    listed.write_text("# works council\nbert@contoso.test\nanna\n", "utf-8")
+    company.settings["OPT_OUT_FILE"] = str(listed)
+
+    told = company.sync()
+
+    assert (told.code, company.photo(anna)) == (2, None)
+    assert f"OPT_OUT_FILE: {listed} has no UPN and no mail address in line 3, 'anna'" in told.err
 
 
 @pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from connector.config.values import LdapAuth, SourceKind
 from connector.errors import SettingsError
 
 Problems = Iterator[tuple[str, str]]
+# A UPN or mail address in a line, which may be a row of a table or an address with a name before it.
+_ADDRESS = re.compile(r"""[^\s<>;,"]+@[^\s<>;,"]+""")
 
 
 def broken_rules(settings: Settings) -> Problems:
@@ -185,21 +188,29 @@ OPT_OUT_FILE = "OPT_OUT_FILE"
 
 
 def opt_out_names(path: Path) -> list[str]:
-    """Return the UPNs and mails in the file; raises SettingsError where it cannot be read: that is never nobody.
+    """Return the UPNs and mails in the file, one of each line; raises SettingsError where a line may hide somebody.
 
-    Neither is a file without a line: a comment says that it is meant.
+    A file that cannot be read, or without a name, is never nobody: a comment says that it is meant. The first line may
+    be a heading, as in a table that a spreadsheet saved.
     """
     try:
-        lines = [line.strip() for line in decoded(path.read_bytes()).splitlines()]
+        lines = [line.strip(' \t;,"') for line in decoded(path.read_bytes()).splitlines()]
     except OSError as error:
         raise _unreadable_file(path, error.strerror or str(error), "correct the path, or its permissions") from error
     except ValueError as error:
         what, _, cure = str(error).partition("; ")
         raise _unreadable_file(path, what, cure) from error
-    if not any(lines):
-        why = "is empty, and everybody who opted out would get a photo"
+    written = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
+    found = [(number, line, _ADDRESS.search(line)) for number, line in written]
+    nameless = next(((number, line) for number, line, match in found[1:] if not match), None)
+    if nameless:
+        why = f"has no UPN and no mail address in line {nameless[0]}, '{nameless[1]}'"
+        raise SettingsError([f"{OPT_OUT_FILE}: {path} {why}; correct it, or begin the line with #"])
+    names = [match[0] for _, _, match in found if match]
+    if not names and not any(line.startswith("#") for line in lines):
+        why = "names nobody, and everybody who opted out would get a photo"
         raise SettingsError([f"{OPT_OUT_FILE}: {path} {why}; if nobody opted out, write a line that begins with #"])
-    return [line for line in lines if line and not line.startswith("#")]
+    return names
 
 
 def _unreadable_file(path: Path, why: str, cure: str) -> SettingsError:

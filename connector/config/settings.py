@@ -92,7 +92,7 @@ class Settings(BaseModel):
     opt_out_file: v.File | None = Field(
         None,
         description="A text file of UPNs and mail addresses, one a line, of users who opted out, as above; "
-        "a file without any line is refused.",
+        "a line without one is refused, and a file without any.",
     )
     keep_cloud_group: v.Group | None = Field(
         None,

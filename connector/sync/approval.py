@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -52,6 +53,7 @@ _MAKE_ONE = "Make one with `photo-connector sync --dry-run`."
 # By these columns of a report a person is found, the surest first; spreadsheets separate cells by any of these.
 _COLUMNS = ("person_id", "account_id", "upn")
 _SEPARATORS = ",;\t"
+_SEPARATOR_LINE = re.compile(r"\A\"?sep=.\"?\r?\n", re.IGNORECASE)  # tells Excel what separates the cells
 
 Steps = set[tuple[str, str]]
 
@@ -219,13 +221,16 @@ def _rows(path: Path) -> Iterator[tuple[list[str], str]]:
         raise UsageError(
             f"--except: {path} cannot be read: {detail}.", "Name a CSV report or a list of UPNs."
         ) from None
-    first = text.lstrip("\r\n").partition("\n")[0]
+    text = _SEPARATOR_LINE.sub("", text.lstrip("\r\n"), count=1)
+    first = text.partition("\n")[0]
     separator = next((one for one in _SEPARATORS if one in first), "")
     if not separator:
         lines = (line.strip().strip('"') for line in text.splitlines())
         yield from (([line], "") for line in lines if line and not line.startswith("#") and line.lower() != "upn")
         return
-    yield from _csv_rows(path, csv.DictReader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=separator))
+    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    table.fieldnames = [name.strip().lower() for name in table.fieldnames or ()]
+    yield from _csv_rows(path, table)
 
 
 def _decoded(content_bytes: bytes) -> str:
