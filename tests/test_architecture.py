@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "connector"
-WORDS = frozenset({"model", "errors", "disk", "command", "windows_acl", "addresses"})
+WORDS = frozenset({"model", "errors", "disk", "command", "windows_acl", "addresses", "interrupts"})
 # What each room may import beside itself and the package's version.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "model": frozenset(),
@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "addresses": frozenset(),
     "windows_acl": frozenset({"command"}),
     "errors": frozenset({"model"}),
+    "interrupts": frozenset({"errors"}),
     "config": WORDS,
     "network": frozenset(),
     "sources": WORDS | {"config", "network"},

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import copy_context
-from types import FrameType
 from typing import NoReturn
 
 import click
@@ -22,6 +18,7 @@ from connector.cli.options import echo_error
 from connector.cli.past_runs import forget, history, restore
 from connector.command import pasteable
 from connector.errors import ConnectorError, ExitCode, SettingsError, StopRun, UsageError
+from connector.interrupts import keep_signals, stop_signals, take_signals
 from connector.notify.systemlog import write_system_log
 
 log = logging.getLogger("connector.cli")
@@ -40,26 +37,12 @@ for _command in (sync, check, report, restore, history, forget, export, runs, co
     commands.add_command(_command)
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the scheduler's stop signal, as at Ctrl+C: what was done is remembered."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    names = [name for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
-
-
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the program and exit with the contract's code; output that cannot be written changes only code 0."""
     ignore_broken_pipes()
-    code = run(arguments)
+    take_signals()
+    code = _run_command(arguments)
+    keep_signals()
     try:
         sys.stdout.flush()
     except ConnectorError as error:
@@ -70,18 +53,22 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the program and return its exit code; every error becomes a sentence, an internal error also a log entry."""
+    with stop_signals():
+        return _run_command(arguments)
+
+
+def _run_command(arguments: list[str] | None) -> int:
     return copy_context().run(_run, arguments)  # variables that a command sets end with it
 
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        with _interruptible():
-            commands.main(
-                args=_readable(sys.argv[1:] if arguments is None else arguments),
-                prog_name="photo-connector",
-                standalone_mode=False,
-                windows_expand_args=False,  # a * or a %NAME% may be intended
-            )
+        commands.main(
+            args=_readable(sys.argv[1:] if arguments is None else arguments),
+            prog_name="photo-connector",
+            standalone_mode=False,
+            windows_expand_args=False,  # a * or a %NAME% may be intended
+        )
     except SystemExit as end:
         return int(end.code or 0)
     except (KeyboardInterrupt, click.Abort):

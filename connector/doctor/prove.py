@@ -20,6 +20,7 @@ from connector.config import Settings
 from connector.decide.case import PersonRule
 from connector.doctor.photo_reads import IsShown, PhotoLook, PhotoReader
 from connector.errors import ExitCode, Unreachable, UsageError
+from connector.interrupts import keep_signals, until_interrupted
 from connector.ledger import worklist
 from connector.ledger.accounts import find_account
 from connector.ledger.history import person_status
@@ -178,6 +179,7 @@ class _Prover:
             raise Unreachable(self._reader.transport.system, "what came as this user's photo is no picture")
         if proof.before.tag and not before_bytes:
             raise Unreachable(self._reader.transport.system, "this user has a photo whose bytes cannot be read")
+        keep_signals()
         write = begin_proof(
             self._state.db,
             "graph",
@@ -189,12 +191,11 @@ class _Prover:
             now=self._clock(),
         )
         try:
-            self._measure()
-        except KeyboardInterrupt:
-            proof.was_interrupted = True
-            raise
+            proof.was_interrupted = until_interrupted(self._measure)
         finally:
             self._restore(write)
+        if proof.was_interrupted:
+            raise KeyboardInterrupt
 
     def _measure(self) -> None:
         """Write the test picture twice, and wait each time until it is seen."""

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 from connector.cloud import Cloud, open_cloud
 from connector.cloud.auth import credential_expiry, expiry_notice
 from connector.cloud.refusal_limit import EverybodyRefused
 from connector.config import Settings
 from connector.errors import BrakeError, ExitCode, PersonError, StopRun
+from connector.interrupts import keep_signals, until_interrupted
 from connector.ledger import worklist as work
 from connector.ledger.coverage import save_source_since
 from connector.ledger.matching import unmatched_accounts
@@ -100,7 +102,11 @@ def run_night(
     clock: Clock = utc_now,
     backends: Backends = DEFAULT_BACKENDS,
 ) -> Iterator[RunReport]:
-    """Run and yield the report, which can be read while the block lasts. Bugs of the program itself are raised."""
+    """Run and yield the report, which can be read while the block lasts. Bugs of the program itself are raised.
+
+    A stop signal ends the steps only: the run is stored as finished and reported whenever it comes.
+    """
+    keep_signals()
     with transaction(state.db):
         kind = STAGING if settings.sync_staging and not options.dry_run and options.undo is None else options.kind
         run = begin_run(state.db, kind=kind, now=clock(), dry_run=options.dry_run, chosen=options.is_chosen)
@@ -126,14 +132,22 @@ def run_night(
         if options.dry_run:
             with transaction(state.db):
                 copy_run(db, state.db, run)
-        row = find_run(db, run)
-        if row is None:
-            raise LookupError(f"run {run} is not in the database")
-        photos = totals.summary.conflict_photos
-        loaded = load_report(
-            db, row, backups=state.backups, spool=state.spool, conflicts=photos, tenant=settings.azure_tenant_id
-        )
-        yield replace(loaded, credential_ends=credential_expiry(settings))
+        yield _load_report(context, state, totals)
+
+
+def _load_report(context: RunContext, state: State, totals: RunTotals) -> RunReport:
+    row = find_run(context.db, context.run)
+    if row is None:
+        raise LookupError(f"run {context.run} is not in the database")
+    loaded = load_report(
+        context.db,
+        row,
+        backups=state.backups,
+        spool=state.spool,
+        conflicts=totals.summary.conflict_photos,
+        tenant=context.settings.azure_tenant_id,
+    )
+    return replace(loaded, credential_ends=credential_expiry(context.settings))
 
 
 def _first_notices(context: RunContext) -> Summary:
@@ -147,32 +161,36 @@ def _first_notices(context: RunContext) -> Summary:
 def _run(context: RunContext, backends: Backends, totals: RunTotals) -> None:
     """Run all steps and store how the run ended, whatever ends it."""
     log_start(context)
-    message, pace = "", {}
+    message, pace = "", dict[str, float]()
     refused: Mapping[str, PersonError] = {}
     work.begin_work(context.db)
     begin_plan(context.db)
     begin_undo(context.db)
     try:
-        with backends.cloud(context.settings, context.traffic) as cloud:
-            context = replace(context, cancel_waiting=cloud.transport.throttle.close)
-            try:
-                _sync_or_restore(context, cloud, backends, totals)
-            finally:
-                pace = cloud.transport.pace()
+        if until_interrupted(partial(_carry_out, context, backends, totals, pace)):
+            totals.add(Summary(exit_codes=frozenset({ExitCode.INTERRUPTED})))
+            goes_on = "" if context.options.resend else ", the next run goes on"
+            message = f"The run was interrupted; what was done is remembered{goes_on}."
     except StopRun as stop:
         totals.add(Summary(exit_codes=frozenset({stop.exit_code})))
         refused = stop.refused if isinstance(stop, EverybodyRefused) else {}
         message = str(stop)
-    except KeyboardInterrupt:
-        totals.add(Summary(exit_codes=frozenset({ExitCode.INTERRUPTED})))
-        goes_on = "" if context.options.resend else ", the next run goes on"
-        message = f"The run was interrupted; what was done is remembered{goes_on}."
     except BaseException as fault:
         totals.add(Summary(exit_codes=frozenset({ExitCode.FAULT})))
         message = f"A fault of the program itself: {type(fault).__name__}."
         _finish(context, totals.summary, message=message, pace=pace, refused={})
         raise
     _finish(context, totals.summary, message=message, pace=pace, refused=refused)
+
+
+def _carry_out(context: RunContext, backends: Backends, totals: RunTotals, pace: dict[str, float]) -> None:
+    """Run all steps; `pace` is filled at their end, whatever it is."""
+    with backends.cloud(context.settings, context.traffic) as cloud:
+        context = replace(context, cancel_waiting=cloud.transport.throttle.close)
+        try:
+            _sync_or_restore(context, cloud, backends, totals)
+        finally:
+            pace.update(cloud.transport.pace())
 
 
 def _sync_or_restore(context: RunContext, cloud: Cloud, backends: Backends, totals: RunTotals) -> None:
