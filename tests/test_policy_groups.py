@@ -81,4 +81,5 @@ def test_a_quiet_night_costs_the_group_searches_and_no_request_more(grouped: Com
     assert told.requests["http"] <= 3
     assert len([asked for asked in grouped.ldap.server.asked if DIRSYNC in asked.controls]) == 1
     groups = 3
+    assert told.requests["ldap_searches"] <= groups * 3 + 3, "each group, its nested ones, and its members"
     assert told.requests["ldap_entries"] <= groups * 2 + 10 + 1 + 1, "groups, their nested ones, and their members"
