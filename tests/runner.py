@@ -21,7 +21,10 @@ from connector.cli.main import run
 from connector.model import Fingerprint
 from connector.photo import read_print
 from tests.lab.graph import Emulator
-from tests.printed_commands import hold_printed
+from tests.printed_commands import hold_page, hold_printed
+
+# A page of more than this holds thousands of rows like those of the smaller ones.
+_LARGE = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,9 @@ class Runner:
             stack.callback(_close_logs)
             code = run(list(arguments))
         hold_printed(out.getvalue() + err.getvalue())
+        for page in {Path(word) for word in arguments if word.endswith(".html")}:
+            if page.is_file() and page.stat().st_size < _LARGE:
+                hold_page(page.read_text("utf-8"))
         return CommandResult(int(code), out.getvalue(), err.getvalue(), {})
 
     def start(self, *options: str) -> tuple[subprocess.Popen[str], Path]:

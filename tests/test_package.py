@@ -18,6 +18,7 @@ from connector.config.first_settings import FIRST
 from tests.check_env import CheckEnv
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
+from tests.printed_commands import hold_page, hold_printed
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,9 +50,11 @@ def tracked() -> set[str]:
 def run(
     *command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    done = subprocess.run(
         [*map(str, command)], capture_output=True, text=True, timeout=240, cwd=cwd, env=env, check=False
     )
+    hold_printed(done.stdout + done.stderr)
+    return done
 
 
 def test_the_metadata_is_accepted_by_the_index(dist: Path) -> None:
@@ -129,5 +132,5 @@ def test_a_new_user_reaches_a_dry_run_with_the_wheel_and_the_tutorial_alone(
         assert checked.returncode == 0, checked.stdout + checked.stderr
         planned = run("bash", "-c", dry_run, cwd=folder, env=environ)
         assert planned.returncode == 0, planned.stderr
-        assert (folder / "plan.html").exists()
+        assert hold_page((folder / "plan.html").read_text("utf-8")) > 0
         assert cloud.tenant.writes() == []

@@ -17,6 +17,7 @@ import pytest
 from tests.check_env import CheckEnv
 from tests.lab.directory import Directory
 from tests.lab.graph import Emulator
+from tests.printed_commands import hold_page, hold_printed
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
@@ -57,7 +58,7 @@ class FreshShell:
 
     def paste(self, text: str, before: str = "") -> subprocess.CompletedProcess[str]:
         """Paste a block into a shell; `before` is what the same shell was told earlier."""
-        return subprocess.run(
+        done = subprocess.run(
             ["bash", "-e", "-c", before + text],
             cwd=self.folder,
             env=self.environ,
@@ -66,6 +67,8 @@ class FreshShell:
             encoding="utf-8",
             check=False,
         )
+        hold_printed(done.stdout + done.stderr)
+        return done
 
     def get_ready(self, group: str) -> dict[str, str]:
         """Put the files that the settings name into the folder; return the settings of this company, by name."""
@@ -117,7 +120,7 @@ def test_the_first_evening_goes_as_it_is_written(fresh_shell: FreshShell, cloud:
 
     planned = fresh_shell.paste(look, again)
     assert planned.returncode == 0, planned.stderr
-    assert (fresh_shell.folder / "plan.html").exists()
+    assert hold_page((fresh_shell.folder / "plan.html").read_text("utf-8")) > 0
     assert cloud.tenant.writes() == []
 
     done = fresh_shell.paste(run, again)

@@ -24,6 +24,7 @@ from aiosmtpd.smtp import AuthResult
 from connector.config import MailWhen, load_settings
 from connector.model import Action, Reason
 from connector.notify.mail import compose, mail_due, mail_report
+from tests.printed_commands import hold_mail
 from tests.report_stories import SCRIPT_NAME, a_picture, a_run, an_outcome, awkward_outcomes
 
 USER, PASSWORD = "photo-reader@contoso.com", "p@ss/w:rd%"
@@ -71,8 +72,11 @@ def trusted(authority, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def mailbox() -> Mailbox:
-    return Mailbox()
+def mailbox() -> Iterator[Mailbox]:
+    box = Mailbox()
+    yield box
+    for mail in box.mails:
+        hold_mail(mail)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from connector.command import account_prefix
 from connector.config import MailWhen, Settings
 from connector.decide.brakes import BrakeTrip, Limits, PlanCounts, check_brakes, way_past
 from connector.doctor import CheckOutput, Finding, Status
-from connector.errors import Locked
+from connector.errors import ExitCode, Locked
 from connector.forget import ForgetResult, as_lines
 from connector.ledger.store import HOLDER_NAME, hold_lock
 from connector.model import Action, NoProgress, Outcome, Reason, RunReport
@@ -602,3 +602,44 @@ def test_check_names_the_new_dn_of_a_base_that_was_moved(company: Company) -> No
     assert f"people who were below it are below OU=Selling,OU=All,{ROOT} now" in told
     assert f"If it was moved or renamed, set LDAP_BASE_DN to OU=Selling,OU=All,{ROOT}." in told
     assert "people who were below it" not in lost
+
+
+def test_a_run_names_the_new_dn_of_a_base_that_was_moved_wherever_it_says_why_it_stopped(
+    company: Company, tmp_path: Path
+) -> None:
+    sales, selling = f"OU=Sales,{ROOT}", f"OU=Selling,OU=All,{ROOT}"
+    unit = company.ldap.tree.add(sales, objectClass="organizationalUnit", sAMAccountType=[], userAccountControl=[])
+    team = company.team(3)
+    for one in team:
+        company.ldap.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,{sales}")
+    company.settings["LDAP_BASE_DN"] = sales
+    assert company.sync().totals["people"] == 3
+    company.ldap.tree.move(unit.guid, selling)
+    for one in team:
+        company.ldap.tree.move(one.entry.guid, f"CN={one.name},OU=Inside,{selling}")
+    writes = len(company.cloud.tenant.writes())
+    page = tmp_path / "stopped.html"
+
+    told = company.sync("--report", str(page), days=1)
+
+    assert told.code == ExitCode.UNREACHABLE
+    assert f"people who were below it are below {selling} now" in told.err
+    assert f"If it was moved or renamed, set LDAP_BASE_DN to {selling}." in " ".join(told.err.split())
+    assert selling in page.read_text("utf-8")
+    shown = company.runner.type("report", "--env-file", str(company.runner.env_file())).out
+    assert f"set LDAP_BASE_DN to {selling}." in " ".join(shown.split())
+    assert len(company.cloud.tenant.writes()) == writes
+    company.settings["LDAP_BASE_DN"] = selling
+    assert company.sync(days=1).code == ExitCode.OK
+
+
+def test_a_run_with_a_base_that_never_was_names_no_other(company: Company) -> None:
+    company.team(3)
+    company.sync()
+    company.settings["LDAP_BASE_DN"] = f"OU=Gone,{ROOT}"
+
+    told = company.sync(days=1)
+
+    assert told.code == ExitCode.UNREACHABLE
+    assert "there is no such base DN" in told.err
+    assert "was moved or renamed" not in told.err

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import socket
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 import ldap3
 
 from connector.config import Settings
-from connector.config import dn as names
 from connector.config.dn import root_of_domain
 from connector.doctor.context import CheckContext
 from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
@@ -28,7 +25,16 @@ from connector.sources import dirsync
 from connector.sources.connect import ServerRequirements, open_session
 from connector.sources.endpoints import Endpoint, endpoints
 from connector.sources.entries import Reader
-from connector.sources.groups import Forest, members, named_in, require_visible, roster
+from connector.sources.groups import (
+    Forest,
+    members,
+    moved_fix,
+    moved_people,
+    named_in,
+    new_base,
+    require_visible,
+    roster,
+)
 from connector.sources.ldap_errors import SignInRefused
 from connector.sources.pages import Weight
 from connector.sources.read import ContextReader, dirsync_query
@@ -109,10 +115,10 @@ def check_bases(context: CheckContext) -> Iterator[CheckResult]:
     for naming_context, session in context.sessions.items():
         for base in bases_in(settings, naming_context):
             problem = _entry_problem(session, base)
-            moved = new_base(settings, naming_context, session, base=base) if problem else ""
+            moved = _new_base(settings, naming_context, session, base=base) if problem else ""
             if problem:
-                where = f"; people who were below it are below {moved} now" if moved else ""
-                fix = f"If it was moved or renamed, set LDAP_BASE_DN to {moved}. " if moved else ""
+                where = f"; {moved_people(moved)}" if moved else ""
+                fix = f"{moved_fix(moved)} " if moved else ""
                 yield fail(f"LDAP_BASE_DN {base}: {problem}{where}", fix + _dn_fix("LDAP_BASE_DN", session))
             else:
                 yield ok(f"{base} on {session.server}")
@@ -278,39 +284,18 @@ def _listed(names: tuple[str, ...] | list[str]) -> str:
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
-MOST_ASKED = 5
-
-
-def new_base(settings: Settings, context: str, session: Session, *, base: str) -> str:
+def _new_base(settings: Settings, context: str, session: Session, *, base: str) -> str:
     """Return the DN below which people stand now who were read below this base; empty text if none is found there."""
     scope = Scope.of(settings, context, kind=session.root.kind)
-    found: Counter[str] = Counter()
-    for person_id, old in islice(_were_below(settings.state_dir / LEDGER_NAME, context, base), MOST_ASKED):
-        answer = session.search(
-            context, scope.by_id([person_id]), attributes=["objectClass"], operation="looking for a moved person"
-        )
-        for entry in answer.entries if answer.code == 0 else ():
-            below = _base_of(entry.dn, old, base)
-            if below:
-                found[below] += 1
-    return found.most_common(1)[0][0] if found else ""
+    return new_base(session, scope, context, base=base, people=_were_read(settings.state_dir / LEDGER_NAME, context))
 
 
-def _were_below(ledger: Path, context: str, base: str) -> Iterator[tuple[str, str]]:
-    """Yield id and DN of people who were below this base when they were read."""
+def _were_read(ledger: Path, context: str) -> Iterator[tuple[str, str]]:
+    """Yield id and DN, when they were read, of the people of a context; nobody without a database."""
     if not ledger.exists():
         return
     try:
         with closing(sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            tops = [names.parts(base)]
-            yield from (one for one in people_below(db, context) if names.is_below(names.parts(one[1]), tops))
+            yield from people_below(db, context)
     except sqlite3.DatabaseError:
         return
-
-
-def _base_of(dn: str, old: str, base: str) -> str:
-    """Return what stands in the place of the base in a person's DN; empty text where the person moved within it."""
-    depth = len(names.parts(old)) - len(names.parts(base))
-    if not names.parts(dn) or names.parts(dn)[:depth] != names.parts(old)[:depth]:
-        return ""
-    return names.spell_dn(names.parse_dn(dn)[depth:])

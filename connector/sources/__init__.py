@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from connector.errors import Unreachable
 from connector.model import MatchRule, Person, PersonState, Reason, SourcePhoto
 
 
@@ -190,3 +191,11 @@ class HasRecipientTypes(Protocol):
 
     def untyped(self, context: str, person_ids: Iterable[str]) -> Iterator[str]:
         """Yield which of these people would be in scope in a context by a recipient type, but show none now."""
+
+
+@runtime_checkable
+class FindsMovedBase(Protocol):
+    """Define what a source may do besides: find out where a base was moved to that is not there any more."""
+
+    def explain_missing(self, context: str, failure: Unreachable, people: Iterable[tuple[str, str]]) -> Unreachable:
+        """Return the failure with the new place of the base, if it is one of that kind and people of it are found."""

@@ -1,12 +1,14 @@
-"""Recognise the members of a group that a setting names: nested ones too, and those who have it as primary group."""
+"""Find what settings name: bases, exclusions, and groups with their members, nested ones and by primary group too."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 
 import ldap3
 from ldap3.utils.conv import escape_filter_chars
@@ -25,6 +27,8 @@ from connector.sources.session import Kind, RawEntry, Session
 
 # noSuchObject, invalidDNSyntax, and a referral: the server holds nothing of this name.
 _NOT_THERE = frozenset((32, 34, 10))
+# So many people are searched to find out where their base was moved to.
+MOST_ASKED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +97,57 @@ def named_in(settings: Settings, context: str, contexts: Sequence[str]) -> tuple
     )
 
 
-def missing(session: Session, named: Named) -> Unreachable:
+class MissingEntry(Unreachable):
+    """Represent a setting that names nothing, or what the service account may not see."""
+
+    def __init__(self, named: Named, message: str, fix: str) -> None:
+        super().__init__(SYSTEM, message, fix)
+        self.named = named
+
+    def moved_to(self, place: str) -> MissingEntry:
+        """Return the same error with the DN below which the people stand now."""
+        told = f"{self.message.removeprefix(f'{SYSTEM}: ').removesuffix('.')}; {moved_people(place)}."
+        return MissingEntry(self.named, told, f"{moved_fix(place)} {self.fix}")
+
+
+def moved_people(place: str) -> str:
+    """Return half a sentence about where the people of a base are that is not there."""
+    return f"people who were below it are below {place} now"
+
+
+def moved_fix(place: str) -> str:
+    """Return what to do where a base was moved."""
+    return f"If it was moved or renamed, set LDAP_BASE_DN to {place}."
+
+
+def new_base(session: Session, scope: Scope, context: str, *, base: str, people: Iterable[tuple[str, str]]) -> str:
+    """Return the DN below which people stand now who were read below this base; empty text if none is found there.
+
+    `people` are ids and DNs as they were read; a few of them are searched by id in the whole context.
+    """
+    tops, found = [names.parts(base)], Counter[str]()
+    below = (one for one in people if names.is_below(names.parts(one[1]), tops))
+    for known, old in islice(below, MOST_ASKED):
+        answer = session.search(
+            context, scope.by_id([known]), attributes=["objectClass"], operation="looking for a moved person"
+        )
+        for entry in answer.entries if answer.code == 0 else ():
+            found.update(filter(None, [_base_of(entry.dn, old, base)]))
+    return found.most_common(1)[0][0] if found else ""
+
+
+def _base_of(dn: str, old: str, base: str) -> str:
+    """Return what stands in the place of the base in a person's DN; empty text where the person moved within it."""
+    depth = len(names.parts(old)) - len(names.parts(base))
+    if not names.parts(dn) or names.parts(dn)[:depth] != names.parts(old)[:depth]:
+        return ""
+    return names.spell_dn(names.parse_dn(dn)[depth:])
+
+
+def missing(session: Session, named: Named) -> MissingEntry:
     """Return the error of a setting that names nothing, or what the service account may not see."""
-    return Unreachable(
-        SYSTEM,
+    return MissingEntry(
+        named,
         f"{session.server}: there is no {named.what} '{named.dn}', or the service account may not see it, while"
         f" looking whether {named.setting} is still there.",
         f"Correct {named.setting}; no user is read, so that none enters or leaves the scope by mistake.",

@@ -18,7 +18,7 @@ from connector.model.formats import installed_extras
 from connector.sources import DECIDING, Cookie, Mode, PersonRead, Reading, SourceTraits, dirsync
 from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
-from connector.sources.groups import Forest, members, require_visible, roster
+from connector.sources.groups import Forest, MissingEntry, members, new_base, require_visible, roster
 from connector.sources.ldap_errors import ConnectionLost
 from connector.sources.pages import Weight
 from connector.sources.read import (
@@ -194,6 +194,19 @@ class LdapSource:
             for entry in self._asked(context, lambda reading_context: _entries_by_name(reading_context, name)):
                 found[person_id(entry)] = self._reader.read(entry)
         return list(found.values())
+
+    def explain_missing(self, context: str, failure: Unreachable, people: Iterable[tuple[str, str]]) -> Unreachable:
+        """Return the failure with the DN to which a base was moved; see `FindsMovedBase`."""
+        if not isinstance(failure, MissingEntry) or failure.named.setting != "LDAP_BASE_DN":
+            return failure
+        base = failure.named.dn
+        try:
+            place = self._asked(
+                context, lambda reader: new_base(reader.session, reader.scope, context, base=base, people=people)
+            )
+        except Unreachable:
+            return failure
+        return failure.moved_to(place) if place else failure
 
     def close(self) -> None:
         """Drop every connection."""

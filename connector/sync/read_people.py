@@ -26,7 +26,18 @@ from connector.ledger.store import transaction
 from connector.ledger.unread_values import drop_unasked as drop_unread
 from connector.ledger.unread_values import empty, note_anchor_setting, note_unidentified, note_unread, unread_in
 from connector.model import CloudManaged, PersonState
-from connector.sources import Cookie, Emptied, Mode, Page, PersonGone, PersonRead, Reading, Source, Unidentified
+from connector.sources import (
+    Cookie,
+    Emptied,
+    FindsMovedBase,
+    Mode,
+    Page,
+    PersonGone,
+    PersonRead,
+    Reading,
+    Source,
+    Unidentified,
+)
 from connector.sources.ldap_errors import SignInRefused
 from connector.sync.brakes import believe_vanished
 from connector.sync.context import RunContext
@@ -134,9 +145,17 @@ def _read_one(context: RunContext, source: Source, naming_context: str) -> Summa
     except Unreachable as failure:
         if isinstance(failure, SignInRefused):
             raise
-        yield _skipped(naming_context, failure)
-        return failure
+        explained = _explained(context, source, naming_context, failure)
+        yield _skipped(naming_context, explained)
+        return explained
     return None
+
+
+def _explained(context: RunContext, source: Source, naming_context: str, failure: Unreachable) -> Unreachable:
+    """Return the failure, with the new place of a base that was moved where the source finds its people."""
+    if not isinstance(source, FindsMovedBase):
+        return failure
+    return source.explain_missing(naming_context, failure, people_rows.people_below(context.db, naming_context))
 
 
 def _skipped(naming_context: str, failure: Unreachable) -> Summary:
