@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from connector.model import Reason
+from connector.model import ExceededLimit, Reason
 
 CLOSE_THERE = "Close it there (a backup agent, a scanner), or leave the state folder out of what it looks at."
 
@@ -87,9 +87,13 @@ class DiskError(StopRun):
 
 
 class BrakeError(StopRun):
-    """Stop before the first write, with the numbers and the way past."""
+    """Stop before the first write, with the numbers and the way past; `exceeded` are the limits."""
 
     exit_code = ExitCode.BRAKE
+
+    def __init__(self, message: str, fix: str, *, exceeded: tuple[ExceededLimit, ...]) -> None:
+        super().__init__(message, fix)
+        self.exceeded = exceeded
 
 
 class LimitReached(StopRun):

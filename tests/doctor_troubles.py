@@ -20,7 +20,6 @@ from connector.cloud.token_http import ISSUER_CODES
 from connector.ledger.runs import begin_run, finish_run, save_outcome
 from connector.ledger.store import make_state_folder, open_ledger, transaction
 from connector.model import Action, Outcome, Reason
-from connector.model.reasons import SENT_ELSEWHERE
 from tests.check_env import CheckEnv
 from tests.cloud_stories import Proxy
 from tests.lab.graph import Fault, app_certificate, remote
@@ -692,7 +691,7 @@ def entra_connect_writes_too(check_env: CheckEnv) -> None:
     "competing-writer", "warn", "and this server had not sent them: another server may write, too", "SYNC_STAGING=true"
 )
 def a_second_server_writes_too(check_env: CheckEnv) -> None:
-    competed(check_env, 3, Reason.ADOPTED, SENT_ELSEWHERE)
+    competed(check_env, 3, Reason.ADOPTED, elsewhere=3)
 
 
 @trouble("mail", "warn", "the report cannot be mailed: 127.0.0.1: it does not answer", "Correct SMTP_URL")
@@ -733,7 +732,7 @@ class Porter:
         return "250 OK"
 
 
-def competed(check_env: CheckEnv, people: int, reason: Reason = Reason.COMPETING_WRITER, detail: str = "") -> None:
+def competed(check_env: CheckEnv, people: int, reason: Reason = Reason.COMPETING_WRITER, elsewhere: int = 0) -> None:
     """Keep a night in the ledger in which so many people's photos were written by another."""
     make_state_folder(check_env.runner.state)
     now = datetime.now(UTC)
@@ -746,11 +745,10 @@ def competed(check_env: CheckEnv, people: int, reason: Reason = Reason.COMPETING
                 account_id=str(number),
                 action=Action.KEEP,
                 reason=reason,
-                detail=detail,
                 person_id=str(number),
             )
             save_outcome(db, run, outcome)
-        finish_run(db, run, now=now, values={"exit_code": 0})
+        finish_run(db, run, now=now, values={"exit_code": 0, "sent_elsewhere": elsewhere})
         begin_run(db, kind="sync", now=now, dry_run=True, chosen=False)
 
 

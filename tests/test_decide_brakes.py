@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.decide.brakes import AttributeLoss, Brake, Limits, PlanCounts, check_brakes, way_past
+from connector.decide.brakes import AttributeLoss, Limits, PlanCounts, check_brakes, way_past
+from connector.model import Brake
 
 COUNT = st.integers(0, 100_000)
 

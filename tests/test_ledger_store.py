@@ -98,7 +98,8 @@ PRINT = "(SELECT packed FROM fingerprints f WHERE f.id = {})"
 def columns_today(path: Path, name: str) -> str:
     """Return the columns of a table of today that hold what a row of version 1 did, in its order."""
     names = [str(row[1]) for row in table(path, f"pragma_table_info('{name}')")]
-    wanted = (one for one in names if one not in ("is_final", "centre_print"))
+    added = ("is_final", "centre_print", "advice", "exceeded", "sent_elsewhere")
+    wanted = (one for one in names if one not in added)
     return ", ".join(PRINT.format(f"{name}.{one}") if one.endswith("_print") else one for one in wanted)
 
 

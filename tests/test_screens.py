@@ -31,11 +31,11 @@ from connector.doctor import CheckOutput, Finding, Status
 from connector.errors import ExitCode, Locked
 from connector.forget import ForgetResult, as_lines
 from connector.ledger.store import HOLDER_NAME, hold_lock
-from connector.model import Action, NoProgress, Outcome, Reason, RunReport
+from connector.model import Action, ExceededLimit, NoProgress, Outcome, Reason, RunReport
 from connector.model.reasons import ACCEPTED
 from connector.notify.mail import compose, mail_due
 from connector.report import write_report, write_screen
-from connector.report.summary import local_time
+from connector.report.summary import local_time, message_parts
 from connector.sync.changed_settings import match_notice
 from tests.company import Company, face
 from tests.report_stories import a_run, an_outcome
@@ -371,13 +371,28 @@ def test_an_error_is_told_once_where_both_outputs_are_one_pipe(company: Company)
 @pytest.mark.parametrize("trip", check_brakes(ALL_LIMITS, Limits()), ids=lambda trip: str(trip.brake))
 def test_the_subject_of_a_stopped_run_names_what_exceeds_its_limit(trip: BrakeTrip) -> None:
     message = f"A safety limit stopped the run; nothing was written: {trip.message}"
-    report = a_run([], exit_code=4, message=message, tenant="contoso.com")
+    report = a_run([], exit_code=4, message=message, exceeded=(trip.exceeded,), tenant="contoso.com")
 
     subject = str(compose(report, to=("a@contoso.com",), sender="b@contoso.com")["Subject"])
 
     assert subject.startswith("[photo-connector contoso.com] STOPPED: ")
     assert str(trip.count) in subject
     assert subject.endswith((" exceed the limit", " people"))
+
+
+def test_subject_and_advice_of_a_stopped_run_depend_on_no_wording() -> None:
+    limits = (ExceededLimit("removals", 40, 5), ExceededLimit("vanished-attribute", 40, 4, "jpegPhoto"))
+    message = "In other words. Check that, e.g. 7 photos would be replaced."
+    report = a_run([], exit_code=4, message=f"{message} Wait.", advice="Wait.", exceeded=limits)
+
+    subject = str(compose(report, to=("a@contoso.com",), sender="b@contoso.com")["Subject"])
+
+    assert subject == "photo-connector: STOPPED: 40 removals exceed the limit"
+    assert message_parts(report) == (message, "Wait.")
+    old = replace(report, advice="", exceeded=())
+    subject = str(compose(old, to=("a@contoso.com",), sender="b@contoso.com")["Subject"])
+    assert subject == "photo-connector: STOPPED: a safety limit was exceeded"
+    assert message_parts(old) == (f"{message} Wait.", "")
 
 
 def test_a_report_names_tenant_host_and_version_and_people_read_local_time(company: Company) -> None:

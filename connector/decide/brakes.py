@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+from connector.model import Brake, ExceededLimit
 
 CHANGES_FROM = 20
 REMOVALS_PERCENT = 10
@@ -15,22 +16,17 @@ VANISHED_PERCENT = 10
 VANISHED_MORE_THAN = 20
 
 
-class Brake(StrEnum):
-    """Name what was stopped."""
-
-    CHANGES = "changes"
-    OVERWRITES = "overwrites"
-    REMOVALS = "removals"
-    REMATCHES = "rematches"
-    VANISHED_ATTRIBUTE = "vanished-attribute"
-
-
 @dataclass(frozen=True, slots=True)
 class AttributeLoss:
-    """Count the people who had a photo attribute, and those of them who were read tonight without it."""
+    """Count the people who had a photo attribute, and those of them who were read tonight without it.
+
+    `unit` is the organizational unit that lost it completely; empty where all people are counted.
+    """
 
     had: int
     vanished: int
+    attribute: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +63,7 @@ class BrakeTrip:
     """Represent the brake that stops the plan, with the numbers (`message`) and the way past it.
 
     `first` is a sentence on what to check before, `setting` what to change to allow it always; either may be
-    empty. `name` is the attribute that vanished; empty for the other brakes.
+    empty. `name` is the attribute that vanished, with the unit that lost it; empty for the other brakes.
     """
 
     brake: Brake
@@ -77,6 +73,12 @@ class BrakeTrip:
     setting: str = ""
     first: str = ""
     name: str = ""
+    attribute: str = ""
+
+    @property
+    def exceeded(self) -> ExceededLimit:
+        """Return the brake and its numbers as a run keeps them."""
+        return ExceededLimit(self.brake.value, self.count, self.allowed, self.attribute)
 
     @property
     def key(self) -> str:
@@ -175,6 +177,7 @@ def _vanished(name: str, counts: AttributeLoss, limits: Limits) -> BrakeTrip | N
         "perhaps it is no longer readable.",
         first=f"Check that the reading account may read {name}; no setting overrides this limit.",
         name=name,
+        attribute=counts.attribute or name,
     )
 
 

@@ -34,6 +34,7 @@ class CheckContext:
     sample: list[Person] = field(default_factory=list)
     pages: Iterator[list[Account]] = field(default_factory=lambda: iter(()))
     first_page: list[Account] = field(default_factory=list)
+    is_ledger_old: bool = False
     last_run: RunRow | None = None
     competing: int = 0
     sent_elsewhere: int = 0

@@ -22,12 +22,13 @@ from connector.ledger.runs import RunRow, count_reason, find_run
 from connector.ledger.schema import VERSION
 from connector.ledger.store import LEDGER_NAME, make_state_folder
 from connector.model import STAGING, Reason
-from connector.model.reasons import MANY_COMPETING, MANY_SENT_ELSEWHERE, SENT_ELSEWHERE, people
+from connector.model.reasons import MANY_COMPETING, MANY_SENT_ELSEWHERE, people
 from connector.report.summary import local_time
 from connector.run_list import counts_of, result_of
 from connector.sources.open import local_problems
 from connector.windows_acl import icacls, rights_of
 
+_BEFORE_MIGRATION = "the next run brings the database to this version first"
 # Other checks report these.
 _REPORTED_ELSEWHERE = ("BACKUP_DAYS:", "AZURE_CLIENT_SECRET: use a certificate")
 CONNECT_FIX = (
@@ -104,11 +105,14 @@ def _ledger(db: sqlite3.Connection, path: Path, context: CheckContext) -> CheckR
         return fail(f"{path} is of version {version}; this program knows {VERSION}", fix)
     if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise sqlite3.DatabaseError("its integrity check failed")
+    if version < VERSION:
+        context.is_ledger_old = True
+        return ok(f"{path} is of version {version}; the next run brings it to version {VERSION}")
     context.last_run = _last_run(db)
     if context.last_run is not None:
         last = context.last_run.id
         context.competing = count_reason(db, last, Reason.COMPETING_WRITER)
-        context.sent_elsewhere = count_reason(db, last, Reason.ADOPTED, SENT_ELSEWHERE)
+        context.sent_elsewhere = context.last_run.sent_elsewhere
     return ok(f"{path} is sound")
 
 
@@ -116,7 +120,7 @@ def check_last_run(context: CheckContext) -> Iterator[CheckResult]:
     """Report how the last run over all people ended, and when."""
     run = context.last_run
     if run is None:
-        yield skipped("there is none yet")
+        yield skipped(_BEFORE_MIGRATION if context.is_ledger_old else "there is none yet")
         return
     when = local_time(unpack_time(run.finished) or unpack_time(run.started))
     told = f"run {run.id}, {when}: {result_of(run)}; {counts_of(run)}".removesuffix("; ")
@@ -159,7 +163,7 @@ def check_backups(context: CheckContext) -> Iterator[CheckResult]:
 def check_for_competitors(context: CheckContext) -> Iterator[CheckResult]:
     """Report whether another program overwrote photos in the last run."""
     if context.last_run is None:
-        yield skipped("there is no run yet")
+        yield skipped(_BEFORE_MIGRATION if context.is_ledger_old else "there is no run yet")
         return
     if context.sent_elsewhere >= MANY_SENT_ELSEWHERE:
         text = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector.ledger import coverage, memberships
-from connector.ledger.schema import FEWER_INDEXES, PLANS, RECIPIENT_TYPES, VERSION_5_TABLES
+from connector.ledger.schema import FEWER_INDEXES, PLANS, RECIPIENT_TYPES, RUN_FINDINGS, VERSION_5_TABLES
 
 # Version 1 noted a retry per person, so that a success in one target ended the retry of a failure in another. What it
 # noted is taken to be about every target that told of the person. The table is made anew, since SQLite before 3.35
@@ -221,6 +221,15 @@ INSERT INTO plans (run, target, person_id, action, reason)
 DROP TABLE plans_8;
 """
 
+# Version 11 had only the outcomes of these people, with this detail. What a safety limit found is not known of older
+# runs: their message stands as it was.
+_FINDINGS = f"""
+{RUN_FINDINGS}
+UPDATE runs SET sent_elsewhere = (SELECT COUNT(DISTINCT person_id) FROM outcomes o WHERE o.run = runs.id
+  AND o.reason = 'adopted'
+  AND o.detail = 'The source''s new photo was in Microsoft 365 already; this server had not sent it.');
+"""
+
 # MIGRATIONS[n] brings a ledger of version n to n + 1, for good: what it says is never changed later.
 MIGRATIONS: dict[int, str] = {
     1: _RETRY_BY_TARGET,
@@ -233,4 +242,5 @@ MIGRATIONS: dict[int, str] = {
     8: _SEEN,
     9: RECIPIENT_TYPES,
     10: FEWER_INDEXES,
+    11: _FINDINGS,
 }

@@ -87,7 +87,7 @@ PICTURE_TABLES = ("pictures", "placeholders")
 # Texts about others and about runs, in which a person may be named.
 MENTIONS = (
     *(("outcomes", "detail"), ("standing_outcomes", "detail"), ("runs", "message"), ("runs", "notices")),
-    ("run_plans", "options"),
+    *(("runs", "advice"), ("run_plans", "options")),
 )
 
 

@@ -17,7 +17,7 @@ from connector.ledger.conflict_detail import register_sql_function
 from connector.ledger.people import UNUSABLE_REASONS
 from connector.ledger.plan import COUNTED_AS, RANK, save_held
 from connector.ledger.worklist import JOIN_RULES, fill_rules
-from connector.model import Action, Conflict, Outcome, OutcomeFacts, Presence, Reason, Removed
+from connector.model import Action, Conflict, ExceededLimit, Outcome, OutcomeFacts, Presence, Reason, Removed
 from connector.model.reasons import LASTING_REASONS
 
 _SELECT = "SELECT *, COALESCE((SELECT plan_run FROM approvals a WHERE a.run = runs.id), 0) AS approves FROM runs"
@@ -27,7 +27,9 @@ _TOTALS = ("people", "created", "replaced", "removed", "unchanged", "skipped", "
 class RunRow(NamedTuple):
     """Represent one stored run; `finished` is empty and `exit_code` None while it runs, or if it was killed.
 
-    `approves` is the run whose plan it carried out; 0 for any other run.
+    `approves` is the run whose plan it carried out; 0 for any other run. `exceeded` are the safety limits that stopped
+    it, and `advice` is the end of `message` that says what to do about them. `sent_elsewhere` counts the people whose
+    changed photo the cloud showed before this server had sent it.
     """
 
     id: int
@@ -44,6 +46,9 @@ class RunRow(NamedTuple):
     pace: dict[str, float]
     notices: list[str]
     approves: int
+    advice: str
+    exceeded: tuple[ExceededLimit, ...]
+    sent_elsewhere: int
 
 
 def begin_run(db: sqlite3.Connection, *, kind: str, now: datetime, dry_run: bool, chosen: bool) -> int:
@@ -118,6 +123,9 @@ def _run(row: sqlite3.Row) -> RunRow:
         pace=json.loads(row["pace"]),
         notices=json.loads(row["notices"]),
         approves=row["approves"],
+        advice=row["advice"],
+        exceeded=tuple(ExceededLimit(**limit) for limit in json.loads(row["exceeded"])),
+        sent_elsewhere=row["sent_elsewhere"],
     )
 
 
@@ -327,10 +335,10 @@ def count_conflicts(db: sqlite3.Connection, run: int) -> int:
     return count
 
 
-def count_reason(db: sqlite3.Connection, run: int, reason: Reason, detail: str = "") -> int:
-    """Count the people of a run with this reason, and with this very detail if one is named."""
-    query = "SELECT COUNT(DISTINCT person_id) FROM outcomes WHERE run = ? AND reason = ? AND ? IN ('', detail)"
-    count: int = db.execute(query, (run, reason, detail)).fetchone()[0]
+def count_reason(db: sqlite3.Connection, run: int, reason: Reason) -> int:
+    """Count the people of a run with this reason."""
+    query = "SELECT COUNT(DISTINCT person_id) FROM outcomes WHERE run = ? AND reason = ?"
+    count: int = db.execute(query, (run, reason)).fetchone()[0]
     return count
 
 

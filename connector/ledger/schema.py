@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connector.ledger import coverage, memberships
 
-VERSION = 11
+VERSION = 12
 
 # Texts are never NULL: empty means unknown or none. Times are ISO 8601 with zone. `*_run` is a runs.id.
 _UNCHANGED = """
@@ -280,4 +280,13 @@ END;
 # An index of 80 bytes a person for one question of `--full` and `--resend`, which groups the writes instead.
 FEWER_INDEXES = "DROP INDEX writes_account;\n"
 
+# What a safety limit found: the limits, as JSON, and the end of `message` that says what to do about them; and how many
+# changed photos the cloud showed before this server had sent them.
+RUN_FINDINGS = """
+ALTER TABLE runs ADD COLUMN advice TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN exceeded TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE runs ADD COLUMN sent_elsewhere INTEGER NOT NULL DEFAULT 0;
+"""
+
 SCHEMA = _UNCHANGED + VERSION_5_TABLES + coverage.TABLES + PLANS + memberships.TABLES + RECIPIENT_TYPES + FEWER_INDEXES
+SCHEMA += RUN_FINDINGS

@@ -136,3 +136,13 @@ class Removed(StrEnum):
 
     KEEP = "keep"
     REMOVE = "remove"
+
+
+class Brake(StrEnum):
+    """Name a safety limit by what it stops."""
+
+    CHANGES = "changes"
+    OVERWRITES = "overwrites"
+    REMOVALS = "removals"
+    REMATCHES = "rematches"
+    VANISHED_ATTRIBUTE = "vanished-attribute"

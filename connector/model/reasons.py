@@ -342,6 +342,7 @@ COMPETING_NOTICE = (
 )
 
 # The detail of a changed photo that the cloud showed already, in full size: nobody but a second server sends such ones.
+# Never counted by this text: a run counts them as it decides.
 SENT_ELSEWHERE = "The source's new photo was in Microsoft 365 already; this server had not sent it."
 MANY_SENT_ELSEWHERE = 3
 SENT_ELSEWHERE_NOTICE = (

@@ -54,13 +54,28 @@ class OutcomeFacts:
     cloud_has_photo: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ExceededLimit:
+    """Represent a safety limit that stopped a run: which one, how many there were, and how many it allows.
+
+    `attribute` is the one that vanished; empty for the other limits.
+    """
+
+    limit: str
+    count: int
+    allowed: int
+    attribute: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """Represent all that a report tells of one run; outcomes are read as they are told, since there may be 300,000.
 
     `kind` is `sync`, `staging` (a stand-by server, which never writes) or `restore`; `message` is the sentence of what
     stopped the run, else empty; `notices` are sentences the administrator should read (a refused cookie, a brake that
-    was passed, backups switched off). `chosen` says that the run is about named people, or those of an earlier run.
+    was passed, backups switched off). `exceeded` are the safety limits that stopped the run, and `advice` is the end of
+    `message` that says what to do about them; both are empty for any other run, and where an older version stored it.
+    `chosen` says that the run is about named people, or those of an earlier run.
     `unmatched` yields the UPNs of synced accounts that are nobody's in scope, as the ledger knows them now.
     `coverage` counts accounts and people by whose photo the cloud shows, as the ledger knows them now.
     `planned` are the totals as they would have been if a safety limit had not stopped the run; else empty.
@@ -88,6 +103,8 @@ class RunReport:
     facts: Callable[[Outcome], OutcomeFacts] = lambda _: OutcomeFacts()
     chosen: bool = False
     message: str = ""
+    advice: str = ""
+    exceeded: tuple[ExceededLimit, ...] = ()
     notices: tuple[str, ...] = ()
     pace: Mapping[str, float] = field(default_factory=dict)
     unmatched: Callable[[], Iterator[str]] = lambda: iter(())

@@ -9,7 +9,7 @@ import shutil
 import smtplib
 import ssl
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -24,7 +24,7 @@ import truststore
 from connector.command import pasteable
 from connector.config import MailWhen, Pictures, Settings
 from connector.errors import ConnectorError, ExitCode
-from connector.model import RunReport
+from connector.model import Brake, ExceededLimit, RunReport
 from connector.model.reasons import people
 from connector.report.html import cards, environment
 from connector.report.json_csv import write_csv
@@ -246,13 +246,13 @@ def _error_text(error: Exception) -> str:
     return one_line_safe(str(error))[:300].rstrip(".") + "."
 
 
-_EXCEEDED = (
-    (r"(\d+) photos would be replaced", "{} replacements exceed the limit"),
-    (r"(\d+) cloud photos that this tool did not upload", "{} overwrites exceed the limit"),
-    (r"(\d+) photos would be removed", "{} removals exceed the limit"),
-    (r"(\d+) people changed or lost their account", "{} changed accounts exceed the limit"),
-    (r"(\S+)(?: below .*?)? vanished for (\d+)", "{} vanished for {} people"),
-)
+_EXCEEDED: Mapping[str, str] = {
+    Brake.CHANGES: "{count} replacements exceed the limit",
+    Brake.OVERWRITES: "{count} overwrites exceed the limit",
+    Brake.REMOVALS: "{count} removals exceed the limit",
+    Brake.REMATCHES: "{count} changed accounts exceed the limit",
+    Brake.VANISHED_ATTRIBUTE: "{attribute} vanished for {count} people",
+}
 _SHORT: Mapping[int | None, str] = {
     ExitCode.OK: "Finished",
     ExitCode.SOME_FAILED: "FAILED for {failed}",
@@ -269,13 +269,15 @@ def in_short(report: RunReport) -> str:
     """Return the run in a few words for a mail's subject, such as "STOPPED: 600 replacements exceed the limit"."""
     opening = _SHORT.get(report.exit_code, "STOPPED").format(failed=people(report.totals.get("failed", 0)))
     if report.exit_code == ExitCode.BRAKE:
-        return f"{opening}: {_exceeded(report.message)}"
+        return f"{opening}: {_exceeded(report.exceeded)}"
     if report.exit_code in (ExitCode.UNREACHABLE, ExitCode.FAULT) and report.message:
         cause = re.split(r"[.;] ", one_line_safe(report.message))[0].rstrip(".")
         return f"{opening}: {cause[:_MOST_CAUSE]}"
     return f"{opening}: {changes(report)}"
 
 
-def _exceeded(message: str) -> str:
-    found = [words.format(*match.groups()) for form, words in _EXCEEDED if (match := re.search(form, message))]
-    return found[0] if found else "a safety limit was exceeded"
+def _exceeded(limits: Sequence[ExceededLimit]) -> str:
+    """Return the first limit that was exceeded in a few words; runs of older versions do not say which."""
+    if not limits:
+        return "a safety limit was exceeded"
+    return _EXCEEDED[limits[0].limit].format(count=limits[0].count, attribute=one_line_safe(limits[0].attribute))

@@ -63,6 +63,8 @@ def load_report(
         facts=lambda outcome: facts_of(db, outcome),
         pictures=_pictures(db, row.id, backups, spool=spool, conflicts=conflicts),
         message=row.message,
+        advice=row.advice,
+        exceeded=row.exceeded,
         notices=tuple(row.notices),
         pace=row.pace,
         coverage=lambda: count_coverage(db),

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TextIO
 
 from connector import __version__
@@ -87,6 +88,7 @@ def _head(report: RunReport) -> dict[str, object]:
         "mode": report.mode,
         "exit_code": report.exit_code,
         "message": report.message,
+        **({"limits": [asdict(limit) for limit in report.exceeded]} if report.exceeded else {}),
         "notices": list(report.notices),
         "totals": dict(report.totals),
         **({"plan": {name: report.planned[name] for name in _CHANGES}} if report.planned else {}),

@@ -176,15 +176,10 @@ def _unread(report: RunReport) -> str:
     return f"no photo was changed; {people(count)} {keeps}. {last}"
 
 
-_ADVICE = re.compile(r"(?<=\.) (?=Preview with |If this is intended|Check )")
-
-
 def message_parts(report: RunReport) -> tuple[str, str]:
     """Return what stopped the run, and the advice about it, where a safety limit did; else the message and ""."""
-    if report.exit_code != ExitCode.BRAKE:
-        return one_line_safe(report.message), ""
-    what, *advice = _ADVICE.split(report.message, maxsplit=1)
-    return one_line_safe(what), one_line_safe(" ".join(advice))
+    what = report.message.removesuffix(report.advice).rstrip() if report.advice else report.message
+    return one_line_safe(what), one_line_safe(report.advice)
 
 
 def where_of(report: RunReport) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from connector.decide.brakes import (
     VANISHED_FROM,
     AttributeLoss,
-    Brake,
     BrakeTrip,
     Limits,
     PlanCounts,
@@ -17,6 +16,7 @@ from connector.ledger.matching import count_matched, count_rematched, count_sett
 from connector.ledger.plan import count_plan, count_with_photo
 from connector.ledger.store import transaction
 from connector.ledger.unread_values import empty, missed_below, settle_vanished, vanished, vanished_units
+from connector.model import Brake
 from connector.sources import Mode
 from connector.sync.approval import keep_plan
 from connector.sync.context import RunContext
@@ -38,7 +38,8 @@ def check_plan(context: RunContext, read: Summary) -> Summaries[None]:
     if stopping:
         reasons = " ".join(trip.message for trip in stopping)
         fix = way_past(stopping, previewed=context.options.dry_run, plan_run=_kept_plan(context))
-        raise BrakeError(f"A safety limit stopped the run; nothing was written: {reasons}", fix)
+        exceeded = tuple(trip.exceeded for trip in stopping)
+        raise BrakeError(f"A safety limit stopped the run; nothing was written: {reasons}", fix, exceeded=exceeded)
     if context.options.only:
         return
     with transaction(context.db):
@@ -74,9 +75,8 @@ def believe_vanished(context: RunContext, read: Summary) -> None:
         return
     for name, counts in _vanished(context, read).items():
         if check_brakes(PlanCounts(attributes={name: counts}), limits_of(context)):
-            attribute, _, unit = name.partition(" below ")
-            for person_id in missed_below(context.db, attribute, unit):
-                empty(context.db, person_id, [attribute], run=context.run)
+            for person_id in missed_below(context.db, counts.attribute, counts.unit):
+                empty(context.db, person_id, [counts.attribute], run=context.run)
 
 
 def _counts(context: RunContext, read: Summary) -> PlanCounts:
@@ -99,14 +99,14 @@ def _vanished(context: RunContext, read: Summary) -> dict[str, AttributeLoss]:
     """Count lost attributes, for all people and for each organizational unit that lost one completely."""
     counts: dict[str, AttributeLoss] = {}
     for name, (had, gone) in vanished(context.db).items():
-        counts[name] = AttributeLoss(had, gone)
+        counts[name] = AttributeLoss(had, gone, name)
         if VANISHED_FROM <= gone < had:
             changes_run = context.run if read.read_modes == {Mode.CHANGES} else 0
             in_folders = context.source_traits.names_are_paths
             units = vanished_units(
                 context.db, name, at_least=VANISHED_FROM, changes_run=changes_run, in_folders=in_folders
             )
-            counts |= {f"{name} below {unit}": AttributeLoss(count, count) for unit, count in units.items()}
+            counts |= {f"{name} below {unit}": AttributeLoss(count, count, name, unit) for unit, count in units.items()}
     return counts
 
 

@@ -82,11 +82,12 @@ class Planner:
         self._need_tags: list[WorkItem] = []
         self._need_bytes: list[tuple[WorkItem, CloudTag]] = []
         self._conflict_photos: dict[tuple[str, str], ConflictPhotos] = {}
+        self._sent_elsewhere = 0
 
     @property
     def summary(self) -> Summary:
         """Return what was found so far; valid also after an exception of `run`."""
-        return Summary(conflict_photos=self._conflict_photos)
+        return Summary(conflict_photos=self._conflict_photos, sent_elsewhere=self._sent_elsewhere)
 
     def run(self) -> None:
         """Ask about everybody on the list, `SYNC_CONCURRENCY` batches at a time."""
@@ -172,7 +173,8 @@ class Planner:
         context.progress.step()
         is_conflict = decision.conflict or ADVICE[decision.reason].is_conflict
         detail = conflict_detail(context, item, observation) if is_conflict else ""
-        if context.writes and is_sent_elsewhere(known, conclusion):
+        is_elsewhere = context.writes and is_sent_elsewhere(known, conclusion)
+        if is_elsewhere:
             detail = SENT_ELSEWHERE
         if context.options.overwrite and decision.reason is Reason.RESTORED:
             detail = RESTORED_STAYS
@@ -184,6 +186,7 @@ class Planner:
             return
         if not decision.writes:
             store_memory(context, target, item, memory=conclusion.memory, asked=observation.asked)
+        self._sent_elsewhere += is_elsewhere and outdated is None
         verdict = Verdict(decision.action, decision.reason, detail, conflict=decision.conflict)
         record_outcome(context, target, item, outdated or verdict)
 

@@ -297,7 +297,9 @@ def _check_brakes(context: RunContext) -> Summaries[None]:
         reasons = " ".join(trip.message for trip in trips)
         fix = f"Look at the plan with `photo-connector restore --run {wanted.run} --dry-run`; if it is meant, run it "
         raise BrakeError(
-            f"A safety limit stopped the restore; nothing was written: {reasons}", f"{fix}once with --force."
+            f"A safety limit stopped the restore; nothing was written: {reasons}",
+            f"{fix}once with --force.",
+            exceeded=tuple(trip.exceeded for trip in trips),
         )
     for trip in trips:
         yield notice(f"Safety limit overridden by --force: {trip.message}")

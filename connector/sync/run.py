@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 from connector.cloud import Cloud, open_cloud
@@ -34,12 +34,21 @@ from connector.ledger.runs import (
 )
 from connector.ledger.state import State, dry_run_copy
 from connector.ledger.store import transaction
-from connector.model import STAGING, Action, Clock, Progress, Reason, RequestCounters, RunReport, utc_now
+from connector.model import (
+    STAGING,
+    Action,
+    Clock,
+    ExceededLimit,
+    Progress,
+    Reason,
+    RequestCounters,
+    RunReport,
+    utc_now,
+)
 from connector.model.reasons import (
     COMPETING_NOTICE,
     MANY_COMPETING,
     MANY_SENT_ELSEWHERE,
-    SENT_ELSEWHERE,
     SENT_ELSEWHERE_NOTICE,
 )
 from connector.report.from_ledger import load_report
@@ -90,6 +99,19 @@ class Backends:
 
 
 DEFAULT_BACKENDS = Backends()
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """Represent what ended a run early: the sentences for people, and what a safety limit found; empty if nothing did.
+
+    `refused` are the errors, by account id, of those whose refusals ended the run.
+    """
+
+    message: str = ""
+    advice: str = ""
+    exceeded: tuple[ExceededLimit, ...] = ()
+    refused: Mapping[str, PersonError] = field(default_factory=dict)
 
 
 @contextmanager
@@ -161,8 +183,7 @@ def _first_notices(context: RunContext) -> Summary:
 def _run(context: RunContext, backends: Backends, totals: RunTotals) -> None:
     """Run all steps and store how the run ended, whatever ends it."""
     log_start(context)
-    message, pace = "", dict[str, float]()
-    refused: Mapping[str, PersonError] = {}
+    end, pace = RunEnd(), dict[str, float]()
     work.begin_work(context.db)
     begin_plan(context.db)
     begin_undo(context.db)
@@ -170,17 +191,23 @@ def _run(context: RunContext, backends: Backends, totals: RunTotals) -> None:
         if until_interrupted(partial(_carry_out, context, backends, totals, pace)):
             totals.add(Summary(exit_codes=frozenset({ExitCode.INTERRUPTED})))
             goes_on = "" if context.options.resend else ", the next run goes on"
-            message = f"The run was interrupted; what was done is remembered{goes_on}."
+            end = RunEnd(f"The run was interrupted; what was done is remembered{goes_on}.")
     except StopRun as stop:
         totals.add(Summary(exit_codes=frozenset({stop.exit_code})))
-        refused = stop.refused if isinstance(stop, EverybodyRefused) else {}
-        message = str(stop)
+        end = _end_by(stop)
     except BaseException as fault:
         totals.add(Summary(exit_codes=frozenset({ExitCode.FAULT})))
-        message = f"A fault of the program itself: {type(fault).__name__}."
-        _finish(context, totals.summary, message=message, pace=pace, refused={})
+        end = RunEnd(f"A fault of the program itself: {type(fault).__name__}.")
+        _finish(context, totals.summary, end=end, pace=pace)
         raise
-    _finish(context, totals.summary, message=message, pace=pace, refused=refused)
+    _finish(context, totals.summary, end=end, pace=pace)
+
+
+def _end_by(stop: StopRun) -> RunEnd:
+    """Return what is kept of an error that stopped the run."""
+    if isinstance(stop, BrakeError):
+        return RunEnd(str(stop), stop.fix, stop.exceeded)
+    return RunEnd(str(stop), refused=stop.refused if isinstance(stop, EverybodyRefused) else {})
 
 
 def _carry_out(context: RunContext, backends: Backends, totals: RunTotals, pace: dict[str, float]) -> None:
@@ -325,13 +352,12 @@ def _finish(
     context: RunContext,
     summary: Summary,
     *,
-    message: str,
+    end: RunEnd,
     pace: dict[str, float],
-    refused: Mapping[str, PersonError],
 ) -> None:
     """Store how the run ended, and delete what is older than LEDGER_DAYS and BACKUP_DAYS."""
     chosen = context.options.is_chosen
-    summary += _postpone(context, summary, refused)
+    summary += _postpone(context, summary, end.refused)
     totals = count_totals(context.db, context.run, context.settings.targets, chosen=chosen)
     totals["conflicts"] = count_conflicts(context.db, context.run)
     totals["unmatched_accounts"] = unmatched_accounts(context.db)
@@ -340,14 +366,16 @@ def _finish(
     competing = count_reason(context.db, context.run, Reason.COMPETING_WRITER)
     if competing > MANY_COMPETING:
         summary += notice(COMPETING_NOTICE.format(count=competing))
-    elsewhere = count_reason(context.db, context.run, Reason.ADOPTED, SENT_ELSEWHERE)
-    if elsewhere >= MANY_SENT_ELSEWHERE:
-        summary += notice(SENT_ELSEWHERE_NOTICE.format(count=elsewhere))
+    if summary.sent_elsewhere >= MANY_SENT_ELSEWHERE:
+        summary += notice(SENT_ELSEWHERE_NOTICE.format(count=summary.sent_elsewhere))
     exit_codes = summary.exit_codes | ({ExitCode.SOME_FAILED} if totals["failed"] else set())
     values = {
         "mode": "full" if "full" in summary.read_modes else "changes",
         "exit_code": int(next((code for code in PRECEDENCE if code in exit_codes), ExitCode.OK)),
-        "message": message,
+        "message": end.message,
+        "advice": end.advice,
+        "exceeded": [asdict(limit) for limit in end.exceeded],
+        "sent_elsewhere": summary.sent_elsewhere,
         "totals": totals,
         "requests": context.traffic.counts(),
         "pace": pace,

@@ -20,7 +20,8 @@ class Summary:
     """Contain what one step found, or the sum of several.
 
     `unread_contexts` are the naming contexts that could not be read. `read_modes` are the modes of the readings.
-    `chosen_ids` are the people of `--only`. `conflict_photos` are by target and account id.
+    `chosen_ids` are the people of `--only`. `sent_elsewhere` counts the people whose changed photo the cloud showed
+    before this server had sent it. `conflict_photos` are by target and account id.
     """
 
     notices: tuple[str, ...] = ()
@@ -29,6 +30,7 @@ class Summary:
     read_modes: frozenset[str] = frozenset()
     chosen_ids: tuple[str, ...] = ()
     uploads: int = 0
+    sent_elsewhere: int = 0
     conflict_photos: Mapping[tuple[str, str], ConflictPhotos] = field(default_factory=dict)
 
     def __add__(self, other: Summary) -> Summary:
@@ -40,6 +42,7 @@ class Summary:
             read_modes=self.read_modes | other.read_modes,
             chosen_ids=(*self.chosen_ids, *other.chosen_ids),
             uploads=self.uploads + other.uploads,
+            sent_elsewhere=self.sent_elsewhere + other.sent_elsewhere,
             conflict_photos={**self.conflict_photos, **other.conflict_photos},
         )
 
