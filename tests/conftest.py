@@ -51,7 +51,15 @@ SLOW_FILES = {
     *("test_bench.py", "test_kills.py", "test_night_costs.py", "test_night_growth.py", "test_night_storm.py"),
     *("test_nights_any.py", "test_photo_corpora.py", "test_sharepoint_restore.py"),
 }
-SLOW_WORDS = ("silent", "memory", "storm", "150_people_of_4_mb", "large_photos_behind_many", "runTest")
+SLOW_WORDS = (
+    "silent",
+    "memory",
+    "storm",
+    "150_people_of_4_mb",
+    "large_photos_behind_many",
+    "runTest",
+    "wherever_ctrl_c",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
