@@ -12,7 +12,7 @@ import ldap3
 from connector.config import LdapAuth, Settings
 from connector.errors import SettingsError, Unreachable
 from connector.model import RequestCounters
-from connector.sources import ldap_errors as trouble
+from connector.sources import ldap_errors
 from connector.sources.endpoints import Endpoint, Security, endpoints, preferred_first
 from connector.sources.session import Session, close_quietly
 from connector.sources.tls import open_connection, seal
@@ -67,12 +67,12 @@ def open_session(settings: Settings, traffic: RequestCounters, where: ServerRequ
     for endpoint in candidates:
         if time.monotonic() > deadline:
             failures.append(
-                Unreachable(trouble.SYSTEM, f"{endpoint.name} and those after it: not tried for want of time.")
+                Unreachable(ldap_errors.SYSTEM, f"{endpoint.name} and those after it: not tried for want of time.")
             )
             break
         try:
             return _fitting(_signed_in(settings, traffic, endpoint, patience=where.patience, seconds=seconds), where)
-        except trouble.SignInRefused:
+        except ldap_errors.SignInRefused:
             raise
         except Unreachable as failure:
             failures.append(failure)
@@ -84,7 +84,7 @@ def _fitting(session: Session, where: ServerRequirements) -> Session:
         return session
     session.close()
     raise Unreachable(
-        trouble.SYSTEM,
+        ldap_errors.SYSTEM,
         f"{session.server}: it does not hold {where.context}.",
         "Name a server of that domain in LDAP_URI, too, or correct LDAP_BASE_DN.",
     )
@@ -93,9 +93,9 @@ def _fitting(session: Session, where: ServerRequirements) -> Session:
 def _all_failed(failures: Sequence[Unreachable]) -> Unreachable:
     if len(failures) == 1:
         return failures[0]
-    causes = " ".join(failure.message.removeprefix(f"{trouble.SYSTEM}: ") for failure in failures)
+    causes = " ".join(failure.message.removeprefix(f"{ldap_errors.SYSTEM}: ") for failure in failures)
     fixes = dict.fromkeys(failure.fix for failure in failures if failure.fix)
-    return Unreachable(trouble.SYSTEM, f"none of {len(failures)} servers will do. {causes}", " ".join(fixes))
+    return Unreachable(ldap_errors.SYSTEM, f"none of {len(failures)} servers will do. {causes}", " ".join(fixes))
 
 
 def _signed_in(
@@ -116,9 +116,9 @@ def _bind(connection: ldap3.Connection, endpoint: Endpoint) -> None:
     try:
         accepted = connection.bind(read_server_info=False)
     except Exception as error:
-        raise trouble.from_exception(endpoint.name, "signing in", error) from error
+        raise ldap_errors.from_exception(endpoint.name, "signing in", error) from error
     if not accepted:
-        raise trouble.from_bind(endpoint.name, connection.result or {})
+        raise ldap_errors.from_bind(endpoint.name, connection.result or {})
     if getattr(connection, "session_security", None):
         seal(connection)
 

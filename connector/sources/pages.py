@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from connector.errors import Unreachable
-from connector.sources import ldap_errors as trouble
+from connector.sources import ldap_errors
 from connector.sources.session import RawEntry, SearchResult, Session
 
 # Without photos an entry weighs what a name weighs: the first page, and all others.
@@ -104,7 +104,7 @@ class _Progress:
         if self._repeated > MOST_REPEATED or self._empty > MOST_EMPTY or number >= MOST_PAGES:
             what = "the same page came again" if self._empty <= MOST_EMPTY else "empty pages came without end"
             raise Unreachable(
-                trouble.SYSTEM,
+                ldap_errors.SYSTEM,
                 f"{self._session.server}: {what}, while reading page {number}; the reading was ended.",
                 "Look at the domain controller, or name another one first in LDAP_URI.",
             )
@@ -122,7 +122,7 @@ def _next_cookie(session: Session, answer: SearchResult, number: int) -> bytes:
         raise session.trouble(answer, operation)
     if answer.cookie is None:
         raise Unreachable(
-            trouble.SYSTEM,
+            ldap_errors.SYSTEM,
             f"{session.server}: it ignored the request for pages, so it is not known whether all came, while "
             f"{operation}.",
             "Name a server that supports paged results (RFC 2696), without a proxy in between.",

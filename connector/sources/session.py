@@ -16,7 +16,7 @@ from ldap3.protocol.rfc2696 import paged_search_control
 from connector.config import dn as names
 from connector.errors import Unreachable
 from connector.model import RequestCounters
-from connector.sources import ldap_errors as trouble
+from connector.sources import ldap_errors
 from connector.sources.receiving import receive_by
 
 _ESCAPE = re.compile(rb"\\([0-9a-fA-F]{2})")
@@ -177,7 +177,7 @@ class Session:
 
     def trouble(self, answer: SearchResult, operation: str) -> Unreachable:
         """Explain a result that is not success."""
-        return trouble.from_result(self.server, operation, dict(answer.result))
+        return ldap_errors.from_result(self.server, operation, dict(answer.result))
 
     def serves(self, context: str, bases: Sequence[str]) -> bool:
         """Return True if this server keeps the whole of a context (AD), or at least these bases (others)."""
@@ -200,7 +200,7 @@ class Session:
             return str(self._connection.extend.standard.who_am_i() or "")
         except Exception as error:  # ldap3 also lets struct.error, IndexError and the like through
             self.close()
-            raise trouble.from_exception(self.server, "asking who we are", error) from error
+            raise ldap_errors.from_exception(self.server, "asking who we are", error) from error
 
     def close(self) -> None:
         """Drop the connection; a dead one is fine."""
@@ -244,7 +244,7 @@ class Session:
             answer = _answer(connection.response or [], connection.result)
         except Exception as error:  # ldap3 also lets struct.error, IndexError and the like through
             self.close()
-            raise trouble.from_exception(self.server, operation, error) from error
+            raise ldap_errors.from_exception(self.server, operation, error) from error
         finally:
             self._connection.response = None  # a page of photos is not kept until the next one
         self._traffic.add("ldap_entries", len(answer.entries) if base or scope != ldap3.BASE else 0)

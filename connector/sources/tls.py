@@ -17,7 +17,7 @@ from ldap3.core.exceptions import LDAPStartTLSError
 from connector.config import Settings
 from connector.errors import SettingsError
 from connector.network import connect
-from connector.sources import ldap_errors as trouble
+from connector.sources import ldap_errors
 from connector.sources.endpoints import Endpoint, Security
 from connector.sources.kerberos_sealing import install_sealed_socket
 from connector.sources.receiving import SizedLine, TimedLine
@@ -85,7 +85,7 @@ def open_connection(settings: Settings, endpoint: Endpoint, *, seconds: float, *
         if not isinstance(error, Exception):
             raise
         has_ca_file = settings.ldap_ca_file is not None
-        raise trouble.from_exception(endpoint.name, "connecting", error, has_ca_file=has_ca_file) from error
+        raise ldap_errors.from_exception(endpoint.name, "connecting", error, has_ca_file=has_ca_file) from error
     return connection
 
 
