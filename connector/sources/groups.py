@@ -232,8 +232,7 @@ def require_visible(session: Session, found: Members, context: str, *, forest: F
     listed = [value.decode("utf-8", "replace") for value in group.values.get("member", ())]
     root = names.domain_root(context)
     for dn in (dn for dn in listed[:_MOST_LOOKED_AT] if names.domain_root(dn) == root):
-        is_user, is_found = (_holds(session, dn, term) for term in (_USER, found.term))
-        if is_user and not is_found:
+        if _holds(session, dn, _USER) and not _holds(session, dn, found.term):
             raise _members_hidden(session, named, dn)
 
 
