@@ -179,7 +179,7 @@ class Proxy:
             return
         self.tunnels.append(f"{host}:{port}")
         led = self.leads.get(f"{host}:{port}")
-        with socket.create_connection((host, int(port)) if led is None else ("127.0.0.1", led), timeout=10) as server:
+        with socket.create_connection((host, int(port)) if led is None else ("127.0.0.1", led), timeout=120) as server:
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             back = threading.Thread(target=_pump, args=(server, client), daemon=True)
             back.start()

@@ -58,7 +58,7 @@ def open_file(browser: Any) -> Iterator[Callable[..., Tab]]:
         context = browser.new_context(**options)
         contexts.append(context)
         tab = Tab(context.new_page())
-        tab.page.set_default_timeout(20_000)
+        tab.page.set_default_timeout(120_000)
         tab.page.on("console", lambda message: tab.complaints.append(f"{message.type}: {message.text}"))
         tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
         tab.page.on("dialog", tab.dismiss)

@@ -107,12 +107,14 @@ def test_a_400_404_409_or_412_fails_one_person_by_name(company: Company, status:
 def test_a_404_for_a_user_deleted_in_mid_run_is_that_persons_alone(company: Company) -> None:
     team = company.team(6)
     company.settings["SYNC_CONCURRENCY"] = "1"
-    company.cloud.fail_next(PUT, Fault(kind="slow", seconds=1, performed=True), times=1)
+    company.cloud.fail_next(PUT, Fault(kind="hold", performed=True), times=1)
     leaver = max(team, key=lambda one: one.entry.id)
-    beside = meanwhile(
-        lambda: company.cloud.counts().get("batch", 0) > 0 and company.cloud.log.in_flight() > 0,
-        lambda: company.cloud.tenant.remove_account(leaver.account_id),
-    )
+
+    def leave() -> None:
+        company.cloud.tenant.remove_account(leaver.account_id)
+        company.cloud.faults.let_go()
+
+    beside = meanwhile(lambda: company.cloud.faults.held > 0, leave)
 
     told = company.sync()
     beside.join()

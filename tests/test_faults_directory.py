@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -100,11 +101,15 @@ def hang_up(company: Company) -> None:
     company.ldap.server.hang_up()
 
 
-def asking_the_cloud(company: Company) -> Callable[[], bool]:
-    """Return what tells that tonight's change was read and the cloud is being asked, which is after the accounts."""
-    world = company.ldap.server.world
-    sent = world.entries_sent
-    return lambda: world.entries_sent > sent and company.cloud.log.in_flight() > 0
+def before_the_cloud_answers(company: Company, do: Callable[[], object]) -> threading.Thread:
+    """Run `do` after the change of tonight was read and before the first batch of the cloud is answered."""
+    company.cloud.fail_next(r"POST .*/\$batch", Fault(kind="hold", performed=True), times=1)
+
+    def do_and_let_go() -> None:
+        do()
+        company.cloud.faults.let_go()
+
+    return meanwhile(lambda: company.cloud.faults.held > 0, do_and_let_go)
 
 
 @pytest.mark.parametrize("options", [(), ("--full",)], ids=["changes", "full"])
@@ -113,8 +118,7 @@ def test_a_controller_that_is_restarted_between_reading_and_removing_is_found_ag
 ) -> None:
     team = settled(company, 6)
     company.paint(team[0], None)
-    company.cloud.fail_next(r"POST .*/\$batch", Fault(kind="slow", seconds=0.5, performed=True), times=1)
-    beside = meanwhile(asking_the_cloud(company), lambda: hang_up(company))
+    beside = before_the_cloud_answers(company, lambda: hang_up(company))
 
     told = company.sync(*options, days=1)
     beside.join()
@@ -179,8 +183,7 @@ def test_a_tls_certificate_that_changes_before_a_removal_is_confirmed_removes_no
     team = settled(company, 6)
     company.paint(team[0], None)
     strangers = Authority(tmp_path_factory.mktemp("strangers"))
-    company.cloud.fail_next(r"POST .*/\$batch", Fault(kind="slow", seconds=0.5, performed=True), times=1)
-    beside = meanwhile(asking_the_cloud(company), lambda: swap_certificate(company, strangers))
+    beside = before_the_cloud_answers(company, lambda: swap_certificate(company, strangers))
 
     told = company.sync(days=1)
     beside.join()

@@ -57,9 +57,9 @@ def test_a_brake_stops_before_the_first_write_and_the_next_night_goes_on(company
 
 def test_a_run_killed_after_the_read_is_finished_by_the_next(company: Company) -> None:
     team = company.team(12)
-    company.cloud.fail_next(r"POST .*batch", Fault(kind="slow", seconds=30), times=-1)
+    company.cloud.fail_next(r"POST .*batch", Fault(kind="hold"))
     process, _ = company.runner.start()
-    wait_until(lambda: company.cloud.counts().get("graph") == 2 and company.cloud.log.in_flight() > 0, process)
+    wait_until(lambda: company.cloud.faults.held > 0, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     company.cloud.faults.clear()
@@ -74,9 +74,9 @@ def test_a_run_killed_after_the_read_is_finished_by_the_next(company: Company) -
 def test_a_run_killed_between_writes_repeats_none_and_forgets_none(company: Company) -> None:
     team = company.team(12)
     company.settings["SYNC_CONCURRENCY"] = "1"
-    company.cloud.fail_next(PUT, Fault(kind="slow", seconds=20, performed=True, skip=5), times=-1)
+    company.cloud.fail_next(PUT, Fault(kind="hold", performed=True, skip=5))
     process, _ = company.runner.start()
-    wait_until(lambda: puts(company) == 5 and company.cloud.log.in_flight() > 0, process)
+    wait_until(lambda: company.cloud.faults.held > 0, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     company.cloud.faults.clear()
@@ -214,14 +214,15 @@ def test_an_interrupt_does_not_sit_out_a_long_wait(company: Company) -> None:
 
 def test_a_second_run_gives_way_to_the_first(company: Company) -> None:
     company.team(5)
-    company.cloud.fail_next(r"GET .*/users", Fault(kind="slow", seconds=1, performed=True), times=1)
+    company.cloud.fail_next(r"GET .*/users", Fault(kind="hold", performed=True), times=1)
     process, _ = company.runner.start()
-    wait_until(lambda: company.cloud.log.in_flight() > 0, process)
+    wait_until(lambda: company.cloud.faults.held > 0, process)
     process.send_signal(signal.SIGSTOP)
 
     second = company.sync()
 
     process.send_signal(signal.SIGCONT)
+    company.cloud.faults.let_go()
     assert second.code == 6
     assert "Another run works in" in second.err
     assert second.report == {}

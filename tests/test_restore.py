@@ -267,11 +267,10 @@ def test_an_answer_that_was_lost_is_settled_by_the_next_night_as_restored(
 
 def test_a_restore_killed_half_way_is_finished_by_the_next(company: Company, replaced: list[Colleague]) -> None:
     company.settings["SYNC_CONCURRENCY"] = "1"
-    earlier = company.cloud.counts().get("photo_puts", 0)
-    company.cloud.fail_next(PUT, Fault(kind="slow", seconds=20, performed=True, skip=1), times=-1)
+    company.cloud.fail_next(PUT, Fault(kind="hold", performed=True, skip=1))
     command = [sys.executable, "-m", "connector", "restore", "--env-file", str(company.runner.env_file()), "--run", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_until(lambda: company.cloud.counts().get("photo_puts", 0) > earlier and company.cloud.log.in_flight() > 0)
+    wait_until(lambda: company.cloud.faults.held > 0)
     process.kill()
     process.communicate()
     company.cloud.faults.clear()

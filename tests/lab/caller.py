@@ -68,7 +68,7 @@ class Caller:
     def call(self, method: str, path: str, **named: Any) -> requests.Response:
         """Send one request."""
         version = "" if path.startswith(("/beta/", "/v1.0/")) else "/v1.0"
-        return self.session.request(method, f"{self._cloud.graph_url}{version}{path}", timeout=20, **named)
+        return self.session.request(method, f"{self._cloud.graph_url}{version}{path}", timeout=120, **named)
 
     def get(self, path: str, **named: Any) -> requests.Response:
         """Send a GET."""
@@ -93,7 +93,7 @@ class Caller:
         """Follow nextLinks to the end and return the pages."""
         pages = [self.get(path, **named).json()]
         while link := pages[-1].get("@odata.nextLink"):
-            pages.append(self.session.get(link, timeout=20, **named).json())
+            pages.append(self.session.get(link, timeout=120, **named).json())
         return pages
 
 

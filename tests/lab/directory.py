@@ -187,7 +187,7 @@ class Directory:
         self.close()
         controller = self.controller
         tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(controller.ca_file))
-        server = ldap3.Server(controller.uri, tls=tls, get_info=ldap3.NONE, connect_timeout=20)
+        server = ldap3.Server(controller.uri, tls=tls, get_info=ldap3.NONE, connect_timeout=120)
         self._connection = ldap3.Connection(
             server,
             controller.administrator,

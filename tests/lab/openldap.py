@@ -89,7 +89,7 @@ class OpenLdap:
     def __enter__(self) -> OpenLdap:
         command = [self._program, "-f", str(self._conf), "-h", f"ldaps://127.0.0.1:{self.port}", "-d", "0"]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("slapd did not start.")

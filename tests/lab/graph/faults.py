@@ -69,6 +69,8 @@ class FaultBook:
         self._planned: list[_Planned] = []
         self._dice = random.Random(seed)
         self._forms = 0
+        self.held = 0
+        self.is_released = False
 
     def fail_next(self, route_pattern: str, fault: Fault, times: int = 1) -> None:
         """Make the next requests that fit go wrong; `times` -1 is for ever.
@@ -82,6 +84,10 @@ class FaultBook:
         """Forget all planned faults."""
         with self._lock:
             self._planned.clear()
+
+    def let_go(self) -> None:
+        """Release the requests that are held, and hold none from now on."""
+        self.is_released = True
 
     def take(self, route: str) -> Fault | None:
         """Return the fault that waits for this request, and count it down."""

@@ -197,6 +197,10 @@ class RequestLog:
         if who := _written(record):
             self._writing[who] -= 1
 
+    def has_left(self, record: Record) -> bool:
+        """Return True if the client of this request hung up."""
+        return record.number in self._left
+
     def item_refused(self, method: str, path: str, retry_after: str) -> None:
         """Record that one item of a batch was told to wait."""
         now = time.monotonic()

@@ -161,7 +161,7 @@ class Emulator:
             for transport in list(self._transports):
                 transport.abort()
 
-        asyncio.run_coroutine_threadsafe(cut(), self._loop).result(20)
+        asyncio.run_coroutine_threadsafe(cut(), self._loop).result(120)
 
     def change_certificate(self) -> None:
         """Show a certificate of another authority from now on, until a reset, and cut what is connected."""
@@ -210,8 +210,8 @@ class Emulator:
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)), name="lab-cloud", daemon=True)
         self._thread.start()
-        if not ready.wait(20):
-            raise RuntimeError("the cloud of the lab did not start within 20 s")
+        if not ready.wait(120):
+            raise RuntimeError("the cloud of the lab did not start within 120 s")
 
     def stop(self) -> None:
         """Stop listening and cut what is connected."""
@@ -220,7 +220,7 @@ class Emulator:
         self.drop_connections()
         for running in self._servers:
             running.should_exit = running.force_exit = True
-        self._thread.join(20)
+        self._thread.join(120)
         self._thread = None
 
     async def _serve(self, ready: threading.Event) -> None:

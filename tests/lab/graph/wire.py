@@ -128,14 +128,27 @@ async def _graph(world: World, request: Arrived, record: Record, *, scope: Scope
         fault = _fault(world, request)
         pause = _pause(world, ask) + (fault.seconds if fault and fault.kind != "drip" else 0.0)
     await asyncio.sleep(pause / 2)
+    await _held(world, record, fault, performed=False)
     with world.lock:
         done = _answered(world, ask, fault, request.headers.get("authorization", ""))
     await asyncio.sleep(pause / 2)
+    await _held(world, record, fault, performed=True)
     done = replace(done, headers=common_headers(ask) | dict(done.headers))
     broken = Broken.of(done, fault, lengthless=_lengthless(world, done))
     with world.lock:  # before the answer leaves, so that who has it finds it in the record
         world.log.end(record, **_told(request, ask, done=done, broken=broken), pause=pause)
     await deliver(_garbled(world, broken), scope=scope, send=send)
+
+
+async def _held(world: World, record: Record, fault: Fault | None, *, performed: bool) -> None:
+    """Wait until the test lets a held request go; raises ClientGone when its client has hung up."""
+    if fault is None or fault.kind != "hold" or fault.performed != performed:
+        return
+    world.faults.held += 1
+    while not world.faults.is_released:
+        if world.log.has_left(record):
+            raise ClientGone
+        await asyncio.sleep(0.005)
 
 
 def _told(request: Arrived, ask: Ask, *, done: Answer, broken: Broken) -> dict[str, Any]:
