@@ -113,13 +113,17 @@ class Locked(StopRun):
 
 
 class Unreachable(StopRun):
-    """Name the system (directory, token, Graph, SharePoint, folder) that could not be reached or refused us."""
+    """Name the system (directory, token, Graph, SharePoint, folder) that could not be reached or refused us.
+
+    `cause` is the message without the system.
+    """
 
     exit_code = ExitCode.UNREACHABLE
 
     def __init__(self, system: str, message: str, fix: str = "") -> None:
         super().__init__(f"{system}: {message}", fix)
         self.system = system
+        self.cause = message
 
 
 class PersonError(ConnectorError):

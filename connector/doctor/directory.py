@@ -270,7 +270,7 @@ def _entry_problem(session: Session, dn: str) -> str:
         dn, "(objectClass=*)", attributes=["objectClass"], operation="looking for it", scope=ldap3.BASE
     )
     if answer.code != 0:
-        return session.trouble(answer, "looking for it").message.partition(": ")[2]
+        return session.trouble(answer, "looking for it").cause
     return "" if answer.entries else "it does not exist, or the service account cannot read it"
 
 

@@ -93,7 +93,7 @@ def _fitting(session: Session, where: ServerRequirements) -> Session:
 def _all_failed(failures: Sequence[Unreachable]) -> Unreachable:
     if len(failures) == 1:
         return failures[0]
-    causes = " ".join(failure.message.removeprefix(f"{ldap_errors.SYSTEM}: ") for failure in failures)
+    causes = " ".join(failure.cause for failure in failures)
     fixes = dict.fromkeys(failure.fix for failure in failures if failure.fix)
     return Unreachable(ldap_errors.SYSTEM, f"none of {len(failures)} servers will do. {causes}", " ".join(fixes))
 

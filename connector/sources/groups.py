@@ -155,10 +155,9 @@ def missing(session: Session, named: Named) -> MissingEntry:
 
 
 def _no_server(named: Named, root: str, failure: Unreachable) -> Unreachable:
-    cause = failure.message.removeprefix(f"{SYSTEM}: ")
     return Unreachable(
         SYSTEM,
-        f"{named.setting} names {named.dn}, and no server of {root} can be asked whether it is there: {cause}",
+        f"{named.setting} names {named.dn}, and no server of {root} can be asked whether it is there: {failure.cause}",
         f"Correct {named.setting}, or name a server of {root} in LDAP_URI, too.",
     )
 
