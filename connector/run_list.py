@@ -22,6 +22,7 @@ RESULTS: Mapping[int | None, str] = {
     None: "not finished",
 }
 COUNTED = ("created", "replaced", "removed", "failed")
+_PLANNED = {"created": "to create", "replaced": "to replace", "removed": "to remove"}
 
 
 def rows(runs: list[RunRow]) -> Iterator[tuple[str, ...]]:
@@ -77,8 +78,9 @@ def result_of(run: RunRow) -> str:
 
 
 def counts_of(run: RunRow) -> str:
-    """Return what was written and what failed, without zeros."""
-    told = [f"{run.totals[name]:,} {name}" for name in COUNTED if run.totals.get(name)]
+    """Return what was written, or would be by a dry run, and what failed, without zeros."""
+    words = _PLANNED if run.dry_run else {}
+    told = [f"{run.totals[name]:,} {words.get(name, name)}" for name in COUNTED if run.totals.get(name)]
     is_done = run.exit_code in (ExitCode.OK, ExitCode.SOME_FAILED)
     return ", ".join(told) or (
         "nothing to write" if run.totals and is_done else "nothing written" if run.totals else ""

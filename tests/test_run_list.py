@@ -37,7 +37,7 @@ def test_each_run_is_one_line_with_time_result_counts_and_code(company: Company)
     when = r"\d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4}"
     assert re.fullmatch(rf"  3  {when}  sync --only   finished  nothing to write     0", lines[1]), lines[1]
     assert re.fullmatch(rf"  2  {when}  sync          finished  2 created            0", lines[2]), lines[2]
-    assert re.fullmatch(rf"  1  {when}  sync dry run  finished  2 created            0", lines[3]), lines[3]
+    assert re.fullmatch(rf"  1  {when}  sync dry run  finished  2 to create          0", lines[3]), lines[3]
 
 
 def test_programs_get_utc_and_everything_that_is_kept(company: Company) -> None:

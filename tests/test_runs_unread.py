@@ -33,6 +33,7 @@ def test_a_run_that_read_nothing_says_so_and_when_the_last_success_was(
         assert f"The last successful run was run {well.report['run']}, 2" in words
         assert "Left as they are" in words
         assert "No failures and no conflicts" not in words
+    assert '<h2 id="attention">' not in page.read_text("utf-8"), "a heading without anything below it"
     assert len(company.cloud.tenant.photos()) == 3
 
 
@@ -44,3 +45,14 @@ def test_a_first_run_that_read_nothing_wrote_nothing(company: Company, tmp_path:
 
     assert told.code == 5
     assert "Nothing was written" in told.out
+
+
+def test_a_run_that_could_not_read_does_not_say_that_everybody_was_read(company: Company) -> None:
+    company.team(3)
+    company.sync()
+    company.settings["LDAP_BASE_DN"] = "OU=Gone,DC=contoso,DC=test"
+
+    told = company.sync(days=1)
+
+    assert told.code == 5
+    assert "everybody was read" not in " ".join([told.out, told.err, *told.report["notices"]])

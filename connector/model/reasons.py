@@ -149,7 +149,7 @@ _MATCH: Mapping[Reason, Advice] = {
 }
 
 _DECISION: Mapping[Reason, Advice] = {
-    _R.FIRST_UPLOAD: Advice("Uploaded (no photo existed)", _NOTHING),
+    _R.FIRST_UPLOAD: Advice("There was no photo in Microsoft 365", _NOTHING),
     _R.ADOPTED: Advice(
         "The cloud already shows the source's picture", "Nothing to do; it is kept up to date from now on."
     ),

@@ -172,16 +172,19 @@ def _read_context(context: RunContext, source: Source, naming_context: str) -> S
     fingerprint = source.shape()
     reads_all = _reads_all(context, naming_context)
     cursor, stored_fingerprint = load_any_cursor(context.db, naming_context) or (None, "")
-    if cursor is not None and stored_fingerprint != fingerprint and not reads_all:
-        yield notice(
-            f"The settings that shape the reading of {naming_context} are others than last time; everybody was read."
-        )
+    is_other = cursor is not None and stored_fingerprint != fingerprint and not reads_all
     in_full = reads_all or stored_fingerprint != fingerprint
     context.progress.phase("people")
     cookie = Cookie(cursor.content_bytes, cursor.server) if cursor else None
     reading = source.read(naming_context, cookie, in_full=in_full)
-    yield Summary(notices=(reading.notice,), read_modes=frozenset({reading.mode}))
+    yield Summary(read_modes=frozenset({reading.mode}))
     yield from _save_pages(context, reading, naming_context=naming_context, fingerprint=fingerprint)
+    # only now: a reading that failed must not say that everybody was read
+    yield Summary(notices=(reading.notice,))
+    if is_other:
+        yield notice(
+            f"The settings that shape the reading of {naming_context} are others than last time; everybody was read."
+        )
     if reading.mode is Mode.CHANGES:
         _compare_roster(context, source, naming_context)
         _read_unread(context, source, naming_context)

@@ -114,7 +114,7 @@
       body = table.tBodies[0];
       place.append(table);
     } else {
-      place.append(element("p", rows.length ? "No matches. Try fewer letters, or show all." : "This run has no users to list.", "calm"));
+      place.append(element("p", rows.length ? "No matches. Try fewer letters, or show all." : "This run has no users to list.", "dim"));
     }
     draw(CHUNK);
   }
