@@ -163,7 +163,7 @@ def check_policy_groups(context: CheckContext) -> Iterator[CheckResult]:
             try:
                 found = members(reader.session, group, reader.context, forest=forest, setting=setting)
                 number = sum(len(page) for page in roster(reader.session, reader.scope, found))
-                require_visible(reader.session, found, reader.context, forest=forest, setting=setting)
+                require_visible(reader.session, found, reader.context, setting=setting)
             except Unreachable as error:
                 yield fail(error.message, error.fix)
                 continue

@@ -165,6 +165,7 @@ def _no_server(named: Named, root: str, failure: Unreachable) -> Unreachable:
 _IN_CHAIN = "1.2.840.113556.1.4.1941"
 _USER = "(sAMAccountType=805306368)"
 _MOST_LOOKED_AT = 20
+_OF_GROUP = ("objectSid", f"member;range=0-{_MOST_LOOKED_AT - 1}")
 _OTHER_GROUPS = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))"
 
 
@@ -172,12 +173,13 @@ _OTHER_GROUPS = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))"
 class Members:
     """Recognise members: by a filter term where the server can (AD), else by their DNs, each kept as 16 bytes.
 
-    `group` is the DN of the group that the term is about.
+    `group` is the DN of the group that the term is about, `listed` the first members of its own list.
     """
 
     term: str
     marks: frozenset[bytes] | None
     group: str = ""
+    listed: tuple[str, ...] = ()
 
     def narrowed(self, filter_text: str) -> str:
         """Return the filter, narrowed to members where the server can select them."""
@@ -207,7 +209,8 @@ def members(session: Session, group: str | None, context: str, *, forest: Forest
     chain = f"(memberOf:{_IN_CHAIN}:={escape_filter_chars(top.dn)})"
     rids = [*own, *_nested_rids(session, context, all_of("(objectCategory=group)", chain))]
     primary = "".join(f"(primaryGroupID={rid})" for rid in filter(None, rids))
-    return Members(f"(|{chain}{primary})", None, top.dn)
+    listed = tuple(value.decode("utf-8", "replace") for value in top.values.get("member", ())[:_MOST_LOOKED_AT])
+    return Members(f"(|{chain}{primary})", None, top.dn, listed)
 
 
 def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[str]]:
@@ -218,21 +221,16 @@ def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[
             yield [person_id(entry) for entry in theirs]
 
 
-def require_visible(session: Session, found: Members, context: str, *, forest: Forest, setting: str) -> None:
+def require_visible(session: Session, found: Members, context: str, *, setting: str) -> None:
     """Raise Unreachable where a search for members does not find one of the first 20 users of the group's own list.
 
-    What it finds depends on memberOf of each user, which a domain may show to fewer accounts than the group. A run
-    asks only where nobody was found.
+    What a search finds depends on memberOf of each user, which a domain may show to fewer accounts than the group. A
+    run asks only where nobody was found.
     """
-    if not found.group:
-        return
-    named = Named(setting, found.group, "group")
-    group = forest.require(session, named, attributes=[f"member;range=0-{_MOST_LOOKED_AT - 1}"])
-    listed = [value.decode("utf-8", "replace") for value in group.values.get("member", ())]
     root = names.domain_root(context)
-    for dn in (dn for dn in listed[:_MOST_LOOKED_AT] if names.domain_root(dn) == root):
+    for dn in (dn for dn in found.listed if names.domain_root(dn) == root):
         if _holds(session, dn, _USER) and not _holds(session, dn, found.term):
-            raise _members_hidden(session, named, dn)
+            raise _members_hidden(session, Named(setting, found.group, "group"), dn)
 
 
 def _holds(session: Session, dn: str, term: str) -> bool:
@@ -259,10 +257,10 @@ def _nested_rids(session: Session, context: str, term: str) -> Iterator[int]:
 def _group(session: Session, named: Named, context: str) -> RawEntry:
     """Read the group by its DN in its own domain, or by its sAMAccountName in the one that is read."""
     if "=" in named.dn:
-        return required(session, named, attributes=["objectSid"], of="(objectClass=group)")
+        return required(session, named, attributes=_OF_GROUP, of="(objectClass=group)")
     by_name = f"(&(objectCategory=group)(sAMAccountName={escape_filter_chars(named.dn)}))"
     operation = f"looking for {named.setting}"
-    found = session.entries(context, by_name, attributes=["objectSid"], operation=operation)
+    found = session.entries(context, by_name, attributes=_OF_GROUP, operation=operation)
     if not found:
         raise missing(session, named)
     return found[0]

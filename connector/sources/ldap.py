@@ -152,7 +152,7 @@ class LdapSource:
             is_empty = is_empty and not page
             yield from page
         if is_empty:
-            require_visible(session, found, context, forest=self._forest, setting=setting)
+            require_visible(session, found, context, setting=setting)
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
         """Read these people again, in whichever context they are; a lost connection is opened once again.
