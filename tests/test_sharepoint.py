@@ -149,6 +149,18 @@ def test_a_property_that_points_to_no_file_is_no_photo(lab: SharePointLab, targe
     assert target.photos([ada]) == {ada.id: None}
 
 
+def test_a_profile_told_without_its_picture_property_is_not_taken_for_one_without_a_picture(
+    lab: SharePointLab, target: SharePointTarget
+) -> None:
+    ada = person(lab)
+    del lab.farm.profile(ada.upn)["PictureURL"]
+    tag, photo = target.tags([ada])[ada.id], target.photos([ada])[ada.id]
+    for told in (tag, photo):
+        assert isinstance(told, PersonError)
+        assert told.reason is Reason.UNREADABLE_ANSWER
+        assert "was read without its PictureURL" in told.message
+
+
 def test_without_the_large_one_the_picture_itself_is_fetched(lab: SharePointLab, target: SharePointTarget) -> None:
     ada = person(lab)
     hang(lab, ada.upn, picture(1))

@@ -240,6 +240,9 @@ class SharePointTarget:
         """Read the profile, and store the properties that the write needs."""
         self._forget(account)
         profile = rest.properties_of(self._sharepoint, account_name(account), account)
+        if PICTURE not in profile:  # no answer: somebody without a picture has the property, and it is empty
+            message = f"The SharePoint profile of {account.upn} was read without its {PICTURE}"
+            raise PersonError(Reason.UNREADABLE_ANSWER, message)
         kept = {name: profile.get(name, "") for name in (PICTURE, STAMP, *STATES)}
         with self._lock:
             self._profiles[account.id] = kept
