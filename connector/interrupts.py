@@ -27,11 +27,14 @@ class _Signals:
     is_kept = False
     has_come = False
     is_sent_again = False
+    hook_before = sys.unraisablehook
 
 
 def take_signals() -> dict[signal.Signals, object]:
     """Handle the stop signals from now on; return the handlers from before. An ignored Ctrl+C stays ignored."""
     _Signals.is_kept = _Signals.has_come = False
+    if sys.unraisablehook is not _send_again:
+        _Signals.hook_before = sys.unraisablehook
     sys.unraisablehook = _send_again
     numbers = [signal.Signals[name] for name in _NAMES if hasattr(signal, name)]
     is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -102,7 +105,7 @@ def _is_handled(error: BaseException | None) -> bool:
 def _send_again(lost: sys.UnraisableHookArgs) -> None:
     """Send a Ctrl+C once more that arrived where Python ignores exceptions: while an object was being deleted."""
     if not issubclass(lost.exc_type, KeyboardInterrupt):
-        sys.__unraisablehook__(lost)
+        _Signals.hook_before(lost)
         return
     _Signals.is_sent_again = True
     _send()
