@@ -112,6 +112,7 @@ class AnyNights(RuleBasedStateMachine):
         self.edited: set[str] = set()
         self.unsure: set[str] = set()
         self.restored: set[str] = set()
+        self.has_changed_hands: set[str] = set()
         self.wrongs: list[str] = []
         self.is_dead = False
         self.options = Options()
@@ -221,6 +222,7 @@ class AnyNights(RuleBasedStateMachine):
         for name in (left, right):
             self.edited.add(self.accounts[name])
             self.restored.discard(self.accounts[name])
+            self.has_changed_hands.add(self.accounts[name])
 
     @rule(is_damaged=st.booleans())
     def the_ledger_is_lost(self, is_damaged: bool) -> None:
@@ -469,8 +471,8 @@ class AnyNights(RuleBasedStateMachine):
         )
         if self.world.switches.read_lag_reads:
             self.unsure.add(account_id)
-        if is_undo:
-            self.restored.add(account_id)
+        if is_undo and account_id not in self.has_changed_hands:
+            self.restored.add(account_id)  # another person on the account is a changed source, which ends a restore
 
     def _wrongs_of_upload(self, account_id: str, body_bytes: bytes) -> Iterator[str]:
         sent_sha256, was = hashlib.sha256(body_bytes).hexdigest(), self.world.tenant.photo(account_id)
