@@ -207,6 +207,26 @@ def test_history_shows_since_when(grouped: Company) -> None:
     assert "OPT_OUT_GROUP" in told.out
 
 
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        ("anna\nbert@contoso.test\n", "has no UPN and no mail address in line 1, 'anna'"),
+        ("bert@contoso.test;anna@contoso.test\n", "has 2 addresses in line 1"),
+    ],
+    ids=["a first line that is no heading", "two in one line"],
+)
+def test_nobody_is_passed_over_in_a_line(company: Company, tmp_path: Path, content: str, why: str) -> None:
+    anna = company.hire("anna")
+    listed = tmp_path / "opted-out.txt"
+    listed.write_text(content, "utf-8")
+    company.settings["OPT_OUT_FILE"] = str(listed)
+
+    told = company.sync()
+
+    assert (told.code, company.photo(anna)) == (2, None)
+    assert why in told.err
+
+
 @pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP", "LDAP_GROUP"])
 def test_a_group_that_is_not_there_is_never_nobody_in_run_and_check(grouped: Company, setting: str) -> None:
     anna, bert = grouped.hire("anna"), grouped.hire("bert")

@@ -15,6 +15,8 @@ from connector.errors import SettingsError
 Problems = Iterator[tuple[str, str]]
 # A UPN or mail address in a line, which may be a row of a table or an address with a name before it.
 _ADDRESS = re.compile(r"""[^\s<>;,"]+@[^\s<>;,"]+""")
+# What a heading calls such a column, in letters only.
+_HEADINGS = frozenset(("upn", "userprincipalname", "mail", "mailaddress", "email", "emailaddress"))
 
 
 def broken_rules(settings: Settings) -> Problems:
@@ -201,16 +203,26 @@ def opt_out_names(path: Path) -> list[str]:
         what, _, cure = str(error).partition("; ")
         raise _unreadable_file(path, what, cure) from error
     written = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
-    found = [(number, line, _ADDRESS.search(line)) for number, line in written]
-    nameless = next(((number, line) for number, line, match in found[1:] if not match), None)
-    if nameless:
-        why = f"has no UPN and no mail address in line {nameless[0]}, '{nameless[1]}'"
-        raise SettingsError([f"{OPT_OUT_FILE}: {path} {why}; correct it, or begin the line with #"])
-    names = [match[0] for _, _, match in found if match]
+    found = [
+        (number, line, list({one.lower(): one for one in _ADDRESS.findall(line)}.values())) for number, line in written
+    ]
+    if found and not found[0][2] and _is_heading(found[0][1]):
+        del found[0]
+    for number, line, addresses in found:
+        if len(addresses) != 1:
+            has = f"has {len(addresses)} addresses" if addresses else "has no UPN and no mail address"
+            why = f"{has} in line {number}, '{line}'"
+            raise SettingsError([f"{OPT_OUT_FILE}: {path} {why}; write one a line, or begin the line with #"])
+    names = [addresses[0] for _, _, addresses in found]
     if not names and not any(line.startswith("#") for line in lines):
         why = "names nobody, and everybody who opted out would get a photo"
         raise SettingsError([f"{OPT_OUT_FILE}: {path} {why}; if nobody opted out, write a line that begins with #"])
     return names
+
+
+def _is_heading(line: str) -> bool:
+    cells = ("".join(filter(str.isalpha, cell)).lower() for cell in re.split("[;,\t]", line))
+    return any(cell in _HEADINGS for cell in cells)
 
 
 def _unreadable_file(path: Path, why: str, cure: str) -> SettingsError:
