@@ -106,7 +106,7 @@ class MissingEntry(Unreachable):
 
     def moved_to(self, place: str) -> MissingEntry:
         """Return the same error with the DN below which the people stand now."""
-        told = f"{self.message.removeprefix(f'{SYSTEM}: ').removesuffix('.')}; {moved_people(place)}."
+        told = f"{self.cause.removesuffix('.')}; {moved_people(place)}."
         return MissingEntry(self.named, told, f"{moved_fix(place)} {self.fix}")
 
 
@@ -234,8 +234,12 @@ def require_visible(session: Session, found: Members, context: str, *, setting: 
 
 
 def _holds(session: Session, dn: str, term: str) -> bool:
-    answer = session.search(dn, term, attributes=["objectClass"], operation="looking for a member", scope=ldap3.BASE)
-    return answer.code == 0 and bool(answer.entries)
+    """Return True if there is this entry and it fits; raises Unreachable where the server gives no answer to that."""
+    operation = "looking for a member"
+    answer = session.search(dn, term, attributes=["objectClass"], operation=operation, scope=ldap3.BASE)
+    if answer.code and answer.code not in _NOT_THERE:
+        raise session.trouble(answer, operation)
+    return bool(answer.entries)
 
 
 def _members_hidden(session: Session, named: Named, dn: str) -> Unreachable:
