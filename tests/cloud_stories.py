@@ -127,11 +127,13 @@ def silent_host() -> Iterator[str]:
 class Proxy:
     """Be a CONNECT proxy on a real port; `tunnels` are the hosts asked for, `login` what it wants of its users.
 
-    The next `refusals` tunnels are refused with 503. `leads` says where a host and port truly lie.
+    The next `refusals` tunnels are refused with 503. `leads` says where a host and port truly lie. With `page_status`,
+    a web page with this status comes in place of each tunnel.
     """
 
     login: str = ""
     refusals: int = 0
+    page_status: int = 0
     tunnels: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     leads: dict[str, int] = field(default_factory=dict)
@@ -172,6 +174,10 @@ class Proxy:
         self.logins += [base64.b64decode(text).decode() for text in sent]
         if self.login and self.login not in self.logins:
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            return
+        if self.page_status:
+            kind = "Content-Type: text/html\r\nLocation: https://portal.corp.example/login?user=1\r\n"
+            client.sendall(f"HTTP/1.1 {self.page_status} Page\r\n{kind}Content-Length: 6\r\n\r\n<html>".encode())
             return
         if self.refusals:
             self.refusals -= 1
