@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 import tree_sitter_powershell
 from click.testing import CliRunner
@@ -166,6 +167,29 @@ def test_init_asks_at_a_terminal_until_an_answer_can_be_used(tmp_path: Path) -> 
     assert (tmp_path / "ldap-password.txt").stat().st_mode & 0o777 == 0o600
     assert SECRET not in out + err
     assert "#LDAP_GROUP=\n" in (tmp_path / ".env").read_text("utf-8")
+
+
+def test_where_nothing_is_set_every_command_names_the_one_that_asks(tmp_path: Path) -> None:
+    checked, planned = typed("check", cwd=tmp_path), typed("sync", "--dry-run", cwd=tmp_path)
+
+    assert (checked.returncode, planned.returncode) == (2, 2)
+    for text in (checked.stdout, planned.stderr):
+        first = next(line for line in text.splitlines() if "Settings file" in line)
+        assert first.endswith(f"Settings file: there is no {tmp_path / '.env'}") or "config init` asks" in first
+        assert text.index("`photo-connector config init` asks for what is needed") < text.index("AZURE_TENANT_ID")
+    some = typed("check", cwd=tmp_path, LDAP_URI="ldaps://dc1.contoso.com")
+    assert "config init" not in some.stdout, "whoever has set something knows how"
+
+
+def test_init_names_what_check_would_refuse_in_the_answers(tmp_path: Path) -> None:
+    put_files(tmp_path)
+    (tmp_path / "contoso-ca.pem").unlink()
+
+    done = typed("config", "init", *OPTIONS, "--ldap-uri", "ldap://dc1.contoso.com", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("contoso-ca.pem") == 1
+    assert "Still to correct: LDAP_URI: would send the password unencrypted; use ldaps://" in done.stdout
 
 
 # ---------------------------------------------------------------------------------------------------- show and validate
@@ -382,6 +406,24 @@ def test_every_command_has_the_options_of_every_command_and_their_short_forms() 
         assert ("-n" in known) == ("--dry-run" in known), name
         shown = CliRunner().invoke(commands, [*name.split()[1:], "-h"], prog_name="photo-connector")
         assert shown.exit_code == 0, name
+
+
+@pytest.mark.parametrize("group", [(), ("config",)], ids=["alone", "config"])
+def test_a_group_without_a_command_shows_its_help_in_lines(group: tuple[str, ...], tmp_path: Path) -> None:
+    told = typed(*group, cwd=tmp_path)
+
+    shown = told.stderr or told.stdout  # click before 8.2 takes it for a wish
+    assert told.returncode == (2 if told.stderr else 0)
+    assert shown == typed(*group, "--help", cwd=tmp_path).stdout
+    assert "  sync " in shown or "  init " in shown
+
+
+@pytest.mark.parametrize("group", [commands, commands.commands["config"]], ids=["alone", "config"])
+def test_no_summary_of_a_command_is_cut_at_80_columns(group: click.Command) -> None:
+    shown = CliRunner().invoke(group, ["--help"], prog_name="photo-connector", terminal_width=80).output
+
+    assert [line for line in shown.splitlines() if line.endswith("...") and "[ARGS]" not in line] == []
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_a_quiet_run_shows_no_report_and_still_says_what_stopped_it(company: Company) -> None:

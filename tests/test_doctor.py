@@ -26,6 +26,8 @@ from tests.lab.graph import Emulator
 DOCS = Path(__file__).parent.parent / "docs"
 DOCTOR = Path(doctor.__file__).parent
 CODES = {"warn": 3, "fail": 5}
+# What errors of a run begin with; a check is about one of them in any case.
+SYSTEMS = ("directory", "token", "graph", "sharepoint", "folder")
 
 
 @pytest.fixture
@@ -105,6 +107,8 @@ def test_each_failure_has_its_line_and_its_fix(case: Trouble, check_env: CheckEn
     assert checked.code == (2 if "settings" in checked.wrong() and worst == "fail" else CODES[worst])
     for finding in checked.findings:
         assert finding["status"] not in CODES or finding["fix"], f"{finding['id']} has no fix"
+        name, first = finding["what"].casefold(), finding["detail"].partition(":")[0].casefold()
+        assert first not in (name, *SYSTEMS), f"{finding['id']} names its system twice"
 
 
 def test_the_table_provokes_every_failure_and_every_warning_that_is_documented() -> None:

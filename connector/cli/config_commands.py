@@ -28,16 +28,17 @@ from connector.windows_acl import icacls
 RESOURCES = {
     "service": ("photo-connector@.service", "Print the systemd service."),
     "timer": ("photo-connector@.timer", "Print the systemd timer that starts the service daily."),
-    "task": ("register-task.ps1", "Print the PowerShell script that registers the scheduled task (Windows)."),
-    "app": ("register-app.ps1", "Print the PowerShell script that registers the application in Entra."),
-    "grant-read": ("grant-read.ps1", "Print the PowerShell script that lets the service user read photos."),
+    "task": ("register-task.ps1", "Print the PowerShell script of the scheduled task (Windows)."),
+    "app": ("register-app.ps1", "Print the PowerShell script that registers the Entra app."),
+    "grant-read": ("grant-read.ps1", "Print the PowerShell script that grants reading of photos."),
 }
+FILES_OF_FIRST = ("LDAP_CA_FILE", "LDAP_PASSWORD_FILE", "AZURE_CLIENT_CERTIFICATE_PATH")
 output_option = click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead.")
 
 
 @click.group()
 def config() -> None:
-    """Create, show and check the settings; print the units and scripts."""
+    """Create, show and check settings; print units and scripts."""
 
 
 def _begin(options: dict[str, Any]) -> Path | None:
@@ -62,7 +63,7 @@ def _first_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @common
 @_first_options
 def init(**options: Any) -> None:
-    """Ask for the settings that a first run needs, and write them to a new file (default: .env)."""
+    """Ask for the needed settings and write them to a new file. The default is .env in the current directory."""
     path = _begin(options) or DEFAULT_FILE
     if path.exists() or path.is_symlink():
         raise UsageError(f"{path} exists and is not changed.", "Edit it, or name a new file by --env-file.")
@@ -131,18 +132,29 @@ def _show_next(path: Path, answers: dict[str, str]) -> None:
     out.write(f"Settings written to {path}, readable by its owner only.\n")
     if sys.platform == "win32":
         out.write(f"Limit the file to your account: {icacls(path, is_folder=False)}\n")
-    for name in ("LDAP_CA_FILE", "LDAP_PASSWORD_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"):
+    for name in FILES_OF_FIRST:
         if answers[name] and not (path.parent / answers[name]).exists():
             out.write(f"Still missing: {path.parent / answers[name]} ({name})\n")
+    for problem in _other_problems(path):
+        out.write(f"Still to correct: {problem}\n")
     named = "" if path == DEFAULT_FILE else f" --env-file {quoted(str(path))}"
     out.write(f"Next: photo-connector check{named}\n")
+
+
+def _other_problems(path: Path) -> list[str]:
+    """Return what is wrong with the new file, but for files that it names and that are not there yet."""
+    try:
+        load_settings(path)
+    except SettingsError as error:
+        return [text for text in error.problems if text.partition(":")[0] not in (*FILES_OF_FIRST, "LDAP_PASSWORD")]
+    return []
 
 
 @config.command()
 @common
 @click.option("--json", "as_json", is_flag=True, help="Write a list of objects: name, value, origin.")
 def show(*, as_json: bool, **options: Any) -> None:
-    """Show every setting that is in force and where it comes from; secrets are masked."""
+    """Show every setting in force and where it comes from. Secrets are masked."""
     env_file = _begin(options)
     found = settings_in_force(env_file)
     if as_json:
@@ -161,7 +173,7 @@ def _line(setting: InForce) -> str:
 @config.command()
 @common
 def validate(**options: Any) -> None:
-    """Check the settings and name every problem at once; contacts no system."""
+    """Check the settings and name every problem at once. No system is contacted."""
     env_file = _begin(options)
     loaded = load_settings(env_file)
     for warning in loaded.warnings:
@@ -177,7 +189,7 @@ def validate(**options: Any) -> None:
 @common
 @output_option
 def example(*, output: Path | None, **options: Any) -> None:
-    """Print an env file with every setting, its default and its meaning, all commented out."""
+    """Print an env file with all settings, commented out. Each has its default and its meaning."""
     _begin(options)
     _deliver(render_env_example(), output)
 
@@ -187,7 +199,7 @@ def example(*, output: Path | None, **options: Any) -> None:
 @output_option
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(*, shell: str, output: Path | None, **options: Any) -> None:
-    """Print the completion script of a shell: bash, zsh, fish or powershell."""
+    """Print the completion script of a shell."""
     _begin(options)
     _deliver(completion_script(click.get_current_context().find_root().command, shell), output)
 

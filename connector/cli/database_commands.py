@@ -28,7 +28,7 @@ from connector.report.summary import local_time
 @common
 @click.option("--json", "as_json", is_flag=True, help="Write a list of objects, with times in UTC.")
 def runs(*, env_file: Path | None, verbose: bool, log_format: str, as_json: bool) -> None:
-    """List the runs that are kept, newest first: number, time, result, counts."""
+    """List the runs that are kept, newest first."""
     settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
     with view_state(settings.state_dir) as state:
         found = all_runs(state.db)
@@ -68,7 +68,7 @@ def coverage(
     form: str | None,
     output: Path | None,
 ) -> None:
-    """Show who has a photo in Microsoft 365, whose it is, and who has none."""
+    """Show who has a photo in Microsoft 365, and whose it is."""
     chosen = form or (format_of(output) if output is not None else "csv" if opted_out else "text")
     if opted_out and (chosen != "csv" or by):
         raise UsageError("--opted-out writes a list of people as CSV.", "Leave out --by, and name a .csv file.")
@@ -87,7 +87,7 @@ def coverage(
 @click.argument("person")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The ZIP file to write.")
 def export(*, env_file: Path | None, verbose: bool, log_format: str, person: str, output: Path) -> None:
-    """Write all local data about one person to a ZIP file: JSON and pictures."""
+    """Write all local data about a user to a ZIP file. It holds JSON and pictures."""
     if output.suffix.lower() != ".zip":
         raise UsageError(f"The file {str(output)!r} does not end in .zip.", "Name a file that does.")
     settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)

@@ -100,7 +100,10 @@ def _readable(arguments: list[str]) -> list[str]:
 
 
 def _show_usage(error: click.ClickException) -> None:
-    """Show the usage of the command, and the error in its options."""
+    """Show the usage of the command and the error in its options; the whole help where no command was given."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and newer; older ones show the help by themselves
+        click.echo(error.format_message(), err=True)
+        return
     context = getattr(error, "ctx", None)
     if context is not None:
         click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n", err=True)

@@ -41,7 +41,7 @@ def restore(
     reports: tuple[Path, ...],
     **flags: bool,
 ) -> None:
-    """Undo a run: restore what it replaced or removed, remove what it created."""
+    """Undo a run. What it replaced or removed is put back, and what it created is removed."""
     for path in reports:
         format_of(path)
     settings = start_command(env_file, verbose=verbose, log_format=log_format)

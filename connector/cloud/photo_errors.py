@@ -208,7 +208,7 @@ def read_policy(transport: Transport) -> PhotoPolicy:
     """Read the policy; raise PolicyUnread without `PeopleSettings.Read.All`, or if the tenant shows none."""
     answer = transport.request("GET", transport.root + POLICY_PATH)
     if not answer.ok:
-        fix = "Grant the application PeopleSettings.Read.All with admin consent, if it should be looked at."
+        fix = "To have it checked, grant the application PeopleSettings.Read.All with admin consent."
         raise PolicyUnread(f"The photo policy could not be read: {read_refusal(answer)}.", fix)
     value = answer.json_object()
     source, roles = value.get("source"), value.get("allowedRoles")

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from connector.addresses import page
-from connector.config.env_file import beside_env_file, decoded, find, read_lines, variable_in
+from connector.config.env_file import DEFAULT_FILE, beside_env_file, decoded, find, read_lines, variable_in
 from connector.config.rules import broken_rules
 from connector.config.settings import NAMES, SECRET_FILE_SETTINGS, SECRETS, Settings
 from connector.config.values import expanded
@@ -43,8 +43,16 @@ def load_settings(env_file: Path | None, environ: Mapping[str, str] | None = Non
     unknown = unknown_names(given, variables)
     if problems:
         # a misspelt name is often why another one is missing
-        raise SettingsError([*problems, *given.warnings, *unknown])
+        raise SettingsError([*_nothing_set(given), *problems, *given.warnings, *unknown])
     return Loaded(settings, (*given.warnings, *unknown, *advice(settings, given)))
+
+
+def _nothing_set(given: RawSettings) -> list[str]:
+    """Return how to begin, where there is no settings file and no setting in the environment; else nothing."""
+    if given.path is not None or given.values or given.problems:
+        return []
+    file = DEFAULT_FILE.absolute()
+    return [f"Settings file: there is no {file}; `photo-connector config init` asks for what is needed and writes it"]
 
 
 def value_problem(name: str, text: str) -> str:

@@ -63,7 +63,10 @@ def _sign_in(settings: Settings) -> Problems:
     if settings.ldap_auth is LdapAuth.KERBEROS:
         return
     if not settings.ldap_user:
-        yield "LDAP_USER", "is needed with LDAP_AUTH=simple: the reading account's UPN or DN"
+        yield (
+            "LDAP_USER",
+            "is needed with LDAP_AUTH=simple; set it to the UPN or DN of the account that reads the directory",
+        )
     if settings.ldap_password is None:
         yield "LDAP_PASSWORD", "is needed with LDAP_AUTH=simple; set it, or LDAP_PASSWORD_FILE"
 
@@ -120,7 +123,8 @@ def _files(settings: Settings) -> Problems:
         "GUEST_PHOTO": settings.guest_photo,
     }.items():
         if path is not None and not _is_found(path.is_file):
-            yield name, f"{path} was not found or is not readable by this account"
+            text = f"{path.absolute()} was not found or is not readable by this account"
+            yield name, f"{text}; put the file there, or correct the path"
     if settings.metrics_file is not None and not _is_found(settings.metrics_file.parent.is_dir):
         yield "METRICS_FILE", f"is in {settings.metrics_file.parent}, which is not a directory; create it"
 

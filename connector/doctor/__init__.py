@@ -15,6 +15,7 @@ from connector.doctor.findings import (
     exit_code,
     render_checks_md,
     skipped,
+    words_of,
     write_json,
 )
 from connector.doctor.output import CheckOutput
@@ -74,5 +75,5 @@ def _results(check: Check, context: CheckContext) -> list[CheckResult]:
         for result in check.look(context):
             results.append(result)  # noqa: PERF402 - results before an error count
     except ConnectorError as error:
-        results.append(CheckResult(Status.FAIL, error.message, error.fix))
+        results.append(CheckResult(Status.FAIL, words_of(error), error.fix))
     return results

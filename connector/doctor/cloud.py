@@ -18,7 +18,7 @@ from connector.cloud.transport import HEADERS
 from connector.config import Settings, cloud_urls
 from connector.doctor.context import CheckContext
 from connector.doctor.directory import format_difference
-from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
+from connector.doctor.findings import CheckResult, fail, ok, skipped, warn, words_of
 from connector.errors import ConnectorError, PersonError
 from connector.model import ENDS_SOON, Account
 from connector.model.reasons import ADVICE, count_of
@@ -46,7 +46,7 @@ def check_way_out(context: CheckContext) -> Iterator[CheckResult]:
         try:
             context.cloud.http.probe(url)
         except ConnectorError as error:
-            yield fail(f"{host}, {route}: {error.message}", error.fix)
+            yield fail(f"{host}, {route}: {words_of(error)}", error.fix)
         else:
             yield ok(f"{host} can be reached, {route}")
 
@@ -220,7 +220,7 @@ def check_policy(context: CheckContext) -> Iterator[CheckResult]:
         policy = read_policy(context.cloud.transport)
     except PolicyUnread as error:
         if OPTIONAL in context.cloud.token_source.roles():
-            yield warn(error.message, error.fix)
+            yield warn(words_of(error), error.fix)
         else:
             yield skipped(f"{OPTIONAL} is not granted; it is optional", error.fix)
         return

@@ -14,7 +14,7 @@ import ldap3
 from connector.config import Settings
 from connector.config.dn import root_of_domain
 from connector.doctor.context import CheckContext
-from connector.doctor.findings import CheckResult, fail, ok, skipped, warn
+from connector.doctor.findings import CheckResult, fail, ok, skipped, warn, words_of
 from connector.errors import ConnectorError, Unreachable
 from connector.ledger.memberships import GROUP_SETTINGS
 from connector.ledger.people import people_below
@@ -71,7 +71,7 @@ def check_tls(context: CheckContext) -> Iterator[CheckResult]:
             continue
         command = f" To see its certificate: openssl s_client -connect {server.host}:{server.port} -showcerts"
         sign = fail if len(failed) == len(tried) else warn
-        yield sign(shown.message, shown.fix + (command if "certificate" in shown.message else ""))
+        yield sign(words_of(shown), shown.fix + (command if "certificate" in shown.message else ""))
 
 
 def check_sign_in(context: CheckContext) -> Iterator[CheckResult]:
@@ -83,7 +83,7 @@ def check_sign_in(context: CheckContext) -> Iterator[CheckResult]:
                 settings, context.traffic, ServerRequirements(naming_context, bases_in(settings, naming_context))
             )
         except Unreachable as error:
-            yield fail(error.message, error.fix)
+            yield fail(words_of(error), error.fix)
             if isinstance(error, SignInRefused):
                 return  # each attempt may count towards a lockout
             continue
@@ -134,7 +134,7 @@ def _excluded(context: CheckContext, naming_context: str, session: Session) -> I
         try:
             forest.require(session, named)
         except Unreachable as error:
-            yield fail(error.message, f"{error.fix} {_dn_fix(named.setting, session)}")
+            yield fail(words_of(error), f"{error.fix} {_dn_fix(named.setting, session)}")
 
 
 def check_group(context: CheckContext) -> Iterator[CheckResult]:
@@ -165,7 +165,7 @@ def check_policy_groups(context: CheckContext) -> Iterator[CheckResult]:
                 number = sum(len(page) for page in roster(reader.session, reader.scope, found))
                 require_visible(reader.session, found, reader.context, setting=setting)
             except Unreachable as error:
-                yield fail(error.message, error.fix)
+                yield fail(words_of(error), error.fix)
                 continue
             nobody = "" if number else f" (or {context.account} may not read its members: both look the same)"
             yield ok(f"{setting}: {people(number)} in scope in {reader.context}, members of {group}{nobody}")

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from connector.command import pasteable
 from connector.doctor.context import CheckContext
-from connector.errors import ExitCode
+from connector.errors import ConnectorError, ExitCode, Unreachable
 
 
 class Status(StrEnum):
@@ -80,11 +80,17 @@ def fail(detail: str, fix: str) -> CheckResult:
     return CheckResult(Status.FAIL, detail, fix)
 
 
+def words_of(error: ConnectorError) -> str:
+    """Return what an error says, without the system's name, which the check has as its own."""
+    return error.cause if isinstance(error, Unreachable) else error.message
+
+
 def skipped(detail: str, fix: str = "") -> CheckResult:
     """Return a result for a check that was not made."""
     return CheckResult(Status.SKIPPED, detail, fix)
 
 
+_PREVIEW = "Preview with `photo-connector sync --dry-run --report plan.html`."
 MARKS = {Status.OK: "✓", Status.WARN: "!", Status.FAIL: "✗", Status.SKIPPED: "–"}
 
 
@@ -96,10 +102,9 @@ def verdict(findings: Sequence[Finding]) -> str:
         counts = f"{failed} failed, {_counted(warnings)}."
         text = f"{counts} Fix the failures from the top, then run `photo-connector check` again."
     elif warnings:
-        preview = "Preview with `photo-connector sync --dry-run`"
-        text = f"No failures, {_counted(warnings)}. Ready to sync. {preview}."
+        text = f"No failures, {_counted(warnings)}. Ready to sync. {_PREVIEW}"
     else:
-        text = "All checks passed. Preview with `photo-connector sync --dry-run --report plan.html`."
+        text = f"All checks passed. {_PREVIEW}"
     return pasteable(text)
 
 

@@ -48,7 +48,8 @@ class CheckOutput:
         self._write_group()
         for need, findings in self._dependent.items() if not self._quiet else ():
             self._line(Status.SKIPPED, _skipped_line(need, findings))
-        self._plain("")
+        if self._quiet or self._dependent:
+            self._plain("")  # a group ends with an empty line of its own
         self._plain(verdict(self._all))
 
     def _write_group(self) -> None:

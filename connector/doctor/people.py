@@ -79,8 +79,9 @@ def check_anchor(context: CheckContext) -> Iterator[CheckResult]:
         yield warn(
             f"{name}: 0 readable of {people} people, so objectGUID is the anchor of all. That is right only if Entra"
             f" Connect uses objectGUID; or {context.account} may not read it",
-            f"See Entra Connect > View current configuration > SOURCE ANCHOR. If it says mS-DS-ConsistencyGuid:"
-            f" {_grant(context, name)} If it says objectGUID, set LDAP_ANCHOR=objectGUID.",
+            "See Entra Connect > View current configuration > SOURCE ANCHOR. If it says objectGUID, set"
+            " LDAP_ANCHOR=objectGUID. If it says mS-DS-ConsistencyGuid, the account may not read it."
+            f" {_grant(context, name)}",
         )
     elif not number:
         yield fail(
