@@ -161,6 +161,45 @@ def test_a_profile_told_without_its_picture_property_is_not_taken_for_one_withou
         assert "was read without its PictureURL" in told.message
 
 
+def test_a_profile_that_lists_nothing_about_pictures_has_none_unless_a_file_stands_in_its_place(
+    lab: SharePointLab, target: SharePointTarget
+) -> None:
+    ada, ben = person(lab), person(lab, "ben@contoso.test")
+    lab.farm.profile(ada.upn).clear()
+    lab.farm.profile(ben.upn).clear()
+    lab.farm.files[path_of(ben.upn, "M")] = picture(1)
+
+    assert target.tags([ada, ben])[ada.id] is None
+    assert target.photos([ada]) == {ada.id: None}
+    for told in (target.tags([ben])[ben.id], target.photos([ben])[ben.id]):
+        assert isinstance(told, PersonError)
+        assert "was read without its PictureURL" in told.message
+    target.put(ada, picture(2))
+    assert lab.farm.profile(ada.upn)["PictureURL"]
+
+
+def test_an_answer_that_is_neither_a_profile_nor_null_is_not_a_person_without_a_profile(
+    lab: SharePointLab, target: SharePointTarget
+) -> None:
+    ada = person(lab)
+    lab.planned.append(Said(200, {"AccountName": ada.upn}))
+    told = target.tags([ada])[ada.id]
+    assert isinstance(told, PersonError)
+    assert (told.reason, told.skip) == (Reason.UNREADABLE_ANSWER, False)
+    assert "neither a profile nor null came" in told.message
+    assert target.tags([ada]) == {ada.id: None}
+
+
+def test_a_write_that_ended_before_its_picture_property_does_not_hide_the_person(
+    lab: SharePointLab, target: SharePointTarget
+) -> None:
+    ada = person(lab)
+    profile = lab.farm.profile(ada.upn)
+    profile.clear()
+    profile.update(dict.fromkeys(("SPS-PicturePlaceholderState", "SPS-PictureExchangeSyncState"), "0"))
+    assert target.tags([ada]) == {ada.id: None}
+
+
 def test_without_the_large_one_the_picture_itself_is_fetched(lab: SharePointLab, target: SharePointTarget) -> None:
     ada = person(lab)
     hang(lab, ada.upn, picture(1))

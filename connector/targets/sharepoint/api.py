@@ -6,6 +6,7 @@ https://learn.microsoft.com/sharepoint/dev/solution-guidance/supporting-and-in-f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -34,6 +35,7 @@ NOT_FOR_US = "unsupported app only token"
 SAVE_CONFLICT_CODE = "-2130575305"
 CONFLICT_TRIES = 4
 UNKNOWN = "user profile error 1000"
+SUPPORT_FIX = "The next run tries again; show support this answer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,25 @@ def properties_of(sharepoint: SharePoint, name: str, account: Account) -> dict[s
     answer = sharepoint.admin.request("GET", url, headers=JSON, one_person=True)
     if not answer.ok or answer.is_web_page:
         raise refused(answer, account, "read")
-    listed = answer.json_object().get("UserProfileProperties")
+    value = answer.json_object()
+    listed = value.get("UserProfileProperties")
     if not isinstance(listed, list):
-        raise no_profile(account, "GetPropertiesFor gave no profile")
+        raise no_profile(account, "GetPropertiesFor gave no profile") if _is_null(value) else _unreadable(account)
     pairs = [pair for pair in listed if isinstance(pair, dict)]
     return {str(pair.get("Key") or ""): str(pair.get("Value") or "") for pair in pairs}
+
+
+def _is_null(value: Mapping[str, object]) -> bool:
+    """Return True if an answer is the null of OData 3 or 4."""
+    return any(value.get(name) is True for name in ("odata.null", "@odata.null"))
+
+
+def _unreadable(account: Account) -> PersonError:
+    """Return the error of a successful answer that holds neither a profile nor null."""
+    said = "neither a profile nor null came"
+    message = f"The SharePoint profile of {account.upn or account.id} cannot be read: {said}."
+    cause = Cause("unreadable", "profiles cannot be read", f"{WEB_PAGE_FIX} {SUPPORT_FIX}")
+    return RefusedPerson(Reason.UNREADABLE_ANSWER, message, cause=cause, said=said)
 
 
 def set_property(sharepoint: SharePoint, name: str, account: Account, *, key: str, value: str) -> None:
@@ -178,8 +194,7 @@ def refused(answer: Response, account: Account, operation: str) -> PersonError:
     message = f"The SharePoint picture of {who} could not be {operation}: {refusal}"
     if is_retryable(answer):
         return PersonError(reason, message)
-    fix = "The next run tries again; show support this answer."
-    cause = Cause(f"{answer.status} {refusal.code}", f"pictures could not be {operation}", fix)
+    cause = Cause(f"{answer.status} {refusal.code}", f"pictures could not be {operation}", SUPPORT_FIX)
     return RefusedPerson(reason, message, cause=cause, said=str(refusal))
 
 

@@ -240,7 +240,7 @@ class SharePointTarget:
         """Read the profile, and store the properties that the write needs."""
         self._forget(account)
         profile = rest.properties_of(self._sharepoint, account_name(account), account)
-        if PICTURE not in profile:  # no answer: somebody without a picture has the property, and it is empty
+        if PICTURE not in profile and not self._never_had_one(profile, account):
             message = f"The SharePoint profile of {account.upn} was read without its {PICTURE}"
             raise PersonError(Reason.UNREADABLE_ANSWER, message)
         kept = {name: profile.get(name, "") for name in (PICTURE, STAMP, *STATES)}
@@ -249,6 +249,17 @@ class SharePointTarget:
             while len(self._profiles) > KEPT_PROFILES:
                 self._profiles.popitem(last=False)
         return kept
+
+    def _never_had_one(self, profile: Mapping[str, str], account: Account) -> bool:
+        """Return True if a profile without PictureURL is of a person without a photo.
+
+        It does not list the time of a photo either, and no file stands where this account's would.
+        """
+        if STAMP in profile:
+            return False
+        stem = checked_stem(account, self._taken)
+        path = f"{self._folder}/{thumb_name(stem, 'M')}"
+        return rest.download(self._sharepoint, path, account=account) is None
 
     def _forget(self, account: Account) -> dict[str, str]:
         with self._lock:
