@@ -445,6 +445,16 @@ def test_an_item_left_out_is_asked_again(cloud: Emulator, tmp_path: Path) -> Non
     assert len(json.loads(server.asked[1][2])["requests"]) == 2
 
 
+def test_an_item_that_comes_twice_and_differs_says_nothing(cloud: Emulator, tmp_path: Path) -> None:
+    def say(method: str, path: str, body: bytes) -> Reply:
+        there, gone = {"id": "0", "status": 200, "body": {"id": "1"}}, {"id": "0", "status": 404}
+        return as_json({"responses": [there, gone, gone] if len(server.asked) == 1 else [there, there]})
+
+    with Scripted(say) as server, open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened:
+        answers = batch_get(opened.transport, {"a": "/users/1"})
+    assert (answers["a"].status, len(server.asked)) == (200, 2)
+
+
 def test_an_items_date_to_wait_for_is_measured_by_the_services_clock(cloud: Emulator, tmp_path: Path) -> None:
     ahead = datetime.now(UTC) + timedelta(hours=1)
 

@@ -8,6 +8,7 @@ import pytest
 
 from connector.photo import read_print
 from tests.company import Colleague, Company, face
+from tests.lab.graph import Fault
 from tests.runner import CommandResult, shown
 
 POLICIES = ("source", "cloud", "report")
@@ -207,6 +208,29 @@ def test_a_tag_that_moved_does_not_hinder_a_new_source_photo(company: Company, c
 
     assert (told.of(ada.upn), told.totals["conflicts"]) == (("replace", "source-changed"), 0)
     assert shows(company, ada, "newer")
+
+
+CONTRADICTIONS: dict[str, tuple[Fault | None, dict[str, object]]] = {
+    "a photo without bytes": (Fault(status=404, code="ImageNotFound"), {}),
+    "a GIF without a size": (None, {"photo_content_type": "image/gif", "photo_size_told": False}),
+}
+
+
+@pytest.mark.parametrize("answer", CONTRADICTIONS)
+def test_a_photo_of_which_little_is_told_is_never_taken_for_none(company: Company, answer: str) -> None:
+    company.settings["SYNC_CONFLICT"] = "cloud"
+    ada = company.hire("ada")
+    company.cloud.tenant.set_photo(ada.account_id, face("her own"))
+    fault, switches = CONTRADICTIONS[answer]
+    company.cloud.set(**switches)
+    if fault is not None:
+        company.cloud.fail_next(r"ITEM GET .*/photo/\$value", fault, times=-1)
+
+    told = company.sync()
+
+    expected = (0, ("keep", "cloud-differs")) if fault is None else (3, ("fail", "unreadable-answer"))
+    assert (told.code, told.of(ada.upn)) == expected, told.err
+    assert company.cloud.tenant.writes() == []
 
 
 # ----------------------------------------------------------------------------------------------- for the help desk

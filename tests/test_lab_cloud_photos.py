@@ -190,11 +190,12 @@ def test_the_bytes_may_come_without_a_length_and_in_another_letter_case(
 ) -> None:
     caller.put(ann, colour())
     assert int(caller.get(VALUE.format(ann)).headers["Content-Length"]) > 0
-    cloud.set(photo_content_length=False, photo_content_type="image/Jpeg")
+    cloud.set(photo_content_length=False, photo_content_type="image/Jpeg", photo_size_told=False)
     answer = caller.get(VALUE.format(ann))
     assert "Content-Length" not in answer.headers
     assert answer.headers["Content-Type"] == "image/Jpeg"
     assert pixels(answer.content)[0] == (200, 200)
+    assert not {"width", "height"} & caller.get(PHOTO.format(ann)).json().keys()
 
 
 @pytest.mark.parametrize(("shows", "seen"), [("old", "old"), ("old-tag", "old"), ("missing", "")])

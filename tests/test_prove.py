@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -10,10 +11,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from connector.doctor.prove import draw_test_picture
 from connector.doctor.prove_output import QUESTIONS
@@ -151,6 +154,39 @@ def test_however_the_service_behaves_it_is_told_and_the_account_is_as_before(
     assert stored["width"] == switches.get("largest_edge", 648)
     assert stored["distance"] <= 14
     assert is_as_before(company, ada, before)
+
+
+def test_a_photo_that_the_service_may_not_take_back_is_left_alone(company: Company) -> None:
+    ada = hired(company)
+    account = company.cloud.tenant.find(ada.account_id)
+    assert account is not None
+    assert account.photo is not None
+    account.photo = replace(account.photo, content_bytes=as_gif(face("own ada")))
+    company.cloud.set(photo_content_type="image/gif")
+
+    told = prove(company, ada.upn)
+
+    assert (told.code, company.cloud.tenant.writes()) == (5, []), told.out
+    assert "neither JPEG nor PNG" in told.err
+
+
+def test_an_unknown_404_is_not_taken_for_an_account_without_a_photo(company: Company) -> None:
+    ada = hired(company)
+    unknown = Fault(status=404, code="SomethingNew", message="Not here.")
+    company.cloud.fail_next(r"(ITEM )?GET .*/photo", unknown, times=8)
+
+    told = prove(company, ada.upn)
+
+    assert (told.code, company.cloud.tenant.writes()) == (5, []), told.out
+    assert "SomethingNew" in told.err
+
+
+def as_gif(content_bytes: bytes) -> bytes:
+    """Return the picture as a GIF."""
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(content_bytes)) as image:
+        image.convert("P").save(out, "GIF")
+    return out.getvalue()
 
 
 def is_seen(company: Company, ada: Colleague, before: str) -> bool:

@@ -127,6 +127,26 @@ def test_a_small_photo_is_not_taken_for_none(cloud: Emulator, target: GraphTarge
     assert (found.width, found.height) == (48, 48)
 
 
+def test_a_gif_whose_size_is_not_told_is_somebodys_photo(cloud: Emulator, target: GraphTarget) -> None:
+    ada = person(cloud)
+    cloud.tenant.set_photo(ada.id, picture(edge=48))
+    cloud.set(photo_content_type="image/gif", photo_size_told=False)
+    assert isinstance(target.tags([ada])[ada.id], CloudTag)
+
+
+def test_bytes_that_are_missing_are_no_photo_only_where_the_metadata_say_so_too(
+    cloud: Emulator, target: GraphTarget
+) -> None:
+    ada, bob = person(cloud), person(cloud, "bob@lab")
+    cloud.tenant.set_photo(ada.id, picture(edge=48))
+    cloud.fail_next(rf"ITEM GET .*{ada.id}/photo/\$value", Fault(status=404, code="ImageNotFound"))
+    looked = target.photos([ada, bob])
+    assert looked[bob.id] is None
+    error = looked[ada.id]
+    assert isinstance(error, PersonError)
+    assert (error.reason, error.skip) == (Reason.UNREADABLE_ANSWER, False)
+
+
 def test_an_unknown_404_is_never_taken_for_no_photo(cloud: Emulator, target: GraphTarget) -> None:
     ada = person(cloud)
     cloud.fail_next("ITEM GET", Fault(status=404, code="SomethingNew", message="Not here."), times=2)

@@ -16,6 +16,7 @@ from connector.cloud.transport import Transport
 
 BATCH_SIZE = 20
 MISSING = Response(0, note="the batch's answer left this item out")
+CONTRADICTORY = Response(0, note="the batch's answer has this item twice, with different contents")
 # A batch that used up its tries as a whole has fewer tries in parts.
 REPEATS_OF_A_HALF = 2
 OTHER_ALPHABET = str.maketrans("-_", "+/")
@@ -103,10 +104,15 @@ def _ask_in_halves(transport: Transport, urls: Mapping[str, str]) -> tuple[dict[
 
 
 def _by_id(responses: object, *, date: str) -> dict[str, Response]:
-    if not isinstance(responses, list):
-        return {}
-    named = (item for item in responses if isinstance(item, dict) and isinstance(item.get("id"), str | int))
-    return {str(item["id"]): _item(item, date=date) for item in named}
+    """Return the items by their ids; one that came twice and differs says nothing."""
+    found: dict[str, Response] = {}
+    for item in responses if isinstance(responses, list) else ():
+        if isinstance(item, dict) and isinstance(item.get("id"), str | int):
+            answer = _item(item, date=date)
+            known = found.setdefault(str(item["id"]), answer)
+            if known != answer:
+                found[str(item["id"])] = CONTRADICTORY
+    return found
 
 
 def _item(response: Mapping[str, Any], *, date: str) -> Response:

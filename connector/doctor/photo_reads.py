@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from connector.cloud.batch import batch_get, decode_photo
+from connector.cloud.photo_errors import says_no_photo
 from connector.cloud.response import Response, read_refusal
 from connector.cloud.transport import Transport
 from connector.errors import Unreachable
 from connector.model import Account, Fingerprint
 from connector.sync.proofs import print_of
+from connector.targets.graph import is_empty_picture
 
 # The first pause between two looks, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 4.0
-MISSING = (404,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class PhotoReader:
         alone = self.transport.request("GET", urls["bytes"], one_person=True)
         metadata = self._body(answers["metadata"])
         tag = metadata.get("@odata.mediaEtag")
-        if str(metadata.get("@odata.mediaContentType", "")).lower() == "image/gif":
-            metadata, tag = {}, ""  # the documented way to say "no photo"
+        if is_empty_picture(metadata):
+            metadata, tag = {}, ""
         content = self._content(answers["bytes"])
         header_tag = alone.headers.get("etag", "") if alone.ok else ""
         width, height = (_number(metadata.get(name)) for name in ("width", "height"))
@@ -100,8 +101,7 @@ class PhotoReader:
 
     def _content(self, answer: Response) -> bytes:
         content_bytes = decode_photo(answer.body) if self._came(answer) else None
-        is_gif = content_bytes is not None and content_bytes.startswith(b"GIF8")
-        return b"" if content_bytes is None or is_gif else content_bytes
+        return b"" if content_bytes is None or _is_one_pixel(content_bytes) else content_bytes
 
     def _sizes(self, answer: Response) -> dict[str, str]:
         value = self._body(answer).get("value")
@@ -109,15 +109,20 @@ class PhotoReader:
         return {
             f"{_number(row.get('width'))}x{_number(row.get('height'))}": str(row.get("@odata.mediaEtag", ""))
             for row in rows
-            if str(row.get("@odata.mediaContentType", "")).lower() != "image/gif"
+            if not is_empty_picture(row)
         }
 
     def _came(self, answer: Response) -> bool:
         if answer.ok and not answer.is_web_page:
             return True
-        if answer.status in MISSING and not answer.is_web_page:
+        if not answer.is_web_page and says_no_photo(read_refusal(answer)):
             return False
         raise Unreachable(self.transport.system, f"the photo could not be read: {read_refusal(answer)}")
+
+
+def _is_one_pixel(content_bytes: bytes) -> bool:
+    """Return True for a GIF of one pixel; its head has version, width and height (GIF89a specification, section 18)."""
+    return content_bytes.startswith(b"GIF8") and content_bytes[6:10] == b"\x01\x00\x01\x00"
 
 
 def _number(value: object) -> int:

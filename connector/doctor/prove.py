@@ -43,6 +43,8 @@ from connector.sync.read_people import match
 from connector.sync.summary import RunTotals
 from connector.targets.graph import JPEG, GraphTarget
 
+# Only photos in these formats are replaced for a while: JPEG, PNG.
+_TAKEN_BACK = (b"\xff\xd8\xff", b"\x89PNG")
 # No proof waits longer than these, in all: for the write, for the same bytes again, for what was put back.
 WRITE_SECONDS, AGAIN_SECONDS, RESTORE_SECONDS = 60.0, 20.0, 40.0
 
@@ -177,6 +179,9 @@ class _Prover:
         before_bytes = proof.before.content_bytes
         if before_bytes and is_no_picture(before_bytes):
             raise Unreachable(self._reader.transport.system, "what came as this user's photo is no picture")
+        if before_bytes and not before_bytes.startswith(_TAKEN_BACK):
+            message = "this user has a photo that is neither JPEG nor PNG, which the service may not take back"
+            raise Unreachable(self._reader.transport.system, message, "Name another user.")
         if proof.before.tag and not before_bytes:
             raise Unreachable(self._reader.transport.system, "this user has a photo whose bytes cannot be read")
         keep_signals()

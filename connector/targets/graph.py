@@ -58,9 +58,15 @@ class GraphTarget:
         return self._each(answers, accounts, _tag)
 
     def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:
-        """Return up to 20 photos by one request; without a tag, since the ETag header need not be the mediaEtag."""
+        """Return up to 20 photos by one request; without a tag, since the ETag header need not be the mediaEtag.
+
+        Bytes that are not there say "no photo" only where the metadata says the same, which is asked then.
+        """
         answers = batch_get(self._transport, {account.id: f"{_path(account)}/$value" for account in accounts})
-        return self._each(answers, accounts, _photo)
+        looked = self._each(answers, accounts, _photo)
+        without = [account for account in accounts if looked[account.id] is None]
+        tags = self.tags(without) if without else {}
+        return looked | {account.id: _agreed(tags[account.id], account) for account in without}
 
     def photo_in_backup(self, kept_bytes: bytes) -> bytes:
         """Return the backup, which is the picture itself."""
@@ -127,14 +133,30 @@ class GraphTarget:
 
 def _tag(answer: Response, account: Account) -> CloudTag | None:
     value = answer.json_object()
-    width, height = _pixels(value.get("width")), _pixels(value.get("height"))
-    kind = str(value.get("@odata.mediaContentType", "")).lower()
-    if kind == "image/gif" and max(width, height) <= 1:
-        return None  # the documented way to say "no photo"
+    if is_empty_picture(value):
+        return None
     tag = value.get("@odata.mediaEtag")
     if not isinstance(tag, str) or not tag:
         raise unreadable(account, "the photo has no mediaEtag")
-    return CloudTag(tag, width, height)
+    return CloudTag(tag, _pixels(value.get("width")), _pixels(value.get("height")))
+
+
+def is_empty_picture(metadata: Mapping[str, object]) -> bool:
+    """Return True if metadata describe a GIF of one pixel: the documented way to say "no photo".
+
+    A GIF whose size is not told is somebody's photo.
+    Source: https://learn.microsoft.com/graph/api/profilephoto-get
+    """
+    kind = str(metadata.get("@odata.mediaContentType", "")).lower()
+    return kind == "image/gif" and metadata.get("width") == metadata.get("height") == 1
+
+
+def _agreed(tag: CloudTag | PersonError | None, account: Account) -> PersonError | None:
+    """Return "no photo" where the metadata say so too, else the person's error: what is there cannot be kept."""
+    if not isinstance(tag, CloudTag):
+        return tag
+    message = f"Graph says that {account.upn or account.id} has a photo, and that its bytes are not there."
+    return PersonError(Reason.UNREADABLE_ANSWER, message)
 
 
 def _photo(answer: Response, account: Account) -> CloudPhoto:

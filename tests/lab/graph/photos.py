@@ -136,10 +136,6 @@ def _described(world: World, ask: Ask, account: CloudAccount, photo: Photo | Non
 
 
 def _metadata(world: World, photo: Photo, width: int, height: int, *, name: str) -> dict[str, object]:
-    return {
-        "@odata.mediaContentType": world.switches.photo_content_type,
-        "@odata.mediaEtag": photo.tag,
-        "height": height,
-        "id": name,
-        "width": width,
-    }
+    size = {"height": height, "width": width} if world.switches.photo_size_told else {}
+    kind = world.switches.photo_content_type
+    return {"@odata.mediaContentType": kind, "@odata.mediaEtag": photo.tag, "id": name, **size}

@@ -34,6 +34,7 @@ class Switches:
     if_none_match: bool = False  # U: answer 304
     photo_content_type: str = "image/jpeg"  # image/Jpeg was seen
     photo_content_length: bool = True  # False: chunked, no length
+    photo_size_told: bool = True  # U: False: metadata without width and height
     missing_photo: str = "ImageNotFound"
     # also: ErrorEntityNotFound, ErrorItemNotFound, GetUserPhoto, RequestBrokerOld-ParseUri, nested, 1x1
     missing_user: str = "nested"  # photo of nobody: nested, Request_ResourceNotFound
