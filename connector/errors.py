@@ -86,6 +86,12 @@ class DiskError(StopRun):
         )
 
 
+# How the message of a safety limit begins, and what its advice begins with; a report shows these in other ways.
+BRAKE_OPENING = "A safety limit stopped the {}; nothing was written: "
+PREVIEW_FIRST = "Preview with `photo-connector sync --dry-run`; "
+APPROVE_FIRST = "carry out exactly this plan with `photo-connector sync --approve {}`"
+
+
 class BrakeError(StopRun):
     """Stop before the first write, with the numbers and the way past; `exceeded` are the limits."""
 

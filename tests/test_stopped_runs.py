@@ -7,7 +7,12 @@ import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from connector.ledger.runs import find_run
+from connector.ledger.state import view_state
+from connector.report import write_screen
+from connector.report.from_ledger import load_report
 from tests.company import Colleague, Company, face
 from tests.runner import CommandResult
 
@@ -107,3 +112,50 @@ def test_all_that_a_stopped_run_planned_for_a_person_is_forgotten_with_them(comp
     )
     assert team[0].upn not in told.out
     assert '"replaced": 24' in told.out
+
+
+# the cause, once
+
+
+def seen_at(company: Company, run: int, width: int) -> str:
+    """Return the report of a run as a terminal of this width shows it."""
+    with view_state(company.runner.state) as state:
+        row = find_run(state.db, run)
+        assert row is not None
+        out = io.StringIO()
+        loaded = load_report(state.db, row, backups=state.backups, spool=state.spool, tenant="contoso.test")
+        write_screen(loaded, Console(file=out, width=width), limit=20)
+        return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_run_that_a_limit_stopped_says_its_cause_and_each_way_past_it_once(company: Company, width: int) -> None:
+    repainted(company, 25)
+    told = company.sync(days=1)
+
+    shown = seen_at(company, told.report["run"], width)
+
+    piped = told.out.partition("\n\nRun ")[0]
+    for text in (" ".join(shown.partition("People")[0].split()), " ".join(piped.split())):
+        assert text.casefold().count("stopped by a safety limit") == 1
+        for once in ("SYNC_MAX_CHANGES_PERCENT allows", "--dry-run", "--approve", "--force", "nothing was written"):
+            assert text.count(once) == 1, (once, text)
+        assert "Otherwise raise SYNC_MAX_CHANGES_PERCENT; or, as a last resort, run once with --force." in text
+    prose = [line for line in shown.splitlines() if "photo-connector" not in line]
+    assert max(map(len, prose)) <= width
+    assert told.err.strip().endswith(told.report["message"].rpartition("or raise")[2].strip())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_run_that_could_not_read_says_its_cause_once(company: Company, width: int) -> None:
+    repainted(company, 3)
+    company.settings["LDAP_BASE_DN"] = f"OU=Gone,{company.ldap.tree.root}"
+
+    told = company.sync(days=1)
+
+    shown = seen_at(company, told.report["run"], width)
+    assert told.code == 5
+    for text in (shown, told.out, told.err):
+        assert " ".join(text.split()).count("there is no such base DN") == 1
+    assert told.report["notices"] == [f"The people of {company.ldap.tree.root} are left as they were."]
+    assert max(len(line.rstrip()) for line in shown.splitlines() if "photo-connector" not in line) <= width

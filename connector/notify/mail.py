@@ -31,6 +31,7 @@ from connector.report.json_csv import write_csv
 from connector.report.summary import (
     action_labels,
     as_planned,
+    cause_parts,
     changes,
     concerns,
     labelled_totals,
@@ -146,6 +147,7 @@ def _as_html(report: RunReport, table: Attachment | None) -> str:
             report=report,
             state=state(report),
             commands=next_commands(report),
+            parts=cause_parts(report),
             deeds=action_labels(report),
             totals=labelled_totals(report),
             note=uploads_note(report),

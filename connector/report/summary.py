@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from connector import __version__
 from connector.command import pasteable
-from connector.errors import ExitCode
+from connector.errors import APPROVE_FIRST, BRAKE_OPENING, PREVIEW_FIRST, ExitCode
 from connector.model import STAGING, Action, Outcome, Reason, RunReport, safe
 from connector.model.reasons import ACCEPTED, ACCEPTED_ONCE, ADVICE, cure_of, needs_attention, people
 
@@ -143,7 +143,7 @@ def next_commands(report: RunReport) -> list[tuple[str, str]]:
 def commands_heading(report: RunReport) -> str:
     """Return the heading of these commands."""
     is_stopped = report.exit_code == ExitCode.BRAKE
-    return "Needs attention: stopped by a safety limit" if is_stopped else "To carry out exactly this plan"
+    return "Needs attention" if is_stopped else "To carry out exactly this plan"
 
 
 def headline(report: RunReport) -> str:
@@ -180,6 +180,29 @@ def message_parts(report: RunReport) -> tuple[str, str]:
     """Return what stopped the run, and the advice about it, where a safety limit did; else the message and ""."""
     what = report.message.removesuffix(report.advice).rstrip() if report.advice else report.message
     return one_line_safe(what), one_line_safe(report.advice)
+
+
+def cause_parts(report: RunReport) -> tuple[str, str]:
+    """Return the parts of the message for a place that has the headline and the commands, and so does not repeat them.
+
+    Only what a safety limit says is shortened; any other message is returned as `message_parts` does.
+    """
+    if report.exit_code != ExitCode.BRAKE:
+        return message_parts(report)
+    what = report.message.removesuffix(report.advice).rstrip() if report.advice else report.message
+    if_meant = f"If this is intended, {APPROVE_FIRST.format(report.run)}"
+    advice = report.advice.replace(f"{PREVIEW_FIRST}i", "I")
+    advice = advice.replace(f"{if_meant}, or ", "Otherwise ").replace(f"{if_meant}; or, as", "Or, as")
+    return one_line_safe(what.removeprefix(BRAKE_OPENING.format(_kind_word(report)))), one_line_safe(advice)
+
+
+def _kind_word(report: RunReport) -> str:
+    return "restore" if report.kind == "restore" else "run"
+
+
+def kind_of(report: RunReport) -> str:
+    """Return the kind of a run for people, such as "sync dry run"."""
+    return f"{report.kind} dry run" if report.dry_run else report.kind
 
 
 def where_of(report: RunReport) -> str:

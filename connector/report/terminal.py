@@ -21,14 +21,15 @@ from connector.report.summary import (
     AttentionGroup,
     action_labels,
     as_planned,
+    cause_parts,
     commands_heading,
     concerns,
     detail_for_people,
     duration,
     headline,
+    kind_of,
     labelled_totals,
     local_time,
-    message_parts,
     next_commands,
     one_line_safe,
     short_name,
@@ -55,14 +56,15 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
     """
     report = as_planned(report)
     tone, words = state(report)
+    is_stopped = report.exit_code == ExitCode.BRAKE
     console.print(Text(words, _TONES[tone]))
-    console.print(Text(headline(report)))
-    for part, style in zip(message_parts(report), ("bold", ""), strict=True):
-        for line in wrapped(part, console.width) if part else ():
-            console.print(Text(line, style), soft_wrap=True)
+    told = headline(report)
+    console.print(Text(told.partition(": ")[2] or told if is_stopped else told))  # the line above has its beginning
+    if not is_stopped:
+        _indented(console, one_line_safe(report.message), "bold", indent=0)
     took = f", took {duration(report)}" if report.finished else ", not finished"
     console.print(
-        Text(f"Run {report.run} ({report.kind}, {report.mode}), started {local_time(report.started)}{took}.", "dim")
+        Text(f"Run {report.run} ({kind_of(report)}, {report.mode}), started {local_time(report.started)}{took}.", "dim")
     )
     console.print(Text(where_of(report), "dim"))
     _commands(report, console)
@@ -71,7 +73,10 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
     if uploads_note(report):
         console.print(Text(uploads_note(report), "dim"))
     for notice in report.notices:
-        console.print(Text.assemble(("! ", "bold yellow"), one_line_safe(notice)))
+        first, *others = wrapped(one_line_safe(notice), console.width - 2)
+        console.print(Text.assemble(("! ", "bold yellow"), first), soft_wrap=True)
+        for line in others:
+            console.print(Text(f"  {line}"), soft_wrap=True)
     for concern in concerns(report):
         _concern(report, concern, console, limit=limit, verbose=verbose)
     if limit is None:
@@ -83,12 +88,22 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
 
 def _commands(report: RunReport, console: Console) -> None:
     """Show what to do about a plan that was not carried out."""
-    commands = next_commands(report)
+    commands, (cause, advice) = next_commands(report), cause_parts(report)
+    is_stopped = report.exit_code == ExitCode.BRAKE
     if commands:
-        tone = "bold red" if report.exit_code == ExitCode.BRAKE else "bold"
-        console.print(Text(f"\n{commands_heading(report)}", tone))
+        console.print(Text(f"\n{commands_heading(report)}", "bold red" if is_stopped else "bold"))
+    if is_stopped:
+        _indented(console, cause, "bold")
     for label, command in commands:
         console.print(Text.assemble((f"  {label:<11} ", "bold"), command), soft_wrap=True)
+    if is_stopped:
+        _indented(console, advice)
+
+
+def _indented(console: Console, text: str, style: str = "", *, indent: int = 2) -> None:
+    """Print a text in lines that fit the terminal; nothing where it is empty."""
+    for line in wrapped(text, console.width - indent) if text else ():
+        console.print(Text(" " * indent + line, style), soft_wrap=True)
 
 
 def _counts(report: RunReport, console: Console) -> None:
@@ -152,8 +167,7 @@ def _concern(report: RunReport, concern: AttentionGroup, console: Console, *, li
     console.print(Text.assemble("\n", (kind, tone), (title, "bold")))
     if concern.since is not None:
         return
-    for words in wrapped(f"What to do: {concern.cure}", console.width - 2):
-        console.print(Text(f"  {words}"), soft_wrap=True)
+    _indented(console, f"What to do: {concern.cure}")
     chosen = (outcome for outcome in report.outcomes() if concern.includes(outcome))
     for line in _listed(islice(chosen, limit), verbose=verbose):
         console.print(Padding(line, (0, 0, 0, 2)))

@@ -6,16 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TextIO
 
+from connector.errors import ExitCode
 from connector.model import Outcome, RunReport
 from connector.model.reasons import ADVICE, needs_attention, people
 from connector.report.summary import (
     AttentionGroup,
     as_planned,
+    cause_parts,
     commands_heading,
     concerns,
     detail_for_people,
     duration,
     headline,
+    kind_of,
     labelled_totals,
     lasting,
     local_time,
@@ -39,11 +42,14 @@ def write_text(report: RunReport, stream: TextIO, *, limit: int | None = None, v
 
 def _lines(report: RunReport, limit: int | None, *, verbose: bool) -> Iterator[str]:
     yield headline(report)
-    if report.message:
+    commands, (cause, advice) = next_commands(report), cause_parts(report)
+    is_stopped = report.exit_code == ExitCode.BRAKE
+    if report.message and not is_stopped:
         yield one_line_safe(report.message)
-    commands = next_commands(report)
     if commands:
-        yield from ("", commands_heading(report), *(f"  {a + ':':<12} {b}" for a, b in commands))
+        yield from ("", commands_heading(report), *([f"  {cause}"] if cause and is_stopped else []))
+        yield from (f"  {label + ':':<12} {command}" for label, command in commands)
+        yield from ([f"  {advice}"] if advice and is_stopped else [])
     yield ""
     yield from _facts(report)
     yield ""
@@ -74,7 +80,7 @@ def _unmatched(report: RunReport, limit: int | None) -> Iterator[str]:
 def _facts(report: RunReport) -> Iterator[str]:
     took = duration(report)
     ended = f"took {took}" if took else "not finished"
-    yield f"Run {report.run} ({report.kind}, {report.mode}), started {local_time(report.started)}, {ended}."
+    yield f"Run {report.run} ({kind_of(report)}, {report.mode}), started {local_time(report.started)}, {ended}."
     yield f"{where_of(report)}."
     pace = report.pace
     if pace.get("slow_downs") or pace.get("lanes_highest", 0) > pace.get("lanes_lowest", 0):

@@ -11,7 +11,7 @@ from connector.decide.brakes import (
     check_brakes,
     way_past,
 )
-from connector.errors import BrakeError
+from connector.errors import BRAKE_OPENING, BrakeError
 from connector.ledger.matching import count_matched, count_rematched, count_settled, settle_matches
 from connector.ledger.plan import count_plan, count_with_photo
 from connector.ledger.store import transaction
@@ -39,7 +39,7 @@ def check_plan(context: RunContext, read: Summary) -> Summaries[None]:
         reasons = " ".join(trip.message for trip in stopping)
         fix = way_past(stopping, previewed=context.options.dry_run, plan_run=_kept_plan(context))
         exceeded = tuple(trip.exceeded for trip in stopping)
-        raise BrakeError(f"A safety limit stopped the run; nothing was written: {reasons}", fix, exceeded=exceeded)
+        raise BrakeError(f"{BRAKE_OPENING.format('run')}{reasons}", fix, exceeded=exceeded)
     if context.options.only:
         return
     with transaction(context.db):

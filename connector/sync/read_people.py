@@ -69,13 +69,13 @@ def read_people(context: RunContext, source: Source) -> Summaries[None]:
 
     Raises Unreachable if no context could be read.
     """
-    naming_contexts = source.contexts()
-    failures = []
-    for naming_context in naming_contexts:
-        failure = yield from _read_one(context, source, naming_context)
-        failures += [failure] if failure is not None else []
-    if failures and len(failures) == len(naming_contexts):
-        raise failures[0]
+    naming_contexts, is_any_read = source.contexts(), False
+    for number, naming_context in enumerate(naming_contexts, start=1):
+        is_last_hope = number == len(naming_contexts) and not is_any_read
+        failure = yield from _read_one(context, source, naming_context, is_last_hope=is_last_hope)
+        if failure is not None and is_last_hope:
+            raise failure
+        is_any_read = is_any_read or failure is None
 
 
 def finish_reading(context: RunContext, source: Source, read: Summary) -> Summaries[None]:
@@ -134,8 +134,13 @@ def _deleted_among(context: RunContext, source: Source, naming_context: str, per
     return set(claimed).difference(source.existing(naming_context, claimed)) if claimed else set()
 
 
-def _read_one(context: RunContext, source: Source, naming_context: str) -> Summaries[Unreachable | None]:
-    """Read one naming context; return the error if it cannot be read. Raises SignInRefused."""
+def _read_one(
+    context: RunContext, source: Source, naming_context: str, *, is_last_hope: bool
+) -> Summaries[Unreachable | None]:
+    """Read one naming context; return the error if it cannot be read. Raises SignInRefused.
+
+    `is_last_hope`: no other was read, so the error ends the run, whose message is the place of the cause.
+    """
     try:
         context.stop_when_out_of_time()
         # pictures are chosen in the transaction of the cookie, so that a stop after it loses no choice
@@ -146,7 +151,7 @@ def _read_one(context: RunContext, source: Source, naming_context: str) -> Summa
         if isinstance(failure, SignInRefused):
             raise
         explained = _explained(context, source, naming_context, failure)
-        yield _skipped(naming_context, explained)
+        yield _skipped(naming_context, explained, has_cause=not is_last_hope)
         return explained
     return None
 
@@ -158,11 +163,13 @@ def _explained(context: RunContext, source: Source, naming_context: str, failure
     return source.explain_missing(naming_context, failure, people_rows.people_below(context.db, naming_context))
 
 
-def _skipped(naming_context: str, failure: Unreachable) -> Summary:
+def _skipped(naming_context: str, failure: Unreachable, *, has_cause: bool = True) -> Summary:
     """Return the summary of a context that could not be read; its people stay as they are."""
-    log.warning("context %s was not read: %s", naming_context, failure)
+    level = logging.WARNING if has_cause else logging.INFO  # the message of the run has the cause
+    log.log(level, "context %s was not read: %s", naming_context, failure)
+    left = f"The people of {naming_context} are left as they were"
     return Summary(
-        notices=(f"The people of {naming_context} are left as they were: {failure}",),
+        notices=(f"{left}: {failure}" if has_cause else f"{left}.",),
         exit_codes=frozenset({failure.exit_code}),
         unread_contexts=frozenset({naming_context}),
     )

@@ -10,7 +10,7 @@ from connector.cloud import Cloud
 from connector.decide.brakes import PlanCounts, check_brakes
 from connector.decide.compare import CloudObservation
 from connector.decide.intents import WrittenPhoto, inverse_action, judge
-from connector.errors import BrakeError, PersonError, UsageError
+from connector.errors import BRAKE_OPENING, BrakeError, PersonError, UsageError
 from connector.ledger.history import one_person
 from connector.ledger.matching import count_matched
 from connector.ledger.plan import Step, count_with_photo
@@ -297,7 +297,7 @@ def _check_brakes(context: RunContext) -> Summaries[None]:
         reasons = " ".join(trip.message for trip in trips)
         fix = f"Look at the plan with `photo-connector restore --run {wanted.run} --dry-run`; if it is meant, run it "
         raise BrakeError(
-            f"A safety limit stopped the restore; nothing was written: {reasons}",
+            f"{BRAKE_OPENING.format('restore')}{reasons}",
             f"{fix}once with --force.",
             exceeded=tuple(trip.exceeded for trip in trips),
         )
