@@ -17,6 +17,8 @@ DEFAULT_FILE = Path(".env")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DOUBLE_QUOTED = re.compile(r'=\s*"((?:\\.|[^"\\])*)"', re.DOTALL)
 _SHARE_IN_SINGLE = re.compile(r"=\s*'\\\\(?!\\)")
+# A path with a backslash at its end, as Windows shows folders: the quote after it does not end the value.
+_OPEN_END = re.compile(r"""\s*[^\n=]*=[ \t]*(['"])[^\n]*\\\1[ \t]*(?:\r?\n|$)""")
 _VARIABLE = re.compile(r"%[A-Za-z_][\w()]*%|\$env:\w*|\$\{?[A-Za-z_]\w*\}?", re.IGNORECASE)
 _SINGLE = "write a path in single quotes, unchanged: NAME='C:\\new'"
 
@@ -77,6 +79,9 @@ def _slips(binding: Binding) -> Iterator[str]:
     name = binding.key or ""
     if re.match(r"\s*(\$env:|set\s|setx\s)", binding.original.string, re.IGNORECASE):
         yield "is a command of a shell; write NAME=value"
+        return
+    if (binding.error or "\n" in (binding.value or "")) and _OPEN_END.match(binding.original.string):
+        yield "has a backslash before its last quote, which therefore does not end the value; leave the backslash out"
         return
     if binding.error or (name and binding.value is None):
         yield "is not NAME=value; correct or remove it"
