@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -236,7 +237,7 @@ def test_the_page_needs_no_network_and_lists_who_has_none(every_kind: Company) -
     assert "bare@contoso.test" in page
     assert "<script" not in page
     assert "http://" not in page.replace("http://www.w3.org", "")
-    assert path.stat().st_mode & 0o077 == 0
+    assert os.name == "nt" or path.stat().st_mode & 0o077 == 0, "Windows has ACLs instead"
 
 
 def test_a_name_is_no_markup_and_no_formula(company: Company) -> None:

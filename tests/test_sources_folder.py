@@ -127,7 +127,10 @@ def test_a_note_beside_a_photo_is_no_second_photo(runner: Runner, pictures: Path
 
 @pytest.mark.parametrize(
     "folder",
-    [".snapshot/daily.0", ".Trash-1000/files", ".AppleDouble", "#recycle", "lost+found", "$RECYCLE.BIN/S-1-5-21"],
+    [
+        *(".snapshot/daily.0", ".Trash-1000/files", ".AppleDouble", "#recycle", "lost+found"),
+        *("$RECYCLE.BIN/S-1-5-21", "System Volume Information"),
+    ],
 )
 def test_folders_of_the_system_are_left_out(runner: Runner, pictures: Path, cloud: Emulator, folder: str) -> None:
     people(cloud, "anna")
