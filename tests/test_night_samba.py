@@ -146,6 +146,22 @@ def test_members_whose_memberof_may_not_be_read_are_never_nobody(samba_company: 
     assert samba_company.told(runner.sync(days=1)) == {"anna": ("skip", "opted-out")}
 
 
+def test_a_member_whose_own_unit_hides_memberof_is_one_by_the_groups_lists(samba_company: SambaCompany) -> None:
+    for name in ("shown", "hidden", "inner", "other"):
+        samba_company.hire(name)
+    domain, runner, suffix = samba_company.directory, samba_company.runner, uuid.uuid4().hex[:8]
+    inner = domain.add_group(samba_company.ou, f"in{suffix}", [samba_company.dn("inner")])
+    members = [inner.dn, samba_company.dn("shown"), samba_company.dn("hidden")]
+    runner.settings["OPT_OUT_GROUP"] = domain.add_group(samba_company.ou, f"out{suffix}", members).dn
+    domain.hide([samba_company.dn("hidden"), samba_company.dn("inner")], "memberOf")
+
+    told = runner.sync()
+
+    opted_out = dict.fromkeys(("shown", "hidden", "inner"), ("skip", "opted-out"))
+    assert samba_company.told(told) == {**opted_out, "other": ("create", "first-upload")}, told.err
+    assert "2 people are members only by the group's own list" in " ".join(told.report["notices"])
+
+
 def test_a_groups_members_come_and_go_without_a_change_of_their_own(samba_company: SambaCompany) -> None:
     for name in ("stays", "leaves", "joins", "nested"):
         samba_company.hire(name)

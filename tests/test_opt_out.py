@@ -344,6 +344,52 @@ def test_members_that_cannot_be_read_are_never_nobody_in_run_and_check(grouped: 
     assert grouped.sync(days=1).code == 0
 
 
+def list_members(company: Company, dn: str, *members: str) -> None:
+    """Let a group show its own list, as a directory does beside memberOf of its members."""
+    (own,) = [entry for entry in company.ldap.tree.everyone() if entry.dn == dn]
+    company.ldap.tree.change(own.guid, member=list(members))
+
+
+def test_a_member_who_shows_no_membership_is_one_by_the_list_of_the_group_or_of_a_nested_one(grouped: Company) -> None:
+    anna, bert, carl, dora = (grouped.hire(name) for name in ("anna", "bert", "carl", "dora"))
+    extern = f"CN=S-1-5-11,CN=ForeignSecurityPrincipals,{BASE}"
+    list_members(grouped, GROUP, extern, INNER, anna.entry.dn, "CN=gone,OU=Old,DC=contoso,DC=test", bert.entry.dn)
+    list_members(grouped, INNER, extern, carl.entry.dn)
+    for one, where in ((anna, GROUP), (bert, GROUP), (carl, INNER)):
+        join(grouped, one, where)
+    for one in (bert, carl):
+        grouped.knobs.hidden_of[one.entry.guid] = frozenset(("memberof",))
+    checked = grouped.runner.type("check", "--env-file", str(grouped.runner.env_file()))
+    grouped.knobs.most_values = 2  # the lists come in parts
+
+    told = grouped.sync()
+
+    assert {told.of(one.upn) for one in (anna, bert, carl)} == {("skip", "opted-out")}
+    assert (told.code, told.of(dora.upn)) == (0, ("create", "first-upload"))
+    (said,) = [notice for notice in told.report["notices"] if "OPT_OUT_GROUP" in notice]
+    assert "2 people are members only by the group's own list" in said
+    assert f"{bert.entry.dn} is one by the group's own list only" in checked.out
+    assert "-Attribute memberOf" in said + checked.out
+    assert grouped.sync("--only", carl.upn, "--overwrite", days=1).of(carl.upn) == ("skip", "opted-out")
+
+    list_members(grouped, INNER, extern)
+    join(grouped, carl)
+    assert grouped.sync(days=1).of(carl.upn) == ("create", "first-upload"), "no list names carl any more"
+
+
+def test_a_right_that_is_taken_back_sends_nobody_a_photo(grouped: Company) -> None:
+    anna, bert = grouped.hire("anna"), grouped.hire("bert")
+    list_members(grouped, GROUP, anna.entry.dn, bert.entry.dn)
+    for one in (anna, bert):
+        join(grouped, one, GROUP)
+    assert grouped.sync().totals["created"] == 0
+
+    grouped.knobs.hidden_of[bert.entry.guid] = frozenset(("memberof",))
+    told = grouped.sync("--full", days=1)
+
+    assert (told.code, told.of(bert.upn), grouped.photo(bert)) == (0, ("skip", "opted-out"), None)
+
+
 @pytest.mark.parametrize("content", [None, "anna@contoso.test\n".encode("utf-16")])
 def test_a_file_that_cannot_be_read_is_a_problem_of_the_settings_before_anything_is_contacted(
     company: Company, tmp_path: Path, content: bytes | None

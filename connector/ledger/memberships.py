@@ -91,6 +91,20 @@ def people_named(db: sqlite3.Connection, names: Iterable[str]) -> tuple[set[str]
     return found, unknown
 
 
+class NamedPerson(NamedTuple):
+    """Represent a person by id, with the name that the source has for them."""
+
+    id: str
+    name: str
+
+
+def people_in_scope(db: sqlite3.Connection, context: str, person_ids: Iterable[str]) -> list[NamedPerson]:
+    """Return which of these people are in scope in a context."""
+    query = "SELECT id, name FROM people WHERE id = ? AND context = ? AND state = 'in-scope'"
+    rows = (db.execute(query, (person_id, context)).fetchone() for person_id in sorted(person_ids))
+    return [NamedPerson(row["id"], row["name"]) for row in rows if row is not None]
+
+
 _NAMED = """
     SELECT id FROM people WHERE upn_key = :key AND upn_key <> ''
     UNION SELECT id FROM people WHERE mail_key = :key AND mail_key <> ''

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from connector.errors import Unreachable
 from connector.model import MatchRule, Person, PersonState, Reason, SourcePhoto
@@ -177,12 +177,22 @@ class Source(Protocol):
         """Close every connection; a later call opens them again."""
 
 
+class GroupMembers(NamedTuple):
+    """Contain the ids of a group's members: those in scope that a search found, and all that the group's lists name.
+
+    A search finds who shows the membership; a list names also those whose entries do not show it to the account.
+    """
+
+    found: frozenset[str]
+    listed: frozenset[str] = frozenset()
+
+
 @runtime_checkable
 class HasGroups(Protocol):
     """Define what a source may do besides: name the members of a group that a setting names."""
 
-    def members_of(self, context: str, *, group: str, setting: str) -> Iterator[str]:
-        """Yield the ids of a group's members in scope in a context; raise Unreachable without such a group."""
+    def members_of(self, context: str, *, group: str, setting: str) -> GroupMembers:
+        """Return the members of a group in a context; raise Unreachable without such a group."""
 
 
 @runtime_checkable

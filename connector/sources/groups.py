@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import ldap3
+from ldap3.protocol.microsoft import extended_dn_control
 from ldap3.utils.conv import escape_filter_chars
 
 from connector.config import Settings
@@ -75,11 +78,18 @@ class Forest:
 
 
 def required(
-    session: Session, named: Named, *, attributes: Sequence[str] = ("objectClass",), of: str = "(objectClass=*)"
+    session: Session,
+    named: Named,
+    *,
+    attributes: Sequence[str] = ("objectClass",),
+    of: str = "(objectClass=*)",
+    controls: Sequence[Any] = (),
 ) -> RawEntry:
     """Return an entry of this server by its DN; raises Unreachable where there is none that `of` lets through."""
     operation = f"looking whether {named.setting} is still there"
-    answer = session.search(named.dn, of, attributes=attributes, operation=operation, scope=ldap3.BASE)
+    answer = session.search(
+        named.dn, of, attributes=attributes, operation=operation, scope=ldap3.BASE, controls=controls
+    )
     if answer.code == 0 and answer.entries:
         return answer.entries[0]
     if answer.code == 0 or answer.code in _NOT_THERE:
@@ -165,7 +175,12 @@ def _no_server(named: Named, root: str, failure: Unreachable) -> Unreachable:
 _IN_CHAIN = "1.2.840.113556.1.4.1941"
 _USER = "(sAMAccountType=805306368)"
 _MOST_LOOKED_AT = 20
-_OF_GROUP = ("objectSid", f"member;range=0-{_MOST_LOOKED_AT - 1}")
+# A domain controller sends so many values of an attribute at once, and a part of them with its range.
+_RANGE = 1500
+# With it a DN is preceded by its objectGUID, so that a member is known by the id, whatever its entry shows.
+_WITH_IDS = extended_dn_control(criticality=False, hex_format=False)
+_ID = re.compile(rb"<GUID=([0-9a-f-]{36})>", re.IGNORECASE)
+_BEFORE_DN = re.compile(r"\A(?:<[^>]*>;)+")
 _OTHER_GROUPS = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))"
 
 
@@ -173,13 +188,15 @@ _OTHER_GROUPS = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))"
 class Members:
     """Recognise members: by a filter term where the server can (AD), else by their DNs, each kept as 16 bytes.
 
-    `group` is the DN of the group that the term is about, `listed` the first members of its own list.
+    `group` is the DN of the group that the term is about, `listed` the first members of its own list. `listed_ids` are
+    all whom the lists of the group and of its nested ones name, where these were asked for.
     """
 
     term: str
     marks: frozenset[bytes] | None
     group: str = ""
     listed: tuple[str, ...] = ()
+    listed_ids: frozenset[str] = frozenset()
 
     def narrowed(self, filter_text: str) -> str:
         """Return the filter, narrowed to members where the server can select them."""
@@ -193,24 +210,55 @@ class Members:
 EVERYBODY = Members("", None)
 
 
-def members(session: Session, group: str | None, context: str, *, forest: Forest, setting: str) -> Members:
+def members(
+    session: Session, group: str | None, context: str, *, forest: Forest, setting: str, reads_lists: bool = False
+) -> Members:
     """Find out how to recognise members of the group that a setting names; raises Unreachable without such a group.
 
     A group of another domain is looked for there. Its members and nested groups are those that this domain knows of.
+    With `reads_lists` the lists of these groups are read, too.
     """
     if not group:
         return EVERYBODY
     if session.root.kind is Kind.OTHER:
         return Members("", _listed(session, group, setting=setting))
-    named = Named(setting, group, "group")
+    named, most = Named(setting, group, "group"), _RANGE if reads_lists else _MOST_LOOKED_AT
     with forest.session(session, named) if "=" in group else nullcontext(session) as home:
-        top = _group(home, named, context)
-        own = [_rid(top)] if home is session else []
-    chain = f"(memberOf:{_IN_CHAIN}:={escape_filter_chars(top.dn)})"
-    rids = [*own, *_nested_rids(session, context, all_of("(objectCategory=group)", chain))]
+        top = _group(home, named, context, attributes=("objectSid", _range(0, most)))
+        rids = [_rid(top)] if home is session else []
+        ids = set(_listed_ids(home, named, top)) if reads_lists else set()
+    dn = _plain_dn(top.dn)
+    chain = f"(memberOf:{_IN_CHAIN}:={escape_filter_chars(dn)})"
+    wanted = ["objectSid", *([_range(0, most)] if reads_lists else [])]
+    for nested in _nested(session, context, chain, attributes=wanted):
+        rids.append(_rid(nested))
+        ids |= set(_listed_ids(session, named, nested)) if reads_lists else set()
     primary = "".join(f"(primaryGroupID={rid})" for rid in filter(None, rids))
-    listed = tuple(value.decode("utf-8", "replace") for value in top.values.get("member", ())[:_MOST_LOOKED_AT])
-    return Members(f"(|{chain}{primary})", None, top.dn, listed)
+    return Members(f"(|{chain}{primary})", None, dn, tuple(_first_listed(top)), frozenset(ids))
+
+
+def _range(start: int, most: int) -> str:
+    return f"member;range={start}-{start + most - 1}"
+
+
+def _plain_dn(dn: str) -> str:
+    return _BEFORE_DN.sub("", dn)
+
+
+def _first_listed(top: RawEntry) -> Iterator[str]:
+    for value in top.values.get("member", ())[:_MOST_LOOKED_AT]:
+        yield _plain_dn(value.decode("utf-8", "replace"))
+
+
+def _listed_ids(session: Session, named: Named, group: RawEntry) -> Iterator[str]:
+    """Yield the ids of the members that a group's own list names, reading on where the server sent a part of it."""
+    dn, part, number = _plain_dn(group.dn), group, 0
+    while values := part.values.get("member", ()):
+        yield from (found[1].decode().lower() for found in map(_ID.match, values) if found)
+        number += len(values)
+        if "member" not in part.partial:
+            return
+        part = required(session, replace(named, dn=dn), attributes=[_range(number, _RANGE)], controls=[_WITH_IDS])
 
 
 def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[str]]:
@@ -222,15 +270,23 @@ def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[
 
 
 def require_visible(session: Session, found: Members, context: str, *, setting: str) -> None:
-    """Raise Unreachable where a search for members does not find one of the first 20 users of the group's own list.
+    """Raise Unreachable where the group's own list names a user whom a search for members does not find.
 
-    What a search finds depends on memberOf of each user, which a domain may show to fewer accounts than the group. A
-    run asks only where nobody was found.
+    A run asks only where nobody was found.
+    """
+    dn = hidden_member(session, found, context)
+    if dn:
+        raise _members_hidden(session, Named(setting, found.group, "group"), dn)
+
+
+def hidden_member(session: Session, found: Members, context: str) -> str:
+    """Return the first of 20 users of the group's own list whom a search does not find; empty text without one.
+
+    What a search finds depends on memberOf of each user, which a domain may show to fewer accounts than the group.
     """
     root = names.domain_root(context)
-    for dn in (dn for dn in found.listed if names.domain_root(dn) == root):
-        if _holds(session, dn, _USER) and not _holds(session, dn, found.term):
-            raise _members_hidden(session, Named(setting, found.group, "group"), dn)
+    here = (dn for dn in found.listed if names.domain_root(dn) == root)
+    return next((dn for dn in here if _holds(session, dn, _USER) and not _holds(session, dn, found.term)), "")
 
 
 def _holds(session: Session, dn: str, term: str) -> bool:
@@ -252,22 +308,25 @@ def _members_hidden(session: Session, named: Named, dn: str) -> Unreachable:
     )
 
 
-def _nested_rids(session: Session, context: str, term: str) -> Iterator[int]:
-    """Yield what primaryGroupID holds for each nested group, in pages: a server sends 1,000 in one answer at most."""
-    for entries in walk(session, Query(context, term, ["objectSid"])):
-        yield from map(_rid, entries)
+def _nested(session: Session, context: str, chain: str, *, attributes: Sequence[str]) -> Iterator[RawEntry]:
+    """Yield the nested groups, in pages: a server sends 1,000 in one answer at most."""
+    query = Query(context, all_of("(objectCategory=group)", chain), attributes, controls=[_WITH_IDS])
+    for entries in walk(session, query):
+        yield from entries
 
 
-def _group(session: Session, named: Named, context: str) -> RawEntry:
+def _group(session: Session, named: Named, context: str, *, attributes: Sequence[str]) -> RawEntry:
     """Read the group by its DN in its own domain, or by its sAMAccountName in the one that is read."""
     if "=" in named.dn:
-        return required(session, named, attributes=_OF_GROUP, of="(objectClass=group)")
+        return required(session, named, attributes=attributes, of="(objectClass=group)", controls=[_WITH_IDS])
     by_name = f"(&(objectCategory=group)(sAMAccountName={escape_filter_chars(named.dn)}))"
     operation = f"looking for {named.setting}"
-    found = session.entries(context, by_name, attributes=_OF_GROUP, operation=operation)
-    if not found:
+    answer = session.search(context, by_name, attributes=attributes, operation=operation, controls=[_WITH_IDS])
+    if answer.code:
+        raise session.trouble(answer, operation)
+    if not answer.entries:
         raise missing(session, named)
-    return found[0]
+    return answer.entries[0]
 
 
 def _rid(group: RawEntry) -> int:

@@ -15,7 +15,7 @@ from connector.config import dn as names
 from connector.errors import SettingsError, Unreachable
 from connector.model import MatchRule, RequestCounters
 from connector.model.formats import installed_extras
-from connector.sources import DECIDING, Cookie, Mode, PersonRead, Reading, SourceTraits, dirsync
+from connector.sources import DECIDING, Cookie, GroupMembers, Mode, PersonRead, Reading, SourceTraits, dirsync
 from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
 from connector.sources.groups import Forest, MissingEntry, members, new_base, require_visible, roster
@@ -142,17 +142,15 @@ class LdapSource:
             return None
         return self._roster(context)
 
-    def members_of(self, context: str, *, group: str, setting: str) -> Iterator[str]:
-        """Yield the ids of a group's members in scope in a context, nested ones too, read now."""
+    def members_of(self, context: str, *, group: str, setting: str) -> GroupMembers:
+        """Return the members of a group in a context, nested ones too, read now."""
         reading_context = self._pass(context)
         session = reading_context.session
-        found = members(session, group, context, forest=self._forest, setting=setting)
-        is_empty = True
-        for page in roster(session, reading_context.scope, found):
-            is_empty = is_empty and not page
-            yield from page
-        if is_empty:
-            require_visible(session, found, context, setting=setting)
+        named = members(session, group, context, forest=self._forest, setting=setting, reads_lists=True)
+        found = frozenset(chain.from_iterable(roster(session, reading_context.scope, named)))
+        if not found:
+            require_visible(session, named, context, setting=setting)
+        return GroupMembers(found, named.listed_ids)
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
         """Read these people again, in whichever context they are; a lost connection is opened once again.

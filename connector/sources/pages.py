@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from connector.errors import Unreachable
 from connector.sources import ldap_errors
@@ -62,6 +63,7 @@ class Query:
     filter: str
     attributes: Sequence[str]
     weight: Weight | None = None
+    controls: Sequence[Any] = ()
 
 
 def walk(session: Session, query: Query) -> Iterator[Sequence[RawEntry]]:
@@ -74,7 +76,13 @@ def walk(session: Session, query: Query) -> Iterator[Sequence[RawEntry]]:
     while True:
         size, photos = _size(query.weight, number), query.weight.photos if query.weight else ()
         answer = session.page(
-            query.base, query.filter, attributes=query.attributes, size=size, cookie=cookie, photos=photos
+            query.base,
+            query.filter,
+            attributes=query.attributes,
+            size=size,
+            cookie=cookie,
+            photos=photos,
+            controls=query.controls,
         )
         cookie = _next_cookie(session, answer, number)
         if query.weight is not None:

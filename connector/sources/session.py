@@ -75,12 +75,14 @@ class RawEntry:
     """Contain an entry as the server sent it: lower-case attribute names without options, untouched values.
 
     An attribute with no values was reported as emptied; one that is missing was not reported. `is_cut`: photos that the
-    server sent were dropped, because the answer held too much; the entry must be asked for again.
+    server sent were dropped, because the answer held too much; the entry must be asked for again. Of the attributes in
+    `partial` the server sent the first values only, and says that there are more.
     """
 
     dn: str
     values: Mapping[str, tuple[bytes, ...]] = field(repr=False)
     is_cut: bool = False
+    partial: frozenset[str] = frozenset()
 
     def first(self, name: str) -> bytes:
         """Return the first value of an attribute, empty when there is none."""
@@ -155,15 +157,16 @@ class Session:
         size: int,
         cookie: bytes,
         photos: Sequence[str] = (),
+        controls: Sequence[Any] = (),
     ) -> SearchResult:
         """Return one page of a paged search (RFC 2696) with the cookie of the next; empty means the last.
 
         Of `photos` no more is kept than MOST_HELD_BYTES; entries that lost some are cut.
         """
-        control = paged_search_control(True, size, cookie or None)
+        paged = paged_search_control(True, size, cookie or None)
         operation = "reading a page"
         return self._ask(
-            base, filter_text, attributes=attributes, operation=operation, controls=[control], photos=photos
+            base, filter_text, attributes=attributes, operation=operation, controls=[paged, *controls], photos=photos
         )
 
     def entries(
@@ -276,7 +279,10 @@ def _answer(response: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) ->
 def _raw_entry(item: Mapping[str, Any]) -> RawEntry:
     """Merge `jpegPhoto;binary` into jpegphoto; ldap3 gives None where AD reports an emptied attribute."""
     values: dict[str, tuple[bytes, ...]] = {}
+    partial: set[str] = set()
     for name, found in item["raw_attributes"].items():
-        plain = str(name).partition(";")[0].casefold()
+        plain, _, option = str(name).casefold().partition(";")
         values[plain] = values.get(plain, ()) + tuple(found or ())
-    return RawEntry(str(item["dn"]), values, is_cut=bool(item.get("cut")))
+        if option.startswith("range=") and not option.endswith("-*"):
+            partial.add(plain)
+    return RawEntry(str(item["dn"]), values, is_cut=bool(item.get("cut")), partial=frozenset(partial))

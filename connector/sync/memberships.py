@@ -5,25 +5,39 @@ from __future__ import annotations
 from connector.config.rules import OPT_OUT_FILE as FILE
 from connector.config.rules import opt_out_names
 from connector.errors import SettingsError
-from connector.ledger.memberships import SETTINGS, drop_unset, people_named, save_members
+from connector.ledger.memberships import SETTINGS, drop_unset, people_in_scope, people_named, save_members
 from connector.ledger.store import transaction
+from connector.model import safe
+from connector.model.reasons import people
 from connector.sources import HasGroups, Source
 from connector.sync.context import RunContext
 from connector.sync.summary import Summaries, notice
 
 EXAMPLES = 5
+HIDDEN = (
+    "{setting}: {people} are members only by the group's own list, as {example}: a search does not find them, so the "
+    "service account may not read their memberOf (`photo-connector config grant-read`, with -Attribute memberOf). They "
+    "are treated as members."
+)
 
 
-def read_memberships(context: RunContext, source: Source, naming_context: str) -> None:
-    """Store the members in one context of each group that a setting names; raises Unreachable without such a group."""
+def read_memberships(context: RunContext, source: Source, naming_context: str) -> Summaries[None]:
+    """Store the members in one context of each group that a setting names; raises Unreachable without such a group.
+
+    A member is whom a search finds and whom the group's own list names: memberOf of a user may be hidden.
+    """
     for setting in SETTINGS:
         group = getattr(context.settings, setting.lower())
         if setting == FILE or not group:
             continue
         if not isinstance(source, HasGroups):
             raise SettingsError([f"{setting}: names a group, and this source has none; leave it out."])
-        members = list(source.members_of(naming_context, group=group, setting=setting))
-        save_members(context.db, setting, members, now=context.clock(), context=naming_context)
+        members = source.members_of(naming_context, group=group, setting=setting)
+        hidden = people_in_scope(context.db, naming_context, members.listed - members.found)
+        everyone = [*members.found, *(person.id for person in hidden)]
+        save_members(context.db, setting, everyone, now=context.clock(), context=naming_context)
+        if hidden:
+            yield notice(HIDDEN.format(setting=setting, people=people(len(hidden)), example=safe(hidden[0].name)))
 
 
 def read_opt_out_file(context: RunContext) -> Summaries[None]:

@@ -41,7 +41,7 @@ def read_chosen(context: RunContext, source: Source, transport: Transport) -> Su
             # with the known values that the entry does not show
             yield from _read_accounts_of(context, transport, people_rows.find_person(context.db, person.id) or person)
             choose_pictures(context)
-            read_memberships(context, source, naming_context)
+            yield from read_memberships(context, source, naming_context)
         chosen_ids.append(person.id)
         yield Summary(chosen_ids=(person.id,))
     yield from notice_unread(context, tuple(chosen_ids))

@@ -197,7 +197,7 @@ def _read_context(context: RunContext, source: Source, naming_context: str) -> S
         _read_unread(context, source, naming_context)
     keep_untyped(context, source, naming_context)
     believe_emptied(context, source, naming_context)
-    read_memberships(context, source, naming_context)
+    yield from read_memberships(context, source, naming_context)
     if in_full:
         yield from _drop_unasked(context, naming_context)
         people_rows.mark_context_changed(context.db, naming_context, run=context.run)

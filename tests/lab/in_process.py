@@ -17,7 +17,7 @@ from connector.cloud.transport import Endpoint, Transport
 from connector.config import Settings
 from connector.errors import Unreachable
 from connector.model import Person, PersonState, RequestCounters, SourcePhoto
-from connector.sources import Cookie, Emptied, Mode, Page, PersonGone, PersonRead, Reading
+from connector.sources import Cookie, Emptied, GroupMembers, Mode, Page, PersonGone, PersonRead, Reading
 from tests.lab.graph.answers import Answer as Said
 from tests.lab.graph.answers import Ask, Refused, refusal
 from tests.lab.graph.batch import answer_batch
@@ -202,9 +202,9 @@ class InMemoryDirectory:
     def roster(self, context: str) -> Iterator[str] | None:
         return None
 
-    def members_of(self, context: str, *, group: str, setting: str) -> Iterator[str]:
+    def members_of(self, context: str, *, group: str, setting: str) -> GroupMembers:
         here = (one for one in self.people.values() if one.unit == context and group in one.groups)
-        yield from (one.person.id for one in here if one.state is PersonState.IN_SCOPE)
+        return GroupMembers(frozenset(one.person.id for one in here if one.state is PersonState.IN_SCOPE))
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
         for person_id in person_ids:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import sansldap
@@ -270,7 +270,12 @@ class Talk:
         names, waiting = tuple(message.attributes), bytearray()
         for entry in entries:
             self.world.entries_sent += 1
-            waiting += wire.entry(message.message_id, entry.dn, self.selected(entry, names))
+            extended = any(control.control_type == wire.EXTENDED_DN for control in message.controls)
+            values = self.ranged(self.selected(entry, names), names)
+            if extended and self.world.knobs.is_ad:
+                values = [(name, self.with_ids(name, many)) for name, many in values]
+            dn = self.with_id(entry.dn) if extended and self.world.knobs.is_ad else entry.dn
+            waiting += wire.entry(message.message_id, dn, values)
             if len(waiting) > _CHUNK:
                 self.put(waiting)
                 waiting.clear()
@@ -286,6 +291,25 @@ class Talk:
             for name, values in entry.values.items()
             if (everything or plain(name) in wanted) and (values or with_empty) and plain(name) not in hidden
         ]
+
+    def ranged(self, values: list[wire.Attribute], names: tuple[str, ...]) -> list[wire.Attribute]:
+        """Answer `member;range=0-9` as AD does: with the end of what is sent, or `*` where that is all."""
+        wanted = {plain(name): name for name in names if ";range=" in name}
+        return [self.range_of(*one, wanted[plain(one[0])]) if plain(one[0]) in wanted else one for one in values]
+
+    def range_of(self, name: str, values: Sequence[bytes], wanted: str) -> wire.Attribute:
+        start, end = map(int, wanted.partition("range=")[2].split("-"))
+        end = min(end, start + self.world.knobs.most_values - 1)
+        return f"{name};range={start}-{'*' if end >= len(values) - 1 else end}", values[start : end + 1]
+
+    def with_ids(self, name: str, values: Sequence[bytes]) -> Sequence[bytes]:
+        """Return DNs as the extended DN control asks for them, in string format (MS-ADTS 3.1.1.3.4.1.5)."""
+        is_name = plain(name) in ("member", "memberof")
+        return [self.with_id(value.decode()).encode() for value in values] if is_name else values
+
+    def with_id(self, dn: str) -> str:
+        entry = self.world.tree.at(dn)
+        return dn if entry is None else f"<GUID={entry.id}>;{dn}"
 
     def done(
         self,

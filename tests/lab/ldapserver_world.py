@@ -51,6 +51,7 @@ class Knobs:
     stall_on_page: int = 0
     idle_seconds: float | None = None
     page_entries: int = 0
+    most_values: int = 1500
     round_entries: int = 0
     empty_rounds: int = 0
     endless_pages: bool = False
