@@ -345,7 +345,7 @@ def test_members_that_cannot_be_read_are_never_nobody_in_run_and_check(grouped: 
 
 
 def list_members(company: Company, dn: str, *members: str) -> None:
-    """Let a group show its own list, as a directory does beside memberOf of its members."""
+    """Give a group its own list, which a directory shows beside memberOf of the members."""
     (own,) = [entry for entry in company.ldap.tree.everyone() if entry.dn == dn]
     company.ldap.tree.change(own.guid, member=list(members))
 

@@ -189,7 +189,7 @@ class Members:
     """Recognise members: by a filter term where the server can (AD), else by their DNs, each kept as 16 bytes.
 
     `group` is the DN of the group that the term is about, `listed` the first members of its own list. `listed_ids` are
-    all whom the lists of the group and of its nested ones name, where these were asked for.
+    all members that the lists of the group and of its nested ones name, where these were asked for.
     """
 
     term: str
@@ -270,7 +270,7 @@ def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[
 
 
 def require_visible(session: Session, found: Members, context: str, *, setting: str) -> None:
-    """Raise Unreachable where the group's own list names a user whom a search for members does not find.
+    """Raise Unreachable where the group's own list names a user that a search for members does not find.
 
     A run asks only where nobody was found.
     """
@@ -280,7 +280,7 @@ def require_visible(session: Session, found: Members, context: str, *, setting: 
 
 
 def hidden_member(session: Session, found: Members, context: str) -> str:
-    """Return the first of 20 users of the group's own list whom a search does not find; empty text without one.
+    """Return the first of 20 users of the group's own list that a search does not find; empty text without one.
 
     What a search finds depends on memberOf of each user, which a domain may show to fewer accounts than the group.
     """

@@ -24,7 +24,7 @@ HIDDEN = (
 def read_memberships(context: RunContext, source: Source, naming_context: str) -> Summaries[None]:
     """Store the members in one context of each group that a setting names; raises Unreachable without such a group.
 
-    A member is whom a search finds and whom the group's own list names: memberOf of a user may be hidden.
+    A member is found by a search or named by the group's own list: memberOf of a user may be hidden.
     """
     for setting in SETTINGS:
         group = getattr(context.settings, setting.lower())
