@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -300,6 +301,31 @@ def test_a_relative_file_in_the_environment_stays_with_the_current_folder(
     loaded = load_settings(env_file, {"LDAP_CA_FILE": "mine.pem"})
 
     assert loaded.settings.ldap_ca_file == Path("mine.pem")
+
+
+@needs_posix
+def test_the_install_block_takes_along_every_file_that_the_readme_s_settings_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "wheel", tmp_path / "etc"
+    here.mkdir()
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (here / ".env").write_text(textwrap.dedent(readme.partition("```ini\n")[2].partition("```")[0]), encoding="utf-8")
+    put_files(here)
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    block = page.partition("## Scheduled runs on Linux")[2].partition("```\n")[2].partition("```")[0]
+    lines = [line for line in block.splitlines() if line.startswith("install ") and "/etc/photo-connector" in line]
+    typed_here = "\n".join(lines).replace("/etc/photo-connector", str(there))
+    subprocess.run(["sh", "-ec", re.sub(r" -[og] \S+", "", typed_here)], cwd=here, check=True)
+    shutil.rmtree(here)
+    monkeypatch.chdir("/")  # as systemd starts a service
+
+    loaded = load_settings(there / "contoso.env", {})
+
+    assert loaded.settings.ldap_ca_file == there / "contoso-ca.pem"
+    assert loaded.settings.azure_client_certificate_path == there / "photo-connector.pem"
+    assert loaded.settings.ldap_password is not None
+    assert loaded.settings.ldap_password.get_secret_value() == SECRET
 
 
 # ------------------------------------------------------------------------------------------------------------ the files

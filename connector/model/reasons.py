@@ -188,7 +188,7 @@ _CONFLICT: Mapping[Reason, Advice] = {
 }
 
 _ADMIN: Mapping[Reason, Advice] = {
-    _R.RESENT: Advice("Sent again because of `--resend`", _NOTHING),
+    _R.RESENT: Advice("Sent again, as --resend asks", _NOTHING),
     _R.OVERWRITTEN: Advice(
         "Overwritten because of `--overwrite`", "Nothing to do; `photo-connector restore --person PERSON` undoes it."
     ),
