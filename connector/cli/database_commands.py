@@ -20,7 +20,7 @@ from connector.errors import UsageError
 from connector.ledger.runs import RunRow, all_runs
 from connector.ledger.state import view_state
 from connector.model import utc_now
-from connector.report import FORMATS, format_of
+from connector.report import FORMATS, format_of, refuse_device
 from connector.report.summary import local_time
 
 
@@ -90,6 +90,7 @@ def export(*, env_file: Path | None, verbose: bool, log_format: str, person: str
     """Write all local data about a user to a ZIP file. It holds JSON and pictures."""
     if output.suffix.lower() != ".zip":
         raise UsageError(f"The file {str(output)!r} does not end in .zip.", "Name a file that does.")
+    refuse_device(output)
     settings = start_command(env_file, verbose=verbose, log_format=log_format, database_only=True)
     with view_state(settings.state_dir) as state:
         written = exporting.export_person(state, person, output)

@@ -28,6 +28,7 @@ __all__ = [
     "headline",
     "is_conflict",
     "needs_attention",
+    "refuse_device",
     "render_reasons_md",
     "save_report",
     "write_report",
@@ -44,9 +45,7 @@ _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u
 
 def format_of(path: str | Path, *, windows: bool = sys.platform == "win32") -> str:
     """Return the format of a file's ending; UsageError for another ending, or for a device name on Windows."""
-    name = re.split(r"[\\/]", str(path))[-1]
-    if windows and _RESERVED.match(name):
-        raise UsageError(f"The report file {str(path)!r} is a device on Windows.", "Give the file another name.")
+    refuse_device(path, windows=windows)
     ending = Path(path).suffix.lower()
     if ending not in _ENDINGS:
         raise UsageError(
@@ -54,6 +53,12 @@ def format_of(path: str | Path, *, windows: bool = sys.platform == "win32") -> s
             "Use .html, .csv, .json or .txt.",
         )
     return _ENDINGS[ending]
+
+
+def refuse_device(path: str | Path, *, windows: bool = sys.platform == "win32") -> None:
+    """Raise UsageError for a device name on Windows, where everything that is written to it is lost."""
+    if windows and _RESERVED.match(re.split(r"[\\/]", str(path))[-1]):
+        raise UsageError(f"The file {str(path)!r} is a device on Windows.", "Give the file another name.")
 
 
 def write_report(
