@@ -614,3 +614,8 @@ def test_an_exclusion_whose_unit_was_renamed_changes_nobody_and_check_says_so(co
     mended = company.sync(days=1)
 
     assert (mended.code, mended.of(anna.upn), mended.of(robot.upn)) == (0, ("replace", "source-changed"), None)
+
+    move(company, guid, f"OU=Bots,OU=Archive,{OFFICE}", [robot])
+    moved = company.sync(days=1)
+    assert moved.code == 5
+    assert f"there is one of this name, 'OU=Bots,OU=Archive,{OFFICE}'" in moved.err

@@ -245,6 +245,28 @@ def test_a_group_that_is_not_there_is_never_nobody_in_run_and_check(grouped: Com
     assert f"→ Correct {setting}" in checked.out
 
 
+@pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP", "LDAP_GROUP"])
+def test_a_group_that_was_moved_is_named_where_it_is_now_and_two_of_its_name_are_not(
+    grouped: Company, setting: str
+) -> None:
+    guid, there = group(grouped, f"CN=Pilots,OU=Groups,{BASE}"), f"CN=Pilots,OU=Archive,{BASE}"
+    grouped.settings[setting] = f"CN=Pilots,OU=Groups,{BASE}"
+    anna = grouped.hire("anna")
+    join(grouped, anna, grouped.settings[setting])
+    grouped.ldap.tree.move(guid, there)
+
+    told = grouped.sync()
+    checked = grouped.runner.type("check", "--env-file", str(grouped.runner.env_file()))
+    group(grouped, f"CN=Pilots,OU=Elsewhere,{BASE}", name="Pilots")
+    unsure = grouped.sync()
+
+    assert (told.code, checked.code, unsure.code, grouped.photo(anna)) == (5, 5, 5, None)
+    for said in (told.err, checked.out):
+        assert f"there is one of this name, '{there}'" in said
+        assert f"If it was moved there, write that DN into {setting}." in said
+    assert "of this name" not in unsure.err
+
+
 def test_check_tells_how_many_are_in_each_group(grouped: Company) -> None:
     anna = grouped.hire("anna")
     join(grouped, anna, INNER)

@@ -7,7 +7,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -93,8 +93,24 @@ def required(
     if answer.code == 0 and answer.entries:
         return answer.entries[0]
     if answer.code == 0 or answer.code in _NOT_THERE:
-        raise missing(session, named)
+        raise missing(session, named, namesake=_namesake(session, named, of))
     raise session.trouble(answer, operation)
+
+
+def _namesake(session: Session, named: Named, of: str) -> str:
+    """Return the DN of the one entry of the domain that has the name of a missing one; empty text for none or several.
+
+    A base has none: where it went is told by its people. In AD each entry has its RDN as `name`, which is indexed.
+    """
+    root = session.root.default_context
+    if named.setting == "LDAP_BASE_DN" or session.root.kind is Kind.OTHER or not names.parts(named.dn) or not root:
+        return ""
+    name = escape_filter_chars(names.parse_dn(named.dn)[0][0][1])
+    operation = f"looking where {named.setting} was moved to"
+    with suppress(Unreachable):  # what is missing is told in any case
+        answer = session.search(root, all_of(of, f"(name={name})"), attributes=["objectClass"], operation=operation)
+        return answer.entries[0].dn if answer.code == 0 and len(answer.entries) == 1 else ""
+    return ""
 
 
 def named_in(settings: Settings, context: str, contexts: Sequence[str]) -> tuple[Named, ...]:
@@ -154,13 +170,18 @@ def _base_of(dn: str, old: str, base: str) -> str:
     return names.spell_dn(names.parse_dn(dn)[depth:])
 
 
-def missing(session: Session, named: Named) -> MissingEntry:
-    """Return the error of a setting that names nothing, or what the service account may not see."""
+def missing(session: Session, named: Named, *, namesake: str = "") -> MissingEntry:
+    """Return the error of a setting that names nothing, or what the service account may not see.
+
+    `namesake` is the DN of an entry of the same name in another place, if there is just one.
+    """
+    found = f"; there is one of this name, '{namesake}'" if namesake else ""
+    moved = f"If it was moved there, write that DN into {named.setting}. " if namesake else ""
     return MissingEntry(
         named,
         f"{session.server}: there is no {named.what} '{named.dn}', or the service account may not see it, while"
-        f" looking whether {named.setting} is still there.",
-        f"Correct {named.setting}; no user is read, so that none enters or leaves the scope by mistake.",
+        f" looking whether {named.setting} is still there{found}.",
+        f"{moved}Correct {named.setting}; no user is read, so that none enters or leaves the scope by mistake.",
     )
 
 
