@@ -483,6 +483,8 @@ class AnyNights(RuleBasedStateMachine):
         if self.options.undo is not None:
             if sent_sha256 not in self.was_shown.get(account_id, {}):
                 yield "somebody got a photo back that was never theirs"
+            if OPTED_OUT in self._owner(account_id).groups:
+                yield "a restore sent to somebody who opted out"
             return
         owner, sent = self._owner(account_id), pictures().get(sent_sha256, "")
         if not sent or owner.photo != face(sent):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.company import Colleague, Company, face
+from tests.test_restore import restore
 
 BASE = "DC=contoso,DC=test"
 GROUP = f"CN=No photo,OU=Groups,{BASE}"
@@ -133,6 +134,49 @@ def test_restore_puts_the_photo_back_until_the_next_run_deletes_the_backup(group
     assert not list((grouped.runner.state / "backups").rglob("*.jpg"))
     assert grouped.runner.type("restore", "--env-file", env_file, "--person", bert.upn, days=1).code != 0
     assert grouped.photo(bert) is None
+
+
+@pytest.mark.parametrize("by", ["a group since the last run", "a group", "a file", "a group, out of scope"])
+def test_restore_sends_nobody_a_photo_who_has_opted_out_since(grouped: Company, tmp_path: Path, by: str) -> None:
+    grouped.settings["SYNC_REMOVED"] = "remove"
+    anna, bert = grouped.hire("anna"), grouped.hire("bert")
+    grouped.team(10)
+    grouped.sync()
+    for one in (anna, bert):
+        grouped.paint(one, None)
+    removed = grouped.sync(days=1)
+    assert removed.totals["removed"] == 2
+    if by == "a file":
+        (tmp_path / "out.txt").write_text(f"{anna.upn}\n", "utf-8")
+        grouped.settings["OPT_OUT_FILE"] = str(tmp_path / "out.txt")
+    else:
+        join(grouped, anna, INNER)
+    if by == "a group":
+        grouped.sync(days=1)
+    if by == "a group, out of scope":
+        grouped.sync(days=1)
+        grouped.ldap.tree.change(anna.entry.guid, userAccountControl="514")
+        grouped.sync(days=1)
+
+    told = restore(grouped.runner, "--run", str(removed.report["run"]), days=1)
+
+    assert (told.code, grouped.photo(anna), grouped.photo(bert) is None) == (0, None, False), told.err
+    assert told.of(anna.upn) == ("skip", "opted-out")
+
+
+def test_restoring_a_run_puts_back_what_an_opt_out_removed_only_for_those_who_came_back(grouped: Company) -> None:
+    anna, bert = grouped.hire("anna"), grouped.hire("bert")
+    grouped.sync()
+    for one in (anna, bert):
+        join(grouped, one, GROUP)
+    removed = grouped.sync(days=1)
+    assert removed.totals["removed"] == 2
+    join(grouped, bert)
+
+    told = restore(grouped.runner, "--run", str(removed.report["run"]))
+
+    assert (told.of(anna.upn), told.of(bert.upn)) == (("skip", "opted-out"), ("create", "restored")), told.err
+    assert (grouped.photo(anna), grouped.photo(bert) is None) == (None, False)
 
 
 def test_the_backup_of_who_opted_out_does_not_outlive_the_next_run_however_soon_that_is(grouped: Company) -> None:

@@ -62,11 +62,18 @@ def drop_unset(db: sqlite3.Connection, settings: Collection[str]) -> None:
 def save_members(
     db: sqlite3.Connection, setting: str, members: Iterable[str], *, now: datetime, context: str | None = None
 ) -> None:
-    """Store today's members of a setting, of one context or (None) of all; who is none any more is dropped."""
+    """Store today's members of a setting, of one context or (None) of all; who is none any more is dropped.
+
+    In a context only people in scope are looked for, so that those out of scope stay what they were.
+    """
     db.execute("CREATE TEMP TABLE IF NOT EXISTS members_now (id TEXT PRIMARY KEY)")
     db.execute("DELETE FROM members_now")
     db.executemany("INSERT OR IGNORE INTO members_now (id) VALUES (?)", ((member,) for member in members))
-    within = "" if context is None else " AND person_id IN (SELECT id FROM people WHERE context = :context)"
+    within = (
+        ""
+        if context is None
+        else " AND person_id IN (SELECT id FROM people WHERE context = :context AND state = 'in-scope')"
+    )
     values = {"setting": setting, "rule": int(SETTINGS[setting]), "since": pack_time(now), "context": context}
     db.execute(
         f"DELETE FROM memberships WHERE setting = :setting AND person_id NOT IN (SELECT id FROM members_now){within}",
@@ -96,13 +103,20 @@ class NamedPerson(NamedTuple):
 
     id: str
     name: str
+    is_in_scope: bool
 
 
-def people_in_scope(db: sqlite3.Connection, context: str, person_ids: Iterable[str]) -> list[NamedPerson]:
-    """Return which of these people are in scope in a context."""
-    query = "SELECT id, name FROM people WHERE id = ? AND context = ? AND state = 'in-scope'"
+def people_among(db: sqlite3.Connection, context: str, person_ids: Iterable[str]) -> list[NamedPerson]:
+    """Return the known people of a context among these ids, in scope or not."""
+    query = "SELECT id, name, state = 'in-scope' AS is_in_scope FROM people WHERE id = ? AND context = ?"
     rows = (db.execute(query, (person_id, context)).fetchone() for person_id in sorted(person_ids))
-    return [NamedPerson(row["id"], row["name"]) for row in rows if row is not None]
+    return [NamedPerson(row["id"], row["name"], bool(row["is_in_scope"])) for row in rows if row is not None]
+
+
+def has_opted_out(db: sqlite3.Connection, person_id: str) -> bool:
+    """Return True if a setting names the person as opted out."""
+    query = "SELECT 1 FROM memberships WHERE person_id = ? AND rule = ?"
+    return db.execute(query, (person_id, int(PersonRule.OPTED_OUT))).fetchone() is not None
 
 
 _NAMED = """

@@ -52,6 +52,13 @@ def is_somebody_elses(db: sqlite3.Connection, write: Write) -> bool:
     return db.execute(query, (write.account_id, write.person_id)).fetchone() is not None
 
 
+def removed_for_opt_out(db: sqlite3.Connection, write: Write) -> bool:
+    """Return True if a write removed a photo because its person had opted out."""
+    query = "SELECT 1 FROM outcomes WHERE run = ? AND target = ? AND person_id = ? AND action = ? AND reason = ?"
+    values = (write.run, write.target, write.person_id, Action.REMOVE, Reason.OPTED_OUT)
+    return db.execute(query, values).fetchone() is not None
+
+
 def begin_undo(db: sqlite3.Connection) -> None:
     """Begin with nothing to take back."""
     db.execute("DROP TABLE IF EXISTS temp.undo")

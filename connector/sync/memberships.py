@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import closing
+
 from connector.config.rules import OPT_OUT_FILE as FILE
 from connector.config.rules import opt_out_names
 from connector.errors import SettingsError
-from connector.ledger.memberships import SETTINGS, drop_unset, people_in_scope, people_named, save_members
+from connector.ledger.memberships import SETTINGS, drop_unset, people_among, people_named, save_members
 from connector.ledger.store import transaction
 from connector.model import safe
 from connector.model.reasons import people
@@ -33,11 +36,22 @@ def read_memberships(context: RunContext, source: Source, naming_context: str) -
         if not isinstance(source, HasGroups):
             raise SettingsError([f"{setting}: names a group, and this source has none; leave it out."])
         members = source.members_of(naming_context, group=group, setting=setting)
-        hidden = people_in_scope(context.db, naming_context, members.listed - members.found)
-        everyone = [*members.found, *(person.id for person in hidden)]
+        others = people_among(context.db, naming_context, members.listed - members.found)
+        everyone = [*members.found, *(person.id for person in others)]
         save_members(context.db, setting, everyone, now=context.clock(), context=naming_context)
+        hidden = [person for person in others if person.is_in_scope]
         if hidden:
             yield notice(HIDDEN.format(setting=setting, people=people(len(hidden)), example=safe(hidden[0].name)))
+
+
+def read_opt_outs(context: RunContext, open_source: Callable[[], Source]) -> Summaries[None]:
+    """Store who has opted out by now, before a restore; raises Unreachable where OPT_OUT_GROUP cannot be read."""
+    if context.settings.opt_out_group:
+        with closing(open_source()) as source:
+            for naming_context in source.contexts():
+                with transaction(context.db):
+                    yield from read_memberships(context, source, naming_context)
+    yield from read_opt_out_file(context)
 
 
 def read_opt_out_file(context: RunContext) -> Summaries[None]:

@@ -13,12 +13,14 @@ from connector.decide.intents import WrittenPhoto, inverse_action, judge
 from connector.errors import BRAKE_OPENING, BrakeError, PersonError, UsageError
 from connector.ledger.history import one_person
 from connector.ledger.matching import count_matched
+from connector.ledger.memberships import has_opted_out
 from connector.ledger.plan import Step, count_with_photo
 from connector.ledger.restore import (
     RestoreItem,
     add_undo,
     count_undo,
     is_somebody_elses,
+    removed_for_opt_out,
     undo_of,
     undo_steps,
     undone_write,
@@ -173,10 +175,19 @@ class UndoPlanner:
             self._record(entry, Action.SKIP, Reason.CHANGED_SINCE, CHANGED)
         elif entry.write.action is not Action.CREATE and not self._context.backups.has(entry.write.before_sha256):
             self._record(entry, Action.FAIL, Reason.NO_BACKUP, NO_BACKUP)
+        elif self._is_refused(entry.write):
+            self._record(entry, Action.SKIP, Reason.OPTED_OUT, "")
         else:
             add_undo(
                 self._context.db, entry.write, action=inverse_action(entry.write.action), tag_before=observation.tag
             )
+
+    def _is_refused(self, write: Write) -> bool:
+        """Return True if a photo would be sent to somebody who has opted out; `--person` may undo the opt-out's own."""
+        db, wanted = self._context.db, self._context.options.undo or RestoreRequest()
+        if inverse_action(write.action) is Action.REMOVE or not has_opted_out(db, write.person_id):
+            return False
+        return not (wanted.person_id and removed_for_opt_out(db, write))
 
     def _record(self, entry: RestoreItem, action: Action, reason: Reason, detail: str) -> None:
         record_outcome(self._context, self._target.name, entry.item, Verdict(action, reason, detail))

@@ -61,7 +61,7 @@ from connector.sync.changed_settings import count_rules, match_notice, recipe_no
 from connector.sync.conflict_photos import fetch_planned_photos, load_conflict_source_photos
 from connector.sync.context import Options, RunContext, log_end, log_start, marked_records
 from connector.sync.guests import list_guests, read_guest_photo
-from connector.sync.memberships import read_opt_out_file
+from connector.sync.memberships import read_opt_out_file, read_opt_outs
 from connector.sync.outcomes import POSTPONED, Verdict, held, record_error, record_outcome
 from connector.sync.plan import Planner
 from connector.sync.proofs import finish_proofs
@@ -223,6 +223,7 @@ def _carry_out(context: RunContext, backends: Backends, totals: RunTotals, pace:
 def _sync_or_restore(context: RunContext, cloud: Cloud, backends: Backends, totals: RunTotals) -> None:
     totals.collect(finish_proofs(context, cloud))
     if context.options.undo is not None:
+        totals.collect(read_opt_outs(context, partial(backends.source, context.settings, context.traffic)))
         totals.collect(undo(context, cloud))
         return
     source = backends.source(context.settings, context.traffic)

@@ -203,8 +203,9 @@ class InMemoryDirectory:
         return None
 
     def members_of(self, context: str, *, group: str, setting: str) -> GroupMembers:
-        here = (one for one in self.people.values() if one.unit == context and group in one.groups)
-        return GroupMembers(frozenset(one.person.id for one in here if one.state is PersonState.IN_SCOPE))
+        here = [one for one in self.people.values() if one.unit == context and group in one.groups]
+        found = (one.person.id for one in here if one.state is PersonState.IN_SCOPE)
+        return GroupMembers(frozenset(found), frozenset(one.person.id for one in here))
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:
         for person_id in person_ids:
