@@ -130,7 +130,7 @@ def test_the_line_for_icacls_names_the_account_of_the_task(monkeypatch: pytest.M
 
     assert words[0] == "icacls"
     assert "CONTOSO\\svc-photo$:(OI)(CI)M" in words
-    assert "C:/ProgramData/a b" in words
+    assert str(Path("C:/ProgramData/a b")) in words
     assert FOLDERS
 
 

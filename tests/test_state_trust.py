@@ -249,7 +249,7 @@ def test_the_cure_can_be_pasted_into_powershell() -> None:
     command = icacls(Path("C:/Program Files/it's"), is_folder=True)
 
     assert powershell(command)[0] == "icacls"
-    assert "C:/Program Files/it's" in powershell(command)[1]
+    assert str(Path("C:/Program Files/it's")) in powershell(command)[1]
 
 
 # --------------------------------------------------------------------------------------------------------- the env file
