@@ -69,6 +69,12 @@ def test_pages_may_be_empty_or_short_and_still_go_on(cloud: Emulator, caller: Ca
     assert [len(page["value"]) for page in caller.pages("/users/delta")] == [0, 3, 3, 1]
 
 
+def test_a_listing_may_be_empty(cloud: Emulator, caller: Caller) -> None:
+    crowd(cloud, 2)
+    cloud.set(lists_nobody=True)
+    assert caller.get("/users").json()["value"] == []
+
+
 def test_a_next_link_may_lead_astray(cloud: Emulator, caller: Caller) -> None:
     crowd(cloud, 2)
     cloud.set(foreign_next_link="https://elsewhere.example")

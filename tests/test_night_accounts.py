@@ -283,6 +283,20 @@ def test_a_night_that_lists_all_accounts_asks_for_none(company: Company) -> None
     assert asked_by_id(company.cloud) == []
 
 
+def test_a_listing_without_a_single_account_is_not_believed(company: Company) -> None:
+    company.team(5)
+    company.sync()
+    company.cloud.set(lists_nobody=True)
+
+    told = company.sync("--full", days=1)
+
+    assert (told.code, told.totals["skipped"]) == (5, 0)
+    assert "without a single one" in told.err
+    company.cloud.set(lists_nobody=False)
+    next_night = company.sync(days=1)
+    assert (next_night.code, next_night.totals["unchanged"]) == (0, 5)
+
+
 def test_where_very_many_lost_their_accounts_all_are_listed_instead(company: Company) -> None:
     team = [company.hire(f"person{number:03}", photo=None) for number in range(501)]
     company.sync()

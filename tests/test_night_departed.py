@@ -182,3 +182,16 @@ def test_a_connection_that_was_dropped_meanwhile_is_opened_once_more(no_deletion
     told = no_deletions.sync(days=1)
 
     assert (told.code, told.of(anna.upn)) == (0, ("skip", "out-of-scope")), told.err
+
+
+def test_somebody_who_was_deleted_does_not_make_a_placeholder_of_who_came_after(company: Company) -> None:
+    company.settings["PLACEHOLDER_PEOPLE"] = "2"
+    ada = company.hire("ada")
+    company.sync()
+    delete(company, [ada])
+    company.sync(days=1)
+    company.hire("ada")
+
+    told = company.sync(days=1)
+
+    assert (told.code, told.of(ada.upn)) == (0, ("create", "first-upload")), told.err

@@ -193,6 +193,21 @@ def test_the_backup_of_who_opted_out_does_not_outlive_the_next_run_however_soon_
     assert list(backups.rglob("*.jpg")) == []
 
 
+def test_a_picture_of_two_who_opted_out_together_does_not_outlive_the_next_run(grouped: Company) -> None:
+    couple = [grouped.hire(name, photo=face("both of them")) for name in ("anna", "bert")]
+    grouped.hire("cora")
+    grouped.sync()
+    for one in couple:
+        join(grouped, one, GROUP)
+    assert grouped.sync(days=1).totals["removed"] == 2
+    backups = grouped.runner.state / "backups"
+    assert len(list(backups.rglob("*.jpg"))) == 1, "one picture is one file"
+
+    grouped.sync(days=1)
+
+    assert list(backups.rglob("*.jpg")) == []
+
+
 def test_who_came_back_has_backups_as_anybody(grouped: Company) -> None:
     anna = grouped.hire("anna")
     grouped.sync()

@@ -28,6 +28,18 @@ def test_a_cleared_photo_is_removed_when_it_is_ours(company: Company) -> None:
     assert company.sync(days=1).totals["removed"] == 0
 
 
+def test_a_person_whom_a_round_of_changes_tells_twice_is_believed_in_both(company: Company) -> None:
+    team = _settled(company)
+    company.knobs.tells_each_change = True
+    company.paint(team[0], None)
+    company.ldap.tree.change(team[0].entry.guid, mail="new@contoso.test")
+
+    told = company.sync(days=1)
+
+    assert (told.code, told.of(team[0].upn)) == (0, ("remove", "source-removed")), told.err
+    assert told.report["notices"] == [], "the directory did say that it was cleared"
+
+
 def test_a_photo_that_its_owner_chose_is_not_removed(company: Company) -> None:
     team = _settled(company)
     company.cloud.tenant.set_photo(team[0].account_id, face("chosen by hand"))

@@ -208,6 +208,23 @@ def test_backups_are_kept_for_so_many_days(company: Company, replaced: list[Coll
     assert told.reasons() == {"no-backup": 3, "restored": 2}
 
 
+@pytest.mark.parametrize("which", [("--run", "1"), ("--person", "ada@contoso.test")], ids=["run", "person"])
+def test_backups_are_kept_for_their_days_where_outcomes_are_forgotten_sooner(
+    company: Company, which: tuple[str, str]
+) -> None:
+    company.settings.update(LEDGER_DAYS="7", BACKUP_DAYS="30")
+    one = company.hire("ada")
+    company.cloud.tenant.set_photo(one.account_id, face("own ada"))
+    company.sync()
+    for _ in range(2):
+        company.sync(days=5)
+
+    told = restore(company.runner, *which, days=1)
+
+    assert (told.code, told.of(one.upn)) == (0, ("replace", "restored")), told.err
+    assert shown(company.cloud, one.account_id).shows_same(read_print(face("own ada")))
+
+
 def test_without_backups_every_report_says_so(company: Company) -> None:
     company.settings["BACKUP_DAYS"] = "0"
     one = company.hire("ada")

@@ -58,6 +58,12 @@ def drop_unseen(db: sqlite3.Connection, *, run: int) -> int:
     return db.execute("DELETE FROM accounts WHERE seen_run < ?", (run,)).rowcount
 
 
+def is_nobody_listed(db: sqlite3.Connection, *, run: int) -> bool:
+    """Return True if a run saw none of the accounts that are known, and some are."""
+    query = "SELECT EXISTS (SELECT 1 FROM accounts) AND NOT EXISTS (SELECT 1 FROM accounts WHERE seen_run = ?)"
+    return bool(db.execute(query, (run,)).fetchone()[0])
+
+
 class AskedFor(NamedTuple):
     """Name an account that may be there: by its id, and by the anchor of the person it belonged to."""
 

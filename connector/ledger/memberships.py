@@ -142,10 +142,14 @@ def note_expelled(db: sqlite3.Connection, sha256: str, *, person_id: str, run: i
 
 
 def expelled_backups(db: sqlite3.Connection) -> list[str]:
-    """Return the backups of people who opted out that an earlier run took, and that no other write needs."""
+    """Return the backups of people who opted out that an earlier run took, and that nobody else's write needs.
+
+    Several of them may have had the same picture, which then is one backup.
+    """
     query = """SELECT sha256 FROM expelled_backups e WHERE run < (SELECT MAX(id) FROM runs WHERE NOT dry_run)
         AND NOT EXISTS (SELECT 1 FROM writes w WHERE w.before_sha256 = e.sha256 AND w.before_sha256 <> ''
-                        AND (w.run > e.run OR w.person_id <> e.person_id))"""
+                        AND (w.run > e.run OR w.person_id <> e.person_id)
+                        AND NOT EXISTS (SELECT 1 FROM memberships g WHERE g.person_id = w.person_id AND g.rule = 1))"""
     return [row["sha256"] for row in db.execute(query)]
 
 

@@ -225,6 +225,16 @@ def set_chosen(db: sqlite3.Connection, chosen: Sequence[tuple[str, str, str]]) -
     db.executemany(change, chosen)
 
 
+# Only of what many rows share it is asked whose they are: who was deleted is nobody, and an anchor is one person, who
+# may have come with another id from another domain.
+_SHARED = """
+    SELECT f.source_sha256 FROM photos f JOIN people p ON p.id = f.person_id
+    WHERE f.gone_run IS NULL AND p.state <> 'deleted' AND f.source_sha256 IN (
+      SELECT source_sha256 FROM photos WHERE gone_run IS NULL
+      GROUP BY source_sha256 HAVING COUNT(DISTINCT person_id) >= :people)
+    GROUP BY f.source_sha256 HAVING COUNT(DISTINCT COALESCE(NULLIF(p.anchor, ''), p.id)) >= :people"""
+
+
 def find_placeholders(db: sqlite3.Connection, *, people: int, run: int) -> int:
     """Find the pictures that at least `people` people share (0: none); returns how many are new or gone.
 
@@ -233,11 +243,7 @@ def find_placeholders(db: sqlite3.Connection, *, people: int, run: int) -> int:
     db.execute("CREATE TEMP TABLE IF NOT EXISTS now_shared (source_sha256 TEXT PRIMARY KEY)")
     db.execute("DELETE FROM now_shared")
     if people:
-        db.execute(
-            "INSERT INTO now_shared (source_sha256) SELECT source_sha256 FROM photos WHERE gone_run IS NULL "
-            "GROUP BY source_sha256 HAVING COUNT(DISTINCT person_id) >= ?",
-            (people,),
-        )
+        db.execute(f"INSERT INTO now_shared (source_sha256) {_SHARED}", {"people": people})
     differ = (
         "SELECT source_sha256 FROM now_shared WHERE source_sha256 NOT IN placeholders "
         "UNION SELECT source_sha256 FROM placeholders WHERE source_sha256 NOT IN now_shared"

@@ -31,13 +31,12 @@ def forget_old(
     Returns a sentence for each backup that stays, since another program holds it.
     """
     now = min(now, _latest(db, now))
-    old = pack_time(now - timedelta(days=ledger_days))
+    old, stale = (pack_time(now - timedelta(days=days)) for days in (ledger_days, backup_days))
     with transaction(db):
         _forget_people(db, old)
-        _forget_runs(db, old)
+        _forget_runs(db, old, stale=stale)
         if db.execute(_DID_SOMETHING).fetchone() is not None:  # a quiet run replaced no fingerprint
             drop_unused_prints(db)
-    stale = pack_time(now - timedelta(days=backup_days))
     before = now - min(_UNWRITTEN, timedelta(days=backup_days))
     stay = backups.drop_each(expelled_backups(db))
     return [*stay, *backups.sweep(is_wanted=lambda one: is_backup_wanted(db, one, since=stale), before=before)[1]]
@@ -59,15 +58,16 @@ def _forget_people(db: sqlite3.Connection, old: str) -> None:
         db.execute(f"DELETE FROM {table} WHERE {moment} < ? AND account_id NOT IN (SELECT id FROM accounts)", (old,))
 
 
-def _forget_runs(db: sqlite3.Connection, old: str) -> None:
+def _forget_runs(db: sqlite3.Connection, old: str, *, stale: str) -> None:
+    """Forget old runs; what one wrote stays known as long as its backups are kept, for without it none can be used."""
     for table in ("outcomes", "plans", "run_plans", "approvals"):
         db.execute(f"DELETE FROM {table} WHERE run IN ({_OLD_RUNS})", (old,))
     db.execute(f"DELETE FROM standing_outcomes WHERE end_run IN ({_OLD_RUNS})", (old,))
-    db.execute("DELETE FROM writes WHERE written_at < ?", (old,))
+    db.execute("DELETE FROM writes WHERE written_at < ?", (min(old, stale),))
     db.execute("DELETE FROM expelled_backups WHERE sha256 NOT IN (SELECT before_sha256 FROM writes)")
     db.execute(
         f"DELETE FROM runs WHERE id IN ({_OLD_RUNS}) AND id NOT IN (SELECT first_run FROM standing_outcomes)"
-        " AND id NOT IN (SELECT seen_run FROM people)",
+        " AND id NOT IN (SELECT seen_run FROM people) AND id NOT IN (SELECT run FROM writes)",
         (old,),
     )
 

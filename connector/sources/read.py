@@ -241,15 +241,22 @@ def untyped(reading_context: ContextReader, person_ids: Iterable[str]) -> Iterat
 
 
 def _changes(entries: Sequence[RawEntry], reader: Reader) -> dict[str, Change]:
-    """Merge what a round says, by person; units are no people."""
-    found: dict[str, Change] = {}
+    """Merge what a round says, by person; units are no people.
+
+    A server may report an object twice: the later report counts for each attribute that it names, and no other.
+    """
+    told: dict[str, RawEntry] = {}
     for entry in entries:
         if _is_unit(entry) or not has_id(entry):
             continue
         key = person_id(entry)
-        cleared = reader.cleared(entry)
-        found[key] = Change(key, is_deleted(entry), is_disabled(entry), cleared, _is_placed(entry))
-    return found
+        before = told[key].values if key in told else {}
+        told[key] = RawEntry(entry.dn, {**before, **entry.values})
+    return {key: _change(key, entry, reader) for key, entry in told.items()}
+
+
+def _change(key: str, entry: RawEntry, reader: Reader) -> Change:
+    return Change(key, is_deleted(entry), is_disabled(entry), reader.cleared(entry), _is_placed(entry))
 
 
 def _changed_people(reading_context: ContextReader, changes: dict[str, Change]) -> Iterator[Page]:

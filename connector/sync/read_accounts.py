@@ -22,6 +22,7 @@ from connector.cloud.accounts import (
 )
 from connector.cloud.transport import Transport
 from connector.config import cloud_urls
+from connector.errors import Unreachable
 from connector.ledger import accounts as account_rows
 from connector.ledger.accounts import AskedFor
 from connector.ledger.cursors import (
@@ -43,6 +44,7 @@ log = logging.getLogger("connector.sync")
 ACCOUNTS = "accounts"
 # How many lost accounts are asked for by id and by anchor (fifty batches); more are listed anew.
 MAX_LOST = 500
+NOBODY_LISTED = "the list of accounts came without a single one, although some are known, so it is not believed"
 
 
 def read_accounts(context: RunContext, transport: Transport) -> Summaries[bool]:
@@ -122,6 +124,8 @@ def _list_accounts(context: RunContext, transport: Transport, *, fingerprint: st
         for page in list_pages(transport, plans=plans):
             context.stop_when_out_of_time()
             _save_page(context, page)
+        if account_rows.is_nobody_listed(context.db, run=context.run):
+            raise Unreachable(transport.system, NOBODY_LISTED, "Start again later; nobody was changed.")
         account_rows.drop_unseen(context.db, run=context.run)
         if link:
             save_cursor(context.db, ACCOUNTS, SyncCursor(link.encode(), ""), shape=fingerprint, run=context.run)

@@ -254,9 +254,17 @@ class Talk:
             found = list(self.world.tree.changed_since(since))
         wanted = {plain(name) for name in message.attributes}
         seen = [entry for entry in found if self.world.knobs.tells_deletions or not entry.get("isDeleted")]
-        return [
+        told = [
             entry for entry in seen if test(self.shown(entry)) and (since == 0 or self.concerns(entry, wanted, since))
         ]
+        if not since or not self.world.knobs.tells_each_change:
+            return told
+        return [one for entry in told for one in self.each_change(entry, since)]
+
+    def each_change(self, entry: Entry, since: int) -> Iterator[Entry]:
+        """Yield the entry for each change since, the oldest first, as if nothing else had changed."""
+        for usn in sorted({usn for usn in entry.changed.values() if usn > since}):
+            yield replace(entry, changed={name: at for name, at in entry.changed.items() if at == usn})
 
     def concerns(self, entry: Entry, wanted: set[str], since: int) -> bool:
         return any(usn > since and name in wanted for name, usn in entry.changed.items())

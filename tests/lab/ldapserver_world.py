@@ -57,6 +57,7 @@ class Knobs:
     endless_pages: bool = False
     offers_dirsync: bool = True
     tells_deletions: bool = True
+    tells_each_change: bool = False  # an object comes once for each of its changes: another DC may repeat what one told
     offers_start_tls: bool = True
     is_ad: bool = True
     drops_controls: bool = False

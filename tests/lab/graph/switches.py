@@ -77,6 +77,7 @@ class Switches:
 
     # -- listing (F 8)
     page_cap: int = 999  # the service may give shorter pages than asked for
+    lists_nobody: bool = False  # U: a listing that is empty for once
     empty_page: bool = False  # an empty page with a nextLink comes first
     foreign_next_link: str = ""  # a nextLink to another origin: nobody may follow it with our token
     same_next_link: bool = False  # (F 13, reported) listing and delta give one and the same nextLink for ever
