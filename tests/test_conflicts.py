@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime, timedelta
 
 import pytest
+import time_machine
 
 from connector.photo import read_print
 from tests.company import Colleague, Company, face
 from tests.lab.graph import Fault
 from tests.runner import CommandResult, shown
+from tests.test_faults_directory import before_the_cloud_answers
 
 POLICIES = ("source", "cloud", "report")
 
@@ -208,6 +211,51 @@ def test_a_tag_that_moved_does_not_hinder_a_new_source_photo(company: Company, c
 
     assert (told.of(ada.upn), told.totals["conflicts"]) == (("replace", "source-changed"), 0)
     assert shows(company, ada, "newer")
+
+
+@pytest.mark.parametrize("conflict", POLICIES)
+def test_a_photo_chosen_between_the_look_and_the_write_is_not_lost(company: Company, conflict: str) -> None:
+    company.settings.update(SYNC_CONFLICT=conflict, SYNC_REMOVED="remove")
+    ada, bob, cora = company.team(3)
+    company.sync()
+    for one, photo in ((ada, face("new ada")), (bob, None), (cora, face("new cora"))):
+        company.paint(one, photo)
+
+    def choose() -> None:
+        for one in (ada, bob):
+            company.cloud.tenant.set_photo(one.account_id, face(f"own {one.name}"))
+
+    beside = before_the_cloud_answers(company, choose)
+    told = company.sync(days=1)
+    beside.join()
+
+    assert told.code == 0, told.err
+    assert told.of(ada.upn) == told.of(bob.upn) == ("skip", "plan-outdated")
+    assert told.of(cora.upn) == ("replace", "source-changed")
+    assert shows(company, ada, f"own {ada.name}")
+    assert shows(company, bob, f"own {bob.name}")
+    decided = company.sync(days=1)
+    assert decided.of(bob.upn) == ("keep", "source-removed-cloud-differs")
+    assert decided.of(ada.upn) == ("replace" if conflict == "source" else "keep", "both-changed")
+
+
+def test_a_photo_chosen_in_a_long_first_night_is_not_lost(company: Company) -> None:
+    company.settings["SYNC_CONFLICT"] = "cloud"
+    ada, bob = company.team(2)
+
+    def choose() -> None:
+        company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+        clock.shift(timedelta(minutes=11))
+
+    with time_machine.travel(datetime.now().astimezone(), tick=True) as clock:
+        beside = before_the_cloud_answers(company, choose)
+        told = company.sync()
+        beside.join()
+
+    assert (told.code, told.of(ada.upn)) == (0, ("skip", "plan-outdated")), told.err
+    assert told.of(bob.upn) == ("create", "first-upload")
+    assert shows(company, ada, "own ada")
+    assert company.sync(days=1).of(ada.upn) == ("keep", "cloud-differs")
 
 
 CONTRADICTIONS: dict[str, tuple[Fault | None, dict[str, object]]] = {

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from connector.decide.compare import known_by, shows_one_of
 from connector.errors import PersonError
 from connector.ledger.people import PictureRow, find_picture
 from connector.ledger.plan import Step
 from connector.ledger.store import transaction
-from connector.model import Action, Fingerprint, Reason
+from connector.model import Account, Action, CloudPhoto, Fingerprint, Reason
 from connector.sources import PersonRead, Source
+from connector.sync.approval import OTHER_CLOUD
 from connector.sync.context import RunContext
 from connector.sync.guests import is_guest, read_guest_photo
-from connector.sync.observe import verified
+from connector.sync.observe import observe_photo, verified
 from connector.sync.outcomes import Verdict, record_error, record_outcome
 from connector.sync.pictures import choose_pictures, read_again
 from connector.sync.read_people import save_events
 from connector.sync.targets import at_target_size
 from connector.targets import Target
+
+# So long what the plan saw is taken for what is there.
+YOUNG = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +94,73 @@ def _is_empty(event: PersonRead | None) -> bool:
 
 
 def _backed_up(context: RunContext, chunk: Sequence[Step], target: Target) -> Iterator[tuple[Step, str]]:
-    """Yield each step with the backup of the cloud photo that it replaces or removes; empty if there is none."""
+    """Yield each step with the backup of the cloud photo that it replaces or removes; empty if there is none.
+
+    A step is left out where the cloud no longer shows what the plan saw.
+    """
     needs = [
         step
         for step in chunk
         if step.action is not Action.CREATE and not step.backup_sha256 and context.settings.backup_days
     ]
     needing = {step.item.person.id for step in needs}
-    yield from ((step, step.backup_sha256) for step in chunk if step.item.person.id not in needing)
-    for start in range(0, len(needs), target.batch_size):
-        part = needs[start : start + target.batch_size]
+    others = [step for step in chunk if step.item.person.id not in needing]
+    yield from ((step, step.backup_sha256) for step in _unchanged(context, others, target))
+    for part in _parts(needs, target.batch_size):
         answers = target.photos([step.item.account for step in part])
         for step in part:
             answer = verified(answers[step.item.account.id], step.item.account)
             if isinstance(answer, PersonError):
                 record_error(context, target.name, step.item, answer)
-            else:
+            elif _is_as_seen(step, answer):
                 yield step, context.backups.keep(answer.to_keep) if answer is not None else ""
+            else:
+                _skip(context, target, step, Reason.PLAN_OUTDATED, OTHER_CLOUD)
+
+
+def _is_as_seen(step: Step, photo: CloudPhoto | None) -> bool:
+    """Return True if a photo that was decided on by its tag alone is the remembered one; a removal may find none."""
+    memory = step.item.memory
+    if photo is None:
+        return step.action is Action.REMOVE
+    if memory is None or not (memory.read_sha256 or memory.read_print or memory.sent_print):
+        return True
+    look = observe_photo(photo, None)
+    return known_by(look, memory) is not None or shows_one_of(
+        look, filter(None, (memory.read_print, memory.sent_print))
+    )
+
+
+def _unchanged(context: RunContext, steps: Sequence[Step], target: Target) -> Iterator[Step]:
+    """Yield the steps whose cloud photo has the tag that the plan saw; the cloud is asked where the plan is old."""
+    for part in _parts(steps, target.batch_size):
+        now = tags_now(context, target, [step.item.account for step in part])
+        for step in part:
+            tag = now.get(step.item.account.id, step.tag_before)
+            if isinstance(tag, PersonError):
+                record_error(context, target.name, step.item, tag)
+            elif tag == step.tag_before:
+                yield step
+            else:
+                _skip(context, target, step, Reason.PLAN_OUTDATED, OTHER_CLOUD)
+
+
+def tags_now(context: RunContext, target: Target, accounts: Sequence[Account]) -> Mapping[str, str | PersonError]:
+    """Return the tags that the cloud shows now, empty for no photo; nothing while the plan is young.
+
+    A first night takes hours, in which people choose photos of their own. Looking anew costs a batch for 20 writes.
+    """
+    if abs(context.clock() - context.started) < YOUNG:
+        return {}
+    tags = target.tags(accounts)
+    return {
+        account_id: tag if isinstance(tag, PersonError) else tag.tag if tag is not None else ""
+        for account_id, tag in tags.items()
+    }
+
+
+def _parts(steps: Sequence[Step], size: int) -> Iterator[Sequence[Step]]:
+    yield from (steps[start : start + size] for start in range(0, len(steps), size))
 
 
 def _loaded(context: RunContext, step: Step, backup: str, *, target: Target) -> PreparedStep | None:

@@ -38,7 +38,7 @@ from connector.sync.context import RestoreRequest, RunContext
 from connector.sync.memory import close_assessed_intent
 from connector.sync.observe import FetchedPhoto, fetch_observations, observe_photo, verified
 from connector.sync.outcomes import Verdict, held, record_error, record_outcome
-from connector.sync.prepare import PreparedStep
+from connector.sync.prepare import PreparedStep, tags_now
 from connector.sync.summary import Summaries, notice
 from connector.sync.targets import open_targets
 from connector.sync.worker_pool import Lanes
@@ -232,8 +232,9 @@ class RestoreSteps:
             part = chunk[start : start + size]
             over = [step for step in part if step.action is not Action.CREATE] if self._keeps else []
             backups = self._backed_up(over)
+            unchanged = self._unchanged([step for step in part if step not in over])
             for step in part:
-                if step not in over or step.item.account.id in backups:
+                if step.item.account.id in backups or step.item.account.id in unchanged:
                     ready = self._loaded(step, backups.get(step.item.account.id, ""))
                     if ready is not None:
                         yield ready
@@ -257,6 +258,20 @@ class RestoreSteps:
             else:
                 backups[account_id] = self.context.backups.keep(answer.to_keep)
         return backups
+
+    def _unchanged(self, steps: Sequence[Step]) -> set[str]:
+        """Return the accounts whose photo has the tag that the plan saw; the cloud is asked where the plan is old."""
+        now = tags_now(self.context, self.target, [step.item.account for step in steps]) if steps else {}
+        unchanged = set()
+        for step in steps:
+            tag = now.get(step.item.account.id, step.tag_before)
+            if isinstance(tag, PersonError):
+                record_error(self.context, self.target.name, step.item, tag)
+            elif tag == step.tag_before:
+                unchanged.add(step.item.account.id)
+            else:
+                self._record(step, Action.SKIP, Reason.CHANGED_SINCE, CHANGED)
+        return unchanged
 
     def _loaded(self, step: Step, backup_sha256: str) -> PreparedStep | None:
         if step.action is Action.REMOVE:
