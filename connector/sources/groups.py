@@ -247,15 +247,17 @@ def members(
     with forest.session(session, named) if "=" in group else nullcontext(session) as home:
         top = _group(home, named, context, attributes=("objectSid", _range(0, most)))
         rids = [_rid(top)] if home is session else []
-        ids = set(_listed_ids(home, named, top)) if reads_lists else set()
+        ids = _listed_ids(home, named, top) if reads_lists else set()
     dn = _plain_dn(top.dn)
     chain = f"(memberOf:{_IN_CHAIN}:={escape_filter_chars(dn)})"
     wanted = ["objectSid", *([_range(0, most)] if reads_lists else [])]
     for nested in _nested(session, context, chain, attributes=wanted):
         rids.append(_rid(nested))
-        ids |= set(_listed_ids(session, named, nested)) if reads_lists else set()
+        ids |= _listed_ids(session, named, nested) if reads_lists else set()
     primary = "".join(f"(primaryGroupID={rid})" for rid in filter(None, rids))
-    return Members(f"(|{chain}{primary})", None, dn, tuple(_first_listed(top)), frozenset(ids))
+    first = top.values.get("member", ())[:_MOST_LOOKED_AT]
+    listed = tuple(_plain_dn(value.decode("utf-8", "replace")) for value in first)
+    return Members(f"(|{chain}{primary})", None, dn, listed, frozenset(ids))
 
 
 def _range(start: int, most: int) -> str:
@@ -266,20 +268,20 @@ def _plain_dn(dn: str) -> str:
     return _BEFORE_DN.sub("", dn)
 
 
-def _first_listed(top: RawEntry) -> Iterator[str]:
-    for value in top.values.get("member", ())[:_MOST_LOOKED_AT]:
-        yield _plain_dn(value.decode("utf-8", "replace"))
-
-
-def _listed_ids(session: Session, named: Named, group: RawEntry) -> Iterator[str]:
-    """Yield the ids of the members that a group's own list names, reading on where the server sent a part of it."""
-    dn, part, number = _plain_dn(group.dn), group, 0
+def _listed_ids(session: Session, named: Named, group: RawEntry) -> set[str]:
+    """Return the ids that a group's own list names, part by part; raises Unreachable where a part repeats others."""
+    dn, part, number, ids = _plain_dn(group.dn), group, 0, set[str]()
     while values := part.values.get("member", ()):
-        yield from (found[1].decode().lower() for found in map(_ID.match, values) if found)
+        new = {found[1].decode().lower() for found in map(_ID.match, values) if found} - ids
+        if "member" not in part.partial or not (ids or new):  # whole, or from a server that gives no ids
+            return ids | new
+        if not new:
+            message = f"the members of {dn} ({named.setting}) repeat from number {number} on, without end."
+            raise Unreachable(SYSTEM, f"{session.server}: {message}", "Look at the domain controller.")
+        ids |= new
         number += len(values)
-        if "member" not in part.partial:
-            return
         part = required(session, replace(named, dn=dn), attributes=[_range(number, _RANGE)], controls=[_WITH_IDS])
+    return ids
 
 
 def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[str]]:

@@ -52,6 +52,8 @@ class Knobs:
     idle_seconds: float | None = None
     page_entries: int = 0
     most_values: int = 1500
+    # every part of such a list begins at its first value, and tells that there are more
+    repeats_values: bool = False
     round_entries: int = 0
     empty_rounds: int = 0
     endless_pages: bool = False
