@@ -108,7 +108,7 @@ class LimitReached(StopRun):
     exit_code = ExitCode.LIMIT
 
     def __init__(self, minutes: int) -> None:
-        fix = "What was done is remembered, the next run goes on; raise SYNC_MAX_MINUTES if a run never comes further."
+        fix = "What was done is remembered, the next run goes on; raise SYNC_MAX_MINUTES if no run makes progress."
         super().__init__(f"The run reached its limit: SYNC_MAX_MINUTES={minutes}.", fix)
 
 

@@ -411,13 +411,13 @@ def the_proxy_is_down(check_env: CheckEnv) -> None:
     check_env.settings["HTTPS_PROXY"] = f"http://somebody:a-proxy-password@127.0.0.1:{free_port()}"
 
 
-@trouble("graph", "fail", "the proxy wants a login (407)", "http://user:password@proxy:port")
+@trouble("graph", "fail", "the proxy requires a login (407)", "http://user:password@proxy:port")
 def the_proxy_wants_a_login(check_env: CheckEnv) -> None:
     proxy = check_env.stack.enter_context(Proxy(login="somebody:else"))
     check_env.settings["HTTPS_PROXY"] = f"http://{proxy.address}"
 
 
-@trouble("token", "fail", "the proxy did not let us through", "Check HTTPS_PROXY and NO_PROXY")
+@trouble("token", "fail", "the proxy refused the connection", "Check HTTPS_PROXY and NO_PROXY")
 def the_proxy_refuses_every_tunnel(check_env: CheckEnv) -> None:
     proxy = check_env.stack.enter_context(Proxy(refusals=1_000))
     check_env.settings["HTTPS_PROXY"] = f"http://{proxy.address}"

@@ -195,7 +195,7 @@ def test_nothing_but_trouble_ends_the_run(cloud: Emulator, opened: Cloud) -> Non
         stops = [one.exception() for one in asked if one.exception()]
     assert len(stops) == 1
     assert isinstance(stops[0], Unreachable)
-    assert "nothing but trouble" in stops[0].message
+    assert "every request failed for a while" in stops[0].message
 
 
 def test_a_success_between_troubles_restores_hope(cloud: Emulator, opened: Cloud) -> None:

@@ -405,7 +405,7 @@ class TestSecrets:
     def test_the_secret_and_its_file_together_are_a_problem(self, tmp_path: Path) -> None:
         path = write(tmp_path / "secret", SECRET)
         assert problems(LDAP_PASSWORD_FILE=str(path)) == [
-            "LDAP_PASSWORD_FILE: cannot stand beside LDAP_PASSWORD; set one of the two"
+            "LDAP_PASSWORD_FILE: cannot be set together with LDAP_PASSWORD; set one of the two"
         ]
 
     def test_a_secret_of_the_environment_wins_over_a_secret_file_of_the_env_file(self, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ ANSWERS = {
     "AZURE_CLIENT_CERTIFICATE_PATH": "photo-connector.pem",
     "LDAP_GROUP": "CN=Photo pilot #1 'north',OU=Groups,DC=contoso,DC=com",
 }
-OPTIONS = [word for setting in FIRST for word in (setting.option, ANSWERS[setting.name])]
+OPTIONS = [word for one in FIRST if one.name in ANSWERS for word in (one.option, ANSWERS[one.name])]
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="modes and pseudo terminals are POSIX's")
 
 
@@ -133,6 +133,7 @@ def test_init_without_a_terminal_names_every_option_that_it_needs(tmp_path: Path
     assert "--ldap-uri: 'http://dc1' is not a directory's address" in done.stderr
     needed = {line.partition(":")[0] for line in done.stderr.splitlines() if "there is no terminal" in line}
     assert needed == {one.option for one in FIRST if not one.is_optional} - {"--ldap-uri"}
+    assert "--azure-client-secret-file: is needed without --azure-client-certificate-path" in done.stderr
     assert not (tmp_path / ".env").exists()
 
 
@@ -152,7 +153,7 @@ def test_init_asks_at_a_terminal_until_an_answer_can_be_used(tmp_path: Path) -> 
         text=True,
     )
     os.close(far)
-    os.write(near, "".join(f"{answers[setting.name]}\n" for setting in FIRST).encode())
+    os.write(near, "".join(f"{answers[one.name]}\n" for one in FIRST if one.name in answers).encode())
     assert process.stderr is not None
     asked = ""
     while "Password for" not in asked:  # what is typed before the question is dropped
@@ -168,6 +169,23 @@ def test_init_asks_at_a_terminal_until_an_answer_can_be_used(tmp_path: Path) -> 
     assert (tmp_path / "ldap-password.txt").stat().st_mode & 0o777 == 0o600
     assert SECRET not in out + err
     assert "#LDAP_GROUP=\n" in (tmp_path / ".env").read_text("utf-8")
+
+
+def test_init_takes_a_client_secret_instead_of_a_certificate(tmp_path: Path) -> None:
+    put_files(tmp_path)
+    at = OPTIONS.index("--azure-client-certificate-path")
+    options = [*OPTIONS[:at], "--azure-client-secret-file", "secret.txt", *OPTIONS[at + 2 :]]
+
+    done = typed("config", "init", *options, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "Still missing: secret.txt (AZURE_CLIENT_SECRET_FILE)\n" in done.stdout
+    assert "Still to correct" not in done.stdout
+    (tmp_path / "secret.txt").write_text(SECRET, encoding="utf-8")
+    loaded = load_settings(tmp_path / ".env", {}).settings
+    assert loaded.azure_client_secret is not None
+    assert loaded.azure_client_secret.get_secret_value() == SECRET
+    assert loaded.azure_client_certificate_path is None
 
 
 def test_where_nothing_is_set_every_command_names_the_one_that_asks(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_an_expired_link_means_a_full_listing_that_misses_nothing(company: Compa
 
     assert told.code == 0, told.err
     (notice,) = told.report["notices"]
-    assert "The delta link is of no use any more" in notice
+    assert "The delta link can no longer be used" in notice
     assert "All accounts were listed again" in notice
     assert told.of(team[0].upn) == ("skip", "no-account")
     assert told.of("new@contoso.test") == ("create", "first-upload")

@@ -63,11 +63,11 @@ def test_a_page_in_place_of_every_answer_is_exit_5_and_shows_no_secret(
 # What is told where a page came from the proxy itself; after 200 no TLS follows, so the connection ends there.
 TUNNELS = {
     200: "ended the connection before its answer was complete",
-    302: "the proxy did not let us through: Tunnel connection failed: 302",
-    403: "the proxy did not let us through: Tunnel connection failed: 403",
-    407: "the proxy wants a login (407)",
-    451: "the proxy did not let us through: Tunnel connection failed: 451",
-    511: "the proxy did not let us through: Tunnel connection failed: 511",
+    302: "the proxy refused the connection: Tunnel connection failed: 302",
+    403: "the proxy refused the connection: Tunnel connection failed: 403",
+    407: "the proxy requires a login (407)",
+    451: "the proxy refused the connection: Tunnel connection failed: 451",
+    511: "the proxy refused the connection: Tunnel connection failed: 511",
 }
 
 

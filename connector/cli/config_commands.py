@@ -32,7 +32,8 @@ RESOURCES = {
     "app": ("register-app.ps1", "Print the PowerShell script that registers the Entra app."),
     "grant-read": ("grant-read.ps1", "Print the PowerShell script that grants reading of photos."),
 }
-FILES_OF_FIRST = ("LDAP_CA_FILE", "LDAP_PASSWORD_FILE", "AZURE_CLIENT_CERTIFICATE_PATH")
+SECRETS_OF_FIRST = {"LDAP_PASSWORD_FILE": "Password", "AZURE_CLIENT_SECRET_FILE": "Client secret"}
+FILES_OF_FIRST = ("LDAP_CA_FILE", "AZURE_CLIENT_CERTIFICATE_PATH", *SECRETS_OF_FIRST)
 output_option = click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead.")
 
 
@@ -54,8 +55,7 @@ def _begin(options: dict[str, Any]) -> Path | None:
 
 def _first_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for setting in reversed(FIRST):
-        text = f"{setting.question}." + (" May be left out." if setting.is_optional else "")
-        command = click.option(setting.option, setting.name, metavar="VALUE", help=text)(command)
+        command = click.option(setting.option, setting.name, metavar="VALUE", help=setting.help_text)(command)
     return command
 
 
@@ -77,20 +77,31 @@ def init(**options: Any) -> None:
         problems += _missing(given)
     if problems:
         raise SettingsError(problems)
-    answers = {setting.name: given.get(setting.name) or _ask(setting, given) for setting in FIRST}
+    answers: dict[str, str] = {}
+    for setting in FIRST:
+        answers[setting.name] = given.get(setting.name) or _ask(setting, {**given, **answers})
     _write(path, env_text(answers))
-    _offer_password(path, answers)
+    _offer_secrets(path, answers)
     _show_next(path, answers)
 
 
 def _missing(given: dict[str, str]) -> list[str]:
-    missing = [setting for setting in FIRST if setting.name not in given and not setting.is_optional]
-    return [f"{setting.option}: is needed, since there is no terminal to ask on" for setting in missing]
+    missing = [
+        setting
+        for setting in FIRST
+        if setting.name not in given and not setting.is_optional and not given.get(setting.instead_of)
+    ]
+    return [f"{one.option}: is needed{_without(one)}, since there is no terminal to ask on" for one in missing]
+
+
+def _without(setting: FirstSetting) -> str:
+    other = next((one.option for one in FIRST if one.name == setting.instead_of), "")
+    return f" without {other}" if other else ""
 
 
 def _ask(setting: FirstSetting, given: dict[str, str]) -> str:
     """Ask until the answer can be used; an optional setting that was left out without a terminal is empty."""
-    if setting.name in given or not is_terminal(sys.stdin):
+    if setting.name in given or given.get(setting.instead_of) or not is_terminal(sys.stdin):
         return ""
 
     def checked(answer: str) -> str:
@@ -98,7 +109,8 @@ def _ask(setting: FirstSetting, given: dict[str, str]) -> str:
             raise click.UsageError(text)
         return answer.strip()
 
-    hint = "; Enter for none" if setting.is_optional else ""
+    is_replaced = any(one.instead_of == setting.name for one in FIRST)
+    hint = "; Enter for a client secret instead" if is_replaced else "; Enter for none" if setting.is_optional else ""
     question = f"{setting.question}, e.g. {setting.example}{hint}"
     default = "" if setting.is_optional else None
     answer: str = click.prompt(question, default=default, show_default=False, value_proc=checked, err=True)
@@ -114,15 +126,16 @@ def _write(path: Path, text: str) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Name another file.") from error
 
 
-def _offer_password(path: Path, answers: dict[str, str]) -> None:
-    """Ask for the password where its file is not there yet, and write that file for its owner only."""
-    secret = path.parent / answers["LDAP_PASSWORD_FILE"]
-    if secret.exists() or not is_terminal(sys.stdin):
-        return
-    question = f"Password for {secret}; Enter to write that file yourself"
-    password: str = click.prompt(question, default="", show_default=False, hide_input=True, err=True)
-    if password:
-        _write(secret, f"{password}\n")
+def _offer_secrets(path: Path, answers: dict[str, str]) -> None:
+    """Ask for each secret whose file is not there yet, and write that file for its owner only."""
+    for name, what in SECRETS_OF_FIRST.items():
+        secret = path.parent / answers[name]
+        if not answers[name] or secret.exists() or not is_terminal(sys.stdin):
+            continue
+        question = f"{what} for {secret}; Enter to write that file yourself"
+        typed: str = click.prompt(question, default="", show_default=False, hide_input=True, err=True)
+        if typed:
+            _write(secret, f"{typed}\n")
 
 
 def _show_next(path: Path, answers: dict[str, str]) -> None:

@@ -114,7 +114,7 @@ def list_pages(transport: Transport, *, plans: bool = False, most: int = MOST_PA
             yield AccountPage(whole, (), None, partial)
     except EndlessPages as error:
         message = f"the accounts could not be listed to the end: {error.message}"
-        raise Unreachable(transport.system, message, "Start again later; nobody was changed.") from error
+        raise Unreachable(transport.system, message, "Start again later; no user was changed.") from error
 
 
 def latest_link(transport: Transport, *, plans: bool = False) -> str:
@@ -285,7 +285,7 @@ def _follow(transport: Transport, link: str) -> Response:
     """
     answer = _asked(transport, link)
     if answer.status != 403 and _is_refused(answer):
-        raise LinkExpired(f"The delta link is of no use any more: {read_refusal(answer)}.")
+        raise LinkExpired(f"The delta link can no longer be used: {read_refusal(answer)}.")
     return answer
 
 

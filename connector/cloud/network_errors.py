@@ -115,9 +115,9 @@ def _proxy(causes: list[BaseException]) -> NetworkError:
     if status == 407:
         return NetworkError(
             RequestFailure.PROXY,
-            "the proxy wants a login (407)",
+            "the proxy requires a login (407)",
             "Set HTTPS_PROXY to http://user:password@proxy:port, or exempt this host in NO_PROXY.",
         )
     # A proxy that is down or overloaded may come back; one that refuses will refuse again.
     fault = RequestFailure.PROXY if 400 <= status < 500 else RequestFailure.CONNECT
-    return NetworkError(fault, f"the proxy did not let us through: {said}", "Check HTTPS_PROXY and NO_PROXY.")
+    return NetworkError(fault, f"the proxy refused the connection: {said}", "Check HTTPS_PROXY and NO_PROXY.")

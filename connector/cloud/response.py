@@ -128,7 +128,7 @@ def _text(value: object) -> str:
 
 WEB_PAGE_FIX = (
     "Check HTTPS_PROXY and NO_PROXY: a proxy, a filter or a login portal answers on the way to Microsoft; let this"
-    " machine's account through without a page."
+    " machine reach Microsoft without a login page."
 )
 TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{1,200})", re.IGNORECASE)
 # A title stands at the beginning; a page of many megabytes is not searched.

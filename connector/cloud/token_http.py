@@ -52,11 +52,20 @@ ISSUER_CODES = {
         "the certificate is not registered for the application, or its key does not fit",
         f"Upload the certificate's public part ({REGISTRATION}).",
     ),
-    "700021": ("the federated token is not meant for this application", "Compare the federated credential's subject."),
-    "700023": ("the federated token's subject is another one", "Compare the federated credential's subject."),
+    "700021": (
+        "the federated token is not meant for this application",
+        "Compare its subject with the federated credential of the app registration.",
+    ),
+    "700023": (
+        "the federated token's subject is another one",
+        "Compare its subject with the federated credential of the app registration.",
+    ),
     "70021": ("no federated credential fits the token", "Compare issuer, subject and audience with the registration."),
     "7000218": ("no credential reached the issuer", "Set AZURE_CLIENT_CERTIFICATE_PATH or AZURE_CLIENT_SECRET."),
-    "700024": ("the signed assertion's time is out of range", "Set this machine's clock right."),
+    "700024": (
+        "the signed assertion's time is out of range",
+        "Set this machine's clock; Linux: timedatectl set-ntp true, Windows: w32tm /resync.",
+    ),
     "7000112": ("the application is disabled", "Enable it: Entra admin center > Enterprise applications > Properties."),
     "500011": ("the resource is not known in this tenant", "Check GRAPH_CLOUD and GRAPH_URL."),
     "53003": ("a Conditional Access policy blocks the application", "Exempt it in the policy for workload identities."),
@@ -110,7 +119,9 @@ def clean_answer(answer: Response) -> str:
         return json.dumps({"error": f"HTTP {answer.status}", "error_description": said})
     if 200 < answer.status < 400:
         raise Unreachable(
-            "token", f"the token issuer answered with HTTP {answer.status}, which means nothing here", ISSUER_FIX
+            "token",
+            f"the token issuer answered with HTTP {answer.status}, which is no answer to a request for a token",
+            ISSUER_FIX,
         )
     if not isinstance(value, dict):
         kind = "JSON, but no object" if value is not None else "no JSON"
@@ -264,4 +275,4 @@ def _broken(answer: Response) -> Unreachable:
     wait = retry_after(answer.headers)
     when = f"in {wait:.0f} seconds" if wait else "later"
     said = answer.note or f"HTTP {answer.status}: {foreign(answer.body.decode('utf-8', 'replace'))}"
-    return IssuerAway("token", f"the token issuer gives no answer of use: {said}", f"Start again {when}.")
+    return IssuerAway("token", f"the token issuer gave no usable answer: {said}", f"Start again {when}.")

@@ -318,7 +318,7 @@ class Transport:
             self._fruitless += 1
             enough = self._fruitless >= FRUITLESS_IN_A_ROW
         if enough or self.throttle.seconds_in_trouble() > WAIT_LIMIT_SECONDS:
-            message = f"nothing but trouble for a while; the last was: {read_refusal(answer)}"
+            message = f"every request failed for a while; the last answer was: {read_refusal(answer)}"
             raise Unreachable(self.system, message, RETRY_LATER_FIX)
         return answer
 

@@ -1,4 +1,4 @@
-"""The eight settings that a first run needs: what each is for, and the env file that holds them."""
+"""The settings that a first run needs: what each is for, and the env file that holds them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,28 @@ HEADING = "# Settings of photo-connector. `photo-connector config example` print
 
 @dataclass(frozen=True, slots=True)
 class FirstSetting:
-    """Represent one of them: its name, the question, an example, and whether it may be left empty."""
+    """Represent one of them: its name, the question, an example, and whether it may be left empty.
+
+    `instead_of` names another one: this one is asked, and needed, only where that one was left empty.
+    """
 
     name: str
     question: str
     example: str
     is_optional: bool = False
+    instead_of: str = ""
 
     @property
     def option(self) -> str:
         """Return the name of its command line option."""
         return "--" + self.name.lower().replace("_", "-")
+
+    @property
+    def help_text(self) -> str:
+        """Return the help of that option."""
+        if self.instead_of:
+            return f"{self.question}, instead of a certificate."
+        return f"{self.question}." + (" May be left out." if self.is_optional else "")
 
 
 FIRST = (
@@ -36,7 +47,15 @@ FIRST = (
     FirstSetting("LDAP_PASSWORD_FILE", "File that holds the password of this user", "ldap-password.txt"),
     FirstSetting("AZURE_TENANT_ID", "Tenant (directory ID or domain)", "contoso.onmicrosoft.com"),
     FirstSetting("AZURE_CLIENT_ID", "Application (client) ID", "11111111-2222-3333-4444-555555555555"),
-    FirstSetting("AZURE_CLIENT_CERTIFICATE_PATH", "File with certificate and key (PEM or PFX)", "photo-connector.pem"),
+    FirstSetting(
+        "AZURE_CLIENT_CERTIFICATE_PATH", "File with certificate and key (PEM or PFX)", "photo-connector.pem", True
+    ),
+    FirstSetting(
+        "AZURE_CLIENT_SECRET_FILE",
+        "File that holds the client secret",
+        "client-secret.txt",
+        instead_of="AZURE_CLIENT_CERTIFICATE_PATH",
+    ),
     FirstSetting("LDAP_GROUP", "Group of the pilot users (DN)", "CN=Photo pilot,OU=Groups,DC=contoso,DC=com", True),
 )
 
@@ -55,6 +74,8 @@ def env_text(answers: Mapping[str, str]) -> str:
     lines = []
     for setting in FIRST:
         answer = answers.get(setting.name, "").strip()
+        if setting.instead_of and not answer:
+            continue
         lines.append(f"{setting.name}={_quoted(answer)}\n" if answer else f"#{setting.name}=\n")
     return HEADING + "".join(lines)
 

@@ -178,7 +178,7 @@ def _read_secret_files(values: dict[str, str], problems: list[str]) -> dict[str,
         if path is None:
             continue
         if secret in values:
-            problems.append(f"{twin}: cannot stand beside {secret}; set one of the two")
+            problems.append(f"{twin}: cannot be set together with {secret}; set one of the two")
             continue
         content = _read_secret(twin, _path(path), problems=problems)
         if content:

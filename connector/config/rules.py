@@ -40,7 +40,7 @@ def _source(settings: Settings) -> Problems:
 
 def _servers(settings: Settings) -> Problems:
     if settings.ldap_uri and settings.ldap_domain:
-        yield "LDAP_DOMAIN", "cannot stand beside LDAP_URI; set one of the two"
+        yield "LDAP_DOMAIN", "cannot be set together with LDAP_URI; set one of the two"
     if not settings.ldap_uri and not settings.ldap_domain:
         yield "LDAP_URI", "is needed, e.g. ldaps://dc1.contoso.com; set it, or LDAP_DOMAIN to find servers by DNS"
     if settings.ldap_site and not settings.ldap_domain:
@@ -95,7 +95,7 @@ def _credential(settings: Settings) -> Problems:
             "is needed; set it, or one of AZURE_CLIENT_SECRET, AZURE_FEDERATED_TOKEN_FILE, AZURE_MANAGED_IDENTITY",
         )
     if len(given) > 1:
-        yield given[0], f"cannot stand beside {' and '.join(given[1:])}; keep exactly one way to sign in"
+        yield given[0], f"cannot be set together with {' and '.join(given[1:])}; keep exactly one way to sign in"
     if settings.azure_client_certificate_password and not settings.azure_client_certificate_path:
         yield "AZURE_CLIENT_CERTIFICATE_PASSWORD", "belongs to AZURE_CLIENT_CERTIFICATE_PATH, which is not set"
 

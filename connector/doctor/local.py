@@ -93,8 +93,8 @@ def check_ledger(context: CheckContext) -> Iterator[CheckResult]:
     except sqlite3.DatabaseError as error:
         yield warn(
             f"{path} is damaged ({error})",
-            "The next run keeps it aside, begins a new one and adopts the photos in the cloud; or restore a copy of it"
-            " from a backup of this machine first.",
+            "The next run keeps it aside, creates a new one and recognises the photos in the cloud."
+            " To keep the history, first restore it from a backup of this machine.",
         )
 
 

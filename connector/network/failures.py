@@ -131,7 +131,7 @@ _SOMETHING = ("its certificate is not accepted", "Look at the certificate and th
 _HANDSHAKE: tuple[tuple[str, str, str], ...] = (
     (
         "UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION|NO_PROTOCOLS_AVAILABLE|INAPPROPRIATE_FALLBACK",
-        "it speaks no version of TLS that this machine takes",
+        "it offers no version of TLS that this machine accepts",
         "Switch TLS 1.2 or 1.3 on there.",
     ),
     (
@@ -147,8 +147,8 @@ _HANDSHAKE: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "CERTIFICATE_REQUIRED|ALERT_UNKNOWN_CA|ALERT_BAD_CERTIFICATE",
-        "it wants a certificate of its clients",
-        "Let it take clients without one.",
+        "it requires a certificate from its clients",
+        "Let it accept clients without one.",
     ),
     (
         "EE_KEY_TOO_SMALL|CA_KEY_TOO_SMALL|CA_MD_TOO_WEAK|WRONG_SIGNATURE_TYPE",

@@ -67,7 +67,9 @@ def open_session(settings: Settings, traffic: RequestCounters, where: ServerRequ
     for endpoint in candidates:
         if time.monotonic() > deadline:
             failures.append(
-                Unreachable(ldap_errors.SYSTEM, f"{endpoint.name} and those after it: not tried for want of time.")
+                Unreachable(
+                    ldap_errors.SYSTEM, f"{endpoint.name} and those after it: not tried, because the time was over."
+                )
             )
             break
         try:
@@ -95,7 +97,7 @@ def _all_failed(failures: Sequence[Unreachable]) -> Unreachable:
         return failures[0]
     causes = " ".join(failure.cause for failure in failures)
     fixes = dict.fromkeys(failure.fix for failure in failures if failure.fix)
-    return Unreachable(ldap_errors.SYSTEM, f"none of {len(failures)} servers will do. {causes}", " ".join(fixes))
+    return Unreachable(ldap_errors.SYSTEM, f"none of {len(failures)} servers can be used. {causes}", " ".join(fixes))
 
 
 def _signed_in(

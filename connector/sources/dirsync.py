@@ -78,7 +78,7 @@ def rounds(session: Session, query: DirSyncQuery, first: DirSyncPage) -> Iterato
         if stuck > MOST_STUCK or number > MOST_ROUNDS:
             raise Unreachable(
                 "directory",
-                f"{session.server}: DirSync says that more follows and goes no further, after {number} rounds.",
+                f"{session.server}: DirSync says that more follows, but sends nothing new, after {number} rounds.",
                 "Run again with --full, or name another domain controller first in LDAP_URI.",
             )
         yield current

@@ -179,9 +179,10 @@ def missing(session: Session, named: Named, *, namesake: str = "") -> MissingEnt
     moved = f"If it was moved there, write that DN into {named.setting}. " if namesake else ""
     return MissingEntry(
         named,
-        f"{session.server}: there is no {named.what} '{named.dn}', or the service account may not see it, while"
-        f" looking whether {named.setting} is still there{found}.",
-        f"{moved}Correct {named.setting}; no user is read, so that none enters or leaves the scope by mistake.",
+        f"{session.server}: there is no {named.what} '{named.dn}' ({named.setting}), or the service account may"
+        f" not see it{found}.",
+        f"{moved}Correct {named.setting}. Until then no user is read, so that none enters or leaves the scope"
+        " by mistake.",
     )
 
 

@@ -197,7 +197,7 @@ def _run(context: RunContext, backends: Backends, totals: RunTotals) -> None:
         end = _end_by(stop)
     except BaseException as fault:
         totals.add(Summary(exit_codes=frozenset({ExitCode.FAULT})))
-        end = RunEnd(f"A fault of the program itself: {type(fault).__name__}.")
+        end = RunEnd(f"Internal error: {type(fault).__name__}.")
         _finish(context, totals.summary, end=end, pace=pace)
         raise
     _finish(context, totals.summary, end=end, pace=pace)
