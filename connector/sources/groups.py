@@ -175,15 +175,12 @@ def missing(session: Session, named: Named, *, namesake: str = "") -> MissingEnt
 
     `namesake` is the DN of an entry of the same name in another place, if there is just one.
     """
-    found = f"; there is one of this name, '{namesake}'" if namesake else ""
-    moved = f"If it was moved there, write that DN into {named.setting}. " if namesake else ""
-    return MissingEntry(
-        named,
-        f"{session.server}: there is no {named.what} '{named.dn}' ({named.setting}), or the service account may"
-        f" not see it{found}.",
-        f"{moved}Correct {named.setting}. Until then no user is read, so that none enters or leaves the scope"
-        " by mistake.",
-    )
+    what = f"there is no {named.what} '{named.dn}' ({named.setting}), or the service account may not see it"
+    fix = f"Correct {named.setting}. Until then no user is read, so that none enters or leaves the scope by mistake."
+    if namesake:
+        what += f"; there is one of this name, '{namesake}'"
+        fix = f"If it was moved there, write that DN into {named.setting}. {fix}"
+    return MissingEntry(named, f"{session.server}: {what}.", fix)
 
 
 def _no_server(named: Named, root: str, failure: Unreachable) -> Unreachable:
