@@ -22,8 +22,9 @@ from connector.model import RequestCounters
 from connector.sources.entries import Reader, is_disabled, person_id
 from connector.sources.ldap import LdapSource
 from connector.sources.open import open_source
+from connector.sources.raw_entry import RawEntry
 from connector.sources.scope import Scope, context_of, filter_attributes, filter_by_name, filter_can_be_followed
-from connector.sources.session import Kind, RawEntry, compiled
+from connector.sources.session import Kind, compiled
 
 GUID = uuid.UUID("f7cc07d7-7c15-447d-876d-c01b0e5a9e38")
 CONTEXT = "DC=contoso,DC=com"

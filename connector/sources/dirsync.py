@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ldap3.protocol.microsoft import dir_sync_control
 
 from connector.errors import Unreachable
-from connector.sources.session import DIRSYNC, RawEntry, SearchResult, Session
+from connector.sources.raw_entry import RawEntry
+from connector.sources.session import DIRSYNC, SearchResult, Session
 
 _OPERATION = "asking for changes"
 # The reply's budget; AD sends the rest in further rounds.

@@ -14,8 +14,8 @@ from connector.errors import Unreachable
 from connector.model import Person, SourcePhoto
 from connector.sources import DECIDING, PersonRead
 from connector.sources.ldap_errors import SYSTEM
+from connector.sources.raw_entry import RawEntry
 from connector.sources.scope import RECIPIENT_TYPE, recipient_types
-from connector.sources.session import RawEntry
 
 AUTO = "auto"
 CONSISTENCY_GUID = "mS-DS-ConsistencyGuid"

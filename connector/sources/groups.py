@@ -25,8 +25,9 @@ from connector.sources.connect import READ_SECONDS, ServerRequirements, open_ses
 from connector.sources.entries import has_id, person_id
 from connector.sources.ldap_errors import SYSTEM, SignInRefused
 from connector.sources.pages import Query, walk
+from connector.sources.raw_entry import RawEntry
 from connector.sources.scope import Scope, all_of, context_above
-from connector.sources.session import Kind, RawEntry, Session
+from connector.sources.session import Kind, Session
 
 # noSuchObject, invalidDNSyntax, and a referral: the server holds nothing of this name.
 _NOT_THERE = frozenset((32, 34, 10))

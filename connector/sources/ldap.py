@@ -21,6 +21,7 @@ from connector.sources.entries import Reader, person_id
 from connector.sources.groups import Forest, MissingEntry, members, new_base, require_visible, roster
 from connector.sources.ldap_errors import ConnectionLost
 from connector.sources.pages import Weight
+from connector.sources.raw_entry import RawEntry
 from connector.sources.read import (
     LOOKUP,
     ContextReader,
@@ -41,7 +42,7 @@ from connector.sources.scope import (
     filter_can_be_followed,
     recipient_types,
 )
-from connector.sources.session import Kind, RawEntry
+from connector.sources.session import Kind
 from connector.sources.tls import verifying_context
 
 # Another number means that the same settings now read something else: everybody is read anew.

@@ -11,7 +11,8 @@ from typing import Any
 
 from connector.errors import Unreachable
 from connector.sources import ldap_errors
-from connector.sources.session import RawEntry, SearchResult, Session
+from connector.sources.raw_entry import RawEntry
+from connector.sources.session import SearchResult, Session
 
 # Without photos an entry weighs what a name weighs: the first page, and all others.
 FIRST_PLAIN, MOST = 250, 500

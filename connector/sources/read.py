@@ -14,8 +14,9 @@ from connector.sources.dirsync import DirSyncPage, DirSyncQuery, rounds
 from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id, recipient_type
 from connector.sources.groups import EVERYBODY, Forest, Members, Named, members, named_in, roster
 from connector.sources.pages import Query, Weight, walk
+from connector.sources.raw_entry import RawEntry
 from connector.sources.scope import RECIPIENT_TYPE, Scope, all_of, filter_attributes, filter_can_be_followed
-from connector.sources.session import Kind, RawEntry, Session
+from connector.sources.session import Kind, Session
 
 # How many ids one search asks for, at most: few round trips, and a filter that every server takes.
 LOOKUP = 50

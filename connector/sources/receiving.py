@@ -1,19 +1,23 @@
 """Take an answer message by message, and drop the photos of what is more than one answer may hold in memory.
 
 ldap3 2.10 gathers all messages of an answer before it reads the first, and keeps each value three times.
+Entries do not pass through it: they are read here.
 """
 
 from __future__ import annotations
 
 import errno
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ldap3
 from ldap3.core.exceptions import LDAPSocketReceiveError, communication_exception_factory
 from ldap3.operation.search import raw_attributes_to_dict_fast
 from ldap3.utils.conv import to_unicode
+
+from connector.sources.raw_entry import RawEntry, merged, read_entry
 
 # An answer may take the seconds that silence may last, and more only while bytes come at least so fast.
 SLOWEST_BYTES_A_SECOND = 16 * 1024
@@ -129,64 +133,73 @@ _ENTRY, _ENTRY_TAG = "searchResEntry", 4  # RFC 4511, 4.5.2
 
 @dataclass(slots=True)
 class Receiver:
-    """Stand in for how a connection's strategy receives and decodes.
+    """Stand in for how a connection's strategy receives and decodes; `entries` are those of the answer so far.
 
     `most_bytes`: once the values of an answer are more than these, later entries lose those of `droppable` (lower case)
-    and are marked with `cut`; 0 keeps all.
+    and are marked as cut; 0 keeps all.
     """
 
     connection: ldap3.Connection
-    droppable: frozenset[str] = frozenset()
-    most_bytes: int = 0
+    entries: list[RawEntry] = field(default_factory=list, repr=False)
+    _message_id: int = 0
+    _droppable: frozenset[str] = frozenset()
+    _most_bytes: int = 0
     _held_bytes: int = 0
     _left: bytearray = field(default_factory=bytearray, repr=False)
 
-    def start_answer(self, droppable: frozenset[str], most_bytes: int) -> None:
-        """Begin another answer."""
-        self.droppable, self.most_bytes, self._held_bytes = droppable, most_bytes, 0
+    def start_answer(self, message_id: int, *, droppable: frozenset[str], most_bytes: int) -> None:
+        """Begin the answer to a request that was sent under this id."""
+        self.entries, self._message_id, self._held_bytes = [], message_id, 0
+        self._droppable, self._most_bytes = droppable, most_bytes
 
     def message(self) -> list[bytes]:
-        """Return the next whole message, or none where the server closed the connection."""
-        size_of = self.connection.strategy.compute_ldap_message_size
-        while True:
-            length = size_of(bytes(self._left[:16]))  # the length stands in the first bytes (X.690, 8.1.3)
-            if 0 < length <= len(self._left):
-                whole = bytes(self._left[:length])
-                del self._left[:length]
+        """Keep the entries that come, and return the first other message; none where the server hung up."""
+        while whole := self._whole_message():
+            entry = read_entry(whole, self._message_id)
+            if entry is None:
                 return [whole]
-            data = self._received()
-            if not data:
-                return []
-            self._left += data
+            self._keep(entry)
+        return []
 
     def decoded(self, message: Any) -> dict[str, Any]:
-        """Return a message as ldap3 reads it, without what would be too much.
+        """Return a message as ldap3 reads it; an entry in an unusual form is kept, and its values are dropped there.
 
-        Of an entry the raw values only: ldap3 would read each value a second time, as a text.
+        Without controls only the raw values of an entry are read: ldap3 would read each one again, as a text.
         """
         if message["protocolOp"] == _ENTRY_TAG and not message["controls"]:
             name, values = (part[3] for part in message["payload"][:2])
-            entry = {"type": _ENTRY, "raw_dn": name, "dn": to_unicode(name, from_server=True), "attributes": {}}
-            entry["raw_attributes"] = raw_attributes_to_dict_fast(values)
-            self._weigh(entry)
-            return entry
+            self._keep(_merged(to_unicode(name, from_server=True), raw_attributes_to_dict_fast(values)))
+            return {"type": _ENTRY, "raw_attributes": {}, "attributes": {}}
         strategy = self.connection.strategy
         answer: dict[str, Any] = type(strategy).decode_response_fast(strategy, message)
         if answer["type"] == _ENTRY:
-            answer["attributes"] = {}
-            self._weigh(answer)
+            self._keep(_merged(answer["dn"], answer["raw_attributes"]))
+            answer["raw_attributes"] = answer["attributes"] = {}
         return answer
 
-    def _weigh(self, entry: dict[str, Any]) -> None:
-        values: dict[str, list[bytes] | None] = entry["raw_attributes"]
-        size = sum(len(value) for many in values.values() for value in many or ())
-        if self.most_bytes and self._held_bytes and self._held_bytes + size > self.most_bytes:
-            dropped = [name for name in values if name.partition(";")[0].casefold() in self.droppable and values[name]]
-            entry["cut"] = bool(dropped)
-            for name in dropped:
-                del values[name]
+    def _keep(self, entry: RawEntry) -> None:
+        size = entry.size() if self._most_bytes else 0
+        if self._most_bytes and self._held_bytes and self._held_bytes + size > self._most_bytes:
+            dropped = {name for name, found in entry.values.items() if found and name in self._droppable}
+            kept = {name: found for name, found in entry.values.items() if name not in dropped}
+            entry = replace(entry, values=kept, is_cut=bool(dropped))
         else:
             self._held_bytes += size
+        self.entries.append(entry)
+
+    def _whole_message(self) -> bytes:
+        """Return the next message; empty where the server closed the connection."""
+        size_of = self.connection.strategy.compute_ldap_message_size
+        while True:
+            length = size_of(self._left[:16])  # the length stands in the first bytes (X.690, 8.1.3)
+            if 0 < length <= len(self._left):
+                whole = bytes(self._left[:length])
+                del self._left[:length]
+                return whole
+            data = self._received()
+            if not data:
+                return b""
+            self._left += data
 
     def _received(self) -> bytes:
         try:
@@ -194,6 +207,11 @@ class Receiver:
         except (OSError, AttributeError) as error:
             text = f"error receiving data: {error}"
             raise communication_exception_factory(LDAPSocketReceiveError, type(error)(str(error)))(text) from error
+
+
+def _merged(dn: str, raw_attributes: Mapping[str, Sequence[bytes] | None]) -> RawEntry:
+    """Make an entry of what ldap3 read, which gives None where AD reports an emptied attribute."""
+    return merged(str(dn), ((str(name).casefold(), tuple(found or ())) for name, found in raw_attributes.items()))
 
 
 def receive_by(connection: ldap3.Connection) -> Receiver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -17,6 +17,7 @@ from connector.config import dn as names
 from connector.errors import Unreachable
 from connector.model import RequestCounters
 from connector.sources import ldap_errors
+from connector.sources.raw_entry import RawEntry
 from connector.sources.receiving import receive_by
 
 _ESCAPE = re.compile(rb"\\([0-9a-fA-F]{2})")
@@ -68,34 +69,6 @@ class Kind(Enum):
 
     ACTIVE_DIRECTORY = "ad"
     OTHER = "other"
-
-
-@dataclass(frozen=True, slots=True)
-class RawEntry:
-    """Contain an entry as the server sent it: lower-case attribute names without options, untouched values.
-
-    An attribute with no values was reported as emptied; one that is missing was not reported. `is_cut`: photos that the
-    server sent were dropped, because the answer held too much; the entry must be asked for again. Of the attributes in
-    `partial` the server sent the first values only, and says that there are more.
-    """
-
-    dn: str
-    values: Mapping[str, tuple[bytes, ...]] = field(repr=False)
-    is_cut: bool = False
-    partial: frozenset[str] = frozenset()
-
-    def first(self, name: str) -> bytes:
-        """Return the first value of an attribute, empty when there is none."""
-        found = self.values.get(name.casefold(), ())
-        return found[0] if found else b""
-
-    def text(self, name: str) -> str:
-        """Return the first value of an attribute as text."""
-        return self.first(name).decode("utf-8", "replace")
-
-    def size(self) -> int:
-        """Return how many bytes the values take."""
-        return sum(len(value) for values in self.values.values() for value in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,14 +215,16 @@ class Session:
         try:
             request = search_request(base, filter_text, scope=scope, attributes=attributes)
             connection = self._connection
-            self._receiver.start_answer(frozenset(name.casefold() for name in photos), MOST_HELD_BYTES)
-            connection.post_send_search(connection.send("searchRequest", request, list(controls) or None))
-            answer = _answer(connection.response or [], connection.result)
+            message_id = connection.send("searchRequest", request, list(controls) or None)
+            droppable = frozenset(name.casefold() for name in photos)
+            self._receiver.start_answer(message_id, droppable=droppable, most_bytes=MOST_HELD_BYTES)
+            connection.post_send_search(message_id)
+            answer = _answer(self._receiver.entries, connection.result)
         except Exception as error:  # ldap3 also lets struct.error, IndexError and the like through
             self.close()
             raise ldap_errors.from_exception(self.server, operation, error) from error
         finally:
-            self._connection.response = None  # a page of photos is not kept until the next one
+            self._receiver.entries = []  # a page of photos is not kept until the next one
         self._traffic.add("ldap_entries", len(answer.entries) if base or scope != ldap3.BASE else 0)
         return answer
 
@@ -266,23 +241,10 @@ def close_quietly(connection: ldap3.Connection) -> None:
         line.close()
 
 
-def _answer(response: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> SearchResult:
-    entries = [_raw_entry(item) for item in response if item["type"] == "searchResEntry"]
+def _answer(entries: Sequence[RawEntry], result: Mapping[str, Any]) -> SearchResult:
     controls = result.get("controls") or {}
     for oid in (_PAGED, DIRSYNC):
         if oid in controls:
             value = controls[oid]["value"]
             return SearchResult(entries, result, bytes(value["cookie"]), bool(value.get("more_results")))
     return SearchResult(entries, result)
-
-
-def _raw_entry(item: Mapping[str, Any]) -> RawEntry:
-    """Merge `jpegPhoto;binary` into jpegphoto; ldap3 gives None where AD reports an emptied attribute."""
-    values: dict[str, tuple[bytes, ...]] = {}
-    partial: set[str] = set()
-    for name, found in item["raw_attributes"].items():
-        plain, _, option = str(name).casefold().partition(";")
-        values[plain] = values.get(plain, ()) + tuple(found or ())
-        if option.startswith("range=") and not option.endswith("-*"):
-            partial.add(plain)
-    return RawEntry(str(item["dn"]), values, is_cut=bool(item.get("cut")), partial=frozenset(partial))
