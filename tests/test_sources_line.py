@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -164,6 +165,46 @@ def test_an_answer_that_drips_ends() -> None:
 
     with pair(drip) as raw, pytest.raises(TimeoutError):
         received(TimedLine(raw, 0.4), 10)
+
+
+class Scripted:
+    """A socket whose answers are given: bytes, or an error that is raised."""
+
+    def __init__(self, *answers: bytes | OSError) -> None:
+        self.answers = list(answers)
+
+    def settimeout(self, seconds: float) -> None:
+        pass
+
+    def recv(self, size: int) -> bytes:
+        answer = self.answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        assert len(answer) <= size
+        return answer
+
+
+@pytest.mark.parametrize("not_yet", [BlockingIOError(), ssl.SSLWantReadError(), ssl.SSLWantWriteError()])
+def test_what_came_in_many_pieces_is_given_at_once(not_yet: OSError) -> None:
+    line = TimedLine(Scripted(b"one ", b"two ", b"three", not_yet, b"later", not_yet), 5)
+    assert line.recv(100) == b"one two three"
+    assert line.recv(100) == b"later"
+
+
+def test_no_more_is_given_than_asked_for() -> None:
+    line = TimedLine(Scripted(b"12", b"34", b"56", BlockingIOError()), 5)
+    assert [line.recv(4), line.recv(4)] == [b"1234", b"56"]
+
+
+def test_an_end_and_a_failure_are_told_after_the_bytes_that_came_before_and_again() -> None:
+    ended = TimedLine(Scripted(b"a whole answer", b""), 5)
+    assert [ended.recv(100), ended.recv(100), ended.recv(100)] == [b"a whole answer", b"", b""]
+
+    failed = TimedLine(Scripted(b"a whole answer", ConnectionResetError()), 5)
+    assert failed.recv(100) == b"a whole answer"
+    for _ in range(2):
+        with pytest.raises(ConnectionResetError):
+            failed.recv(100)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ Entries do not pass through it: they are read here.
 from __future__ import annotations
 
 import errno
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,8 @@ MOST_MESSAGE_BYTES = 96 * 1024 * 1024
 # All entries of one answer, which ldap3 holds in memory until its end.
 MOST_ANSWER_BYTES = 256 * 1024 * 1024
 _SEQUENCE = 0x30
+# What a socket without a time limit raises while nothing has come.
+_NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 @dataclass(slots=True)
@@ -36,16 +39,38 @@ class TimedLine:
     seconds: float
     _began: float = field(default_factory=time.monotonic)
     _received: int = 0
+    _failure: OSError | None = None
+    _is_ended: bool = False
 
     def recv(self, size: int) -> bytes:
-        """Return up to `size` bytes; raises TimeoutError for silence, and for an answer that drips."""
+        """Return what has come, up to `size` bytes; raises TimeoutError for silence, and for an answer that drips."""
+        if self._failure is not None:
+            raise self._failure
+        if self._is_ended:
+            return b""
         left = self._began + self.seconds + self._received / SLOWEST_BYTES_A_SECOND - time.monotonic()
         if left <= 0:
             raise TimeoutError(errno.ETIMEDOUT, "the answer came too slowly")
         self.line.settimeout(min(left, self.seconds))
-        piece: bytes = self.line.recv(size)
+        first: bytes = self.line.recv(size)
+        piece = self._with_more(first, size) if first else first
         self._received += len(piece)
         return piece
+
+    def _with_more(self, first: bytes, size: int) -> bytes:
+        """Add what is there already: Samba encrypts a kilobyte at a time. The next call tells an end or a failure."""
+        pieces, count = [first], len(first)
+        self.line.settimeout(0)
+        try:
+            while count < size and not self._is_ended:
+                pieces.append(self.line.recv(size - count))
+                count += len(pieces[-1])
+                self._is_ended = not pieces[-1]
+        except _NOT_YET:
+            pass
+        except OSError as error:
+            self._failure = error
+        return b"".join(pieces)
 
     def sendall(self, content_bytes: bytes) -> None:
         """Send a request; the time of its answer begins."""
