@@ -98,6 +98,15 @@ def test_an_entry_is_what_ldap3_reads_however_its_lengths_are_written() -> None:
     assert by_ldap3(message).values["jpegphoto"] == (b"\xff\xd8" + bytes(70_000), b"two", b"three")
 
 
+def test_of_an_attribute_that_came_in_part_it_is_told_that_there_is_more() -> None:
+    message = made_by_ldap3(5, "CN=a", [("Member;Range=0-1", [b"CN=b", b"CN=c"]), ("sn;range=0-*", [b"d"])])
+
+    found = read_entry(message, 5)
+
+    assert found is not None
+    assert (found.partial, found.values) == ({"member"}, {"member": (b"CN=b", b"CN=c"), "sn": (b"d",)})
+
+
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,8}(;binary|;lang-de)?", fullmatch=True)
 
 
@@ -137,6 +146,7 @@ def test_what_is_no_usual_entry_is_left_to_ldap3() -> None:
         made_by_ldap3(5, "CN=a", [("mail", [b"a"])]).replace(b"mail", b"m\xe4il"),
         made_by_ldap3(5, "CN=a", []).replace(b"CN=a", b"CN=\xe4"),
         usual.replace(b"\x64", b"\x65", 1),
+        made_by_ldap3(5, "CN=a", [("m" * 600, [b"a"])]),
     ]
     assert [read_entry(other, 5) for other in others] == [None] * len(others)
 

@@ -42,15 +42,18 @@ def save_person(db: sqlite3.Connection, person: Person, *, context: str, run: in
         *(person.sam_account_name, key(person.sam_account_name), person.employee_id, person.sid, person.anchor),
         *(person.is_contact, PersonState.IN_SCOPE, run, run),
     )
-    updates = ", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS.split(", ")[1:], "state", "seen_run"))
     known = db.execute(f"SELECT {_COLUMNS}, state FROM people WHERE id = ?", (person.id,)).fetchone()
-    changed = ", changed_run = excluded.changed_run" if known is None or tuple(known) != values[:-2] else ""
-    marks = ", ".join("?" * len(values))
-    db.execute(
-        f"INSERT INTO people ({_COLUMNS}, state, seen_run, changed_run) VALUES ({marks}) "
-        f"ON CONFLICT (id) DO UPDATE SET {updates}{changed}",
-        values,
-    )
+    if known is not None and tuple(known) == values[:-2]:  # so that the names' indexes are not written anew
+        db.execute("UPDATE people SET seen_run = ? WHERE id = ?", (run, person.id))
+        return
+    db.execute(_SAVE, values)
+
+
+_SAVE = (
+    f"INSERT INTO people ({_COLUMNS}, state, seen_run, changed_run) "
+    f"VALUES ({', '.join('?' * (len(_COLUMNS.split(', ')) + 3))}) ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS.split(", ")[1:], "state", "seen_run", "changed_run"))
+)
 
 
 def save_photos(
@@ -219,10 +222,9 @@ def _candidate(row: sqlite3.Row) -> Candidate:
 
 def set_chosen(db: sqlite3.Connection, chosen: Sequence[tuple[str, str, str]]) -> None:
     """Store the choice: rows of (source sha256 or empty, reason or empty, person id)."""
-    change = (
-        f"UPDATE people SET source_sha256 = ?, source_reason = ? WHERE id = ? AND source_reason NOT IN {UNREAD_REASONS}"
-    )
-    db.executemany(change, chosen)
+    change = f"""UPDATE people SET source_sha256 = ?, source_reason = ? WHERE id = ?
+        AND source_reason NOT IN {UNREAD_REASONS} AND (source_sha256 <> ? OR source_reason <> ?)"""
+    db.executemany(change, [(*row, *row[:2]) for row in chosen])
 
 
 # Only of what many rows share it is asked whose they are: who was deleted is nobody, and an anchor is one person, who

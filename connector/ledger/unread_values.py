@@ -36,12 +36,13 @@ def note_unread(
     old = {
         row["attribute"] for row in db.execute("SELECT attribute FROM unread_values WHERE person_id = ?", (person_id,))
     }
-    ended = [(person_id, name) for name in old.difference(attributes)]
-    db.executemany("DELETE FROM unread_values WHERE person_id = ? AND attribute = ?", ended)
-    renews = "DO UPDATE SET run = excluded.run" if is_counted else "DO NOTHING"
-    insert = "INSERT INTO unread_values (person_id, attribute, run) VALUES (?, ?, ?) "
-    insert += f"ON CONFLICT (person_id, attribute) {renews}"
-    db.executemany(insert, [(person_id, name, run if is_counted else 0) for name in attributes])
+    if old or attributes:
+        ended = [(person_id, name) for name in old.difference(attributes)]
+        db.executemany("DELETE FROM unread_values WHERE person_id = ? AND attribute = ?", ended)
+        renews = "DO UPDATE SET run = excluded.run" if is_counted else "DO NOTHING"
+        insert = "INSERT INTO unread_values (person_id, attribute, run) VALUES (?, ?, ?) "
+        insert += f"ON CONFLICT (person_id, attribute) {renews}"
+        db.executemany(insert, [(person_id, name, run if is_counted else 0) for name in attributes])
     _leave_or_take_back(db, person_id, reason=reason if attributes else None, run=run)
 
 

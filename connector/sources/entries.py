@@ -21,6 +21,7 @@ AUTO = "auto"
 CONSISTENCY_GUID = "mS-DS-ConsistencyGuid"
 _OCTETS = frozenset(("objectguid", "ms-ds-consistencyguid", "objectsid"))
 _DISABLED = 0x2
+_DECIDING = {"upn": "userPrincipalName", "mail": "mail", "sid": "objectSid"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,9 @@ class Reader:
 
     def attribute_of(self, name: str) -> str:
         """Return the attribute that holds one of DECIDING; a photo attribute is its own."""
-        anchor = CONSISTENCY_GUID if self.anchor == AUTO else self.anchor
-        return {"upn": "userPrincipalName", "mail": "mail", "sid": "objectSid", "anchor": anchor}.get(name, name)
+        if name == "anchor":
+            return CONSISTENCY_GUID if self.anchor == AUTO else self.anchor
+        return _DECIDING.get(name, name)
 
     def _anchor(self, entry: RawEntry) -> str:
         """Return the anchor: any mS-DS-ConsistencyGuid, of whatever length, comes before objectGUID."""

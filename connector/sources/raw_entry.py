@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 
 _SEQUENCE, _SET, _INTEGER, _OCTETS, _ENTRY = 0x30, 0x31, 0x02, 0x04, 0x64
 _LONG, _MOST_LENGTH_BYTES = 0x80, 8
+_MOST_NAME_BYTES = 512  # names are kept for the next entry; no schema has such a long one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class RawEntry:
 
     def size(self) -> int:
         """Return how many bytes the values take."""
-        return sum(len(value) for values in self.values.values() for value in values)
+        return sum(map(len, chain.from_iterable(self.values.values())))
 
 
 def read_entry(message: bytes, message_id: int) -> RawEntry | None:
@@ -82,8 +84,8 @@ def _attributes(message: bytes, start: int, end: int) -> Iterable[tuple[str, tup
         start, attribute_end = _part(message, start, end, _SEQUENCE)
         name_start, name_end = _part(message, start, attribute_end, _OCTETS)
         start, values_end = _part(message, name_end, attribute_end, _SET)
-        if values_end != attribute_end:
-            raise ValueError("an attribute with more than its values")
+        if values_end != attribute_end or name_end - name_start > _MOST_NAME_BYTES:
+            raise ValueError("an attribute with more than its values, or no name of any schema")
         values = []
         while start < values_end:
             value_start, start = _part(message, start, values_end, _OCTETS)

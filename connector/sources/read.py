@@ -95,7 +95,8 @@ def read_all(reading_context: ContextReader, cookie: bytes | None) -> Iterator[P
     for entries in _walked(reading_context):
         known = [entry for entry in entries if has_id(entry)]
         is_anybody = is_anybody or bool(known)
-        nameless = nameless or next((entry for entry in entries if not has_id(entry)), None)
+        if len(known) < len(entries):
+            nameless = nameless or next(entry for entry in entries if not has_id(entry))
         if nameless is not None and not known and len(entries) >= UNIDENTIFIED_PAGE:
             raise no_id(nameless)
         yield Page([_read(reading_context, entry) for entry in entries if reading_context.scope.not_excluded(entry.dn)])

@@ -107,8 +107,9 @@ class Planner:
 
     def _sort(self, items: Sequence[WorkItem]) -> None:
         """Decide at once where the cloud need not be asked; queue the others."""
-        quiet = [item for item in items if not self._is_asked(item)]
-        self._need_tags += [item for item in items if self._is_asked(item)]
+        quiet: list[WorkItem] = []
+        for item in items:
+            (self._need_tags if self._is_asked(item) else quiet).append(item)
         with transaction(self._context.db):
             for item in quiet:
                 self._conclude(item, CloudObservation.not_asked())
