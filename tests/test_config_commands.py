@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,6 +141,7 @@ def test_init_without_a_terminal_names_every_option_that_it_needs(tmp_path: Path
 @needs_posix
 def test_init_asks_at_a_terminal_until_an_answer_can_be_used(tmp_path: Path) -> None:
     import pty
+    import termios
 
     answers = {**ANSWERS, "LDAP_URI": "dc1\nldaps://dc1.contoso.com", "LDAP_CA_FILE": "", "LDAP_GROUP": ""}
     near, far = pty.openpty()
@@ -156,8 +158,11 @@ def test_init_asks_at_a_terminal_until_an_answer_can_be_used(tmp_path: Path) -> 
     os.write(near, "".join(f"{answers[one.name]}\n" for one in FIRST if one.name in answers).encode())
     assert process.stderr is not None
     asked = ""
-    while "Password for" not in asked:  # what is typed before the question is dropped
+    while "Password for" not in asked:
         asked += process.stderr.read(1)
+    while termios.tcgetattr(near)[3] & termios.ECHO:  # what is typed before it is switched off is dropped
+        assert process.poll() is None, asked
+        time.sleep(0.01)
     os.write(near, f"{SECRET}\n".encode())
     out, err = process.communicate()
     os.close(near)

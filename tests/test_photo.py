@@ -640,7 +640,7 @@ def stepped(place: tuple[int, int], step: tuple[int, int, int], *, edge: int = 6
 @pytest.mark.parametrize("step", [(20, 20, 20), (0, 0, 40)], ids=["lighter", "bluer"])
 @pytest.mark.parametrize("sampling", [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}])
 def test_a_step_along_the_coded_units_is_refused_as_damaged(
-    step: tuple[int, int, int], sampling: dict[str, int]
+    step: tuple[int, int, int], sampling: dict[str, Any]
 ) -> None:
     unit = 8 if sampling.get("subsampling") == 0 else 16
     assert reason_for(encoded(stepped((320, 160), step, unit=unit), quality=90, **sampling)) is Reason.DAMAGED
