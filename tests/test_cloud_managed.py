@@ -51,3 +51,35 @@ def test_a_tenant_where_nobody_is_synced_is_told_which_setting_takes_its_people_
 
     company.settings["SYNC_CLOUD_MANAGED"] = "follow"
     assert company.sync(days=1).of(anna.upn) == ("create", "first-upload")
+
+
+def test_check_counts_them_with_examples_the_evening_before_and_tells_a_tenant_where_nobody_is_synced(
+    company: Company,
+) -> None:
+    team = company.team(9)
+    for one in team[:7]:
+        company.cloud.tenant.update_account(one.account_id, synced=False)
+
+    some = _check(company)
+    for one in team[7:]:
+        company.cloud.tenant.update_account(one.account_id, synced=False)
+    none = _check(company)
+    company.settings["SYNC_CLOUD_MANAGED"] = "follow"
+    followed = _check(company)
+
+    assert "✓ " in (line := next(line for line in some if "managed in the cloud" in line))
+    assert "7 people are skipped, because their accounts are managed in the cloud" in line
+    assert len([one for one in team if one.upn in line]) == 5, "some of them as examples, none of the others"
+    assert not [one for one in team[7:] if one.upn in line]
+    assert "includes them" in line
+    assert "! " in (line := next(line for line in none if "managed in the cloud" in line))
+    assert "none of the accounts tested is synced from a directory, so 9 people are skipped" in line
+    assert any("set SYNC_CLOUD_MANAGED=follow" in line for line in none)
+    assert not any("managed in the cloud" in line for line in followed)
+    assert company.cloud.tenant.writes() == []
+
+
+def _check(company: Company) -> list[str]:
+    told = company.runner.type("check", "--env-file", str(company.runner.env_file()))
+    assert told.code in (0, 3), told.out
+    return told.out.splitlines()

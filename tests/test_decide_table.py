@@ -561,3 +561,24 @@ def test_who_opted_out_and_came_back_is_decided_as_somebody_new(source: str, clo
     held = SourceState.photo("sha of ann, old") if source == "photo" else SourceState.cleared()
     again, first = (Case(person_id="ann", source=held, memory=memory) for memory in (OPTED_OUT, None))
     assert needs_look(again, policy) == needs_look(first, policy)
+
+
+@pytest.mark.parametrize("rule", list(PersonRule))
+@pytest.mark.parametrize(
+    ("match", "reason"),
+    [
+        (MatchState.CLOUD_MANAGED, Reason.CLOUD_MANAGED),
+        (MatchState.DISPUTED, Reason.ANCHOR_DISPUTED),
+        (MatchState.NONE, Reason.NO_ACCOUNT),
+        (MatchState.AMBIGUOUS, Reason.AMBIGUOUS_MATCH),
+    ],
+)
+def test_an_account_that_is_left_alone_is_left_alone_under_every_rule_for_its_person(
+    rule: PersonRule, match: MatchState, reason: Reason
+) -> None:
+    for memory, source, policy in product(REMEMBERED.values(), (PHOTO, SourceState.cleared()), EVERY_POLICY):
+        case = Case(person_id="ann", source=source, match=match, memory=memory)
+
+        decision = decide(case, policy.of(rule), NOW)
+
+        assert decision == Decision(Action.SKIP, reason)

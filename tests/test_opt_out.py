@@ -208,6 +208,37 @@ def test_a_picture_of_two_who_opted_out_together_does_not_outlive_the_next_run(g
     assert list(backups.rglob("*.jpg")) == []
 
 
+@pytest.mark.parametrize("are_apart", [False, True])
+def test_the_backup_of_a_picture_that_somebody_else_needs_stays(grouped: Company, are_apart: bool) -> None:
+    anna, bert, carl = (grouped.hire(name, photo=face("a bridge")) for name in ("anna", "bert", "carl"))
+    grouped.sync()
+    join(grouped, anna, GROUP)
+    if are_apart:
+        grouped.sync(days=1)
+    join(grouped, bert, GROUP)
+    grouped.sync(days=1)
+    backups = grouped.runner.state / "backups"
+    assert len(list(backups.rglob("*.jpg"))) == 1
+
+    grouped.paint(carl, face("carl"))
+    assert grouped.sync(days=1).of(carl.upn) == ("replace", "source-changed")
+    assert len(list(backups.rglob("*.jpg"))) == 1, "it is the backup of carl's photo now, who has not opted out"
+    assert grouped.runner.type("restore", "--env-file", str(grouped.runner.env_file()), "--person", carl.upn).code == 0
+
+
+def test_a_picture_of_two_who_opted_out_one_after_the_other_is_deleted_also_when_one_is_back(grouped: Company) -> None:
+    anna, bert = (grouped.hire(name, photo=face("a bridge")) for name in ("anna", "bert"))
+    grouped.sync()
+    join(grouped, anna, GROUP)
+    grouped.sync(days=1)
+    join(grouped, bert, GROUP)
+    grouped.sync(days=1)
+    join(grouped, anna)
+    grouped.sync(days=1)
+
+    assert list((grouped.runner.state / "backups").rglob("*.jpg")) == []
+
+
 def test_who_came_back_has_backups_as_anybody(grouped: Company) -> None:
     anna = grouped.hire("anna")
     grouped.sync()

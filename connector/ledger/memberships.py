@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from connector.decide.case import PersonRule
 from connector.ledger.codec import key, pack_time
-from connector.model import MatchRule
+from connector.model import Action, MatchRule, Reason
 
 # The trigger keeps the table free of people that are gone.
 TABLES = """
@@ -142,15 +142,18 @@ def note_expelled(db: sqlite3.Connection, sha256: str, *, person_id: str, run: i
 
 
 def expelled_backups(db: sqlite3.Connection) -> list[str]:
-    """Return the backups of people who opted out that an earlier run took, and that nobody else's write needs.
+    """Return the backups of people who opted out that an earlier run took, and that no other write needs.
 
-    Several of them may have had the same picture, which then is one backup.
+    Several people may have had the same picture: the removal for another one's opt-out, if it is as old, needs none.
     """
-    query = """SELECT sha256 FROM expelled_backups e WHERE run < (SELECT MAX(id) FROM runs WHERE NOT dry_run)
+    query = """SELECT sha256 FROM expelled_backups e WHERE run < :newest
         AND NOT EXISTS (SELECT 1 FROM writes w WHERE w.before_sha256 = e.sha256 AND w.before_sha256 <> ''
-                        AND (w.run > e.run OR w.person_id <> e.person_id)
-                        AND NOT EXISTS (SELECT 1 FROM memberships g WHERE g.person_id = w.person_id AND g.rule = 1))"""
-    return [row["sha256"] for row in db.execute(query)]
+                        AND (w.run > e.run OR w.person_id <> e.person_id) AND NOT (w.run < :newest AND EXISTS (
+                          SELECT 1 FROM outcomes o WHERE o.run = w.run AND o.target = w.target
+                          AND o.person_id = w.person_id AND o.action = :action AND o.reason = :reason)))"""
+    newest = db.execute("SELECT MAX(id) FROM runs WHERE NOT dry_run").fetchone()[0]
+    values = {"newest": newest, "action": Action.REMOVE, "reason": Reason.OPTED_OUT}
+    return [row["sha256"] for row in db.execute(query, values)]
 
 
 CHUNK = 500

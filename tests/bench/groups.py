@@ -41,8 +41,19 @@ def tree_of(people: int) -> Tree:
         return dn, {**attributes, **({"memberOf": GROUPS[group]} if group else {})}
 
     tree = Tree(people=people, make=one)
-    for dn in GROUPS.values():
-        tree.add(dn, objectClass="group", objectCategory="group", sAMAccountType="268435456", userAccountControl=[])
+    for name, dn in GROUPS.items():
+        # with the ids, as the extended DN control answers: the server cannot find one of a crowd by its DN
+        members = [
+            (tree.nth(number).id, crowd(number)[0]) for number in range(people) if group_of(number, people) == name
+        ]
+        tree.add(
+            dn,
+            objectClass="group",
+            objectCategory="group",
+            sAMAccountType="268435456",
+            userAccountControl=[],
+            member=[f"<GUID={found}>;{own}" for found, own in members],
+        )
     return tree
 
 

@@ -318,7 +318,7 @@ class Talk:
         return [self.with_id(value.decode()).encode() for value in values] if is_name else values
 
     def with_id(self, dn: str) -> str:
-        entry = self.world.tree.at(dn)
+        entry = None if dn.startswith("<GUID=") else self.world.tree.at(dn)
         return dn if entry is None else f"<GUID={entry.id}>;{dn}"
 
     def done(
