@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -266,6 +267,42 @@ def test_the_table_for_a_spreadsheet_recommends_what_is_in_time() -> None:
     write_report(a_run([an_outcome(Action.REPLACE, Reason.BOTH_CHANGED)]), "csv", out)
     (row,) = csv.DictReader(io.StringIO(out.getvalue().removeprefix("\ufeff")))
     assert "restore" in row["what_to_do"]
+
+
+def at_terminal(company: Company, width: int, *words: str) -> list[str]:
+    """Type a command at a terminal of this width; returns its lines without colours."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "connector", *words, "--env-file", str(company.runner.env_file())]
+    colourless = {**os.environ, "COLUMNS": str(width), "NO_COLOR": "1", "TERM": "xterm"}
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=colourless):
+        os.close(theirs)
+        content_bytes = b""
+        with contextlib.suppress(OSError):  # how Linux ends a terminal that nobody writes to
+            while block := os.read(ours, 65536):
+                content_bytes += block
+    os.close(ours)
+    return [re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", line) for line in content_bytes.decode().splitlines()]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a terminal is opened by pty")
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_list_fits_the_terminal_and_only_a_command_to_paste_is_longer(company: Company, width: int) -> None:
+    team = company.team(25)
+    company.sync()
+    for one in team:
+        company.paint(one, face(f"{one.name} anew"))
+    assert company.sync(days=1).code == 4
+
+    for words in (("runs",), ("coverage", "--by", "ou"), ("history", team[0].upn), ("report",), ("check",)):
+        lines = at_terminal(company, width, *words)
+        prose = [line.strip() for line in lines if "photo-connector" not in line and "`" not in line]
+        assert [line for line in prose if len(line) > width and " " in line] == [], "longer is only a path or a command"
+        assert not any("…" in line for line in lines), lines
+        if words == ("runs",):
+            started = [line for line in lines if re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4}", line)]
+            assert len(started) == 2, "a run is one line, and its time is whole"
 
 
 # no noise

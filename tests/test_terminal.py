@@ -78,7 +78,7 @@ def test_a_night_shows_its_phases_and_then_a_table_that_stays(company: Company) 
     assert "Finished" in left_standing, "the bars are gone before the report is written"
     assert re.search(r"People +Created", CONTROL.sub("", left_standing))
     assert "first-upload" in left_standing
-    assert f"photo-connector report --env-file {company.runner.env_file()} 1," in left_standing
+    assert f"photo-connector report --env-file {company.runner.env_file()} 1 --output report.html" in left_standing
 
 
 @needs_posix

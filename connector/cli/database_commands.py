@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import click
 from rich.box import SIMPLE
@@ -43,9 +44,10 @@ def runs(*, env_file: Path | None, verbose: bool, log_format: str, as_json: bool
 
 def _show_runs(found: list[RunRow]) -> None:
     """Show the runs as a table; a run that needs attention stands in bold."""
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE, padding=0, show_edge=False)
     for name in run_list.HEADINGS:
-        table.add_column(name, justify="right" if name in ("run", "exit") else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if name in ("run", "exit") else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in ("run", "started", "exit"))
     for run, row in zip(found, run_list.rows(found), strict=True):
         style = "" if run.exit_code in (0, 7) else "bold"
         table.add_row(*(Text(cell, style=style) for cell in row))

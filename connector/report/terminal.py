@@ -82,8 +82,8 @@ def write_screen(report: RunReport, console: Console, *, limit: int | None = Non
     if limit is None:
         _other_people(report, console)
     else:
-        command = pasteable(f"photo-connector report {report.run}")
-        console.print(Text(f"\nAll users: {command}, or with --output FILE.html", "dim"), soft_wrap=True)
+        command = pasteable(f"photo-connector report {report.run} --output report.html")
+        console.print(Text(f"\nAll users: {command}", "dim"), soft_wrap=True)
 
 
 def _commands(report: RunReport, console: Console) -> None:
