@@ -6,11 +6,13 @@ import json
 import os
 import sqlite3
 import zipfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connector.ledger.retention import ACCOUNT_TABLES, PERSON_TABLES
 from connector.ledger.store import LEDGER_NAME
 from tests.company import Colleague, Company, face
 from tests.runner import CommandResult
@@ -149,3 +151,30 @@ def test_what_cannot_be_meant_is_refused(company: Company, person: str, name: st
 
     assert export(company, person, tmp_path / name).code == 2
     assert not (tmp_path / name).exists()
+
+
+def test_what_an_opt_out_left_is_exported_and_no_table_that_names_people_is_missing_from_the_lists(
+    company: Company, tmp_path: Path
+) -> None:
+    ada = company.hire("ada")
+    company.sync()
+    (tmp_path / "out.txt").write_text(f"{ada.upn}\n", "utf-8")
+    company.settings["OPT_OUT_FILE"] = str(tmp_path / "out.txt")
+    assert company.sync(days=1).of(ada.upn) == ("remove", "opted-out")
+
+    assert export(company, "ada", tmp_path / "ada.zip").code == 0
+
+    with zipfile.ZipFile(tmp_path / "ada.zip") as archive:
+        tables = json.loads(archive.read("database.json"))
+        assert [name for name in archive.namelist() if name.startswith("backups/")]
+    assert [(row["setting"], row["person_id"]) for row in tables["memberships"]] == [("OPT_OUT_FILE", ada.entry.id)]
+    assert [row["person_id"] for row in tables["expelled_backups"]] == [ada.entry.id]
+    listed = {"people", *PERSON_TABLES, *(name for name, _ in ACCOUNT_TABLES)}
+    with closing(sqlite3.connect(company.runner.state / LEDGER_NAME)) as db:
+        schema = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        naming = {
+            table
+            for table in schema
+            if {"person_id", "account_id"} & {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        }
+    assert naming - listed == set()
