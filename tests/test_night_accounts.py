@@ -256,6 +256,22 @@ def test_an_account_that_was_told_as_deleted_and_is_there_again_is_not_lost(comp
     assert (told.code, told.of("ada@contoso.test")) == (0, ("create", "first-upload"))
 
 
+def test_a_refused_question_for_lost_accounts_is_told(company: Company) -> None:
+    team = company.team(3)
+    company.sync()
+    for one in team[:2]:
+        company.cloud.tenant.remove_account(one.account_id)
+    refused = Fault(status=400, code="BadRequest", message="Not now.")
+    company.cloud.fail_next("ITEM GET /v1.0/users$", refused, times=-1)
+
+    told = company.sync(days=1)
+
+    assert (told.code, told.totals["skipped"]) == (0, 2)
+    assert "Graph did not say whether 2 lost accounts are there; the first answer: HTTP 400, BadRequest: Not now." in (
+        " ".join(told.report["notices"])
+    )
+
+
 def test_only_those_who_lost_their_account_are_asked_for_and_only_that_night(company: Company) -> None:
     team = company.team(30)
     company.sync()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.company import Company, anchor_of
-from tests.lab.graph import Emulator
+from tests.lab.graph import Emulator, Fault
 from tests.lab.sharepoint import SharePointLab
 from tests.sharepoint_company import hire, path_of
 
@@ -23,6 +23,32 @@ def test_an_account_with_another_upn_is_found_by_the_anchor_before_the_first_nig
     told = company.sync("--only", anna.upn)
 
     assert told.of(anna.upn) == ("create", "first-upload")
+
+
+def test_a_refused_question_for_the_anchor_is_told_and_not_taken_for_no_account(
+    company: Company, cloud: Emulator
+) -> None:
+    anna = company.hire("anna", account=False)
+    anchor = anchor_of(anna.entry.guid)
+    cloud.tenant.add_account("anna@contoso.example", mail="a.klein@contoso.example", immutable_id=anchor, synced=True)
+    cloud.fail_next("ITEM GET /v1.0/users$", Fault(status=400, code="BadRequest", message="Not now."))
+
+    told = company.sync("--only", anna.upn)
+
+    notices = " ".join(told.report["notices"])
+    assert "Graph did not say whether an account has the anchor of CN=anna," in notices
+    assert "HTTP 400, BadRequest: Not now." in notices
+    assert company.sync("--only", anna.upn).of(anna.upn) == ("create", "first-upload")
+
+
+def test_a_missing_right_to_look_for_the_anchor_ends_the_run(company: Company, cloud: Emulator) -> None:
+    anna = company.hire("anna", account=False)
+    cloud.fail_next("ITEM GET /v1.0/users$", Fault(status=403, code="Authorization_RequestDenied"), times=-1)
+
+    told = company.sync("--only", anna.upn)
+
+    assert told.code == 5
+    assert "the application may not list users" in told.err
 
 
 def test_an_account_with_another_anchor_is_found_by_the_sid(company: Company, cloud: Emulator) -> None:

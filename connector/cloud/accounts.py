@@ -88,6 +88,14 @@ class LookupResult:
     refused: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class AnchorResult:
+    """The accounts that have the requested immutable IDs; `refused` holds Graph's text for each that it refused."""
+
+    found: tuple[PartialAccount, ...]
+    refused: Mapping[str, str]
+
+
 class LinkExpired(ConnectorError):
     """Raised when a delta link cannot be used any more: all accounts have to be listed again."""
 
@@ -188,14 +196,19 @@ def look_up(transport: Transport, keys: Sequence[str], *, plans: bool = False) -
     return LookupResult(whole, partial, frozenset(absent), refused)
 
 
-def find_by_anchor(transport: Transport, immutable_ids: Sequence[str], *, plans: bool = False) -> list[PartialAccount]:
-    """Read the accounts that have these immutable IDs, in batches; what is refused is left out."""
+def find_by_anchor(transport: Transport, immutable_ids: Sequence[str], *, plans: bool = False) -> AnchorResult:
+    """Read the accounts that have these immutable IDs, in batches. Raises Unreachable when ten in a row are refused."""
     urls = {anchor: _by_anchor(anchor, plans=plans) for anchor in immutable_ids}
     found: list[PartialAccount] = []
-    for _, answer in _answers(transport, urls):
+    refused, in_a_row = {}, 0
+    for anchor, answer in _answers(transport, urls):
         if answer.status == 200 and isinstance(answer.json_object().get("value"), list):
+            in_a_row = 0
             found += [_read(item, plans=plans) for item in read_page(answer, transport.system).items]
-    return found
+        else:
+            in_a_row += 1
+            refused[anchor] = _refused(transport, answer, in_a_row=in_a_row)
+    return AnchorResult(tuple(found), refused)
 
 
 def find_by_filter(

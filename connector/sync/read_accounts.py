@@ -76,26 +76,33 @@ def find_lost_accounts(context: RunContext, transport: Transport) -> Summaries[b
         fingerprint = _settings_fingerprint(context)
         yield from _list_accounts(context, transport, fingerprint=fingerprint, plans=_reads_plans(context))
         return True
-    return bool(lost) and _ask_for(context, transport, lost)
+    if not lost:
+        return False
+    return (yield from _ask_for(context, transport, lost))
 
 
-def drop_gone_accounts(context: RunContext, transport: Transport) -> None:
+def drop_gone_accounts(context: RunContext, transport: Transport) -> Summaries[None]:
     """Ask for the accounts whose photo requests said that they do not exist; drop those that the tenant does not know.
 
     The next run matches these people anew.
     """
     gone = account_rows.gone_accounts(context.db, context.run, most=MAX_LOST)
     if gone and not context.is_out_of_time:
-        _ask_for(context, transport, gone)
+        yield from _ask_for(context, transport, gone)
 
 
-def _ask_for(context: RunContext, transport: Transport, wanted: Sequence[AskedFor]) -> bool:
+def _ask_for(context: RunContext, transport: Transport, wanted: Sequence[AskedFor]) -> Summaries[bool]:
     """Read accounts by id and by immutable ID, store what is there, drop what is not; return True if one is there."""
     plans = _reads_plans(context)
     found = look_up(transport, [account.account_id for account in wanted], plans=plans)
     anchors = [account.anchor for account in wanted if account.anchor and account.account_id not in found.accounts]
     by_anchor = find_by_anchor(transport, list(dict.fromkeys(anchors)), plans=plans)
-    partial = (*found.partial.values(), *by_anchor)
+    partial = (*found.partial.values(), *by_anchor.found)
+    refused = [*found.refused.values(), *by_anchor.refused.values()]
+    if refused:
+        yield notice(
+            f"Graph did not say whether {len(refused)} lost accounts are there; the first answer: {refused[0]}."
+        )
     with transaction(context.db):
         _save_page(context, AccountPage(tuple(found.accounts.values()), tuple(found.absent), None, partial))
     return bool(found.accounts or partial)

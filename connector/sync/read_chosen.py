@@ -60,7 +60,10 @@ def _read_accounts_of(context: RunContext, transport: Transport, person: Person)
         yield notice(f"Graph did not say whether there is an account {foreign(name)}: {text}.")
     parts = list(found.partial.values())
     if person.anchor:
-        parts += find_by_anchor(transport, [person.anchor], plans=plans)
+        by_anchor = find_by_anchor(transport, [person.anchor], plans=plans)
+        parts += by_anchor.found
+        for text in by_anchor.refused.values():
+            yield notice(f"Graph did not say whether an account has the anchor of {foreign(person.name)}: {text}.")
     is_matched = person.anchor in [part.account.immutable_id for part in parts if part.account.immutable_id]
     for what, value in () if is_matched else _properties(context, person):
         parts += yield from _search(transport, what, value, plans=plans)

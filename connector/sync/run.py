@@ -261,7 +261,7 @@ def _sync(context: RunContext, cloud: Cloud, source: Source, totals: RunTotals) 
             step_source, count = PlannedSteps(context, target, source), sum(count_plan(context.db)[:3])
             uploads = totals.summary.uploads
             totals.collect(apply_steps(context, target, step_source, total=count, uploads_before=uploads))
-    drop_gone_accounts(context, cloud.transport)
+    totals.collect(drop_gone_accounts(context, cloud.transport))
     if context.options.dry_run:
         _load_photos(context, targets, source, totals)
     else:
