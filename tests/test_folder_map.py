@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from connector.model import MatchRule
+from connector.sources import PersonRead
+from connector.sources.folder import FolderSource
 from tests.folder_stories import people, put
 from tests.lab.graph import Emulator
 from tests.runner import Runner
@@ -186,3 +189,18 @@ def test_a_link_out_of_the_folder_and_a_pipe_are_nobodys_picture(
     for who in ("out", "deep", "pipe"):
         assert told.of(f"{who}@contoso.test") == ("skip", "source-unread")
     assert told.of("inside@contoso.test") == ("create", "first-upload")
+
+
+def test_a_name_that_the_system_refuses_is_that_persons_alone(tmp_path: Path) -> None:
+    put(tmp_path, "anna.jpg", "anna")
+    listed = tmp_path / "hr.csv"
+    listed.write_text(f"person,file\nanna@contoso.test,anna.jpg\nlong@contoso.test,{'x' * 300}.jpg\n")
+    source = FolderSource(tmp_path, MatchRule.UPN, listed)
+    read = [event for page in source.read("folder", None).pages for event in page.events]
+    again = list(source.fetch(["folder:anna@contoso.test", "folder:long@contoso.test"]))
+    source.close()
+    for events in (read, again):
+        assert [(event.person.upn, bool(event.unread)) for event in events if isinstance(event, PersonRead)] == [
+            ("anna@contoso.test", False),
+            ("long@contoso.test", True),
+        ]

@@ -141,7 +141,7 @@ class FolderSource:
         return self._list()
 
     def _is_there(self, names: Sequence[str]) -> bool:
-        return bool(names) and all((self._folder / name).exists() for name in names)
+        return bool(names) and all(_state(self._folder / name) for name in names)
 
     def _may_name(self, key: str) -> bool:
         """Return True if a file without a picture's ending may be named after a person: not every text is."""
@@ -166,7 +166,7 @@ class FolderSource:
         not_yet = (self._unread(key, [file], Reason.SOURCE_UNREAD) for key, file in listing.all_not_yet())
         for page in _in_pages(chain(self._reads(listing, listing.people()), not_yet)):
             yield Page(page)
-        if not self._folder.is_dir():
+        if not _state(self._folder):
             raise unreadable(self._folder, "it went away while it was read")
         yield Page([], complete=True)
 
