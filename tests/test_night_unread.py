@@ -210,6 +210,23 @@ def test_an_entry_without_a_readable_id_is_left_out_and_named_and_the_others_are
     assert any(anna.entry.dn in notice and "objectGUID" in notice for notice in told.report["notices"])
 
 
+def test_a_member_without_a_readable_id_is_left_out_and_named_and_the_others_are_read(company: Company) -> None:
+    group = "CN=Pilot,OU=Groups,DC=contoso,DC=test"
+    company.ldap.tree.add(group, objectClass="group", objectCategory="group", sAMAccountName="Pilot")
+    anna, *_ = [company.hire(f"person{number:03}", memberOf=group) for number in range(12)]
+    company.settings["LDAP_GROUP"] = group
+    assert company.sync().totals["created"] == 12
+    company.knobs.hidden_of[anna.entry.guid] = frozenset({"objectguid"})
+
+    told = company.sync("--full", days=1)
+
+    assert (told.code, told.totals["people"], told.totals["unchanged"]) == (3, 12, 11), told.err
+    assert told.of(anna.upn) == ("skip", "source-unread")
+    assert any(anna.entry.dn in notice and "objectGUID" in notice for notice in told.report["notices"])
+    company.knobs.hidden = frozenset({"objectguid"})
+    assert company.sync("--full", days=1).code == 5
+
+
 def test_where_nobody_has_a_readable_id_the_domain_is_not_read(company: Company) -> None:
     company.team(12)
     company.sync()

@@ -34,11 +34,10 @@ from connector.sources.groups import (
     named_in,
     new_base,
     require_visible,
-    roster,
 )
 from connector.sources.ldap_errors import SignInRefused
 from connector.sources.pages import Weight
-from connector.sources.read import ContextReader, dirsync_query
+from connector.sources.read import ContextReader, dirsync_query, roster
 from connector.sources.scope import Scope, bases_in, context_of, filter_can_be_followed
 from connector.sources.session import Kind, Session
 from connector.sources.tls import ServerCertificate, read_certificate

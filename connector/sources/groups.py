@@ -22,7 +22,6 @@ from connector.config.dn import Parts
 from connector.errors import Unreachable
 from connector.model import RequestCounters, fold
 from connector.sources.connect import READ_SECONDS, ServerRequirements, open_session
-from connector.sources.entries import has_id, person_id
 from connector.sources.ldap_errors import SYSTEM, SignInRefused
 from connector.sources.pages import Query, walk
 from connector.sources.raw_entry import RawEntry
@@ -281,14 +280,6 @@ def _listed_ids(session: Session, named: Named, group: RawEntry) -> set[str]:
         number += len(values)
         part = required(session, replace(named, dn=dn), attributes=[_range(number, _RANGE)], controls=[_WITH_IDS])
     return ids
-
-
-def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[str]]:
-    """Yield pages of the ids of all members who are in scope; no photos are moved."""
-    for base in scope.bases:
-        for entries in walk(session, Query(base, found.narrowed(scope.people), ["objectGUID", "entryUUID"])):
-            theirs = [entry for entry in entries if scope.not_excluded(entry.dn) and found.has(entry) and has_id(entry)]
-            yield [person_id(entry) for entry in theirs]
 
 
 def require_visible(session: Session, found: Members, context: str, *, setting: str) -> None:

@@ -18,7 +18,7 @@ from connector.model.formats import installed_extras
 from connector.sources import DECIDING, Cookie, GroupMembers, Mode, PersonRead, Reading, SourceTraits, dirsync
 from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
-from connector.sources.groups import Forest, MissingEntry, members, new_base, require_visible, roster
+from connector.sources.groups import Forest, MissingEntry, members, new_base, require_visible
 from connector.sources.ldap_errors import ConnectionLost
 from connector.sources.pages import Weight
 from connector.sources.raw_entry import RawEntry
@@ -31,6 +31,7 @@ from connector.sources.read import (
     look_up,
     read_all,
     read_changes,
+    roster,
     untyped,
     without,
 )

@@ -12,7 +12,7 @@ from connector.model import PersonState
 from connector.sources import Emptied, Event, Page, PersonGone, PersonRead, Unidentified
 from connector.sources.dirsync import DirSyncPage, DirSyncQuery, rounds
 from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id, recipient_type
-from connector.sources.groups import EVERYBODY, Forest, Members, Named, members, named_in, roster
+from connector.sources.groups import EVERYBODY, Forest, Members, Named, members, named_in
 from connector.sources.pages import Query, Weight, walk
 from connector.sources.raw_entry import RawEntry
 from connector.sources.scope import RECIPIENT_TYPE, Scope, all_of, filter_attributes, filter_can_be_followed
@@ -211,11 +211,28 @@ def _read(reading_context: ContextReader, entry: RawEntry) -> PersonRead | Unide
 def _walked(reading_context: ContextReader) -> Iterator[Sequence[RawEntry]]:
     """Walk the bases; with a group, read its roster first and then only its members."""
     if reading_context.members is not EVERYBODY:
-        for some in roster(reading_context.session, reading_context.scope, reading_context.members):
-            yield from look_up(reading_context, some)
+        for some in member_entries(reading_context.session, reading_context.scope, reading_context.members):
+            nameless = [entry for entry in some if not has_id(entry)]
+            for known in look_up(reading_context, [person_id(entry) for entry in some if has_id(entry)]):
+                yield [*known, *nameless]
+                nameless = []
+            yield nameless
         return
     for base in reading_context.scope.bases:
         yield from _in_whole(reading_context, base)
+
+
+def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[str]]:
+    """Yield pages of the ids of all members who are in scope; no photos are moved."""
+    for entries in member_entries(session, scope, found):
+        yield [person_id(entry) for entry in entries if has_id(entry)]
+
+
+def member_entries(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[RawEntry]]:
+    """Yield pages of the entries of all members who are in scope, with nothing but their ids."""
+    for base in scope.bases:
+        for entries in walk(session, Query(base, found.narrowed(scope.people), ["objectGUID", "entryUUID"])):
+            yield [entry for entry in entries if scope.not_excluded(entry.dn) and found.has(entry)]
 
 
 def _disabled(reading_context: ContextReader) -> Iterator[Sequence[PersonGone]]:
