@@ -89,7 +89,11 @@ class DiskError(StopRun):
 # How the message of a safety limit begins, and what its advice begins with; a report shows these in other ways.
 BRAKE_OPENING = "A safety limit stopped the {}; nothing was written: "
 PREVIEW_FIRST = "Preview with `photo-connector sync --dry-run`; "
-APPROVE_FIRST = "carry out exactly this plan with `photo-connector sync --approve {}`"
+
+
+def approve_first(run: int) -> str:
+    """Return what the advice of a safety limit names first: the approval of the plan of this run."""
+    return f"carry out exactly this plan with `photo-connector sync --approve {run}`"
 
 
 class BrakeError(StopRun):

@@ -116,8 +116,16 @@ def accept_words(words: list[str]) -> None:
     while isinstance(found, click.Group):
         name, found, rest = found.resolve_command(click.Context(found), rest)
     assert found is not None, words
-    with contextlib.suppress(click.exceptions.Exit), found.make_context(name, list(rest)) as context:  # --help exits
+    with contextlib.suppress(click.exceptions.Exit), parsed(found, name, list(rest)) as context:  # --help exits
         assert context.params is not None
+
+
+def parsed(command: click.Command, name: str | None, words: list[str]) -> click.Context:
+    """Parse the words of a command as the program does: below its group, from which it has the names of its help.
+
+    A command keeps its help option from the first time, so that one parsed alone would have no -h from then on.
+    """
+    return command.make_context(name, words, parent=click.Context(commands, **commands.context_settings))
 
 
 def _is_program(word: str) -> bool:

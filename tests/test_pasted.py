@@ -20,6 +20,7 @@ import connector
 from connector.cli.main import commands
 from connector.command import pasteable, quoted, use_env_file, word_for
 from tests.company import Company, face
+from tests.printed_commands import parsed
 
 SHELLS = [name for name in ("sh", "bash", "dash") if shutil.which(name)]
 NAMES = (
@@ -129,7 +130,7 @@ def accepted(words: list[str]) -> None:
     while isinstance(command, click.Group):
         _, command, rest = command.resolve_command(click.Context(command), rest)
     assert command is not None
-    with command.make_context(words[1], list(rest)) as context:
+    with parsed(command, words[1], list(rest)) as context:
         assert context.params
 
 

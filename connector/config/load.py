@@ -51,8 +51,8 @@ def _nothing_set(given: RawSettings) -> list[str]:
     """Return how to begin, where there is no settings file and no setting in the environment; else nothing."""
     if given.path is not None or given.values or given.problems:
         return []
-    file = DEFAULT_FILE.absolute()
-    return [f"Settings file: there is no {file}; `photo-connector config init` asks for what is needed and writes it"]
+    name, folder = DEFAULT_FILE.name, DEFAULT_FILE.absolute().parent
+    return [f"{name}: there is none in {folder}; `photo-connector config init` asks for what is needed and writes it"]
 
 
 def value_problem(name: str, text: str) -> str:

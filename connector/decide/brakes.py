@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from connector.errors import APPROVE_FIRST, PREVIEW_FIRST
+from connector.errors import PREVIEW_FIRST, approve_first
 from connector.model import Brake, ExceededLimit
 
 CHANGES_FROM = 20
@@ -193,7 +193,7 @@ def way_past(trips: Sequence[BrakeTrip], *, previewed: bool, plan_run: int = 0) 
     """
     firsts = dict.fromkeys(trip.first for trip in trips if trip.first)
     settings = dict.fromkeys(trip.setting for trip in trips if trip.setting)
-    ways = [*([APPROVE_FIRST.format(plan_run)] if plan_run else []), *(["; ".join(settings)] if settings else [])]
+    ways = [*([approve_first(plan_run)] if plan_run else []), *(["; ".join(settings)] if settings else [])]
     last = "or, as a last resort, " if ways else ""
     intended = f"f this is intended, {', or '.join(ways)}{'; ' if ways else ''}{last}run once with --force."
     preview = "I" if previewed else f"{PREVIEW_FIRST}i"

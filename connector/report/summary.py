@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from connector import __version__
 from connector.command import pasteable
-from connector.errors import APPROVE_FIRST, BRAKE_OPENING, PREVIEW_FIRST, ExitCode
+from connector.errors import BRAKE_OPENING, PREVIEW_FIRST, ExitCode, approve_first
 from connector.model import STAGING, Action, Outcome, Reason, RunReport, safe
 from connector.model.reasons import ACCEPTED, ACCEPTED_ONCE, ADVICE, cure_of, needs_attention, people
 
@@ -190,7 +190,7 @@ def cause_parts(report: RunReport) -> tuple[str, str]:
     if report.exit_code != ExitCode.BRAKE:
         return message_parts(report)
     what = report.message.removesuffix(report.advice).rstrip() if report.advice else report.message
-    if_meant = f"If this is intended, {APPROVE_FIRST.format(report.run)}"
+    if_meant = f"If this is intended, {approve_first(report.run)}"
     advice = report.advice.replace(f"{PREVIEW_FIRST}i", "I")
     advice = advice.replace(f"{if_meant}, or ", "Otherwise ").replace(f"{if_meant}; or, as", "Or, as")
     return one_line_safe(what.removeprefix(BRAKE_OPENING.format(_kind_word(report)))), one_line_safe(advice)
