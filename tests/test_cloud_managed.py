@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.company import Company, face
 
 
@@ -77,6 +79,21 @@ def test_check_counts_them_with_examples_the_evening_before_and_tells_a_tenant_w
     assert any("set SYNC_CLOUD_MANAGED=follow" in line for line in none)
     assert not any("managed in the cloud" in line for line in followed)
     assert company.cloud.tenant.writes() == []
+
+
+def test_the_metrics_count_who_is_treated_by_a_rule_of_their_own(company: Company, tmp_path: Path) -> None:
+    managed, opted_out, *_ = company.team(5)
+    company.cloud.tenant.update_account(managed.account_id, synced=False)
+    (tmp_path / "out.txt").write_text(f"{opted_out.upn}\n", "utf-8")
+    company.settings.update(OPT_OUT_FILE=str(tmp_path / "out.txt"), METRICS_FILE=str(tmp_path / "photo.prom"))
+
+    for _ in range(2):  # also where they are no news any more
+        assert company.sync(days=1).code == 0
+
+        lines = (tmp_path / "photo.prom").read_text("utf-8").splitlines()
+        told = [line.rpartition(",")[2] for line in lines if line.startswith("photo_connector_ruled_people{")]
+        counts = {"opted-out": 1, "keep-cloud": 0, "source-wins": 0, "external": 0, "cloud-managed": 1}
+        assert told == [f'rule="{rule}"}} {number}' for rule, number in counts.items()]
 
 
 def _check(company: Company) -> list[str]:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from connector.decide.case import PersonRule
 from connector.ledger.codec import pack_time, unpack_time
-from connector.model import Account
+from connector.ledger.memberships import RULE
+from connector.model import Account, Reason
 
 # The triggers keep these tables free of accounts and people that are gone, and of looks that a memory has replaced.
 TABLES = """
@@ -212,3 +213,13 @@ _ROWS = f"""
     UNION ALL
     SELECT {_COLUMNS} FROM people p LEFT JOIN accounts a ON a.id = p.account_id AND p.account_id <> '' {_JOINS}
     WHERE {_IN_SCOPE} AND (a.id IS NULL OR NOT a.is_enabled OR a.is_guest)"""
+
+
+def count_ruled(db: sqlite3.Connection) -> Mapping[str, int]:
+    """Count the people in scope who are treated by a rule of their own, or left alone as managed in the cloud."""
+    counts = {rule.name.lower().replace("_", "-"): 0 for rule in PersonRule if rule}
+    for row in db.execute(f"SELECT {RULE} AS rule, COUNT(*) AS number FROM people p WHERE {_IN_SCOPE} GROUP BY 1"):
+        if row["rule"]:
+            counts[PersonRule(row["rule"]).name.lower().replace("_", "-")] = row["number"]
+    managed = f"SELECT COUNT(*) FROM people p WHERE {_IN_SCOPE} AND match_problem = ?"
+    return {**counts, "cloud-managed": db.execute(managed, (Reason.CLOUD_MANAGED,)).fetchone()[0]}

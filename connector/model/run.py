@@ -78,6 +78,7 @@ class RunReport:
     `chosen` says that the run is about named people, or those of an earlier run.
     `unmatched` yields the UPNs of synced accounts that are nobody's in scope, as the ledger knows them now.
     `coverage` counts accounts and people by whose photo the cloud shows, as the ledger knows them now.
+    `rules` counts the people in scope who are treated by a rule of their own, such as an opt-out, as known now.
     `planned` are the totals as they would have been if a safety limit had not stopped the run; else empty.
     `last_success` is the number and time of the last earlier sync that did everything that was due.
     `approves` is the number of the run whose plan this run carried out, else 0; `plan_size` counts the steps of
@@ -109,6 +110,7 @@ class RunReport:
     pace: Mapping[str, float] = field(default_factory=dict)
     unmatched: Callable[[], Iterator[str]] = lambda: iter(())
     coverage: Callable[[], Mapping[str, Mapping[str, int]]] = dict
+    rules: Callable[[], Mapping[str, int]] = dict
     planned: Mapping[str, int] = field(default_factory=dict)
     last_success: tuple[int, datetime] | None = None
     approves: int = 0

@@ -56,6 +56,8 @@ def _lines(report: RunReport, kept: Mapping[str, float], base: str) -> Iterator[
     for who, counts in report.coverage().items():
         text = f"Enabled member accounts or people in scope ({who}) by whose photo the cloud shows."
         yield from _family(f"coverage_{who}", text, base, "state", counts)
+    text = "People in scope who are treated by a rule of their own."
+    yield from _family("ruled_people", text, base, "rule", report.rules())
     yield from _family("pace", "Rates of the last run.", base, "kind", report.pace)
 
 

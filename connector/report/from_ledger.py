@@ -13,7 +13,7 @@ from connector.errors import ExitCode
 from connector.ledger.accounts import commonest_domain
 from connector.ledger.approval import count_planned, find_plan
 from connector.ledger.codec import unpack_time
-from connector.ledger.coverage import count_coverage
+from connector.ledger.coverage import count_coverage, count_ruled
 from connector.ledger.files import Backups, Spool
 from connector.ledger.matching import unmatched_upns
 from connector.ledger.plan import planned_totals
@@ -45,13 +45,10 @@ def load_report(
     `conflicts` are those of the current run, whose pictures are in the spool until it ends, and those of its plan.
     `tenant` is AZURE_TENANT_ID.
     """
-    started = unpack_time(row.started)
-    if started is None:
-        raise ValueError(f"run {row.id} has no start")
     return RunReport(
         run=row.id,
         kind=row.kind,
-        started=started,
+        started=_started(row),
         finished=_finished(row),
         dry_run=row.dry_run,
         chosen=row.chosen,
@@ -68,6 +65,7 @@ def load_report(
         notices=tuple(row.notices),
         pace=row.pace,
         coverage=lambda: count_coverage(db),
+        rules=lambda: count_ruled(db),
         last_success=_last_success(db, row),
         approves=row.approves,
         plan_size=count_planned(db, row.id) if find_plan(db, row.id) is not None else 0,
@@ -76,6 +74,13 @@ def load_report(
         host=platform.node(),
         unmatched=lambda: unmatched_upns(db) if row.totals.get("unmatched_accounts") else iter(()),
     )
+
+
+def _started(row: RunRow) -> datetime:
+    started = unpack_time(row.started)
+    if started is None:
+        raise ValueError(f"run {row.id} has no start")
+    return started
 
 
 def _pictures(
