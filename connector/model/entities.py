@@ -86,6 +86,8 @@ class Fingerprint:
         """Return the largest difference of any cell, 0 to 255; 255 where the grids cannot be compared."""
         if not self.cells or len(self.cells) != len(other.cells):
             return 255
+        if self.cells == other.cells:
+            return 0
         largest: int = max(map(abs, map(operator.sub, self.cells, other.cells)))
         return largest
 
