@@ -184,6 +184,16 @@ def test_a_read_that_lags_behind_a_write_is_no_conflict_and_no_second_upload(
     assert (last.totals["open_intents"], last.reasons()) == (0, {"unchanged": len(team)})
 
 
+def test_an_upload_that_is_accepted_and_never_shown_is_told_in_each_run_that_repeats_it(company: Company) -> None:
+    company.hire("ada")
+    company.cloud.set(read_lag_seconds=1e9)
+
+    told = [company.sync(days=day) for day in (0, 0.5, 1.1)]
+
+    assert [one.totals["created"] for one in told] == [1, 0, 1]
+    assert [any("1 uploads that" in text for text in one.report["notices"]) for one in told] == [False, False, True]
+
+
 @pytest.mark.parametrize("conflict", POLICIES)
 def test_a_tag_that_moves_without_an_edit_is_no_conflict(company: Company, conflict: str) -> None:
     company.settings["SYNC_CONFLICT"] = conflict

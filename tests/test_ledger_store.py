@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from connector.errors import Locked, StateError
+from connector.errors import DiskError, Locked, StateError
 from connector.ledger.files import Backups, Spool
 from connector.ledger.schema import VERSION
 from connector.ledger.store import (
+    LEDGER_NAME,
     copy_ledger,
     file_system_of,
     hold_lock,
@@ -624,3 +625,13 @@ def test_what_a_write_left_is_stored_with_its_own_run_where_two_began_at_the_sam
 
         tags = [write.left_tag for run in (1, 2) if (write := find_write(db, run, "graph", account_id="account"))]
         assert tags == ["", "tag"]
+
+
+def test_a_database_in_which_another_program_writes_is_named_and_no_fault_of_ours(tmp_path: Path) -> None:
+    db, _ = open_ledger(tmp_path)
+    db.execute("PRAGMA busy_timeout = 0")
+    with closing(db), closing(sqlite3.connect(tmp_path / LEDGER_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DiskError, match="another program writes to the database") as raised, transaction(db):
+            pass
+    assert "Close it there" in raised.value.fix

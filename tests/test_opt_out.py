@@ -422,6 +422,24 @@ def test_a_file_that_a_spreadsheet_saved_names_the_same_people(company: Company,
     assert (told.code, told.totals["created"]) == (0, 1)
 
 
+def test_who_was_renamed_since_stays_opted_out_and_the_line_is_told(company: Company, tmp_path: Path) -> None:
+    anna = company.hire("anna")
+    listed = tmp_path / "opted-out.txt"
+    listed.write_text("Anna@contoso.test\n", "utf-8")
+    company.settings["OPT_OUT_FILE"] = str(listed)
+    company.sync()
+    new = "anna.married@contoso.test"
+    company.ldap.tree.change(anna.entry.guid, userPrincipalName=new, mail=new)
+    company.cloud.tenant.update_account(anna.account_id, upn=new, mail=new)
+
+    nights = [company.sync(days=1) for _ in range(3)]
+
+    assert [told.of(new) for told in nights] == [("skip", "opted-out")] * 3
+    assert all("a UPN that they had before: Anna@contoso.test" in told.report["notices"][0] for told in nights)
+    listed.write_text("somebody.else@contoso.test\n", "utf-8")
+    assert company.sync(days=1).of(new) == ("create", "first-upload")
+
+
 def test_a_line_without_a_name_may_hide_somebody_and_is_refused(company: Company, tmp_path: Path) -> None:
     anna = company.hire("anna")
     listed = tmp_path / "opted-out.txt"

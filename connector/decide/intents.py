@@ -76,6 +76,11 @@ def _is_recent(begun_at: datetime, now: datetime) -> bool:
     return abs(now - begun_at) < PATIENCE
 
 
+def never_appeared(intent: Intent, look: CloudObservation) -> bool:
+    """Return True if an upload was accepted and the cloud still shows what was there before it, or nothing."""
+    return bool(intent.sent_sha256) and intent.accepted_at is not None and look.asked and _is_as_before(intent, look)
+
+
 def _shows_what_was_sent(intent: Intent, look: CloudObservation) -> bool:
     if not intent.sent_sha256:
         return not look.present

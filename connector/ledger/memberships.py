@@ -98,6 +98,17 @@ def people_named(db: sqlite3.Connection, names: Iterable[str]) -> tuple[set[str]
     return found, unknown
 
 
+def members_named_before(db: sqlite3.Connection, setting: str) -> dict[str, set[str]]:
+    """Return the members of a setting that names people, by the UPNs under which earlier runs told of their opt-out."""
+    told = f"""SELECT g.person_id AS id, o.upn FROM memberships g JOIN {{}} o ON o.person_id = g.person_id
+        WHERE g.setting = :setting AND o.reason = '{Reason.OPTED_OUT}' AND o.upn <> ''"""
+    found: dict[str, set[str]] = {}
+    query = f"{told.format('outcomes')} UNION {told.format('standing_outcomes')}"
+    for row in db.execute(query, {"setting": setting}):
+        found.setdefault(key(row["upn"]), set()).add(row["id"])
+    return found
+
+
 class NamedPerson(NamedTuple):
     """Represent a person by id, with the name that the source has for them."""
 

@@ -292,7 +292,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         db.execute("COMMIT")
     except BaseException as error:
         # asked before the roll-back gives room back
-        trouble = disk_trouble(_folder(db), error) if _is_disk_trouble(error) else None
+        trouble = disk_trouble(_folder(db), error) if _is_disk_trouble(error) else _held_trouble(db, error)
         if db.in_transaction:  # a full disk may have ended it already
             db.execute("ROLLBACK")
         if trouble is not None:
@@ -326,6 +326,13 @@ def _is_disk_trouble(error: BaseException) -> bool:
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_READONLY,
     )
+
+
+def _held_trouble(db: sqlite3.Connection, error: BaseException) -> DiskError | None:
+    """Return the error of a database in which another program writes for longer than we wait; None for any other."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+        return None
+    return DiskError(f"another program writes to the database {_folder(db) / LEDGER_NAME}", is_held=True)
 
 
 def copy_ledger(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:

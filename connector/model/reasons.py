@@ -350,6 +350,11 @@ SENT_ELSEWHERE_NOTICE = (
     "may write, too. Set SYNC_STAGING=true on one of the two. Without a second server, the database is an older copy."
 )
 
+NOT_SHOWN_NOTICE = (
+    "{count} uploads that Microsoft 365 accepted more than a day ago are not shown by it, and are due again. If that "
+    "lasts, `photo-connector check --prove PERSON` shows for one user whether an upload appears."
+)
+
 
 def people(count: int) -> str:
     """Return "1 person" or "2,000 people"."""

@@ -8,7 +8,15 @@ from contextlib import closing
 from connector.config.rules import OPT_OUT_FILE as FILE
 from connector.config.rules import opt_out_names
 from connector.errors import SettingsError
-from connector.ledger.memberships import SETTINGS, drop_unset, people_among, people_named, save_members
+from connector.ledger.codec import key
+from connector.ledger.memberships import (
+    SETTINGS,
+    drop_unset,
+    members_named_before,
+    people_among,
+    people_named,
+    save_members,
+)
 from connector.ledger.store import transaction
 from connector.model import safe
 from connector.model.reasons import people
@@ -21,6 +29,10 @@ HIDDEN = (
     "{setting}: {people} are members only by the group's own list, as {example}: a search does not find them, so the "
     "service account may not read their memberOf (`photo-connector config grant-read`, with -Attribute memberOf). They "
     "are treated as members."
+)
+RENAMED = (
+    "{setting}: {count} lines name users by a UPN that they had before: {names}. They stay opted out; write the UPN "
+    "that they have now."
 )
 
 
@@ -61,12 +73,22 @@ def read_opt_out_file(context: RunContext) -> Summaries[None]:
     """
     set_now = [setting for setting in SETTINGS if getattr(context.settings, setting.lower())]
     unknown: list[str] = []
+    renamed: list[str] = []
     with transaction(context.db):
         drop_unset(context.db, set_now)
         path = context.settings.opt_out_file
         if path is not None:
             found, unknown = people_named(context.db, opt_out_names(path))
-            save_members(context.db, FILE, found, now=context.clock())
+            before = members_named_before(context.db, FILE) if unknown else {}
+            renamed = [name for name in unknown if key(name) in before]
+            unknown = [name for name in unknown if key(name) not in before]
+            members = found.union(*(before[key(name)] for name in renamed))
+            save_members(context.db, FILE, members, now=context.clock())
     if unknown and not context.options.only:
-        named = ", ".join(unknown[:EXAMPLES]) + (", …" if len(unknown) > EXAMPLES else "")
-        yield notice(f"{FILE}: {len(unknown)} lines match no known user: {named}.")
+        yield notice(f"{FILE}: {len(unknown)} lines match no known user: {_some(unknown)}.")
+    if renamed:
+        yield notice(RENAMED.format(setting=FILE, count=len(renamed), names=_some(renamed)))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:EXAMPLES]) + (", …" if len(names) > EXAMPLES else "")

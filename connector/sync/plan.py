@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from connector.decide.case import Decision
 from connector.decide.compare import CloudObservation, SourcePicture
 from connector.decide.conclude import KnownState, conclude, is_sent_elsewhere, must_ask
-from connector.decide.intents import needs_bytes
+from connector.decide.intents import needs_bytes, never_appeared
 from connector.errors import PersonError
 from connector.ledger import memory as memory_rows
 from connector.ledger import worklist as work
@@ -17,7 +17,7 @@ from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
 from connector.model import CloudTag, Fingerprint, Reason
-from connector.model.reasons import ADVICE, SENT_ELSEWHERE
+from connector.model.reasons import ADVICE, NOT_SHOWN_NOTICE, SENT_ELSEWHERE
 from connector.photo import sent_size
 from connector.report.from_ledger import ConflictPhotos
 from connector.sync.approval import outdated_step
@@ -83,11 +83,13 @@ class Planner:
         self._need_bytes: list[tuple[WorkItem, CloudTag]] = []
         self._conflict_photos: dict[tuple[str, str], ConflictPhotos] = {}
         self._sent_elsewhere = 0
+        self._not_shown = 0
 
     @property
     def summary(self) -> Summary:
         """Return what was found so far; valid also after an exception of `run`."""
-        return Summary(conflict_photos=self._conflict_photos, sent_elsewhere=self._sent_elsewhere)
+        told = (NOT_SHOWN_NOTICE.format(count=self._not_shown),) if self._not_shown else ()
+        return Summary(notices=told, conflict_photos=self._conflict_photos, sent_elsewhere=self._sent_elsewhere)
 
     def run(self) -> None:
         """Ask about everybody on the list, `SYNC_CONCURRENCY` batches at a time."""
@@ -171,6 +173,7 @@ class Planner:
         conclusion = conclude(known, observation, policy=context.policy.of(item.rule), now=context.clock())
         decision = conclusion.decision
         close_assessed_intent(context, target, item, conclusion.assessment)
+        self._not_shown += decision.writes and item.intent is not None and never_appeared(item.intent, observation)
         context.progress.step()
         is_conflict = decision.conflict or ADVICE[decision.reason].is_conflict
         detail = conflict_detail(context, item, observation) if is_conflict else ""
