@@ -83,7 +83,14 @@ def words_of(found: Node) -> list[Node]:
     return [
         one
         for one in walk(found)
-        if one.type in ("command_name", "generic_token", "command_parameter", "verbatim_string_characters")
+        if one.type
+        in (
+            "command_name",
+            "generic_token",
+            "command_parameter",
+            "decimal_integer_literal",
+            "verbatim_string_characters",
+        )
     ]
 
 
