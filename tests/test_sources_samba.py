@@ -200,7 +200,7 @@ def test_a_base_that_moves_away_is_an_error_and_nobody_leaves(opened: Open, dire
     directory.add_person(base, "Anna", jpegPhoto=b"a")
     start = read_context(opened(ldap_base_dn=(base,)))
     directory.move(base, elsewhere)
-    with pytest.raises(Unreachable, match=r"no such base DN.*LDAP_BASE_DN is still there"):
+    with pytest.raises(Unreachable, match=r"no such base DN.*\(LDAP_BASE_DN\)"):
         read_context(opened(ldap_base_dn=(base,)), start.cookie)
 
 
