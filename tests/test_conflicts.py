@@ -268,6 +268,31 @@ def test_a_photo_chosen_in_a_long_first_night_is_not_lost(company: Company) -> N
     assert company.sync(days=1).of(ada.upn) == ("keep", "cloud-differs")
 
 
+def test_a_photo_chosen_in_a_long_restore_is_not_lost(company: Company) -> None:
+    company.settings["SYNC_REMOVED"] = "remove"
+    ada, bob = company.team(2)
+    company.sync()
+    for one in (ada, bob):
+        company.paint(one, None)
+    assert company.sync().totals["removed"] == 2
+
+    def choose() -> None:
+        company.cloud.tenant.set_photo(ada.account_id, face("own ada"))
+        clock.shift(timedelta(minutes=11))
+
+    report = company.runner.folder / "restored.json"
+    command = ("restore", "--env-file", str(company.runner.env_file()), "--last", "--report", str(report))
+    with time_machine.travel(datetime.now().astimezone(), tick=True) as clock:
+        beside = before_the_cloud_answers(company, choose)
+        told = company.runner.type(*command)
+        beside.join()
+
+    outcomes = {one["upn"]: (one["action"], one["reason"]) for one in company.runner.read(report)["outcomes"]}
+    assert told.code == 0, told.err
+    assert outcomes == {ada.upn: ("skip", "changed-since"), bob.upn: ("create", "restored")}
+    assert shows(company, ada, "own ada")
+
+
 CONTRADICTIONS: dict[str, tuple[Fault | None, dict[str, object]]] = {
     "a photo without bytes": (Fault(status=404, code="ImageNotFound"), {}),
     "a GIF without a size": (None, {"photo_content_type": "image/gif", "photo_size_told": False}),
