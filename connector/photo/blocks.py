@@ -192,6 +192,4 @@ def _looked_up(data: bytes, first: int) -> array[int]:
     bits = np.empty((len(three), 8), np.uint16)
     for shift in range(8):
         bits[:, shift] = three >> (8 - shift)
-    found = array("H")
-    found.frombytes(bits.ravel()[first & 7 :].view(np.uint8).data)  # copied once
-    return found
+    return array("H", bits.ravel()[first & 7 :].tobytes())
