@@ -323,6 +323,25 @@ _row(
     says="there is no group 'Photo Opponents'",
     fix="Correct OPT_OUT_GROUP",
 )
+
+
+@trouble(
+    "policy-groups", "warn", "is one by the group's own list only", "Let the service account read memberOf of all users"
+)
+def a_member_hides_memberof(check_env: CheckEnv) -> None:
+    ldap = check_env.on_own_server()
+    (dora,) = [entry for entry in ldap.tree.everyone() if entry.dn.startswith("CN=dora")]
+    eve = ldap.person("eve", **{"mS-DS-ConsistencyGuid": [b"e" * 16]})
+    check_env.cloud.tenant.add_account("eve@contoso.test", immutable_id="ZWVlZWVlZWVlZWVlZWVlZQ==", synced=True)
+    dn = f"CN=Opponents,{ldap.tree.root}"
+    kind = {"objectClass": "group", "objectCategory": "group", "sAMAccountType": "268435456", "userAccountControl": []}
+    ldap.tree.add(dn, **kind, sAMAccountName="Opponents", member=[dora.dn, eve.dn])
+    for one in (dora, eve):
+        ldap.tree.change(one.guid, memberOf=[dn])
+    ldap.knobs.hidden_of[eve.guid] = frozenset(("memberof",))
+    check_env.settings["OPT_OUT_GROUP"] = dn
+
+
 _row(
     "the_filter_cannot_be_followed",
     _setting(LDAP_FILTER="(!(memberOf=CN=Nobody,DC=contoso,DC=test))"),

@@ -112,7 +112,7 @@ CHECKS: tuple[Check, ...] = (
         group=_SOURCE,
         what="Opt-out and policy groups",
         about="✗ when `OPT_OUT_GROUP`, `KEEP_CLOUD_GROUP` or `SOURCE_WINS_GROUP` names no group (a run then reads"
-        " nobody); skipped when none is set",
+        " nobody); ! when only a group's own list names a member; skipped when none is set",
         look=directory.check_policy_groups,
         needs=_READERS,
         ldap_only=True,
