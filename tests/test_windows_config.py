@@ -28,7 +28,8 @@ def test_first_settings_are_written_beside_their_files_and_found_there(
     for setting in FIRST:
         if setting.name in ("LDAP_CA_FILE", "LDAP_PASSWORD_FILE", "AZURE_CLIENT_CERTIFICATE_PATH"):
             (tmp_path / "etc" / setting.example).write_text("x", encoding="utf-8")
-    options = [word for setting in FIRST for word in (setting.option, setting.example)]
+    asked = [setting for setting in FIRST if setting.name != "AZURE_CLIENT_SECRET_FILE"]  # there is a certificate
+    options = [word for setting in asked for word in (setting.option, setting.example)]
 
     written = typed("config", "init", "-c", r"etc\contoso.env", *options)
     again = typed("config", "init", "-c", r"etc\contoso.env", *options)

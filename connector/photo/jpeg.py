@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from connector.errors import StopRun
 from connector.photo.limits import damaged, not_an_image
-from connector.photo.steps import LEAST_WIDTH, SMALLER, has_step
 
 SOI, EOI, SOS, DHT, DQT, DRI, DAC = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xCC
 _DNL, _COM, _PROGRESSIVE = 0xDC, 0xFE, 0xC2
@@ -19,9 +18,6 @@ _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 # libjpeg's warnings of changed or missing data; others (an unknown Adobe code, odd parameters of a scan) are harmless,
 # and what its interface cannot read at all (unusual sampling) is left to Pillow.
 _COMPLAINTS = ("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression")
-# Which colours are decoded, by those that are coded; and the height of a coded unit, by how colours are sampled.
-_COLOURS = {"YCbCr": "RGB", "Gray": "GRAY"}
-_UNIT_HEIGHTS = {"420": 16, "440": 16}
 
 
 class Segment(NamedTuple):
@@ -48,10 +44,7 @@ def check_restarts(coded: bytes, frame: bytes) -> None:
 
 
 def check_coded_pixels(jpeg_bytes: bytes) -> None:
-    """Decode a small picture by libjpeg-turbo; refuse what it complains of, and a step that damage leaves.
-
-    Pillow hears no complaint.
-    """
+    """Decode as small as possible by libjpeg-turbo, and refuse what it complains of; Pillow hears no complaint."""
     # Only here: it brings numpy, which a run without a new picture need not load.
     try:
         import simplejpeg
@@ -61,30 +54,10 @@ def check_coded_pixels(jpeg_bytes: bytes) -> None:
             "Install photo-connector again, e.g. with `pip install --force-reinstall photo-connector`.",
         ) from error
     try:
-        height, width, colours, sampling = simplejpeg.decode_jpeg_header(jpeg_bytes, strict=False)
-        if colours not in _COLOURS or width < LEAST_WIDTH:
-            simplejpeg.decode_jpeg(jpeg_bytes, "GRAY", min_height=1, min_width=1, fastdct=True)
-            return
-        least = {"min_height": -(-height // SMALLER), "min_width": -(-width // SMALLER)}
-        small = simplejpeg.decode_jpeg(jpeg_bytes, _COLOURS[colours], **least, fastdct=True)
+        simplejpeg.decode_jpeg(jpeg_bytes, "GRAY", min_height=1, min_width=1, fastdct=True)
     except ValueError as error:
         if str(error).startswith(_COMPLAINTS):
             raise damaged(f"The JPEG's coded pixels are damaged ({error}).") from error
-        return
-    if has_step(small, rows=_UNIT_HEIGHTS.get(sampling, 8) // SMALLER, coarseness=_coarseness(jpeg_bytes)):
-        raise damaged("The JPEG's coded pixels are damaged (a step in brightness or colour runs along its blocks).")
-
-
-def _coarseness(jpeg_bytes: bytes) -> int:
-    """Return the largest divisor of a block's mean among the quantisation tables."""
-    largest = 1
-    for segment in split_segments(jpeg_bytes):
-        table = segment.payload if segment.marker == DQT else b""
-        while len(table) > 2:
-            is_wide = table[0] >> 4
-            largest = max(largest, int.from_bytes(table[1 : 3 if is_wide else 2], "big"))
-            table = table[1 + (128 if is_wide else 64) :]
-    return largest
 
 
 def holds_nothing_else(segments: Sequence[Segment], frame: bytes) -> bool:
