@@ -331,7 +331,8 @@ _row(
 def a_member_hides_memberof(check_env: CheckEnv) -> None:
     ldap = check_env.on_own_server()
     (dora,) = [entry for entry in ldap.tree.everyone() if entry.dn.startswith("CN=dora")]
-    eve = ldap.person("eve", **{"mS-DS-ConsistencyGuid": [b"e" * 16]})
+    own: dict[str, Any] = {"mS-DS-ConsistencyGuid": [b"e" * 16]}
+    eve = ldap.person("eve", **own)
     check_env.cloud.tenant.add_account("eve@contoso.test", immutable_id="ZWVlZWVlZWVlZWVlZWVlZQ==", synced=True)
     dn = f"CN=Opponents,{ldap.tree.root}"
     kind = {"objectClass": "group", "objectCategory": "group", "sAMAccountType": "268435456", "userAccountControl": []}
