@@ -118,6 +118,7 @@ class AnyNights(RuleBasedStateMachine):
         self.options = Options()
         self.planned: dict[str, tuple[str, str, str]] = {}
         self.lagging: set[str] = set()
+        self.unread: set[str] = set()
         for index, name in enumerate(NAMES):
             one = self.register.add(name, UNITS[index % 2], face(f"{name} 0"))
             self._open_account(one)
@@ -149,6 +150,7 @@ class AnyNights(RuleBasedStateMachine):
         if photo != one.photo:
             self.register.change(one, photo=photo)
             self.restored.discard(self.accounts[name])
+            self.unread.add(name)
 
     @rule(name=st.sampled_from(NAMES), what=st.sampled_from([*FOREIGN, "", "0", "1", "small 0", "small 1"]))
     def somebody_edits_the_cloud(self, name: str, what: str) -> None:
@@ -479,8 +481,9 @@ class AnyNights(RuleBasedStateMachine):
         )
         if self.world.switches.read_lag_reads:
             self.unsure.add(account_id)
-        if is_undo and account_id not in self.has_changed_hands:
-            self.restored.add(account_id)  # another person on the account is a changed source, which ends a restore
+        # another person on the account is a changed source, which ends a restore, as is a change that no run has read
+        if is_undo and account_id not in self.has_changed_hands and self._owner(account_id).name not in self.unread:
+            self.restored.add(account_id)
 
     def _wrongs_of_upload(self, account_id: str, body_bytes: bytes) -> Iterator[str]:
         sent_sha256, was = hashlib.sha256(body_bytes).hexdigest(), self.world.tenant.photo(account_id)
@@ -572,6 +575,8 @@ class AnyNights(RuleBasedStateMachine):
             for one in self.register.people.values():
                 one.missed &= one.unit not in self.register.read_whole
                 self._judge_one(one, report)
+                if one.state is PersonState.IN_SCOPE and not one.missed:
+                    self.unread.discard(one.name)
             self._forget_edits()
 
     def _settle_accounts(self) -> None:
