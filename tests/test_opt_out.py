@@ -518,6 +518,7 @@ def test_a_list_of_members_that_never_ends_stops_the_reading_and_sends_nobody_a_
 
     assert (told.code, told.totals["created"]) == (5, 0)
     assert f"the members of {GROUP} (OPT_OUT_GROUP) repeat from number 2 on" in told.err
+    assert "name another one first in LDAP_URI" in told.err
     grouped.knobs.repeats_values = False
     after = grouped.sync(days=1)
     assert (after.code, after.reasons()) == (0, {"opted-out": 3})

@@ -23,7 +23,7 @@ from connector.errors import Unreachable
 from connector.model import RequestCounters, fold
 from connector.sources.connect import READ_SECONDS, ServerRequirements, open_session
 from connector.sources.ldap_errors import SYSTEM, SignInRefused
-from connector.sources.pages import Query, walk
+from connector.sources.pages import REPEATS_FIX, Query, walk
 from connector.sources.raw_entry import RawEntry
 from connector.sources.scope import Scope, all_of, context_above
 from connector.sources.session import Kind, Session
@@ -275,7 +275,7 @@ def _listed_ids(session: Session, named: Named, group: RawEntry) -> set[str]:
             return ids | new
         if not new:
             message = f"the members of {dn} ({named.setting}) repeat from number {number} on, without end."
-            raise Unreachable(SYSTEM, f"{session.server}: {message}", "Look at the domain controller.")
+            raise Unreachable(SYSTEM, f"{session.server}: {message}", REPEATS_FIX)
         ids |= new
         number += len(values)
         part = required(session, replace(named, dn=dn), attributes=[_range(number, _RANGE)], controls=[_WITH_IDS])

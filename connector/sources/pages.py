@@ -14,6 +14,7 @@ from connector.sources import ldap_errors
 from connector.sources.raw_entry import RawEntry
 from connector.sources.session import SearchResult, Session
 
+REPEATS_FIX = "Look at the domain controller, or name another one first in LDAP_URI."
 # Without photos an entry weighs what a name weighs: the first page, and all others.
 FIRST_PLAIN, MOST = 250, 500
 # A handful shows what photos weigh here; after it, at most ten times as many as were seen with one.
@@ -115,7 +116,7 @@ class _Progress:
             raise Unreachable(
                 ldap_errors.SYSTEM,
                 f"{self._session.server}: {what}, while reading page {number}; the reading was ended.",
-                "Look at the domain controller, or name another one first in LDAP_URI.",
+                REPEATS_FIX,
             )
 
 
