@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from connector.sources.pages import FIRST_PAGE
+from connector.sync.pictures import SMALL_BYTES
 from connector.sync.read_back import READ_BACK_BACKLOG
 from tests.company import Company, crowd, populate
 from tests.lab.graph import Emulator, Fault
@@ -95,6 +96,27 @@ def test_pictures_are_prepared_while_the_next_page_is_read(cloud: Emulator, tmp_
     assert (told.code, told.totals["skipped"]) == (0, FIRST_PAGE + 50)
     assert not at_work[0], "nothing is there to be prepared yet"
     assert at_work[FIRST_PAGE + 49], "the first page's pictures are in the works while the second is read"
+
+
+@pytest.mark.parametrize(("added", "pool"), [(0, "prepare small_0"), (SMALL_BYTES, "prepare large_0")])
+def test_small_pictures_are_prepared_by_one_thread(cloud: Emulator, tmp_path: Path, added: int, pool: str) -> None:
+    at_work: set[str] = set()
+
+    def watched(number: int) -> tuple[str, Mapping[str, str | bytes]]:
+        at_work.update(thread.name for thread in threading.enumerate() if thread.name.startswith("prepare"))
+        name, attributes = crowd(number)
+        photo_bytes = attributes["jpegPhoto"]
+        assert isinstance(photo_bytes, bytes)
+        return name, {**attributes, "jpegPhoto": photo_bytes + bytes(added)}
+
+    company = Company(cloud, tmp_path, tree=Tree(people=FIRST_PAGE + 50, make=watched))
+    told = company.sync()
+    company.close()
+
+    assert (told.code, told.totals["skipped"]) == (0, FIRST_PAGE + 50)
+    assert pool in at_work
+    assert all(name.startswith(pool.partition("_")[0]) for name in at_work), at_work
+    assert added or at_work == {pool}
 
 
 def test_the_pace_narrows_in_trouble_widens_after_it_and_is_told(counted_companies: CountedCompanies) -> None:

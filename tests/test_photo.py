@@ -487,6 +487,19 @@ def test_the_recipe_s_key_tells_recipes_apart() -> None:
 # Text
 
 
+class NeverText(bytes):
+    """A picture that complains when it is taken for text."""
+
+    def strip(self, *_: object) -> bytes:
+        """Complain."""
+        raise AssertionError("text was looked for in a picture")
+
+
+def test_no_text_is_looked_for_in_a_picture() -> None:
+    content_bytes = pictures.jpeg("no text", (200, 200))
+    assert prepare(NeverText(content_bytes), SQUARE) == prepare(content_bytes, SQUARE)
+
+
 @pytest.mark.parametrize(
     "wrap",
     [

@@ -15,7 +15,8 @@ from connector.photo.jpeg import DHT, SOS, Segment
 from connector.photo.limits import damaged
 
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
-_RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
+# The first byte is written by itself, so that the search leaps from one to the next.
+_RESTART = re.compile(rb"\xff\xff*[\xd0-\xd7]")
 # So many bytes are looked up at once, and so many after them, of which at most 2,100 are taken by what begins before.
 _CHUNK, _MARGIN = 1 << 15, 1 << 12
 # Of a picture with more coded bytes only the first are walked: 0.2 ms a kilobyte, and thumbnailPhoto holds 100 at most.

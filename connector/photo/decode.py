@@ -43,7 +43,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
 def unwrap(content_bytes: bytes) -> tuple[str, bytes]:
     """Return the kind of picture (a name of the table of formats) and its bytes; raise PictureRefused for all else."""
     check_bytes(content_bytes)
-    for picture_bytes in (content_bytes, _from_text(content_bytes)):
+    for picture_bytes in _readings(content_bytes):
         if found := recognise(picture_bytes):
             if not found.is_installed:
                 raise not_installed(found)
@@ -52,6 +52,12 @@ def unwrap(content_bytes: bytes) -> tuple[str, bytes]:
         raise not_an_image(f"The value is a {title}.")
     titles = [one.title for one in FORMATS]
     raise not_an_image(f"The value is not a {', '.join(titles[:-1])} or {titles[-1]} picture.")
+
+
+def _readings(content_bytes: bytes) -> Iterator[bytes]:
+    """Yield the bytes, and only where they are asked for, what they are as text."""
+    yield content_bytes
+    yield _from_text(content_bytes)
 
 
 def _from_text(content_bytes: bytes) -> bytes:
