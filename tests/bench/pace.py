@@ -69,7 +69,8 @@ def auto_against_four(paces: list[Pace]) -> list[dict[str, float]]:
     for allowed in ALLOWED:
         four, auto = (next(one for one in paces if (one.allowed, one.lanes) == (allowed, lanes)) for lanes in LANES)
         faster = {"times_faster": four.wall / auto.wall, "times_faster_puts": four.put_span / auto.put_span}
-        rows.append({"allowed": allowed, **faster, "refused_share": auto.refused / auto.requests})
+        share = auto.refused / auto.requests
+        rows.append({"allowed": allowed, "people": auto.people, **faster, "refused_share": share})
         text = f"{faster['times_faster']:.2f} × faster, its PUTs {faster['times_faster_puts']:.2f} ×"
         print(f"auto against four lanes where {allowed} are allowed: {text}", flush=True)
     return rows

@@ -54,7 +54,8 @@ def _night(cost: Cost) -> str:
 def _auto(row: dict[str, Any]) -> str:
     times = f"{row['times_faster']:.2f} × faster than four lanes, its PUTs {row['times_faster_puts']:.2f} ×"
     refused = f"{100 * row['refused_share']:.2f} % of the requests refused"
-    return f"- `SYNC_CONCURRENCY=auto` where {row['allowed']} are allowed: {times}; {refused}."
+    where = f"where {row['allowed']} are allowed, over {row['people']:,} people"
+    return f"- `SYNC_CONCURRENCY=auto` {where}: {times}; {refused}."
 
 
 def _reading(row: dict[str, Any]) -> str:
