@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from connector.model import CloudTag, Fingerprint, Memory, Presence
@@ -14,6 +14,7 @@ class CloudObservation:
     """Contain what was seen of one cloud photo: nothing asked, no photo, its tag, or its tag and what its bytes show.
 
     `read_sha256` is empty while no bytes were fetched; `read_print` is None then, and where they are no picture.
+    `to_keep` is the photo as a backup would keep it, empty while no bytes were fetched.
     """
 
     asked: bool
@@ -23,6 +24,7 @@ class CloudObservation:
     height: int = 0
     read_sha256: str = ""
     read_print: Fingerprint | None = None
+    to_keep: bytes = field(default=b"", repr=False)
 
     @classmethod
     def not_asked(cls) -> CloudObservation:
@@ -36,7 +38,9 @@ class CloudObservation:
             return cls(asked=True)
         return cls(asked=True, present=True, tag=tag.tag, width=tag.width, height=tag.height)
 
-    def with_bytes(self, read_sha256: str, read_print: Fingerprint | None, *, tag: str = "") -> CloudObservation:
+    def with_bytes(
+        self, read_sha256: str, read_print: Fingerprint | None, *, tag: str = "", to_keep: bytes = b""
+    ) -> CloudObservation:
         """Add what the fetched bytes show; a tag that came beside them stands in where none was seen before."""
         return CloudObservation(
             asked=True,
@@ -46,6 +50,7 @@ class CloudObservation:
             height=read_print.height if read_print else self.height,
             read_sha256=read_sha256,
             read_print=read_print,
+            to_keep=to_keep,
         )
 
 

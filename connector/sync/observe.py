@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from connector.decide.compare import CloudObservation
 from connector.errors import PersonError
@@ -18,14 +17,6 @@ from connector.model import Account, CloudPhoto, CloudTag, Reason
 from connector.photo import PictureRefused, read_print
 from connector.sync.context import RunContext
 from connector.targets import Target
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedPhoto:
-    """Contain what the bytes of a cloud photo show, and the picture as a backup would keep it."""
-
-    observation: CloudObservation
-    content_bytes: bytes = field(repr=False)
 
 
 def is_no_picture(content_bytes: bytes) -> bool:
@@ -57,12 +48,12 @@ def observe_photo(photo: CloudPhoto, tag: CloudTag | None) -> CloudObservation:
     except PictureRefused:
         shown = None
     read_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
-    return CloudObservation.at(tag or CloudTag(photo.tag)).with_bytes(read_sha256, shown)
+    return CloudObservation.at(tag or CloudTag(photo.tag)).with_bytes(read_sha256, shown, to_keep=photo.to_keep)
 
 
 def fetch_observations(
     target: Target, accounts: Sequence[Account], tags: Mapping[str, CloudTag]
-) -> Mapping[str, FetchedPhoto | PersonError | None]:
+) -> Mapping[str, CloudObservation | PersonError | None]:
     """Fetch and describe a batch of photos, by account id; None if a photo was removed since its tag was read."""
     answers = target.photos(accounts)
     return {account.id: _observe(answers[account.id], account, tags.get(account.id)) for account in accounts}
@@ -70,13 +61,13 @@ def fetch_observations(
 
 def _observe(
     answer: CloudPhoto | PersonError | None, account: Account, tag: CloudTag | None
-) -> FetchedPhoto | PersonError | None:
+) -> CloudObservation | PersonError | None:
     if not isinstance(answer, CloudPhoto):
         return answer
     observation = observe_photo(answer, tag)
     if observation.read_print is None and is_no_picture(answer.content_bytes):
         return no_picture(account)
-    return FetchedPhoto(observation, answer.to_keep)
+    return observation
 
 
 def is_look_only(item: WorkItem) -> bool:

@@ -25,7 +25,7 @@ from connector.sync.conflict_photos import MAX_CONFLICTS, keep_conflict_photo
 from connector.sync.context import RunContext
 from connector.sync.guests import is_guest
 from connector.sync.memory import close_assessed_intent, store_memory
-from connector.sync.observe import FetchedPhoto, fetch_observations, is_look_only, record_look
+from connector.sync.observe import fetch_observations, is_look_only, record_look
 from connector.sync.outcomes import Verdict, conflict_detail, record_error, record_outcome
 from connector.sync.summary import Summary
 from connector.sync.targets import at_target_size
@@ -37,7 +37,7 @@ RESTORED_STAYS = (
     "`--overwrite` sends nothing over what `restore` put back: undo that by `photo-connector restore --person PERSON`, "
     "or change the photo in the source."
 )
-Answers = Mapping[str, CloudTag | FetchedPhoto | PersonError | None]
+Answers = Mapping[str, CloudTag | CloudObservation | PersonError | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +149,16 @@ class Planner:
                     self._take_answer(item, answers[item.account.id], request.tags.get(item.account.id))
 
     def _take_answer(
-        self, item: WorkItem, answer: CloudTag | FetchedPhoto | PersonError | None, tag: CloudTag | None
+        self, item: WorkItem, answer: CloudTag | CloudObservation | PersonError | None, tag: CloudTag | None
     ) -> None:
-        if is_look_only(item) and not isinstance(answer, FetchedPhoto):
+        if is_look_only(item) and not isinstance(answer, CloudObservation):
             record_look(self._context, self._target.name, item, answer)
             self._context.progress.step()
         elif isinstance(answer, PersonError):
             record_error(self._context, self._target.name, item, answer)
             self._context.progress.step()
-        elif isinstance(answer, FetchedPhoto):
-            self._conclude(item, answer.observation, answer.content_bytes)
+        elif isinstance(answer, CloudObservation):
+            self._conclude(item, answer)
         elif tag is not None:
             self._conclude(item, CloudObservation.at(None))  # the photo was removed between tag and bytes
         elif needs_bytes(answer, memory=item.memory, intent=item.intent, now=self._context.clock()):
@@ -166,7 +166,7 @@ class Planner:
         else:
             self._conclude(item, CloudObservation.at(answer))
 
-    def _conclude(self, item: WorkItem, observation: CloudObservation, content_bytes: bytes | None = None) -> None:
+    def _conclude(self, item: WorkItem, observation: CloudObservation) -> None:
         """Decide about one person, then store the step, or the memory and the outcome."""
         context, target = self._context, self._target.name
         known = self._known(item, observation)
@@ -182,11 +182,11 @@ class Planner:
             detail = SENT_ELSEWHERE
         if context.options.overwrite and decision.reason is Reason.RESTORED:
             detail = RESTORED_STAYS
-        if decision.conflict and content_bytes is not None and not (context.writes and decision.writes):
-            self._keep_conflict_photo(item, observation, content_bytes)
+        if decision.conflict and observation.to_keep and not (context.writes and decision.writes):
+            self._keep_conflict_photo(item, observation)
         outdated = outdated_step(context, target, item, decision, observation)
         if decision.writes and outdated is None:
-            self._add_step(item, decision, observation, content_bytes=content_bytes, detail=detail)
+            self._add_step(item, decision, observation, detail)
             return
         if not decision.writes:
             store_memory(context, target, item, memory=conclusion.memory, asked=observation.asked)
@@ -194,27 +194,19 @@ class Planner:
         verdict = Verdict(decision.action, decision.reason, detail, conflict=decision.conflict)
         record_outcome(context, target, item, outdated or verdict)
 
-    def _keep_conflict_photo(self, item: WorkItem, observation: CloudObservation, content_bytes: bytes) -> None:
+    def _keep_conflict_photo(self, item: WorkItem, observation: CloudObservation) -> None:
         if len(self._read.conflict_photos) + len(self._conflict_photos) >= MAX_CONFLICTS:
             return
-        photos = keep_conflict_photo(self._context, item, observation.read_sha256, content_bytes)
+        photos = keep_conflict_photo(self._context, item, observation.read_sha256, observation.to_keep)
         if photos is not None:
             self._conflict_photos[self._target.name, item.account.id] = photos
 
-    def _add_step(
-        self,
-        item: WorkItem,
-        decision: Decision,
-        observation: CloudObservation,
-        *,
-        content_bytes: bytes | None,
-        detail: str,
-    ) -> None:
+    def _add_step(self, item: WorkItem, decision: Decision, observation: CloudObservation, detail: str) -> None:
         """Add a write to the plan; bytes that were fetched are backed up now, so that they are not fetched again."""
         backup = ""
         keeps = self._context.settings.backup_days > 0 and self._context.writes
-        if decision.needs_backup and content_bytes is not None and keeps:
-            backup = self._context.backups.keep(content_bytes)
+        if decision.needs_backup and observation.to_keep and keeps:
+            backup = self._context.backups.keep(observation.to_keep)
         step = Step(item, decision.action, decision.reason, decision.conflict, observation.tag, backup, detail)
         add_step(self._context.db, self._target.name, step, over_foreign=decision.over_foreign)
         work.mark_due(self._context.db, self._target.name, item.person.id)

@@ -15,14 +15,14 @@ from connector.ledger.worklist import WorkItem
 from connector.model import CloudTag, Intent
 from connector.sync.context import RunContext
 from connector.sync.memory import confirm_write
-from connector.sync.observe import FetchedPhoto, fetch_observations, observe_photo
+from connector.sync.observe import fetch_observations, observe_photo
 from connector.sync.worker_pool import Lanes
 from connector.targets import ReportsWrittenPhoto, Target
 
 # Reading back starts when this many writes wait for it, which also gives the service time to show them.
 READ_BACK_BACKLOG = 400
 
-Answers = Mapping[str, CloudTag | FetchedPhoto | PersonError | None]
+Answers = Mapping[str, CloudTag | CloudObservation | PersonError | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +117,14 @@ class ReadBackQueue:
                 for written in part:
                     self._take_answer(written, answers[written.item.account.id])
 
-    def _take_answer(self, written: PendingReadBack, answer: CloudTag | FetchedPhoto | PersonError | None) -> None:
+    def _take_answer(self, written: PendingReadBack, answer: CloudTag | CloudObservation | PersonError | None) -> None:
         if isinstance(answer, CloudTag) and answer.tag != written.intent.tag_before and written.intent.sent_sha256:
             self._tagged.append(PendingReadBack(written.item, written.intent, answer))
             return
         self._context.progress.step()
         if isinstance(answer, PersonError):
             return
-        if isinstance(answer, FetchedPhoto):
-            self._confirm(written, answer.observation)
-        else:
-            self._confirm(written, CloudObservation.at(answer))
+        self._confirm(written, answer if isinstance(answer, CloudObservation) else CloudObservation.at(answer))
 
     def _confirm(self, written: PendingReadBack, observation: CloudObservation) -> None:
         context, intent = self._context, written.intent

@@ -36,7 +36,7 @@ from connector.sync.apply import apply_steps
 from connector.sync.brakes import limits_of
 from connector.sync.context import RestoreRequest, RunContext
 from connector.sync.memory import close_assessed_intent
-from connector.sync.observe import FetchedPhoto, fetch_observations, observe_photo, verified
+from connector.sync.observe import fetch_observations, observe_photo, verified
 from connector.sync.outcomes import Verdict, held, record_error, record_outcome
 from connector.sync.prepare import PreparedStep, tags_now
 from connector.sync.summary import Summaries, notice
@@ -202,10 +202,8 @@ def observe_all(target: Target, part: Sequence[RestoreItem]) -> Observations:
     return {account_id: _as_observation(shown.get(account_id, tag)) for account_id, tag in tags.items()}
 
 
-def _as_observation(answer: CloudTag | FetchedPhoto | PersonError | None) -> CloudObservation | PersonError:
-    if isinstance(answer, PersonError):
-        return answer
-    return answer.observation if isinstance(answer, FetchedPhoto) else CloudObservation.at(answer)
+def _as_observation(answer: CloudTag | CloudObservation | PersonError | None) -> CloudObservation | PersonError:
+    return answer if isinstance(answer, CloudObservation | PersonError) else CloudObservation.at(answer)
 
 
 def _is_unsure(entry: RestoreItem, tag: CloudTag | PersonError | None) -> bool:
