@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +21,8 @@ HELD = frozenset({5, 32, 33})
 # Growing steps of about two seconds in all.
 PAUSES = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8)
 ENDING = ".part"
+# Device names, with any file ending (https://learn.microsoft.com/windows/win32/fileio/naming-a-file).
+_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00b2\u00b3]) *([.:]|$)", re.IGNORECASE)
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 for _name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"):
     _FLAGS |= getattr(os, _name, 0)
@@ -32,6 +36,12 @@ def is_held(error: OSError) -> bool:
     """
     number = getattr(error, "winerror", 0)
     return number in HELD or (number is None and error.errno == errno.EACCES)
+
+
+def device_in(path: Path | str, *, windows: bool = sys.platform == "win32") -> str:
+    """Return the part of a path that is a device on Windows, where all that is written to it is lost; else nothing."""
+    parts = re.split(r"[\\/]", str(path)) if windows else []
+    return next((part for part in parts if _DEVICE.match(part)), "")
 
 
 def is_full(error: OSError) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from connector.cloud import open_cloud
 from connector.cloud.token_http import token_refused
 from connector.errors import Unreachable
-from connector.model import RequestCounters
+from connector.model import Reason, RequestCounters
 from tests.cloud_stories import settings_for
 from tests.lab.graph import Emulator, Fault
 
@@ -63,3 +64,20 @@ def test_a_librarys_logger_does_not_reach_standard_error() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stderr == ""
+
+
+def test_a_run_that_is_ended_does_not_sit_out_what_the_issuer_asks_to_wait(cloud: Emulator) -> None:
+    cloud.fail_next("POST .*/token", Fault(status=503, retry_after="30"), times=-1)
+    with open_cloud(settings_for(cloud), RequestCounters()) as opened, ThreadPoolExecutor(4) as lanes:
+        asked = [lanes.submit(opened.token_source.token) for _ in range(4)]
+        while not tokens_asked_of(cloud):
+            time.sleep(0.02)
+        opened.transport.throttle.close()  # as Ctrl+C does
+        ends = [one.exception() for one in asked]
+
+    assert {getattr(end, "reason", end) for end in ends} == {Reason.INTERRUPTED}
+    assert tokens_asked_of(cloud) == 1
+
+
+def tokens_asked_of(cloud: Emulator) -> int:
+    return sum(request.path.endswith("/token") for request in cloud.requests)

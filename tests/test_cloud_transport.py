@@ -16,6 +16,7 @@ from urllib3.exceptions import SSLError
 from connector.cloud import Cloud, open_cloud
 from connector.cloud.http import HttpClient, Proxies, tls_context
 from connector.cloud.network_errors import NetworkError, RequestFailure, translate
+from connector.cloud.throttle import Throttle
 from connector.cloud.transport import FRUITLESS_IN_A_ROW, USER_AGENT, Endpoint, Transport
 from connector.config import cloud_urls
 from connector.errors import PersonError, Unreachable
@@ -55,7 +56,9 @@ def impatient(cloud: Emulator, traffic: RequestCounters) -> Iterator[Transport]:
     with open_cloud(settings, traffic) as held:
         urls = cloud_urls(settings)
         endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version="/v1.0")
-        yield Transport(held.http, held.token_source, traffic, endpoint=endpoint, lanes=4, read_seconds=2.0)
+        yield Transport(
+            held.http, held.token_source, traffic, endpoint=endpoint, throttle=Throttle(4), read_seconds=2.0
+        )
 
 
 def puts(cloud: Emulator) -> int:

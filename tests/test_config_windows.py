@@ -14,6 +14,8 @@ from connector.errors import SettingsError
 from tests.company import Company
 from tests.test_config import GOOD
 
+ON_WINDOWS = pytest.mark.skipif(sys.platform != "win32", reason="such a name is a file like any other here")
+
 
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +61,15 @@ def loaded(content: str) -> Settings:
         pytest.param(
             *("STATE_DIR=~nobody-at-all/state", "STATE_DIR", "no such home directory"),
             marks=pytest.mark.skipif(sys.platform == "win32", reason="~name is a folder beside one's own there"),
+        ),
+        *(
+            pytest.param(f"{name}={path}", name, f"contains {device}, which is a device on Windows", marks=ON_WINDOWS)
+            for name, path, device in [
+                ("METRICS_FILE", "C:\\metrics\\NUL", "NUL"),
+                ("STATE_DIR", "C:\\aux\\state", "aux"),
+                ("OPT_OUT_FILE", "con.txt", "con.txt"),
+                ("LDAP_PASSWORD_FILE", "COM1", "COM1"),
+            ]
         ),
         ("LDAP_PASSWORD_FILE=~nobody-at-all/x", "LDAP_PASSWORD_FILE", "cannot be read"),
         ("STATE_DIR=state", "STATE_DIR", "depends on the current directory of a run"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from connector import disk
+from connector.config.rules import path_problem
 from connector.disk import delete, delete_each, is_held, patiently, reason, write_whole
 from connector.errors import ConnectorError, DiskError, UsageError
 from connector.ledger.files import Backups, Spool
@@ -267,6 +268,22 @@ def test_a_report_is_no_device_of_windows(name: str) -> None:
         format_of(name, windows=True)
     assert format_of("console.csv", windows=True) == "csv"
     assert format_of("nul.html", windows=False) == "html"
+
+
+@pytest.mark.parametrize(
+    ("path", "device"),
+    [
+        ("C:\\metrics\\NUL", "NUL"),
+        ("com1.prom", "com1.prom"),
+        ("NUL:", "NUL:"),
+        ("C:\\aux\\state", "aux"),
+        ("C:/lpt9/photos/", "lpt9"),
+    ],
+)
+def test_a_path_in_the_settings_is_no_device_of_windows(path: str, device: str) -> None:
+    assert path_problem(path, windows=True) == f"contains {device}, which is a device on Windows; use another name"
+    assert path_problem(path, windows=False) == ""
+    assert path_problem("C:\\console\\com\\auxiliary.prom", windows=True) == ""
 
 
 def test_a_backup_that_another_program_holds_is_named(tmp_path: Path) -> None:

@@ -219,13 +219,16 @@ def test_stray_files_of_a_file_browser_and_a_long_local_path_end_no_night(window
     assert told.code == 0, told.err
 
 
-def test_a_state_folder_on_a_share_or_too_deep_and_a_report_named_as_a_device_are_refused(
+def test_a_state_folder_on_a_share_or_too_deep_and_a_file_named_as_a_device_are_refused(
     windows_company: WindowsCompany,
 ) -> None:
     company = windows_company
     company.team(1)
     device = company.runner.type("sync", "--env-file", str(company.runner.env_file()), "--report", "NUL.csv")
     lost = company.runner.type("export", "--env-file", str(company.runner.env_file()), "anna", "--output", "NUL.zip")
+    company.settings["METRICS_FILE"] = r"C:\metrics\NUL"
+    metrics = company.sync()
+    del company.settings["METRICS_FILE"]
     deep = company.runner.folder / ("d" * 60) / ("e" * 60) / ("f" * 60)
     company.settings["STATE_DIR"] = str(deep)
     too_deep = company.sync()
@@ -235,6 +238,7 @@ def test_a_state_folder_on_a_share_or_too_deep_and_a_report_named_as_a_device_ar
     assert (device.code, too_deep.code, share.code) == (2, 2, 2)
     assert "is a device on Windows" in device.err
     assert (lost.code, "is a device on Windows" in lost.err) == (2, True)
+    assert (metrics.code, "METRICS_FILE: contains NUL, which is a device on Windows" in metrics.err) == (2, True)
     assert "260 characters" in too_deep.err
     assert not deep.parent.parent.exists()
     assert "network share" in share.err

@@ -22,6 +22,7 @@ from connector.config.first_settings import FIRST, FirstSetting, env_text, first
 from connector.config.render import InForce, settings_in_force
 from connector.disk import reason, write_whole
 from connector.errors import ConnectorError, SettingsError, UsageError
+from connector.report import refuse_device
 from connector.windows_acl import icacls
 
 # What each command prints: the file among the package's resources, and the sentence of its help.
@@ -118,6 +119,7 @@ def _ask(setting: FirstSetting, given: dict[str, str]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    refuse_device(path)
     try:
         write_new(path, text)
     except FileExistsError:
@@ -250,6 +252,7 @@ def _deliver(text: str, output: Path | None) -> None:
     if output is None:
         utf8_stdout().write(text)
         return
+    refuse_device(output)
     try:
         write_whole(output, text.encode(), mode=0o644)
     except OSError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from connector.cloud.auth import TokenSource
 from connector.cloud.http import HttpClient, Proxies, named_bundle, tls_context
+from connector.cloud.throttle import Throttle
 from connector.cloud.token_http import TokenHttp
 from connector.cloud.transport import Endpoint, Transport
 from connector.config import Settings, cloud_urls
@@ -43,7 +44,7 @@ def open_cloud(settings: Settings, traffic: RequestCounters) -> Cloud:
         proxies.proxy_for(url)  # one that cannot be used is told before anybody is contacted
     bundle, _ = named_bundle(settings.http_ca_file)
     http = HttpClient(tls_context(settings.http_ca_file), proxies, lanes=settings.most_lanes, bundle=bundle)
-    tokens = TokenSource(settings, traffic, TokenHttp(http, traffic))
+    throttle = Throttle(settings.first_lanes, widest=settings.most_lanes)
+    tokens = TokenSource(settings, traffic, TokenHttp(http, traffic, pause=throttle.pause))
     endpoint = Endpoint(root=urls.graph_url, scope=urls.scope, version=VERSION)
-    lanes, widest = settings.first_lanes, settings.most_lanes
-    return Cloud(http, tokens, Transport(http, tokens, traffic, endpoint=endpoint, lanes=lanes, widest=widest))
+    return Cloud(http, tokens, Transport(http, tokens, traffic, endpoint=endpoint, throttle=throttle))

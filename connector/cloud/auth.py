@@ -7,7 +7,8 @@ import binascii
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from connector import addresses
 from connector.cloud.response import read_json
+from connector.cloud.throttle import WAIT_SLICE_SECONDS
 from connector.cloud.token_http import IssuerAway, TokenHttp, token_refused
 from connector.config import Settings, cloud_urls
 from connector.errors import SettingsError, Unreachable
@@ -195,7 +197,8 @@ class TokenSource:
         self._traffic = traffic
         self._http = http
         self._scope = cloud_urls(settings).scope
-        self._lock = threading.Lock()
+        self._turn = threading.Condition()
+        self._is_asking = False
         self._tokens: dict[str, Token] = {}
         self._credential = credential(settings)
 
@@ -205,7 +208,7 @@ class TokenSource:
         current = self._tokens.get(wanted)
         if current is not None and time.monotonic() < current.renew_at:
             return current.text
-        with self._lock:
+        with self._one_at_a_time():
             current = self._tokens.get(wanted)
             if current is None or time.monotonic() >= current.renew_at:
                 current = self._tokens[wanted] = self._renewed(wanted, current)
@@ -214,11 +217,27 @@ class TokenSource:
     def renew(self, refused: str, *, scope: str | None = None) -> str:
         """Return another token than the refused one; of several threads that ask, one acquires."""
         wanted = scope or self._scope
-        with self._lock:
+        with self._one_at_a_time():
             current = self._tokens.get(wanted)
             if current is not None and current.text == refused:
                 del self._tokens[wanted]
         return self.token(wanted)
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Admit one thread at a time; the others wait in slices, so that Ctrl+C is heeded on Windows, too."""
+        is_mine = False
+        try:
+            with self._turn:
+                while self._is_asking:
+                    self._turn.wait(WAIT_SLICE_SECONDS)
+                self._is_asking = is_mine = True
+            yield
+        finally:
+            if is_mine:
+                with self._turn:
+                    self._is_asking = False
+                    self._turn.notify()
 
     def roles(self, scope: str | None = None) -> frozenset[str]:
         """Return the application permissions in the token; empty if it has none."""

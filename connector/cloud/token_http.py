@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -193,11 +193,15 @@ class TokenAnswer:
 
 
 class TokenHttp:
-    """Implement MSAL's `http_client`; each request may be repeated, since asking twice for a token does no harm."""
+    """Implement MSAL's `http_client`; each request may be repeated, since asking twice for a token does no harm.
 
-    def __init__(self, http: HttpClient, traffic: RequestCounters) -> None:
+    `pause` waits, and raises PersonError as soon as the run was ended meanwhile.
+    """
+
+    def __init__(self, http: HttpClient, traffic: RequestCounters, *, pause: Callable[[float], None]) -> None:
         self._http = http
         self._traffic = traffic
+        self._pause = pause
 
     def get(
         self, url: str, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None, **_: Any
@@ -228,6 +232,7 @@ class TokenHttp:
         until = time.monotonic() + IDENTITY_SECONDS if urlsplit(url).path.endswith(IDENTITY) else 0.0
         while True:
             tries += 1
+            self._pause(0.0)  # a run that was ended asks no more
             answer = self._try(method, url, body, headers=headers, tries=tries)
             is_updating = bool(until) and answer.status in IDENTITY_UPDATING
             if not is_retryable(answer) and not is_updating:
@@ -237,7 +242,7 @@ class TokenHttp:
             is_last = time.monotonic() + wait > until if until and answer.status else tries >= TRIES
             if is_last or wait > LONGEST_WAIT_SECONDS:
                 raise _broken(answer)
-            time.sleep(wait)
+            self._pause(wait)
 
     def _try(self, method: str, url: str, body: bytes | None, *, headers: dict[str, str], tries: int) -> Response:
         try:

@@ -120,17 +120,15 @@ class Transport:
         traffic: RequestCounters,
         *,
         endpoint: Endpoint,
-        lanes: int,
-        widest: int = 0,
+        throttle: Throttle,
         read_seconds: float = READ_SECONDS,
-        throttle: Throttle | None = None,
     ) -> None:
-        """Create a throttle, unless one is shared with another service."""
+        """Share the throttle with all that asks the same cloud."""
         self.root = endpoint.root
         self.origin = origin_of(endpoint.root)
         self.system = endpoint.system
         self._below = endpoint.root + endpoint.version
-        self.throttle = throttle or Throttle(lanes, widest=widest)
+        self.throttle = throttle
         self._http = http
         self._tokens = tokens
         self._traffic = traffic

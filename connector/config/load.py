@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from connector.addresses import page
-from connector.config.env_file import DEFAULT_FILE, beside_env_file, decoded, find, read_lines, variable_in
-from connector.config.rules import broken_rules
+from connector.config.env_file import DEFAULT_FILE, beside_env_file, decoded, find, read_lines
+from connector.config.rules import broken_rules, path_problem
 from connector.config.settings import NAMES, SECRET_FILE_SETTINGS, SECRETS, Settings
 from connector.config.values import expanded
 from connector.errors import SettingsError
@@ -195,10 +195,8 @@ def _path(text: str) -> Path:
 
 def _read_secret(twin: str, path: Path, *, problems: list[str]) -> str:
     """Return the file's text without one line end at its end."""
-    if variable := variable_in(path):
-        problems.append(
-            f"{twin}: contains {variable}, and variables are not replaced in settings; write the complete path"
-        )
+    if problem := path_problem(path):
+        problems.append(f"{twin}: {problem}")
         return ""
     try:
         text = decoded(path.read_bytes())

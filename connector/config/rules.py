@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from connector.config.clouds import proxy_problem, url_problem
 from connector.config.env_file import decoded, variable_in
 from connector.config.settings import PATHS, Settings
 from connector.config.values import LdapAuth, SourceKind
+from connector.disk import device_in
 from connector.errors import SettingsError
 
 Problems = Iterator[tuple[str, str]]
@@ -142,14 +144,23 @@ def _opted_out(settings: Settings) -> Problems:
 
 
 def _paths(settings: Settings) -> Problems:
-    """Report variables in paths, which are not replaced, and a relative state folder."""
+    """Report paths that do not mean what they say, and a relative state folder."""
     for name in PATHS:
-        variable = variable_in(getattr(settings, name.lower()) or "")
-        if variable:
-            yield name, f"contains {variable}, and variables are not replaced in settings; write the complete path"
+        problem = path_problem(getattr(settings, name.lower()) or "")
+        if problem:
+            yield name, problem
     if not settings.state_dir.is_absolute() and not variable_in(settings.state_dir):
         text = f"is {settings.state_dir}, which depends on the current directory of a run"
         yield "STATE_DIR", f"{text}; write the absolute path, on Windows with its drive"
+
+
+def path_problem(path: Path | str, *, windows: bool = sys.platform == "win32") -> str:
+    """Return what is wrong with the words of a path: a variable, which is not replaced, or a device; else nothing."""
+    if variable := variable_in(path):
+        return f"contains {variable}, and variables are not replaced in settings; write the complete path"
+    if device := device_in(path, windows=windows):
+        return f"contains {device}, which is a device on Windows; use another name"
+    return ""
 
 
 def _is_found(test: Callable[[], bool]) -> bool:

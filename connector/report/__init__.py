@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 import sys
 from pathlib import Path
 from typing import TextIO
 
 from connector.config import Pictures
-from connector.disk import is_held, reason, written_whole
+from connector.disk import device_in, is_held, reason, written_whole
 from connector.errors import ConnectorError, UsageError
 from connector.model import RunReport
 from connector.model.reasons import ADVICE, Advice, is_conflict, needs_attention, render_reasons_md
@@ -39,10 +38,6 @@ FORMATS = ("text", "json", "csv", "html")
 _ENDINGS = {".txt": "text", ".json": "json", ".csv": "csv", ".html": "html"}
 
 
-# Device names, with any file ending (https://learn.microsoft.com/windows/win32/fileio/naming-a-file).
-_RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.IGNORECASE)
-
-
 def format_of(path: str | Path, *, windows: bool = sys.platform == "win32") -> str:
     """Return the format of a file's ending; UsageError for another ending, or for a device name on Windows."""
     refuse_device(path, windows=windows)
@@ -57,7 +52,7 @@ def format_of(path: str | Path, *, windows: bool = sys.platform == "win32") -> s
 
 def refuse_device(path: str | Path, *, windows: bool = sys.platform == "win32") -> None:
     """Raise UsageError for a device name on Windows, where everything that is written to it is lost."""
-    if windows and _RESERVED.match(re.split(r"[\\/]", str(path))[-1]):
+    if device_in(path, windows=windows):
         raise UsageError(f"The file {str(path)!r} is a device on Windows.", "Give the file another name.")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from connector.cloud import VERSION, Cloud
 from connector.cloud.auth import TokenSource
 from connector.cloud.http import MOST_BYTES, READ_SECONDS, HttpClient
 from connector.cloud.response import Response
+from connector.cloud.throttle import Throttle
 from connector.cloud.transport import Endpoint, Transport
 from connector.config import Settings
 from connector.errors import Unreachable
@@ -88,7 +88,7 @@ class FixedToken(TokenSource):
     """Stand for a signed-in program: tokens are no part of the story."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        """Ask no issuer."""
 
     def token(self, scope: str | None = None) -> str:
         return "badge"
@@ -97,7 +97,9 @@ class FixedToken(TokenSource):
 def open_in_process(wire: InProcessClient, settings: Settings, traffic: RequestCounters) -> Cloud:
     """Open the cloud behind a wire of this kind."""
     endpoint, badge = Endpoint(root=ROOT, scope="", version=VERSION), FixedToken()
-    return Cloud(wire, badge, Transport(wire, badge, traffic, endpoint=endpoint, lanes=settings.most_lanes))
+    return Cloud(
+        wire, badge, Transport(wire, badge, traffic, endpoint=endpoint, throttle=Throttle(settings.most_lanes))
+    )
 
 
 @dataclass(slots=True)

@@ -49,17 +49,15 @@ class SharePoint:
 def open_sharepoint(settings: Settings, traffic: RequestCounters, cloud: Cloud) -> SharePoint:
     """Make the transports of both hosts, each with its own token; they share the cloud's throttle."""
     return SharePoint(
-        _transport(settings.sharepoint_my_site_url or "", traffic, cloud, lanes=settings.most_lanes),
-        _transport(settings.sharepoint_admin_url or "", traffic, cloud, lanes=settings.most_lanes),
+        _transport(settings.sharepoint_my_site_url or "", traffic, cloud),
+        _transport(settings.sharepoint_admin_url or "", traffic, cloud),
     )
 
 
-def _transport(url: str, traffic: RequestCounters, cloud: Cloud, *, lanes: int) -> Transport:
+def _transport(url: str, traffic: RequestCounters, cloud: Cloud) -> Transport:
     root = url.rstrip("/")
     endpoint = Endpoint(root=root, scope=f"{root}/.default", system=SYSTEM, refused_fix=REFUSED_FIX)
-    return Transport(
-        cloud.http, cloud.token_source, traffic, endpoint=endpoint, lanes=lanes, throttle=cloud.transport.throttle
-    )
+    return Transport(cloud.http, cloud.token_source, traffic, endpoint=endpoint, throttle=cloud.transport.throttle)
 
 
 def literal(text: str) -> str:
