@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import faulthandler
 import itertools
-import resource
 import sys
 import tempfile
 import time
@@ -184,7 +183,11 @@ class Fuzz:
 
 
 def peak_bytes() -> int:
-    """Return the highest memory of this process so far."""
+    """Return the highest memory of this process so far; 0 on Windows, where nobody counts it for us."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

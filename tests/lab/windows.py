@@ -203,11 +203,17 @@ def _translated(value: str) -> str:
 
 
 def main() -> None:
-    """Run Windows' Python with the arguments of this process, e.g. `python -m tests.lab.windows -m pytest FILE`."""
-    done = subprocess.run(command(*sys.argv[1:]), env=environment(), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # fmt: skip
-    sys.stdout.write(done.stdout.decode("utf-8", "replace").replace("\r\n", "\n"))
-    sys.exit(done.returncode)
+    """Run Windows' Python with the arguments of this process, e.g. `python -m tests.lab.windows -m pytest FILE`.
+
+    What it tells is passed on at once: it stays where the process has to be ended.
+    """
+    with subprocess.Popen(command("-u", *sys.argv[1:]), env=environment(), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0) as started:  # fmt: skip
+        assert started.stdout is not None
+        while part := started.stdout.read(65536):
+            sys.stdout.buffer.write(part.replace(b"\r", b""))
+            sys.stdout.buffer.flush()
+    sys.exit(started.returncode)
 
 
 if __name__ == "__main__":
