@@ -22,8 +22,9 @@ from pydantic import SecretStr
 from connector.config import Settings
 from connector.ledger.state import open_state
 from connector.ledger.store import LEDGER_NAME
-from connector.model import MatchRule, NoProgress
+from connector.model import MatchRule, NoProgress, Progress
 from connector.sync.context import Options, RestoreRequest
+from connector.sync.read_back import READ_BACK_BACKLOG
 from connector.sync.run import Backends, run_night
 from tests.bench.faces import photo
 from tests.lab.graph.world import World, new_world
@@ -52,6 +53,7 @@ class Town:
     register: InMemoryDirectory = field(default_factory=lambda: InMemoryDirectory((UNIT,)))
     now: datetime = datetime(2026, 11, 24, 1, tzinfo=UTC)
     more: dict[str, Any] = field(default_factory=dict)
+    progress: Progress = field(default_factory=NoProgress)
     world: World = field(init=False)
 
     def __post_init__(self) -> None:
@@ -115,7 +117,7 @@ class Town:
         with open_state(self.folder) as state:
             watch(state.db)
             with run_night(
-                state, settings, options, progress=NoProgress(), clock=lambda: self.now, backends=backends
+                state, settings, options, progress=self.progress, clock=lambda: self.now, backends=backends
             ) as report:
                 list(report.outcomes())
             at_the_end(state.db)
@@ -210,3 +212,32 @@ def test_a_person_whose_picture_is_nobody_elses_takes_less_than_5_kb_in_the_ledg
 
     print(f"{each:,.0f} bytes a person after the first night")
     assert each <= 5_000
+
+
+class CountedPhases:
+    """Count the steps of each phase, beside its total."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, int | None] = {}
+        self.done: dict[str, int] = {}
+        self._name = ""
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Begin a phase."""
+        self._name, self.totals[name], self.done[name] = name, total, 0
+
+    def step(self, amount: int = 1) -> None:
+        """Count steps."""
+        self.done[self._name] += amount
+
+    def end(self) -> None:
+        """End the last phase."""
+
+
+def test_uploads_and_what_is_read_back_are_counted_apart(tmp_path: Path) -> None:
+    people, counted = READ_BACK_BACKLOG + 60, CountedPhases()
+
+    Town(tmp_path, people, progress=counted).steps(Options())
+
+    assert counted.done["uploading"] == counted.totals["uploading"] == people
+    assert counted.done["reading back"] == counted.totals["reading back"]

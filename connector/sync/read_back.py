@@ -41,6 +41,8 @@ class ReadBackQueue:
         self._context = context
         self._target = target
         self.is_limited = False
+        self._unanswered = 0
+        self._is_own_phase = False
         self._written: deque[PendingReadBack] = deque()
         self._tagged: deque[PendingReadBack] = deque()
         self._lanes: Lanes[Sequence[PendingReadBack], Answers] = Lanes(
@@ -61,6 +63,7 @@ class ReadBackQueue:
         """Queue an accepted write; confirm it at once if the target reports the stored photo."""
         if not isinstance(self._target, ReportsWrittenPhoto):
             self._written.append(PendingReadBack(item, intent))
+            self._unanswered += 1
             return
         photo = self._target.written_photo(item.account)
         observation = CloudObservation.at(None) if photo is None else observe_photo(photo, CloudTag(photo.tag))
@@ -81,7 +84,8 @@ class ReadBackQueue:
 
     def finish(self) -> None:
         """Read back all remaining writes, `SYNC_CONCURRENCY` batches at a time."""
-        self._context.progress.phase("reading back", len(self._written))
+        self._context.progress.phase("reading back", self._unanswered)
+        self._is_own_phase = True
         while self._written or self._tagged or len(self._lanes):
             if self._is_over():
                 return
@@ -121,7 +125,9 @@ class ReadBackQueue:
         if isinstance(answer, CloudTag) and answer.tag != written.intent.tag_before and written.intent.sent_sha256:
             self._tagged.append(PendingReadBack(written.item, written.intent, answer))
             return
-        self._context.progress.step()
+        self._unanswered -= 1
+        if self._is_own_phase:  # before it, the steps are those of the writes
+            self._context.progress.step()
         if isinstance(answer, PersonError):
             return
         self._confirm(written, answer if isinstance(answer, CloudObservation) else CloudObservation.at(answer))
