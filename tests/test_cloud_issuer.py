@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
+import signal
 import subprocess
 import sys
+import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -77,6 +81,38 @@ def test_a_run_that_is_ended_does_not_sit_out_what_the_issuer_asks_to_wait(cloud
 
     assert {getattr(end, "reason", end) for end in ends} == {Reason.INTERRUPTED}
     assert tokens_asked_of(cloud) == 1
+
+
+def test_ctrl_c_is_heeded_while_another_thread_asks_for_the_token(cloud: Emulator) -> None:
+    # interrupt_main wakes nobody, as Ctrl+C on Windows: it is heeded once the wait for the other thread lets go
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    cloud.fail_next("POST .*/token", Fault(kind="hold", performed=True), times=-1)
+    try:
+        with open_cloud(settings_for(cloud), RequestCounters()) as opened, ThreadPoolExecutor(2) as others:
+            asked = others.submit(opened.token_source.token)
+            while not cloud.faults.held:
+                time.sleep(0.02)
+            others.submit(interrupt_once_within, threading.get_ident(), "token")
+            with pytest.raises(KeyboardInterrupt):
+                opened.token_source.token()
+            assert not asked.done()
+            cloud.faults.let_go()
+            assert asked.result() == opened.token_source.token()
+    except KeyboardInterrupt:
+        pytest.fail("it was heeded too late")  # and never ends the tests
+    finally:
+        cloud.faults.let_go()
+        signal.signal(signal.SIGINT, before)
+
+
+def interrupt_once_within(thread: int, function: str) -> None:
+    """Send Ctrl+C to the main thread once it is within a function of this name."""
+    names: set[str] = set()
+    while function not in names:
+        time.sleep(0.02)
+        frame = sys._current_frames()[thread]
+        names = {one.f_code.co_name for one, _ in traceback.walk_stack(frame)}
+    _thread.interrupt_main()
 
 
 def tokens_asked_of(cloud: Emulator) -> int:

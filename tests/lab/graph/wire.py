@@ -248,6 +248,7 @@ async def serve_issuer(world: World, scope: Scope, receive: Receive, send: Send)
         fault = world.faults.take(f"{request.method} {request.path}")
         answer = Broken.of(_issued(world, request, fault), fault)
     await asyncio.sleep(fault.seconds if fault else 0.0)
+    await _held(world, record, fault, performed=True)
     with world.lock:
         world.log.end(record, status=answer.status if answer.whole else 0, bytes_out=len(answer.body_bytes))
     await deliver(_garbled(world, answer), scope=scope, send=send)
