@@ -163,28 +163,27 @@ def test_a_write_that_merely_waits_costs_no_bytes() -> None:
 
 def test_an_upload_seen_a_night_later_is_ours_and_unchanged() -> None:
     look = looks("ann, new")["the source's picture"]
-    judged = judge(look, source=picture("ann, new"), memory=ours(), intent=UPLOAD, now=NOW)
-    assert judged.settled is IntentState.OURS
-    assert judged.view == CloudView(ViewKind.OURS, MatchLevel.TAG)
-    assert judged.memory is not None
-    assert (judged.memory.presence, judged.memory.source_sha256, judged.memory.tag) == (
-        *(Presence.OURS, "sha of ann, new", "new"),
-    )
+    settled, memory = judge(UPLOAD, look, memory=ours(), now=NOW)
+    assert settled is IntentState.OURS
+    assert view(look, source=picture("ann, new"), memory=memory) == CloudView(ViewKind.OURS, MatchLevel.TAG)
+    assert memory is not None
+    assert (memory.presence, memory.source_sha256, memory.tag) == (Presence.OURS, "sha of ann, new", "new")
 
 
 def test_an_upload_that_is_found_small_a_night_later_is_still_open_to_better_quality() -> None:
     look = looks("ann, new")["the source's picture, small"]
-    judged = judge(look, source=picture("ann, new"), memory=None, intent=UPLOAD, now=NOW)
-    assert judged.settled is IntentState.OURS
-    assert judged.view == CloudView(ViewKind.OURS, MatchLevel.PICTURE, smaller=True)
+    settled, memory = judge(UPLOAD, look, memory=None, now=NOW)
+    assert settled is IntentState.OURS
+    shown = view(look, source=picture("ann, new"), memory=memory)
+    assert shown == CloudView(ViewKind.OURS, MatchLevel.PICTURE, smaller=True)
 
 
 def test_a_dropped_write_leaves_the_old_memory_to_decide() -> None:
-    memory = ours()
-    judged = judge(looks("ann, new")["another"], source=picture("ann, new"), memory=memory, intent=UPLOAD, now=NOW)
-    assert judged.settled is IntentState.DROPPED
-    assert judged.memory is memory
-    assert judged.view.kind is ViewKind.ANOTHER
+    old, look = ours(), looks("ann, new")["another"]
+    settled, memory = judge(UPLOAD, look, memory=old, now=NOW)
+    assert settled is IntentState.DROPPED
+    assert memory is old
+    assert view(look, source=picture("ann, new"), memory=memory).kind is ViewKind.ANOTHER
 
 
 def test_a_service_that_does_not_encode_again_is_believed_by_its_bytes() -> None:

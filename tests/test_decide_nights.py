@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from connector.decide.case import Case, Decision, MemoryChange, Policy, SourceState
-from connector.decide.compare import CloudObservation, CloudView, MatchLevel, ViewKind
-from connector.decide.conclude import memory_after
-from connector.decide.intents import IntentState, judge, memory_of_write, needs_bytes, settle
+from connector.decide.compare import CloudObservation, CloudView, MatchLevel, ViewKind, view
+from connector.decide.conclude import assess, memory_after
+from connector.decide.intents import IntentState, memory_of_write, needs_bytes, settle
 from connector.decide.table import decide, needs_look
 from connector.model import Action, CloudTag, Conflict, Intent, Memory, Presence, Reason, Removed
 from tests.test_decide_table import LEFT_OUT, MEMORIES, NOW, looks, picture, portrait
@@ -150,19 +150,19 @@ def _one_night(
     look: CloudObservation, *, source: SourceState, name: str, memory: Memory | None, policy: Policy
 ) -> tuple[Memory | None, Decision]:
     shown = picture(name) if name else None
-    view = judge(look, source=shown, memory=memory, intent=None, now=NOW).view
-    case = Case(person_id="ann", source=source, memory=memory, view=view)
+    seen = view(look, source=shown, memory=memory)
+    case = Case(person_id="ann", source=source, memory=memory, picture=shown, view=seen)
     decision = decide(case, policy, NOW)
     if decision.writes:
         return memory, decision
-    return memory_after(decision, case=case, look=look, picture=shown, policy=policy), decision
+    return memory_after(decision, case=case, look=look, policy=policy), decision
 
 
 def test_a_write_is_remembered_by_its_intent_only() -> None:
     case = Case(person_id="ann", source=SOURCES[0])
     write = Decision(Action.CREATE, Reason.FIRST_UPLOAD, MemoryChange.OURS_SENT)
     with pytest.raises(ValueError, match="intent"):
-        memory_after(write, case=case, look=CloudObservation.at(None), picture=None, policy=Policy())
+        memory_after(write, case=case, look=CloudObservation.at(None), policy=Policy())
 
 
 def test_copies_of_copies_do_not_shrink_unseen() -> None:
@@ -179,10 +179,10 @@ def test_copies_of_copies_do_not_shrink_unseen() -> None:
 def test_an_adopted_photo_of_ours_keeps_what_is_known_of_the_upload() -> None:
     look, name = looks("ann, new")["our photo, same tag"], "ann, new"
     memory, source = MEMORIES["ours"], SourceState.photo("sha of ann, new")
-    view = judge(look, source=picture(name), memory=memory, intent=None, now=NOW).view
-    case = Case(person_id="ann", source=source, memory=memory, view=view, sent_sha256="sent of ann, old")
+    seen = view(look, source=picture(name), memory=memory)
+    case = Case(person_id="ann", source=source, memory=memory, view=seen, sent_sha256="sent of ann, old")
     decision = decide(case, Policy(), NOW)
-    after = memory_after(decision, case=case, look=look, picture=None, policy=Policy())
+    after = memory_after(decision, case=case, look=look, policy=Policy())
     assert memory is not None
     assert after == replace(memory, source_sha256="sha of ann, new", conflict_policy="")
 
@@ -291,19 +291,19 @@ class Nights(RuleBasedStateMachine):
         chosen: dict[str, Any] = {option: True} if option else {}
         policy = replace(self.policy, **chosen)
         look, source = self.cloud.look(), picture(self.source) if self.source else None
-        judged = judge(look, source=source, memory=self.memory, intent=self.intent, now=self.now)
-        self.memory = judged.memory
-        if judged.settled is not None and not judged.settled.stays_open:
-            self.intent = None
         held = SourceState.photo(f"sha of {self.source}") if self.source else SourceState.cleared()
-        case = Case(person_id="ann", source=held, memory=judged.memory, view=judged.view, settled=judged.settled)
+        case = Case(person_id="ann", source=held, memory=self.memory, intent=self.intent, picture=source)
+        case = assess(case, look, self.now)
+        self.memory = case.memory
+        if case.settled is not None and not case.settled.stays_open:
+            self.intent = None
         decision = decide(case, policy, self.now)
         self._hold_against_the_truth(decision, policy)
         self.cloud.dawn()
         if decision.writes:
             self._write(decision, look, killed=killed, lag=lag)
         else:
-            self.memory = memory_after(decision, case=case, look=look, picture=source, policy=policy)
+            self.memory = memory_after(decision, case=case, look=look, policy=policy)
 
     def _write(self, decision: Decision, look: CloudObservation, *, killed: str, lag: str) -> None:
         face = "" if decision.action is Action.REMOVE else self.source

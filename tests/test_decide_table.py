@@ -19,7 +19,7 @@ import pytest
 
 from connector.decide import table
 from connector.decide.case import Case, Decision, MatchState, MemoryChange, PersonRule, Policy, SourceState
-from connector.decide.compare import CloudObservation, SourcePicture, ViewKind
+from connector.decide.compare import CloudObservation, SourcePicture, ViewKind, view
 from connector.decide.conclude import memory_after
 from connector.decide.intents import IntentState, judge, settle
 from connector.decide.table import decide, needs_look
@@ -148,12 +148,11 @@ class Cell:
         look = looks(name)[self.cloud]
         without = SourceState.exclude(Reason.TOO_SMALL) if self.source == "unusable" else SourceState.cleared()
         memory = REMEMBERED[self.memory]
-        judged = judge(look, source=picture(name) if name else None, memory=memory, intent=None, now=NOW)
         case = Case(
             person_id="carl" if self.source == "same photo of another person" else "ann",
             source=SourceState.photo(f"sha of {name}") if name else without,
-            memory=judged.memory,
-            view=judged.view,
+            memory=memory,
+            view=view(look, source=picture(name) if name else None, memory=memory),
             sent_sha256=f"sent of {name}",
             other_attribute_shown="attribute" in self.cloud,
         )
@@ -371,10 +370,10 @@ def test_who_is_left_out_stays_untouched_whatever_is_remembered_shown_or_asked_f
     case: Case, expected: Decision, memory: Memory | None
 ) -> None:
     for look, policy in product(looks("ann, new").values(), EVERY_POLICY):
-        view = judge(look, source=picture("ann, new"), memory=memory, intent=None, now=NOW).view
-        met = replace(case, memory=memory, view=view)
+        shown = view(look, source=picture("ann, new"), memory=memory)
+        met = replace(case, memory=memory, view=shown)
         assert decide(met, policy, NOW) == expected
-        assert memory_after(expected, case=met, look=look, picture=None, policy=policy) is memory
+        assert memory_after(expected, case=met, look=look, policy=policy) is memory
 
 
 def test_the_page_names_every_way_to_be_left_out() -> None:
@@ -440,15 +439,16 @@ def dropped_restores() -> Iterator[object]:
 @pytest.mark.parametrize("intent, look, expected", [*dropped_restores()])
 def test_whom_a_dropped_restore_was_about_is_left_alone(intent: Intent, look: CloudObservation, expected: str) -> None:
     source, old = picture("ann, new"), ours("ann, new", tag="tag before")
-    judged = judge(look, source=source, memory=old, intent=intent, now=NOW)
-    assert judged.settled is IntentState.DROPPED
+    settled, memory = judge(intent, look, memory=old, now=NOW)
+    assert settled is IntentState.DROPPED
     if expected == "as left":
-        assert judged.memory is old
+        assert memory is old
         return
-    case = Case(person_id="ann", source=SourceState.photo(source.source_sha256), memory=judged.memory, view=judged.view)
+    shown = view(look, source=source, memory=memory)
+    case = Case(person_id="ann", source=SourceState.photo(source.source_sha256), memory=memory, view=shown)
     presence = Presence.CLEARED if expected == "restored to none" else Presence.THEIRS
-    assert judged.memory is not None
-    assert (judged.memory.presence, judged.memory.restored, judged.memory.tag) == (presence, True, "")
+    assert memory is not None
+    assert (memory.presence, memory.restored, memory.tag) == (presence, True, "")
     for conflict in Conflict:
         assert decide(case, Policy(conflict=conflict), NOW) == Decision(Action.KEEP, Reason.RESTORED)
         later = decide(replace(case, source=SourceState.photo("another")), Policy(conflict=conflict), NOW)
@@ -518,8 +518,8 @@ def test_no_photo_of_an_external_account_is_replaced_that_is_not_ours(memory: st
     policy = replace(Policy(), **cast("dict[str, Any]", {option: True} if option else {})).of(PersonRule.EXTERNAL)
     for cloud, look in looks(NAMES[source]).items():
         decision = Cell(source, memory, cloud, policy, "").decide()
-        view = judge(look, source=picture(NAMES[source]), memory=MEMORIES[memory], intent=None, now=NOW).view
-        is_ours = view.kind is ViewKind.OURS  # or a copy of ours
+        shown = view(look, source=picture(NAMES[source]), memory=MEMORIES[memory])
+        is_ours = shown.kind is ViewKind.OURS  # or a copy of ours
         assert decision.action is not Action.REPLACE or is_ours, cloud
 
 
@@ -528,9 +528,7 @@ def test_an_opt_out_does_not_wait_for_a_usable_picture(reason: Reason) -> None:
     case = Case(person_id="ann", source=SourceState.exclude(reason), memory=MEMORIES["ours"])
     policy = Policy(opted_out=True)
     assert needs_look(case, policy)
-    shown = judge(
-        looks("ann, old")["our photo, same tag"], source=None, memory=MEMORIES["ours"], intent=None, now=NOW
-    ).view
+    shown = view(looks("ann, old")["our photo, same tag"], source=None, memory=MEMORIES["ours"])
     assert decide(replace(case, view=shown), policy, NOW) == Decision(
         Action.REMOVE, Reason.OPTED_OUT, MemoryChange.CLEARED
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
-from connector.decide.compare import CloudView, ViewKind
+from connector.decide.compare import CloudView, SourcePicture, ViewKind
 from connector.decide.intents import IntentState
-from connector.model import Action, Conflict, Memory, Reason, Removed
+from connector.model import Action, Conflict, Fingerprint, Intent, Memory, Reason, Removed
 from connector.model.reasons import EXCLUDING, UNUSABLE
 
 UNSEEN = CloudView(ViewKind.NOT_ASKED)
@@ -80,21 +80,26 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Contain all that one decision depends on.
+    """Contain all that one decision depends on: what the ledger knows, and from `assess` on what the cloud shows.
 
-    `memory`, `settled` and `view` are those of `judge`. `failed` is the reason of a look that failed.
-    `sent_sha256` is that of the prepared picture, empty when unknown. `other_attribute_shown`: the cloud
-    photo equals another photo attribute of the same person.
+    `sent_sha256` is that of the prepared picture, empty if it is unknown or was prepared by an older recipe.
+    `other_prints` are the pictures of the person's other photo attributes. `failed` is why a look failed. `settled` is
+    how the intent ended; `memory` and `view` are then those after it. `other_attribute_shown`: the cloud photo equals
+    another photo attribute of the same person.
     """
 
     person_id: str
     source: SourceState
     match: MatchState = MatchState.OK
+    is_guest: bool = False
     memory: Memory | None = None
-    view: CloudView = UNSEEN
-    settled: IntentState | None = None
-    failed: Reason | None = None
+    intent: Intent | None = None
+    picture: SourcePicture | None = None
     sent_sha256: str = ""
+    other_prints: tuple[Fingerprint, ...] = ()
+    failed: Reason | None = None
+    settled: IntentState | None = None
+    view: CloudView = UNSEEN
     other_attribute_shown: bool = False
 
     @property

@@ -8,89 +8,68 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from connector.decide.case import UNSEEN, Case, Decision, MemoryChange, Policy, SourceState
-from connector.decide.compare import CloudObservation, SourcePicture, ViewKind, known_by, shows_one_of
-from connector.decide.intents import Assessment, expelled, judge
+from connector.decide.case import Case, Decision, MemoryChange, Policy
+from connector.decide.compare import CloudObservation, ViewKind, known_by, shows_one_of, view
+from connector.decide.intents import expelled, judge
 from connector.decide.table import decide, is_expelled, needs_look
-from connector.model import Action, Conflict, Fingerprint, Intent, Memory, Presence, Reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownState:
-    """Contain what the ledger knows of one person and account.
-
-    `source_sha256` is empty if the photo was cleared. `sent_sha256` is that of the prepared picture, empty if it was
-    prepared by an older recipe. `other_prints` are the pictures of the person's other photo attributes.
-    """
-
-    person_id: str
-    source_sha256: str
-    memory: Memory | None
-    intent: Intent | None
-    picture: SourcePicture | None
-    sent_sha256: str = ""
-    other_prints: tuple[Fingerprint, ...] = ()
-    is_guest: bool = False
+from connector.model import Action, Conflict, Fingerprint, Memory, Presence, Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """Contain how the intent ended, the decision, and the memory after a decision that writes nothing."""
+    """Contain the assessed case, the decision, and the memory after a decision that writes nothing."""
 
-    assessment: Assessment
+    case: Case
     decision: Decision
     memory: Memory | None
 
 
-def must_ask(known: KnownState, policy: Policy) -> bool:
-    """Return True if the cloud must be asked before this state can be decided."""
-    case = _case(known, Assessment(None, known.memory, UNSEEN))
-    return needs_look(case, policy_for(policy, is_guest=known.is_guest))
+def must_ask(case: Case, policy: Policy) -> bool:
+    """Return True if the cloud must be asked before this case can be decided."""
+    return needs_look(case, policy_for(case, policy))
 
 
-def conclude(known: KnownState, observation: CloudObservation, *, policy: Policy, now: datetime) -> Conclusion:
-    """Assess an observation of the cloud, decide, and compute the memory after it."""
-    assessment = judge(observation, source=known.picture, memory=known.memory, intent=known.intent, now=now)
-    is_ours = assessment.memory is not None and assessment.memory.presence is Presence.OURS
-    is_other = is_ours and shows_one_of(observation, known.other_prints)
-    case = replace(_case(known, assessment), other_attribute_shown=is_other)
-    decision = decide_for(case, policy, now, is_guest=known.is_guest)
+def conclude(case: Case, look: CloudObservation, *, policy: Policy, now: datetime) -> Conclusion:
+    """Assess a case by what the cloud shows, decide, and compute the memory after it."""
+    case = assess(case, look, now)
+    decision = decide_for(case, policy, now)
     if decision.writes:
-        return Conclusion(assessment, decision, assessment.memory)
-    own_policy = policy_for(policy, is_guest=known.is_guest)
-    memory = memory_after(decision, case=case, look=observation, picture=known.picture, policy=own_policy)
-    return Conclusion(assessment, decision, _as_final(memory) if known.is_guest else memory)
+        return Conclusion(case, decision, case.memory)
+    memory = memory_after(decision, case=case, look=look, policy=policy_for(case, policy))
+    return Conclusion(case, decision, _as_final(memory) if case.is_guest else memory)
 
 
-def is_sent_elsewhere(known: KnownState, conclusion: Conclusion) -> bool:
+def assess(case: Case, look: CloudObservation, now: datetime) -> Case:
+    """Return the case with its intent settled, and what the cloud shows compared with the memory after that."""
+    settled, memory = judge(case.intent, look, memory=case.memory, now=now)
+    is_ours = memory is not None and memory.presence is Presence.OURS
+    return replace(
+        case,
+        settled=settled,
+        memory=memory,
+        view=view(look, source=case.picture, memory=memory),
+        other_attribute_shown=is_ours and shows_one_of(look, case.other_prints),
+    )
+
+
+def is_sent_elsewhere(conclusion: Conclusion) -> bool:
     """Return True if the cloud shows the new photo of somebody whose last one is ours, before we sent it."""
-    memory = conclusion.assessment.memory
+    case, memory = conclusion.case, conclusion.case.memory
     if conclusion.decision.reason is not Reason.ADOPTED or memory is None or memory.presence is not Presence.OURS:
         return False
-    is_new = memory.person_id == known.person_id and memory.source_sha256 != known.source_sha256
-    return is_new and conclusion.assessment.view.kind is ViewKind.SOURCE_PHOTO
+    is_new = memory.person_id == case.person_id and memory.source_sha256 != case.source.sha256
+    return is_new and case.view.kind is ViewKind.SOURCE_PHOTO
 
 
-def decide_for(case: Case, policy: Policy, now: datetime, *, is_guest: bool) -> Decision:
+def decide_for(case: Case, policy: Policy, now: datetime) -> Decision:
     """Decide a case of a person or of a guest."""
-    decision = decide(case, policy_for(policy, is_guest=is_guest), now)
-    return _guest_decision(decision) if is_guest else decision
+    decision = decide(case, policy_for(case, policy), now)
+    return _guest_decision(decision) if case.is_guest else decision
 
 
-def policy_for(policy: Policy, *, is_guest: bool) -> Policy:
+def policy_for(case: Case, policy: Policy) -> Policy:
     """Return the policy that applies: a guest's own photo always wins."""
-    return replace(policy, conflict=Conflict.CLOUD) if is_guest else policy
-
-
-def _case(known: KnownState, assessment: Assessment) -> Case:
-    return Case(
-        person_id=known.person_id,
-        source=SourceState.photo(known.source_sha256) if known.source_sha256 else SourceState.cleared(),
-        memory=assessment.memory,
-        view=assessment.view,
-        settled=assessment.settled,
-        sent_sha256=known.sent_sha256,
-    )
+    return replace(policy, conflict=Conflict.CLOUD) if case.is_guest else policy
 
 
 def _guest_decision(decision: Decision) -> Decision:
@@ -111,13 +90,10 @@ def _as_final(memory: Memory | None) -> Memory | None:
     return replace(memory, is_final=True)
 
 
-def memory_after(
-    decision: Decision, *, case: Case, look: CloudObservation, picture: SourcePicture | None, policy: Policy
-) -> Memory | None:
+def memory_after(decision: Decision, *, case: Case, look: CloudObservation, policy: Policy) -> Memory | None:
     """Return the memory after a keep or a skip; None for no memory. After a write see intents.memory_of_write.
 
-    `picture` is the source's, where it was prepared. Raises ValueError for a write, which is remembered only
-    once the cloud shows it.
+    Raises ValueError for a write, which is remembered only once the cloud shows it.
     """
     if decision.writes:
         raise ValueError("A write is remembered by its intent.")
@@ -129,7 +105,7 @@ def memory_after(
         case MemoryChange.REFRESHED if case.memory is not None:
             return _refreshed(case.memory, look)
         case MemoryChange.OURS_ADOPTED:
-            return _adopted(case, look=look, picture=picture)
+            return _adopted(case, look)
         case MemoryChange.THEIRS | MemoryChange.CLEARED:
             return _standing(case, look=look, presence=Presence(decision.becomes.value), policy=policy)
         case _:
@@ -146,7 +122,7 @@ def _refreshed(memory: Memory, look: CloudObservation) -> Memory:
     )
 
 
-def _adopted(case: Case, *, look: CloudObservation, picture: SourcePicture | None) -> Memory:
+def _adopted(case: Case, look: CloudObservation) -> Memory:
     """Take what the cloud shows as ours; where it is still our own upload, what we sent stays known."""
     old = case.memory
     ours = old if old is not None and old.presence is Presence.OURS and known_by(look, old) else None
@@ -156,7 +132,7 @@ def _adopted(case: Case, *, look: CloudObservation, picture: SourcePicture | Non
         source_sha256=case.source.sha256,
         recipe=ours.recipe if ours else "",
         sent_sha256=ours.sent_sha256 if ours else "",
-        sent_print=picture.sent if picture else (ours.sent_print if ours else None),
+        sent_print=case.picture.sent if case.picture else (ours.sent_print if ours else None),
         read_sha256=_read_sha256(case, look),
         read_print=_read_print(case, look),
         tag=look.tag,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from connector.decide.compare import CloudObservation, CloudView, SourcePicture, is_smaller, view
+from connector.decide.compare import CloudObservation, is_smaller
 from connector.model import Action, CloudTag, Fingerprint, Intent, Memory, Presence, Reason
 
 PATIENCE = timedelta(hours=24)
@@ -28,15 +28,6 @@ class IntentState(StrEnum):
     def stays_open(self) -> bool:
         """Return True if the intent is kept for the next night."""
         return self in (IntentState.WAIT, IntentState.UNCONFIRMED)
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """Contain how the intent ended, the memory that holds now, and what the cloud shows compared with it."""
-
-    settled: IntentState | None
-    memory: Memory | None
-    view: CloudView
 
 
 def settle(intent: Intent, look: CloudObservation, now: datetime) -> IntentState:
@@ -113,15 +104,15 @@ def needs_bytes(
 
 
 def judge(
-    look: CloudObservation, *, source: SourcePicture | None, memory: Memory | None, intent: Intent | None, now: datetime
-) -> Assessment:
-    """Settle the intent, if one is open, then view the cloud beside the memory that holds after that.
+    intent: Intent | None, look: CloudObservation, *, memory: Memory | None, now: datetime
+) -> tuple[IntentState | None, Memory | None]:
+    """Settle the intent, if one is open; return how it ended and the memory that holds after that.
 
     For the start of a night. The read-back right after a write asks `settle` and `memory_of_write` alone:
     what the service answers then is its size, while a night later a small copy may be another writer's.
     """
     if intent is None:
-        return Assessment(None, memory, view(look, source=source, memory=memory))
+        return None, memory
     settled = settle(intent, look, now)
     if settled is IntentState.DROPPED and intent.restores and not _came_to_nothing(intent, look):
         # what was put back is gone again, by somebody's hand: the person is left alone as after any restore
@@ -130,7 +121,7 @@ def judge(
         memory = memory_of_write(intent, look=look, memory=memory)
         if memory is not None and look.read_print is not None and is_smaller(look.read_print, intent.sent_print):
             memory = replace(memory, tag="", read_sha256="", read_print=None)
-    return Assessment(settled, memory, view(look, source=source, memory=memory))
+    return settled, memory
 
 
 _NOT_SEEN = CloudObservation(asked=True, present=True)

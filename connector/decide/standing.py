@@ -12,8 +12,7 @@ from itertools import product
 from typing import NamedTuple
 
 from connector.decide.case import Case, PersonRule, Policy, SourceState
-from connector.decide.conclude import decide_for, policy_for
-from connector.decide.table import needs_look
+from connector.decide.conclude import decide_for, must_ask
 from connector.model import Action, Conflict, Memory, Presence, Reason
 
 # What `Memory.conflict_policy` may hold: nothing, the SYNC_CONFLICT under which the conflict was kept first, or that
@@ -76,9 +75,9 @@ def _source(has_photo: bool) -> str:
 def _row(memory: Memory | None, policy: Policy, *, rule: PersonRule, is_guest: bool, has_photo: bool) -> StandingRow:
     policy = policy.of(rule)
     source = SourceState.photo(_source(has_photo)) if has_photo else SourceState.cleared()
-    case = Case(person_id=_PERSON, source=source, memory=memory)
-    decision = decide_for(case, policy, _ANY_TIME, is_guest=is_guest)
-    is_looked_at = needs_look(case, policy_for(policy, is_guest=is_guest))
+    case = Case(person_id=_PERSON, source=source, memory=memory, is_guest=is_guest)
+    decision = decide_for(case, policy, _ANY_TIME)
+    is_looked_at = must_ask(case, policy)
     return StandingRow(
         rule=int(rule),
         is_guest=is_guest,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector.decide.compare import CloudObservation
-from connector.decide.intents import Assessment, IntentState
+from connector.decide.intents import IntentState
 from connector.ledger import memory as memory_rows
 from connector.ledger.worklist import WorkItem
 from connector.ledger.writes import save_written_photo
@@ -11,12 +11,13 @@ from connector.model import Intent, Memory
 from connector.sync.context import RunContext
 
 
-def close_assessed_intent(context: RunContext, target: str, item: WorkItem, assessment: Assessment) -> None:
-    """Close an open intent if the assessment ended it; for a confirmed write, store its tag, and its memory too."""
-    if item.intent is None or assessment.settled is None or assessment.settled.stays_open:
+def close_settled_intent(
+    context: RunContext, target: str, item: WorkItem, *, settled: IntentState | None, memory: Memory | None
+) -> None:
+    """Close an open intent if it was settled; for a confirmed write, store its tag, and its memory too."""
+    if item.intent is None or settled is None or settled.stays_open:
         return
-    memory = assessment.memory
-    if assessment.settled is not IntentState.OURS:
+    if settled is not IntentState.OURS:
         memory_rows.close_intent(context.db, target, item.account.id)
         if memory != item.memory:
             _save_or_drop(context, target, item.account.id, memory)

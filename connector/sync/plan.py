@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from connector.decide.case import Decision
+from connector.decide.case import Case, Decision, SourceState
 from connector.decide.compare import CloudObservation, SourcePicture
-from connector.decide.conclude import KnownState, conclude, is_sent_elsewhere, must_ask
+from connector.decide.conclude import conclude, is_sent_elsewhere, must_ask
 from connector.decide.intents import needs_bytes, never_appeared
 from connector.errors import PersonError
 from connector.ledger import memory as memory_rows
@@ -24,7 +24,7 @@ from connector.sync.approval import outdated_step
 from connector.sync.conflict_photos import MAX_CONFLICTS, keep_conflict_photo
 from connector.sync.context import RunContext
 from connector.sync.guests import is_guest
-from connector.sync.memory import close_assessed_intent, store_memory
+from connector.sync.memory import close_settled_intent, store_memory
 from connector.sync.observe import fetch_observations, is_look_only, record_look
 from connector.sync.outcomes import Verdict, conflict_detail, record_error, record_outcome
 from connector.sync.summary import Summary
@@ -122,7 +122,7 @@ class Planner:
         is_news = item.intent is not None or item.is_again or not item.is_due
         if is_news or options.full or options.only or options.approval is not None:
             return True
-        return must_ask(self._known(item), self._context.policy.of(item.rule))
+        return must_ask(self._case(item), self._context.policy.of(item.rule))
 
     def _ask(self, lanes: Lanes[PendingRequest, Answers], *, at_least: int) -> None:
         """Send full batches, bytes before tags; at the end of the list also batches that are not full."""
@@ -169,15 +169,15 @@ class Planner:
     def _conclude(self, item: WorkItem, observation: CloudObservation) -> None:
         """Decide about one person, then store the step, or the memory and the outcome."""
         context, target = self._context, self._target.name
-        known = self._known(item, observation)
-        conclusion = conclude(known, observation, policy=context.policy.of(item.rule), now=context.clock())
-        decision = conclusion.decision
-        close_assessed_intent(context, target, item, conclusion.assessment)
+        case, policy = self._case(item, observation), context.policy.of(item.rule)
+        conclusion = conclude(case, observation, policy=policy, now=context.clock())
+        case, decision = conclusion.case, conclusion.decision
+        close_settled_intent(context, target, item, settled=case.settled, memory=case.memory)
         self._not_shown += decision.writes and item.intent is not None and never_appeared(item.intent, observation)
         context.progress.step()
         is_conflict = decision.conflict or ADVICE[decision.reason].is_conflict
         detail = conflict_detail(context, item, observation) if is_conflict else ""
-        is_elsewhere = context.writes and is_sent_elsewhere(known, conclusion)
+        is_elsewhere = context.writes and is_sent_elsewhere(conclusion)
         if is_elsewhere:
             detail = SENT_ELSEWHERE
         if context.options.overwrite and decision.reason is Reason.RESTORED:
@@ -211,12 +211,12 @@ class Planner:
         add_step(self._context.db, self._target.name, step, over_foreign=decision.over_foreign)
         work.mark_due(self._context.db, self._target.name, item.person.id)
 
-    def _known(self, item: WorkItem, observation: CloudObservation | None = None) -> KnownState:
+    def _case(self, item: WorkItem, observation: CloudObservation | None = None) -> Case:
         is_current = item.picture is not None and item.picture.recipe == self._context.recipe.key
         has_bytes = observation is not None and observation.read_print is not None
-        return KnownState(
+        return Case(
             person_id=item.person.id,
-            source_sha256=item.source_sha256,
+            source=SourceState.photo(item.source_sha256) if item.source_sha256 else SourceState.cleared(),
             memory=item.memory,
             intent=item.intent,
             picture=self._source_picture(item),

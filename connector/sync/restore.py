@@ -35,7 +35,7 @@ from connector.photo import PictureRefused, read_print
 from connector.sync.apply import apply_steps
 from connector.sync.brakes import limits_of
 from connector.sync.context import RestoreRequest, RunContext
-from connector.sync.memory import close_assessed_intent
+from connector.sync.memory import close_settled_intent
 from connector.sync.observe import fetch_observations, observe_photo, verified
 from connector.sync.outcomes import Verdict, held, record_error, record_outcome
 from connector.sync.prepare import PreparedStep, tags_now
@@ -163,13 +163,13 @@ class UndoPlanner:
         if isinstance(observation, PersonError):
             record_error(self._context, self._target.name, entry.item, observation)
             return
-        item, now = entry.item, self._context.clock()
-        assessment = judge(observation, source=None, memory=item.memory, intent=item.intent, now=now)
-        close_assessed_intent(self._context, self._target.name, item, assessment)
+        item = entry.item
+        settled, memory = judge(item.intent, observation, memory=item.memory, now=self._context.clock())
+        close_settled_intent(self._context, self._target.name, item, settled=settled, memory=memory)
         is_shown = written_photo(entry.write).matches(observation)
         if is_somebody_elses(self._context.db, entry.write):
             self._record(entry, Action.SKIP, Reason.CHANGED_SINCE, OTHER_PERSON)
-        elif not is_shown and assessment.settled is not None and assessment.settled.stays_open:
+        elif not is_shown and settled is not None and settled.stays_open:
             self._record(entry, Action.KEEP, Reason.AWAITING_CLOUD, "")
         elif not is_shown:
             self._record(entry, Action.SKIP, Reason.CHANGED_SINCE, CHANGED)
