@@ -163,19 +163,23 @@ def rows(history: History, *, verbose: bool = False) -> Iterator[tuple[str, str,
         when, until = local_time(unpack_time(event.at)), local_time(unpack_time(event.until))
         if event.until:
             when = f"{when} to {until}"
-        what = (
-            f"would {event.action}"
-            if event.dry_run and event.action in ("create", "replace", "remove")
-            else event.action
-        )
         why = f"{ADVICE[event.reason].title} [{event.reason}]"
+        if event.planned_reason is not None:
+            why = f"{ADVICE[event.planned_reason].title} [{event.planned_reason}]. {why}"
         detail = plain_detail(event.detail, verbose=verbose)
         if detail:
             why += f". {detail}"
         if event.before_sha256:
             kept = "is kept" if event.before_sha256 in history.kept else "is no longer kept"
             why += f" (the previous photo {kept})"
-        yield when, f"{event.kind} {event.run}, {event.target}", what, why
+        yield when, f"{event.kind} {event.run}, {event.target}", _what(event), why
+
+
+def _what(event: Event) -> str:
+    if event.planned is not None:
+        return f"would {event.planned}"
+    is_planned = event.dry_run and event.action in (Action.CREATE, Action.REPLACE, Action.REMOVE)
+    return f"would {event.action}" if is_planned else event.action
 
 
 def heading(history: History) -> tuple[str, ...]:
@@ -223,6 +227,8 @@ def _event_json(event: Event, kept: frozenset[str]) -> dict[str, object]:
         "target": event.target,
         "action": event.action.value,
         "reason": event.reason.value,
+        "planned": event.planned,
+        "planned_reason": event.planned_reason,
         "detail": event.detail,
         "written": event.is_write,
         "backup": event.before_sha256 in kept,

@@ -15,7 +15,7 @@ RESULTS: Mapping[int | None, str] = {
     ExitCode.FAULT: "internal error",
     ExitCode.SETTINGS: "wrong settings",
     ExitCode.SOME_FAILED: "some failed",
-    ExitCode.BRAKE: "stopped by a limit",
+    ExitCode.BRAKE: "stopped by a safety limit",
     ExitCode.UNREACHABLE: "incomplete",
     ExitCode.LIMIT: "finished at a limit",
     ExitCode.INTERRUPTED: "interrupted",

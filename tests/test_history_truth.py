@@ -23,6 +23,22 @@ def commands(company: Company, name: str = "ada") -> set[str]:
     return {word for word in words if word in ("restore", "--overwrite", "--clear")}
 
 
+def test_a_run_that_a_safety_limit_stopped_shows_what_it_would_have_done(company: Company) -> None:
+    team = company.team(20)
+    company.sync()
+    for one in team:
+        company.paint(one, face(f"new {one.name}"))
+    stopped = company.sync(days=1)
+
+    event = as_json(company, team[0].upn)["events"][-1]
+    shown = told(company, team[0].upn)
+
+    assert stopped.code == 4
+    assert (event["action"], event["reason"]) == ("skip", "safety-limit")
+    assert (event["planned"], event["planned_reason"]) == ("replace", "source-changed")
+    assert "would replace  The source has a new photo [source-changed]. Held: a safety limit" in shown
+
+
 @pytest.mark.parametrize("policy", ["source", "cloud", "report"])
 def test_what_clear_removed_is_nobody_elses_doing(company: Company, policy: str) -> None:
     company.settings["SYNC_CONFLICT"] = policy

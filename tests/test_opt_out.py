@@ -333,6 +333,8 @@ def test_a_group_that_is_not_there_is_never_nobody_in_run_and_check(grouped: Com
     assert checked.code == 5
     assert f"there is no group 'CN=Misspelt,OU=Groups,{BASE}'" in checked.out
     assert f"→ Correct {setting}" in checked.out
+    for said in (told.err, checked.out):
+        assert "If the group was renamed, `Get-ADGroup -Filter * -Properties whenChanged" in said
 
 
 @pytest.mark.parametrize("setting", ["OPT_OUT_GROUP", "KEEP_CLOUD_GROUP", "SOURCE_WINS_GROUP", "LDAP_GROUP"])
@@ -354,6 +356,7 @@ def test_a_group_that_was_moved_is_named_where_it_is_now_and_two_of_its_name_are
     for said in (told.err, checked.out):
         assert f"there is one of this name, '{there}'" in said
         assert f"If it was moved there, write that DN into {setting}." in said
+        assert "If the group was renamed" not in said
     assert "of this name" not in unsure.err
 
 

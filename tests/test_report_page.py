@@ -15,6 +15,7 @@ from PIL import Image
 from connector.command import quoted, use_env_file
 from connector.config import Pictures
 from connector.model import Action, Reason
+from connector.notify.mail import compose
 from connector.report import ADVICE, save_report, write_report
 from connector.report.plan import RISKS
 from connector.report.thumbnails import EDGE, MOST_PEOPLE, PLAN_EDGE, thumbnail
@@ -473,6 +474,32 @@ def test_everybody_can_use_it(show, axe, look, story):
     ]
     assert [line for line in told if line.startswith(("serious", "critical"))] == []
     assert len(result["violations"]) == 0, told
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("look", LOOKS, ids=LOOK_NAMES)
+@pytest.mark.parametrize("exit_code", [0, 3, 4, 5])
+def test_everybody_can_use_the_mail(tmp_path, open_file, axe, look, exit_code):
+    report = a_run(
+        exit_code=exit_code, tenant="contoso.com", host="sync1", message="Too many." if exit_code > 3 else ""
+    )
+    mail = compose(report, to=("ops@contoso.com",), sender="photos@contoso.com").get_body(("html",))
+    assert mail is not None
+    path = tmp_path / "mail.html"
+    path.write_text(mail.get_content(), "utf-8")
+    tab = open_file(path, **look)
+    tab.page.evaluate(axe)
+    result = tab.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert [broken["id"] for broken in result["violations"]] == []
+    assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.browser
+def test_a_run_without_users_says_so_once(show):
+    tab = show(a_run([], exit_code=5, message="No answer."))
+    assert tab.page.locator("#people-section").inner_text().split("\n\n") == [
+        "Users in this report", "This run has no users to list."
+    ]  # fmt: skip
 
 
 @pytest.mark.browser

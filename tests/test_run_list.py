@@ -59,7 +59,7 @@ def test_a_run_that_a_limit_stopped_says_so(company: Company) -> None:
         company.paint(one, face(f"new {one.name}"))
     assert company.sync(days=1).code == 4
 
-    assert as_json(company)[0]["result"] == "stopped by a limit"
+    assert as_json(company)[0]["result"] == "stopped by a safety limit"
     assert runs(company).out.splitlines()[1].split()[-1] == "4"
 
 

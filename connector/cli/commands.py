@@ -48,7 +48,7 @@ from connector.sync.run import run_night
     "except_file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="With --approve: only users still in this file (CSV report with rows struck out, or one UPN a line).",
+    help="With --approve: only users still in this file (CSV report with rows deleted, or one UPN a line).",
 )
 @click.option("--force", is_flag=True, help="Last resort: pass every safety limit in this run; --approve is safer.")
 @click.option("--report", "reports", multiple=True, type=click.Path(path_type=Path), help="Write .html/.csv/.json/.txt")

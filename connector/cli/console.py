@@ -136,13 +136,16 @@ def progress() -> Iterator[Shown]:
         yield ProgressBars(bars)
 
 
-def show_table(heading: Iterable[str], rows: Iterable[Sequence[str]], endings: Sequence[str]) -> None:
-    """Show (when, run, what, why) rows as a table on standard output, between lines of text."""
+def show_table(heading: Iterable[str], rows: Iterable[tuple[str, str, str, str]], endings: Sequence[str]) -> None:
+    """Show (when, run, what, why) rows as a table on standard output, between lines of text.
+
+    The run stands below its time, so that the reason has half of a narrow terminal.
+    """
     console = Console()
-    table = Table("when", "run", "what", box=SIMPLE, pad_edge=False)
+    table = Table("when, run", "what", box=SIMPLE, pad_edge=False)
     table.add_column("why", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+    for when, run, what, why in rows:
+        table.add_row(Text(f"{when}\n{run}"), Text(what), Text(why))
     for line in heading:
         indent = len(line) - len(line.lstrip())
         for number, part in enumerate(wrapped(line.strip(), console.width - indent - 2)):

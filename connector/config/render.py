@@ -18,6 +18,7 @@ HEADINGS = {
     "source": "Photo source",
     "ldap_uri": "The directory",
     "folder_path": "A folder as the source",
+    "opt_out_group": "Opt-outs and exceptions",
     "match_check_sid": "Matching",
     "azure_tenant_id": "Sign-in to Microsoft 365",
     "graph_cloud": "Connection to Microsoft 365",
@@ -76,7 +77,7 @@ def _markdown() -> Iterator[str]:
             yield f"\n## {HEADINGS[name]}\n\n| setting | default | meaning |\n|---|---|---|\n"
         default = f"`{default_text(field)}`" if default_text(field) else ""
         yield f"| `{name.upper()}` | {default} | {field.description} |\n"
-    yield "\n## Secrets from files\n\nInstead of a secret, name a file that contains it (one line end at its end is "
+    yield "\n## Secrets from files\n\nInstead of a secret, name a file that contains it (one line break at its end is "
     yield "ignored):\n\n"
     yield from (f"- `{name}_FILE` for `{name}`\n" for name in SECRETS)
 

@@ -42,9 +42,11 @@ class Settings(BaseModel):
     )
     ldap_user: str | None = Field(None, description="The service account: UPN or DN.")
     ldap_password: SecretStr | None = Field(
-        None, description="Its password; a simple bind is refused on an unencrypted connection."
+        None, description="The password of that account; a simple bind is refused on an unencrypted connection."
     )
-    ldap_base_dn: v.Names = Field((), description="One or more, separated by `;`. Unset is the domain's root.")
+    ldap_base_dn: v.Names = Field(
+        (), description="The base DNs to search, separated by `;`; unset is the domain's root."
+    )
     ldap_filter: v.Filter | None = Field(
         None, description="An RFC 4515 filter, ANDed with the built-in one (users, enabled)."
     )
@@ -64,13 +66,13 @@ class Settings(BaseModel):
     )
     ldap_photo_attributes: v.Attributes = Field(
         ("jpegPhoto", "thumbnailPhoto"),
-        description="In order of preference: the first attribute with a usable picture wins, of several values the "
-        "largest (users may write their own thumbnailPhoto, not jpegPhoto).",
+        description="In order of preference: the first attribute with a usable picture is used, and of several values "
+        "the largest (by default users may write their own thumbnailPhoto, but not their jpegPhoto).",
     )
     ldap_anchor: v.Attribute = Field(
         "auto",
-        description="`auto` is mS-DS-ConsistencyGuid, else objectGUID; or one attribute: text unchanged, bytes as "
-        "base64, case-sensitive.",
+        description="The attribute that Entra Connect uses as the source anchor. `auto` is mS-DS-ConsistencyGuid, else "
+        "objectGUID; or the name of one attribute, whose value is compared case-sensitively (bytes as base64).",
     )
     ldap_include_contacts: bool = Field(False, description="Also read contacts, matched to guest accounts by mail.")
     folder_path: v.File | None = Field(None, description="A folder of pictures named after users.")
@@ -80,8 +82,9 @@ class Settings(BaseModel):
     )
     folder_map: v.File | None = Field(
         None,
-        description="A CSV beside or instead of names: `person,file[,from][,until]`, the person in the form of "
-        "`FOLDER_KEY`, the file below `FOLDER_PATH`, dates in ISO 8601.",
+        description="A CSV file that assigns pictures to users, in addition to or instead of their names: "
+        "`person,file[,from][,until]`, the person in the form of `FOLDER_KEY`, the file below `FOLDER_PATH`, the dates "
+        "as 2027-03-31.",
     )
     opt_out_group: v.Group | None = Field(
         None,
@@ -91,8 +94,8 @@ class Settings(BaseModel):
     )
     opt_out_file: v.File | None = Field(
         None,
-        description="A text file of UPNs and mail addresses, one a line, of users who opted out, as above; "
-        "a line without one is refused, and a file without any.",
+        description="A text file with the UPNs or mail addresses of users who opted out, one a line, treated as above. "
+        "A line without an address is an error, and so is a file without any.",
     )
     keep_cloud_group: v.Group | None = Field(
         None,
@@ -109,8 +112,9 @@ class Settings(BaseModel):
     )
     match_external: bool = Field(
         False,
-        description="Also match users without another account by mail to external accounts (`#EXT#`, invited or made "
-        "by cross-tenant synchronization), if unambiguous; a photo there that is not ours is never replaced.",
+        description="Match users who have no other account to external accounts (`#EXT#`, invited or created by "
+        "cross-tenant synchronization) by mail, if unambiguous; a photo there that this tool did not upload is never "
+        "replaced.",
     )
     match_fallback: v.Rules = Field(
         (MatchRule.SID,),
@@ -129,7 +133,7 @@ class Settings(BaseModel):
         None, description="Client secret, instead of a certificate; a certificate is recommended."
     )
     azure_client_secret_expires: v.Day | None = Field(
-        None, description="The day on which that secret ends, as 2027-03-31: runs and `check` warn 30 days before."
+        None, description="The day on which that secret expires, as 2027-03-31: runs and `check` warn 30 days before."
     )
     azure_federated_token_file: v.File | None = Field(None, description="Workload identity: the file with the token.")
     azure_managed_identity: bool = Field(
@@ -186,8 +190,8 @@ class Settings(BaseModel):
     )
     sync_staging: bool = Field(
         False,
-        description="A stand-by server: every run reads, compares, adopts and plans as always and never writes a "
-        "photo; set it to `false` to take over.",
+        description="A stand-by server: every run reads, compares and plans as usual, but never writes a photo; set it "
+        "to `false` to take over.",
     )
     sync_max_changes_percent: int = Field(
         10,
@@ -227,16 +231,18 @@ class Settings(BaseModel):
     )
     sync_concurrency: v.Concurrency = Field(
         v.FIRST_LANES,
-        description="Photo requests in parallel, 1 to 64; a batch counts as one. `auto` begins with 4 and widens to at "
-        "most 16 while answers stay as quick, and narrows at the first sign of load.",
+        description="Photo requests in parallel, 1 to 64; a batch counts as one. `auto` starts with 4, goes up to "
+        "16 while response times stay the same, and goes down at the first sign of load.",
     )
     photo_size: int = Field(
         648, ge=48, le=4096, description="Longest edge sent, in pixels; a picture is never enlarged."
     )
     photo_crop: v.Crop = Field(v.Crop.SQUARE, description="How a picture is cropped: `square` or `none`.")
-    guest_photo: v.File | None = Field(None, description="A photo for guest accounts that have none.")
+    guest_photo: v.File | None = Field(
+        None, description="The path of a picture that is given to guest accounts without a photo."
+    )
     placeholder_people: v.PlaceholderPeople = Field(
-        5, ge=0, description="A picture that so many users share is a placeholder, not a photo; 0 is off."
+        5, ge=0, description="A picture that at least so many users share is a placeholder, not a photo; 0 is off."
     )
     state_dir: v.File = Field(
         default_factory=default_state_dir,
@@ -265,7 +271,8 @@ class Settings(BaseModel):
         description="The mail server: `smtp://user:password@host:587` (STARTTLS) or `smtps://host` (TLS).",
     )
     report_mail_when: v.MailWhen = Field(
-        v.MailWhen.ALWAYS, description="When the report is mailed: `always`, `changes`, `problems`."
+        v.MailWhen.ALWAYS,
+        description="When the report is mailed: `always`, after `changes` or problems, or only after `problems`.",
     )
 
     @property

@@ -66,7 +66,7 @@ def _lines(coverage: Coverage, by: str, when: str) -> Iterator[str]:
     if not coverage.run:
         yield one_line_safe("No run has seen anything yet. Start with `photo-connector sync`.")
         return
-    yield f"As seen until run {coverage.run}{f', {when}' if when else ''}"
+    yield f"As of run {coverage.run}{f', {when}' if when else ''}"
     for title, counts in (
         ("Enabled member accounts", coverage.total.accounts),
         ("People in scope", coverage.total.people),

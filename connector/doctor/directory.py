@@ -283,7 +283,9 @@ def _entry_problem(session: Session, dn: str) -> str:
 
 def _dn_fix(name: str, session: Session) -> str:
     root = session.root.default_context
-    return f"Correct {name}; Get-ADOrganizationalUnit -Filter * | Select DistinguishedName lists what is below {root}."
+    return (
+        f"Correct {name}; `Get-ADOrganizationalUnit -Filter * | Select DistinguishedName` lists what is below {root}."
+    )
 
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:

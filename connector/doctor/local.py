@@ -33,7 +33,7 @@ _BEFORE_MIGRATION = "the next run brings the database to this version first"
 _REPORTED_ELSEWHERE = ("BACKUP_DAYS:", "AZURE_CLIENT_SECRET: use a certificate")
 CONNECT_FIX = (
     "Stop the other writer: take thumbnailPhoto out of Entra Connect (its wizard: Customize synchronization options > "
-    "Azure AD app and attribute filtering > Attributes; whether that clears cloud photos is not "
+    "Microsoft Entra app and attribute filtering > Attributes; whether that clears cloud photos is not "
     "documented: try it first), or let the cloud alone own photos, as People Administrator in Graph "
     f'Explorer: PATCH {POLICY_URL} with {{"source":"cloud"}}.'
 )

@@ -15,7 +15,8 @@ from connector.model import Action, Person, Reason
 class Event(NamedTuple):
     """Represent one thing that was done for, or said of, a person; `until` is when something standing ended, if it did.
 
-    `before_sha256` is the backup of the photo that a write took the place of.
+    `before_sha256` is the backup of the photo that a write took the place of. `planned` and `planned_reason` are the
+    write that a safety limit held.
     """
 
     run: int
@@ -29,6 +30,8 @@ class Event(NamedTuple):
     detail: str
     before_sha256: str
     is_write: bool
+    planned: Action | None
+    planned_reason: Reason | None
 
 
 class PersonStatus(NamedTuple):
@@ -92,22 +95,27 @@ def _event(row: sqlite3.Row) -> Event:
     values = dict(row)
     values["dry_run"], values["is_write"] = bool(values["dry_run"]), bool(values["is_write"])
     values["action"], values["reason"] = Action(values["action"]), Reason(values["reason"])
+    values["planned"] = Action(values["planned"]) if values["planned"] else None
+    values["planned_reason"] = Reason(values["planned_reason"]) if values["planned_reason"] else None
     return Event(**values)
 
 
-_OUTCOMES = """
+_OUTCOMES = f"""
     SELECT o.run, COALESCE(r.kind, '') AS kind, COALESCE(r.started, '') AS at, '' AS until,
            COALESCE(r.dry_run OR r.kind = 'staging', 0) AS dry_run, o.target, o.action, o.reason, o.detail,
-           COALESCE(w.before_sha256, '') AS before_sha256, w.run IS NOT NULL AS is_write
+           COALESCE(w.before_sha256, '') AS before_sha256, w.run IS NOT NULL AS is_write, h.action AS planned,
+           h.reason AS planned_reason
     FROM outcomes o LEFT JOIN runs r ON r.id = o.run
     LEFT JOIN writes w ON w.run = o.run AND w.target = o.target AND w.person_id = o.person_id
+    LEFT JOIN plans h ON h.run = o.run AND h.target = o.target AND h.person_id = o.person_id
+      AND o.reason = '{Reason.SAFETY_LIMIT}'
     WHERE o.person_id = :person AND NOT EXISTS (
       SELECT 1 FROM standing_outcomes s WHERE s.person_id = o.person_id AND s.target = o.target
         AND s.first_run = o.run AND s.action = o.action AND s.reason = o.reason)"""
 # What began to stand in a run that then did something else was over at once.
 _STANDING = """
     SELECT s.first_run, COALESCE(r.kind, ''), COALESCE(r.started, ''), COALESCE(u.started, ''), 0, s.target, s.action,
-           s.reason, s.detail, '', 0
+           s.reason, s.detail, '', 0, NULL, NULL
     FROM standing_outcomes s LEFT JOIN runs r ON r.id = s.first_run LEFT JOIN runs u ON u.id = s.end_run
     WHERE s.person_id = :person AND NOT EXISTS (
       SELECT 1 FROM outcomes o WHERE o.person_id = s.person_id AND o.target = s.target AND o.run = s.first_run

@@ -98,19 +98,19 @@ _PICTURE: Mapping[Reason, Advice] = {
     ),
     _R.TOO_SMALL: Advice(
         "The source picture is too small",
-        "Store a larger picture in the source; 48 pixels an edge is the least, 648 looks best.",
+        "Store a larger picture in the source; the minimum is 48 × 48 pixels, and 648 × 648 is recommended.",
         excludes=True,
         nearness=4,
     ),
     _R.TOO_LARGE: Advice(
         "The source picture is too large to open safely",
-        "Store a smaller picture in the source; a few thousand pixels an edge are plenty.",
+        "Store a smaller picture in the source; 648 × 648 pixels are enough.",
         excludes=True,
         nearness=3,
     ),
     _R.PLACEHOLDER: Advice(
         "A placeholder: many people share this very picture",
-        "Give the person a photo of their own, or raise `PLACEHOLDER_PEOPLE` (0 is off) if the picture is meant.",
+        "Give the person a photo of their own, or raise `PLACEHOLDER_PEOPLE` (0 is off) if the picture is intended.",
         excludes=True,
         nearness=5,
     ),
@@ -214,18 +214,18 @@ _RUN: Mapping[Reason, Advice] = {
     ),
     _R.SAFETY_LIMIT: Advice(
         "Held: a safety limit stopped the run before its first write",
-        "Look through the plan in the report. If it is meant, start `photo-connector sync --approve RUN` with the "
-        "number of that run; "
+        "Look through the plan in the report. If it is intended, start `photo-connector sync --approve RUN` with "
+        "the number of that run; "
         "else correct the filter, the base DN or the read right that changed.",
         retry=True,
     ),
     _R.PLAN_OUTDATED: Advice(
         "Not done: source, account or cloud changed since the plan was made",
-        "Nothing to do; the next run decides anew. The detail says what changed.",
+        "Nothing to do; the next run plans again. The detail says what changed.",
         retry=True,
     ),
     _R.NOT_APPROVED: Advice(
-        "Struck out of the plan that was approved",
+        "Not approved: taken out of the plan with `--except`",
         "The next run plans the photo again. To keep the cloud photo for good, use `KEEP_CLOUD_GROUP` or "
         "`SYNC_CONFLICT=cloud`, or change the photo in the source.",
         retry=True,
@@ -272,14 +272,15 @@ _CLOUD: Mapping[Reason, Advice] = {
         "A personal Microsoft account, whose photo cannot be set", "Only the owner can change this photo."
     ),
     _R.PICTURE_REFUSED: Advice(
-        "Microsoft 365 refused the picture", "Store another picture in the source, at least 48 pixels an edge."
+        "Microsoft 365 refused the picture", "Store another picture in the source, at least 48 × 48 pixels."
     ),
     _R.ACCESS_DENIED: Advice(
         "Microsoft 365 denied the write",
         "Where others' photos were written, the account is protected (restricted management unit, or a directory "
         "role): set its photo by hand, or take it out of that unit. If the token was refused (401), check "
         "`GRAPH_CLOUD`, `GRAPH_URL` and `AZURE_TENANT_ID`. Else grant ProfilePhoto.ReadWrite.All with admin consent, "
-        "and see that photoUpdateSettings does not say onPremises; `photo-connector check` shows which.",
+        "and make sure that the source in photoUpdateSettings is not onPremises; `photo-connector check` shows "
+        "which it is.",
     ),
     _R.THROTTLED: Advice(
         "Throttled; retries exhausted",
@@ -288,7 +289,7 @@ _CLOUD: Mapping[Reason, Advice] = {
     ),
     _R.CLOUD_ERROR: Advice(
         "The service answered with an error",
-        "The next run tries again. If it lasts, give Microsoft support the request-id of the detail.",
+        "The next run tries again. If it lasts, give Microsoft support the request-id in the detail.",
         ambiguous_write=True,
     ),
     _R.UNREADABLE_ANSWER: Advice(
@@ -300,11 +301,11 @@ _CLOUD: Mapping[Reason, Advice] = {
     ),
     _R.NO_PROFILE: Advice(
         "SharePoint has no profile of this person",
-        "Assign a licence with SharePoint. SharePoint makes the profile within a day or so; it is found in turn, or by "
-        "`photo-connector sync --full`.",
+        "Assign a licence with SharePoint. SharePoint creates the profile within a day or so; a later run finds it, or "
+        "`photo-connector sync --full` at once.",
     ),
     _R.NAME_NOT_ALLOWED: Advice(
-        "The account's name holds characters that SharePoint forbids in file names",
+        "The account's name has characters that SharePoint forbids in file names",
         "Change the account's UPN, or do without the SharePoint thumbnails for this person. "
         "If a renamed user shares the file name, send that user's own picture first: `photo-connector sync --only "
         "UPN --resend`.",

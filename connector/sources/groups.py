@@ -30,6 +30,8 @@ from connector.sources.session import Kind, Session
 
 # noSuchObject, invalidDNSyntax, and a referral: the server holds nothing of this name.
 _NOT_THERE = frozenset((32, 34, 10))
+# No id of a group is kept, so a renamed one cannot be named; a domain controller dates the rename.
+_LAST_CHANGED = "`Get-ADGroup -Filter * -Properties whenChanged | Sort whenChanged | Select -Last 10 DistinguishedName`"
 # So many people are searched to find out where their base was moved to.
 MOST_ASKED = 5
 
@@ -180,6 +182,8 @@ def missing(session: Session, named: Named, *, namesake: str = "") -> MissingEnt
     if namesake:
         what += f"; there is one of this name, '{namesake}'"
         fix = f"If it was moved there, write that DN into {named.setting}. {fix}"
+    elif named.what == "group" and session.root.kind is not Kind.OTHER:
+        fix += f" If the group was renamed, {_LAST_CHANGED} lists it."
     return MissingEntry(named, f"{session.server}: {what}.", fix)
 
 

@@ -96,7 +96,7 @@ _LOGON = {
         "Grant it 'Access this computer from the network' there.",
     ),
     "51f": ErrorText(
-        "the domain controller found none that could check the password", "Look at its link to the others."
+        "the domain controller found none that could check the password", "Check its connection to the others."
     ),
     "5b4": ErrorText("the domain controller ran out of time while it checked the password", "Look at its load."),
     "6f7": ErrorText("the domain controller failed while it checked the password", "Look at its System event log."),
@@ -148,7 +148,7 @@ _CODES = {
     1: ErrorText("an operations error", "Look at the domain controller's Directory Service log."),
     3: ErrorText("the server's time limit for a search was reached", "Narrow LDAP_BASE_DN, or raise MaxQueryDuration."),
     4: ErrorText(
-        "the server cut the answer off at its size limit", "Let the service account read in pages (MaxPageSize)."
+        "the server cut the answer off at its size limit", "Raise that limit of the server (AD: MaxPageSize)."
     ),
     7: ErrorText("this way to sign in is not offered", "Use another LDAP_AUTH."),
     8: _SIGNING,

@@ -319,7 +319,9 @@ def _check_brakes(context: RunContext) -> Summaries[None]:
     trips = check_brakes(counts, replace(limits_of(context), only=bool(wanted.person_id)))
     if trips and not context.options.force:
         reasons = " ".join(trip.message for trip in trips)
-        fix = f"Look at the plan with `photo-connector restore --run {wanted.run} --dry-run`; if it is meant, run it "
+        fix = (
+            f"Look at the plan with `photo-connector restore --run {wanted.run} --dry-run`; if it is intended, run it "
+        )
         raise BrakeError(
             f"{BRAKE_OPENING.format('restore')}{reasons}",
             f"{fix}once with --force.",

@@ -149,7 +149,7 @@
     const narrowed = chosen.length < rows.length ? ` (of ${number(rows.length)})` : "";
     const partly = drawn < chosen.length ? `, the first ${number(drawn)} shown` : "";
     const missing = data.leftOut ? ` ${people(data.leftOut)} more are only in the CSV and JSON reports.` : "";
-    const said = `${people(chosen.length)}${narrowed}${partly}.${missing}${data.pictures ? ` ${data.pictures}` : ""}`;
+    const said = !rows.length ? missing.trim() : `${people(chosen.length)}${narrowed}${partly}.${missing}${data.pictures ? ` ${data.pictures}` : ""}`;
     if (byId("shown").textContent !== said) byId("shown").textContent = said;
     const more = byId("more");
     more.hidden = drawn >= chosen.length;
