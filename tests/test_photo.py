@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageDraw, ImageOps
 
 from connector.model import Candidate, Prepared, Reason
 from connector.model.formats import BY_NAME, FORMATS, recognise
@@ -582,6 +582,12 @@ def hand_coded(first_block: str) -> bytes:
     return plain[:start] + coded + b"\xff\xd9"
 
 
+def with_larger_step(jpeg_bytes: bytes, number: int) -> bytes:
+    """Change one byte of a JPEG: the divisor of the means of one quantisation table, to three times as much."""
+    at = jpeg_bytes.index(b"\xff\xdb\0\x43" + bytes((number,))) + 5
+    return jpeg_bytes[:at] + bytes((3 * jpeg_bytes[at],)) + jpeg_bytes[at + 1 :]
+
+
 def damages() -> dict[str, bytes]:
     """Give pictures of which some bytes were changed or are missing."""
     noisy = encoded(Image.effect_noise((400, 400), 60).convert("RGB"), quality=90)
@@ -601,6 +607,13 @@ def damages() -> dict[str, bytes]:
         "restarts out of order": restarts[: second + 1] + b"\xd3" + restarts[second + 2 :],
         "a block of 65 coefficients": hand_coded("00" + 3 * ZEROS + BEYOND),
         "a block of 80 coefficients": hand_coded("00" + 4 * ZEROS),
+        "blocks lighter than white": hand_coded("111110" + "11111111" + "1010"),
+        "blocks darker than black": hand_coded("111110" + "00000000" + "1010"),
+        "lighter than white, in colour": with_larger_step(encoded(portrait("step", (240, 240))), 0),
+        "colours that no screen shows": with_larger_step(encoded(Image.new("RGB", (240, 240), (230, 60, 50))), 1),
+        "lighter than white, progressive": with_larger_step(
+            encoded(portrait("step", (240, 240)), progressive=True, subsampling=1), 0
+        ),
         "a jpeg that was copied by half": noisy[:50_000] + bytes(len(noisy) - 50_000),
         "a png that was copied by half": png[: len(png) // 2] + bytes(len(png) - len(png) // 2),
         "a png with one changed bit": bytes(text),
@@ -636,6 +649,34 @@ GOOD = {
 @pytest.mark.parametrize("name", GOOD)
 def test_a_jpeg_that_is_not_damaged_is_not_refused(name: str) -> None:
     assert prepare(GOOD[name], SQUARE).sent_bytes
+
+
+def extremes() -> dict[str, Image.Image]:
+    """Draw the lightest, darkest and strongest colours that pictures have, side by side."""
+    stripes, checks = Image.new("RGB", (96, 96)), Image.new("RGB", (96, 96))
+    primaries = [(255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255)]
+    for number in range(12):
+        stripes.paste(primaries[number % 6], (8 * number, 0, 8 * number + 8, 96))
+        checks.paste("white", (8 * number, 8 * (number % 2), 8 * number + 8, 8 * (number % 2) + 88))
+    return {
+        "white": Image.new("RGB", (96, 96), "white"),
+        "black": Image.new("L", (96, 96), 0),
+        "stripes": stripes,
+        "shifted stripes": ImageChops.offset(stripes, 5, 3),
+        "checks": checks,
+        "yellow on blue": ImageOps.colorize(checks.convert("L"), "blue", "yellow"),
+        "noise of two colours": Image.effect_noise((96, 96), 900).point(lambda value: 255 * (value > 127)),
+    }
+
+
+EXTREMES = extremes()
+
+
+@pytest.mark.parametrize("quality", [3, 75, 96, 100])
+@pytest.mark.parametrize("name", EXTREMES)
+def test_the_strongest_colours_of_a_picture_are_not_taken_for_damage(name: str, quality: int) -> None:
+    for more in ({"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"subsampling": 2, "progressive": True}):
+        assert prepare(encoded(EXTREMES[name], "JPEG", quality=quality, **more), SQUARE).sent_bytes
 
 
 def png_chunk(kind: bytes, payload: bytes) -> bytes:

@@ -20,7 +20,8 @@ from connector.errors import StopRun
 from connector.model.formats import FORMATS, foreign_title, recognise
 from connector.photo.blocks import check_blocks
 from connector.photo.chunks import MAX_PROFILE, check_webp, take_apart_png, webp_size
-from connector.photo.jpeg import Jpeg, check_coded_pixels, parse_jpeg, split_segments
+from connector.photo.coded_pixels import check_coded_pixels
+from connector.photo.jpeg import Jpeg, parse_jpeg, split_segments
 from connector.photo.limits import (
     LARGE_GIF_BYTES,
     MAX_GIF_BYTES,

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from connector.errors import StopRun
 from connector.photo.limits import damaged, not_an_image
 
 SOI, EOI, SOS, DHT, DQT, DRI, DAC = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xCC
@@ -15,9 +14,6 @@ _DNL, _COM, _PROGRESSIVE = 0xDC, 0xFE, 0xC2
 # What may follow once there were coded pixels: tables, another scan, application data, a comment, the end.
 _AFTER_A_SCAN = frozenset({EOI, SOS, DHT, DQT, DRI, DAC, _DNL, _COM, *range(0xE0, 0xF0)})
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-# libjpeg's warnings of changed or missing data; others (an unknown Adobe code, odd parameters of a scan) are harmless,
-# and what its interface cannot read at all (unusual sampling) is left to Pillow.
-_COMPLAINTS = ("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression")
 
 
 class Segment(NamedTuple):
@@ -41,23 +37,6 @@ def check_restarts(coded: bytes, frame: bytes) -> None:
     for count, found in enumerate(_RESTART.finditer(coded)):
         if found[0][1] != 0xD0 + count % 8 or count > most:
             raise damaged("The JPEG's restart markers are out of order: some of its coded pixels are missing.")
-
-
-def check_coded_pixels(jpeg_bytes: bytes) -> None:
-    """Decode as small as possible by libjpeg-turbo, and refuse what it complains of; Pillow hears no complaint."""
-    # Only here: it brings numpy, which a run without a new picture need not load.
-    try:
-        import simplejpeg
-    except ImportError as error:
-        raise StopRun(
-            f"the picture decoder simplejpeg cannot be loaded ({error}), so no picture can be examined.",
-            "Install photo-connector again, e.g. with `pip install --force-reinstall photo-connector`.",
-        ) from error
-    try:
-        simplejpeg.decode_jpeg(jpeg_bytes, "GRAY", min_height=1, min_width=1, fastdct=True)
-    except ValueError as error:
-        if str(error).startswith(_COMPLAINTS):
-            raise damaged(f"The JPEG's coded pixels are damaged ({error}).") from error
 
 
 def holds_nothing_else(segments: Sequence[Segment], frame: bytes) -> bool:
@@ -138,12 +117,12 @@ MAX_SEGMENTS = 5_000
 
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _STANDALONE = frozenset({0x01, SOI, *range(0xD0, 0xD8)})
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, DAC}
+FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, DAC}
 _COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 # luma samples for one of each colour, across and down: 4:4:4, 4:2:2, 4:4:0, 4:2:0 and 4:1:1
 _COMMON_SAMPLINGS = (b"\x11", b"\x21", b"\x12", b"\x22", b"\x41")
 # DNL is not among them: libjpeg skips it, so that anything could be in it.
-_PICTURE = _FRAMES | {DHT, DQT, DRI, DAC, SOS}
+_PICTURE = FRAMES | {DHT, DQT, DRI, DAC, SOS}
 _ICC = b"ICC_PROFILE\0"
 # two bytes and no repetition: linear on any input
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
@@ -171,11 +150,11 @@ def parse_jpeg(content_bytes: bytes) -> Jpeg:
     segments = _counted(content_bytes)
     headers = _headers(segments)
     adobe = segments[headers[_APP14]].payload if _APP14 in headers else b""
-    frames = [bytes([segment.marker]) + segment.payload for segment in segments if segment.marker in _FRAMES]
+    frames = [bytes([segment.marker]) + segment.payload for segment in segments if segment.marker in FRAMES]
     markers = {segment.marker for segment in segments}
     is_whole = EOI in markers and len(frames) == 1 and DAC not in markers
     needed = (
-        _needed_bytes(*segment)
+        needed_bytes(*segment)
         for number, segment in enumerate(segments)
         if segment.marker not in (_APP0, _APP14) or headers.get(segment.marker) == number
     )
@@ -207,7 +186,7 @@ def _headers(segments: list[Segment]) -> dict[int, int]:
     for number, segment in enumerate(segments):
         if segment.marker == SOS:
             break
-        if segment.marker in (_APP0, _APP14) and _needed_bytes(*segment):
+        if segment.marker in (_APP0, _APP14) and needed_bytes(*segment):
             found[segment.marker] = number
     return found
 
@@ -234,7 +213,7 @@ def split_segments(content_bytes: bytes) -> Iterator[Segment]:
         length = int.from_bytes(content_bytes[position : position + 2], "big")
         payload, position = content_bytes[position + 2 : position + length], position + max(length, 2)
         if marker != SOS:
-            frame = bytes([marker]) + payload if marker in _FRAMES else frame
+            frame = bytes([marker]) + payload if marker in FRAMES else frame
             yield Segment(marker, payload)
             continue
         is_scanned = True
@@ -247,7 +226,7 @@ def split_segments(content_bytes: bytes) -> Iterator[Segment]:
         raise damaged("The JPEG ends before its picture does: the end-of-image is missing.")
 
 
-def _needed_bytes(marker: int, payload: bytes, tail: bytes) -> bytes:
+def needed_bytes(marker: int, payload: bytes, tail: bytes) -> bytes:
     """Return what stays of a segment, as bytes; a JFIF header stays without its thumbnail."""
     if marker == EOI:
         return b"\xff\xd9"

@@ -1,0 +1,141 @@
+"""Check a JPEG's coded pixels: what libjpeg-turbo complains of, and block means that no picture has.
+
+A block's mean is coded as its difference from the block before (ITU-T T.81 F.1.2.1). After damage that leaves the
+decoder in step, all that follows has another brightness or colour: lighter than white or darker than black, where the
+picture is light or dark. Decoders cut such means off at 0 and 255; they show once quantisation tables divide them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from connector.errors import StopRun
+from connector.photo.jpeg import DQT, FRAMES, SOI, SOS, needed_bytes, split_segments
+from connector.photo.limits import damaged
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# libjpeg's warnings of changed or missing data; others (an unknown Adobe code, odd parameters of a scan) are harmless,
+# and what its interface cannot read at all (unusual sampling) is left to Pillow.
+_COMPLAINTS = ("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression")
+# Means are divided by about so much; those of a table whose first divisor is 1 cannot be.
+_DIVISOR = 3
+# A mean of 8-bit samples lies within 0 and 255, but for half a step of its coding and the rounding here; of 5,500 sound
+# JPEGs none was further out.
+_MOST_OUTSIDE = 8.0
+# Colours that no RGB has are written by cameras and programs that change YCbCr itself: 27 outside in a public photo.
+_MOST_OUTSIDE_RGB = 96.0
+
+
+class Coding(NamedTuple):
+    """Contain how the means of a grey or YCbCr JPEG are coded.
+
+    `steps` are the divisors of each component, `factors` by how much they were made smaller; `across` and `down` are
+    how many blocks of brightness share one of colour.
+    """
+
+    steps: tuple[int, ...]
+    factors: tuple[float, ...]
+    across: int
+    down: int
+
+
+def check_coded_pixels(jpeg_bytes: bytes) -> None:
+    """Decode a JPEG without metadata as small as possible; refuse what libjpeg complains of, and impossible means.
+
+    Pillow hears no complaint.
+    """
+    # Only here: it brings numpy, which a run without a new picture need not load.
+    try:
+        import simplejpeg
+    except ImportError as error:
+        raise StopRun(
+            f"the picture decoder simplejpeg cannot be loaded ({error}), so no picture can be examined.",
+            "Install photo-connector again, e.g. with `pip install --force-reinstall photo-connector`.",
+        ) from error
+    divided_bytes, coding = _with_divided_means(jpeg_bytes)
+    smallest = {"min_height": 1, "min_width": 1, "fastdct": True, "fastupsample": True}
+    try:
+        is_colour = simplejpeg.decode_jpeg_header(divided_bytes, strict=False)[2] == "YCbCr"
+        small = simplejpeg.decode_jpeg(divided_bytes, "RGB" if coding and is_colour else "GRAY", **smallest)
+    except ValueError as error:
+        if str(error).startswith(_COMPLAINTS):
+            raise damaged(f"The JPEG's coded pixels are damaged ({error}).") from error
+        return
+    if coding and small.shape[2] == len(coding.steps) and _is_impossible(small, coding):
+        raise damaged("The JPEG's coded pixels are damaged (blocks are lighter than white or darker than black).")
+
+
+def _with_divided_means(jpeg_bytes: bytes) -> tuple[bytes, Coding | None]:
+    """Return the JPEG with smaller divisors of its means, and how they are coded; nothing if that is unusual."""
+    parts = [bytes((0xFF, SOI))]
+    tables: dict[int, tuple[int, float]] = {}
+    frame, is_usual, is_scanned = b"", True, False
+    for marker, payload, tail in split_segments(jpeg_bytes):
+        divided = payload
+        if marker == DQT:
+            divided = _divided(payload, tables)
+            is_usual = is_usual and not is_scanned
+        elif marker in FRAMES:
+            frame = payload
+        is_scanned = is_scanned or marker == SOS
+        parts.append(needed_bytes(marker, divided, tail))
+    coding = _coding(frame, tables) if is_usual else None
+    return (b"".join(parts), coding) if coding else (jpeg_bytes, None)
+
+
+def _divided(payload: bytes, tables: dict[int, tuple[int, float]]) -> bytes:
+    """Return a segment of quantisation tables with smaller divisors of means; note those, and by how much."""
+    divided = bytearray(payload)
+    position = 0
+    while position + 2 < len(payload):
+        width = 1 + (payload[position] >> 4 > 0)
+        first = slice(position + 1, position + 1 + width)
+        step = int.from_bytes(payload[first], "big")
+        smaller = max(1, round(step / _DIVISOR))
+        divided[first] = smaller.to_bytes(width, "big")
+        tables[payload[position] & 15] = step, step / smaller
+        position += 1 + 64 * width
+    return bytes(divided)
+
+
+def _coding(frame: bytes, tables: dict[int, tuple[int, float]]) -> Coding | None:
+    samplings, numbers = frame[7::3], frame[8::3]
+    is_usual = frame[:1] == b"\x08" and len(numbers) in (1, 3) and samplings[1:] in (b"", b"\x11\x11")
+    if not is_usual or any(number not in tables for number in numbers):
+        return None
+    steps, factors = zip(*(tables[number] for number in numbers), strict=True)
+    across, down = (samplings[0] >> 4, samplings[0] & 15) if len(numbers) == 3 else (1, 1)
+    return Coding(steps, factors, across, down)
+
+
+def _is_impossible(small: NDArray[np.uint8], coding: Coding) -> bool:
+    """Return True if a mean is outside what 8-bit samples have, or a colour far outside RGB's."""
+    import numpy as np
+
+    steps, factors = (np.array(values, np.float32) for values in (coding.steps, coding.factors))
+    spare = steps / 16 + factors
+    means = small.astype(np.float32) - 128
+    if len(steps) == 3:  # as they are coded: brightness and two differences of colours (ITU-T T.871)
+        means = means @ np.array([[0.299, -0.1687, 0.5], [0.587, -0.3313, -0.4187], [0.114, 0.5, -0.0813]], np.float32)
+    means *= factors
+    if _outside(means[:, :, 0], spare[0]) > _MOST_OUTSIDE:
+        return True
+    rows, columns = means.shape[0] // coding.down, means.shape[1] // coding.across
+    if len(steps) == 1 or not rows or not columns:
+        return False
+    # Colours are whole only over what one block of them covers.
+    units = means[: rows * coding.down, : columns * coding.across]
+    units = units.reshape(rows, coding.down, columns, coding.across, 3).mean(axis=(1, 3))
+    rgb = units @ np.array([[1, 1, 1], [0, -0.3441, 1.772], [1.402, -0.7141, 0]], np.float32)
+    return (
+        _outside(units[:, :, 1:], spare[1:].max()) > _MOST_OUTSIDE
+        or _outside(rgb, spare[0] + 1.772 * spare[1:].max()) > _MOST_OUTSIDE_RGB
+    )
+
+
+def _outside(means: NDArray[np.float32], spare: float) -> float:
+    """Return by how much the worst of means around 0 is outside what 8 bits have, beyond what rounding explains."""
+    return max(float(means.max()) - 127, -128 - float(means.min())) - float(spare)
