@@ -134,7 +134,8 @@ def _removals(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
     if plan.removals <= allowed:
         return None
     is_setting = allowed == limits.removals
-    limit = f"SYNC_MAX_REMOVALS allows {allowed}" if is_setting else _removals_share(plan, share)
+    of_all = f"{REMOVALS_PERCENT} % of them, at least {REMOVALS_AT_LEAST}, may be: {share}"
+    limit = f"SYNC_MAX_REMOVALS allows {allowed}" if is_setting else of_all
     return BrakeTrip(
         Brake.REMOVALS,
         plan.removals,
@@ -142,10 +143,6 @@ def _removals(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:
         f"{plan.removals} photos would be removed, of {plan.known} people known; {limit}.",
         "raise SYNC_MAX_REMOVALS" if is_setting else "set SYNC_REMOVED=keep to leave them",
     )
-
-
-def _removals_share(plan: PlanCounts, share: int) -> str:
-    return f"{REMOVALS_PERCENT} % of them, at least {REMOVALS_AT_LEAST}, may be: {share}"
 
 
 def _rematches(plan: PlanCounts, limits: Limits) -> BrakeTrip | None:

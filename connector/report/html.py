@@ -178,7 +178,7 @@ def _embedded_json(
         comma = ",\n"
     left_out = sum(1 for _ in people)
     plan = json.dumps(plan_facts(report, most=MOST_ROWS))
-    note = json.dumps(_picture_note(thumbnails))
+    note = json.dumps("Photos are shown for the first 500 users only." if thumbnails.refused else "")
     yield _escape_script(f'\n],"leftOut":{left_out},"pictures":{note},"plan":{plan}}}')
 
 
@@ -192,10 +192,6 @@ def _row(outcome: Outcome, pair: PhotoPair | int | None) -> list[object]:
         *(detail, outcome.source_sha256 or "", outcome.target, pictures),
         *("" if whole == detail else whole, local_time(outcome.since)),
     ]
-
-
-def _picture_note(thumbnails: ThumbnailProvider) -> str:
-    return "Photos are shown for the first 500 users only." if thumbnails.refused else ""
 
 
 def _key(outcome: Outcome) -> tuple[str, str, str, str]:

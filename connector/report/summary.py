@@ -193,11 +193,8 @@ def cause_parts(report: RunReport) -> tuple[str, str]:
     if_meant = f"If this is intended, {approve_first(report.run)}"
     advice = report.advice.replace(f"{PREVIEW_FIRST}i", "I")
     advice = advice.replace(f"{if_meant}, or ", "Otherwise ").replace(f"{if_meant}; or, as", "Or, as")
-    return one_line_safe(what.removeprefix(BRAKE_OPENING.format(_kind_word(report)))), one_line_safe(advice)
-
-
-def _kind_word(report: RunReport) -> str:
-    return "restore" if report.kind == "restore" else "run"
+    opening = BRAKE_OPENING.format("restore" if report.kind == "restore" else "run")
+    return one_line_safe(what.removeprefix(opening)), one_line_safe(advice)
 
 
 def kind_of(report: RunReport) -> str:

@@ -63,7 +63,7 @@ class Reader:
             upn=entry.text("userPrincipalName"),
             mail=entry.text("mail"),
             sam_account_name=entry.text("sAMAccountName") or entry.text("uid"),
-            sid=_sid(entry.first("objectSid")),
+            sid=str(format_sid(sid)) if (sid := entry.first("objectSid")) else "",
             anchor=self._anchor(entry),
             is_contact=b"contact" in classes,
         )
@@ -146,10 +146,6 @@ def _each_once(attributes: Iterable[str]) -> tuple[str, ...]:
     for name in attributes:
         found.setdefault(name.casefold(), name)
     return tuple(found.values())
-
-
-def _sid(value: bytes) -> str:
-    return str(format_sid(value)) if value else ""
 
 
 def _base64(value: bytes) -> str:
