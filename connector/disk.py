@@ -56,7 +56,7 @@ def reason(error: OSError) -> str:
 
 
 def patiently(act: Callable[[], Result], *, pauses: Sequence[float] = PAUSES) -> Result:
-    """Do it, and again after each pause for as long as another program has the file open; raises the last OSError."""
+    """Call a function, and again after each pause while another program has the file open; raises the last OSError."""
     for pause in pauses:
         try:
             return act()

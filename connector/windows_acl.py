@@ -117,7 +117,7 @@ def rights_of(path: Path) -> Broad:
 
 
 def _sddl_of(path: Path) -> str:
-    """Read the access control list; an empty text where this account may not."""
+    """Read the access control list; an empty text where this account may not read it."""
     if sys.platform != "win32":
         return ""
     import ctypes

@@ -90,6 +90,6 @@ def _cell(text: str) -> str:
 
 
 def _roff(text: str) -> str:
-    """Return a text in which no sign is a command of the formatter."""
+    """Escape a text so that the formatter reads no character of it as a command."""
     plain = text.replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{plain}" if plain.startswith((".", "'")) else plain

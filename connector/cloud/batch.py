@@ -126,7 +126,7 @@ def _item(response: Mapping[str, Any], *, date: str) -> Response:
 
 
 def _wait(transport: Transport, waits: list[Wait], permit: Permit, *, is_alone: bool) -> None:
-    """Wait the longest wait: all workers if the service asked for it, else (or if others succeed) only this one."""
+    """Wait the longest of the waits: all workers if the service asked for it; if others succeed, only this one."""
     for_all = max((wait.seconds for wait in waits if wait.scope is WaitScope.ALL and not is_alone), default=0.0)
     for_one = max((wait.seconds for wait in waits if wait.scope is WaitScope.ONE or is_alone), default=0.0)
     if for_all:

@@ -189,7 +189,7 @@ def _meaning(refusal: ErrorDetails, account: Account, operation: PhotoOperation)
 
 @dataclass(frozen=True, slots=True)
 class PhotoPolicy:
-    """Where photos may be updated (`cloud`, `onpremises`, or empty for either), and by which role template ids."""
+    """State where photos may be set (`cloud`, `onpremises`, or empty for either), and by which roles (template ids)."""
 
     source: str
     allowed_roles: tuple[str, ...]

@@ -34,7 +34,7 @@ NUMBER = re.compile(r"\s*\d+(\.\d+)?\s*", re.ASCII)
 
 
 class WaitScope(Enum):
-    """Who waits: all requests (the service asked for it), or only the one that failed."""
+    """Name what waits: all requests (the service asked for it), or only the one that failed."""
 
     ALL = "all"
     ONE = "one"
@@ -42,7 +42,7 @@ class WaitScope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """How long to wait before the next try, and who waits."""
+    """Describe the wait before the next try: how long, and for which requests."""
 
     seconds: float
     scope: WaitScope

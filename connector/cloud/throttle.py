@@ -30,7 +30,7 @@ class SlowDown(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """When a request was admitted: the throttle's generation, and the second of the clock; and its kind.
+    """Describe the admission of a request: the throttle's generation, the second of the clock, and the request's kind.
 
     Requests of one kind take equally long where nothing is wrong.
     """

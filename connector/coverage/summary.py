@@ -56,7 +56,7 @@ class Entry:
 
     @property
     def opted_out(self) -> str:
-        """Return since which day the person has opted out, to stand behind other words; empty for nobody."""
+        """Return a note with the day since which the person has opted out; empty where the person has not."""
         since = self.row.opted_out_since
         return "" if since is None else f", opted out since {since.astimezone():%Y-%m-%d}"
 

@@ -107,7 +107,7 @@ def _by_rows(case: Case, policy: Policy, now: datetime) -> Decision:
 
 
 def _no_memory(case: Case, policy: Policy) -> Decision:
-    """Meet a cloud photo for the first time, or anew where a standing conflict was lifted."""
+    """Decide where a cloud photo is met for the first time, or anew since a standing conflict was lifted."""
     kind = case.view.kind
     if kind is ViewKind.NONE:
         again = case.memory is not None
@@ -139,7 +139,7 @@ def _same_ours(case: Case, memory: Memory, *, policy: Policy, now: datetime) -> 
 
 
 def _same_but_smaller(memory: Memory, policy: Policy, *, now: datetime) -> Decision:
-    """Improve a picture that another writer made small, but never in a fight of every night."""
+    """Improve a picture that another writer made small, at most once in 30 days: that writer may come every night."""
     improved_at = memory.improved_at
     if improved_at is not None and abs(now - improved_at) < IMPROVE_AGAIN and not policy.overwrite:
         return Decision(Action.KEEP, Reason.COMPETING_WRITER)

@@ -52,7 +52,7 @@ CREATE INDEX people_context ON people (context, seen_run);
 CREATE INDEX people_changed ON people (changed_run);
 """
 
-# Version 2 kept names with ß as ss, and the Kelvin sign as k, so that they were other people's names.
+# Version 2 kept names with ß as ss, and the Kelvin sign as k, which made them equal to other people's names.
 _NAMES_BY_LETTER = """
 UPDATE people SET upn_key = fold(upn), mail_key = fold(mail), sam_key = fold(sam_account_name);
 UPDATE accounts SET upn_key = fold(upn), mail_key = fold(mail), sam_key = fold(sam_account_name);

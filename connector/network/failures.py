@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class NetworkFailure(StrEnum):
-    """Why a connection could not be made, or why it ended."""
+    """Name the reason why a connection could not be made, or ended."""
 
     NAME = "name"
     REFUSED = "refused"

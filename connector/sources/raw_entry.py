@@ -1,4 +1,4 @@
-"""Read a search result entry from its bytes (RFC 4511, section 4.5.2), without a part that nobody asks for.
+"""Read a search result entry from its bytes (RFC 4511, section 4.5.2), and only the parts that are used.
 
 ldap3 makes a tuple of every part of a message, some forty for a person, and a text of each name. Only the usual form is
 read here; whatever has another one is left to ldap3.

@@ -67,7 +67,7 @@ class ContextReader:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Store of a changed entry what is needed after its bytes are dropped."""
+    """Contain the parts of a changed entry that are needed after its bytes are dropped."""
 
     person_id: str
     deleted: bool
