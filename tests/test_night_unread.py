@@ -227,6 +227,51 @@ def test_a_member_without_a_readable_id_is_left_out_and_named_and_the_others_are
     assert company.sync("--full", days=1).code == 5
 
 
+@pytest.mark.parametrize("is_grouped", [False, True], ids=["everybody", "group"])
+def test_who_shows_no_id_any_more_is_named_by_a_night_of_changes_and_not_taken_for_gone(
+    company: Company, is_grouped: bool
+) -> None:
+    group = "CN=Pilot,OU=Groups,DC=contoso,DC=test"
+    if is_grouped:
+        company.ldap.tree.add(group, objectClass="group", objectCategory="group", sAMAccountName="Pilot")
+        company.settings["LDAP_GROUP"] = group
+    anna, *_ = [company.hire(f"person{number:03}", memberOf=group) for number in range(12)]
+    company.sync()
+    company.knobs.hidden_of[anna.entry.guid] = frozenset({"objectguid"})
+    company.paint(anna, face("anna anew"))
+
+    told = company.sync(days=1)
+    bert = company.hire("bert", memberOf=group)
+    company.knobs.hidden_of[bert.entry.guid] = frozenset({"objectguid"})
+    with_bert = company.sync(days=1)
+
+    assert (told.code, told.totals["people"], told.totals["unchanged"]) == (3, 12, 11), told.err
+    assert told.of(anna.upn) == ("skip", "source-unread")
+    assert any(anna.entry.dn in notice and "objectGUID" in notice for notice in told.report["notices"])
+    assert (with_bert.code, with_bert.totals["people"]) == (3, 12), with_bert.err
+    assert any(bert.entry.dn in notice and "objectGUID" in notice for notice in with_bert.report["notices"])
+    company.knobs.hidden_of.clear()
+    after = company.sync(days=1)
+    assert (after.code, after.of(anna.upn)) == (0, ("replace", "source-changed")), after.err
+
+
+def test_where_no_member_has_a_readable_id_a_night_of_changes_does_not_read_the_domain(company: Company) -> None:
+    group = "CN=Pilot,OU=Groups,DC=contoso,DC=test"
+    company.ldap.tree.add(group, objectClass="group", objectCategory="group", sAMAccountName="Pilot")
+    company.settings["LDAP_GROUP"] = group
+    for number in range(12):
+        company.hire(f"person{number:03}", memberOf=group)
+    company.sync()
+    company.knobs.hidden = frozenset({"objectguid"})
+
+    told = company.sync(days=1)
+
+    assert told.code == 5, told.err
+    assert "neither objectGUID nor entryUUID" in told.err
+    company.knobs.hidden = frozenset()
+    assert company.sync(days=1).totals["unchanged"] == 12
+
+
 def test_where_nobody_has_a_readable_id_the_domain_is_not_read(company: Company) -> None:
     company.team(12)
     company.sync()

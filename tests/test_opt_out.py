@@ -527,6 +527,22 @@ def test_a_list_of_members_that_never_ends_stops_the_reading_and_sends_nobody_a_
     assert (after.code, after.reasons()) == (0, {"opted-out": 3})
 
 
+def test_a_list_of_members_that_breaks_off_stops_the_reading_and_sends_nobody_a_photo(grouped: Company) -> None:
+    team = [grouped.hire(name) for name in ("anna", "bert", "carl")]
+    list_members(grouped, GROUP, *(one.entry.dn for one in team))
+    for one in team:
+        join(grouped, one, GROUP)
+    grouped.knobs.most_values, grouped.knobs.withholds_values = 2, True
+
+    told = grouped.sync()
+
+    assert (told.code, told.totals["created"]) == (5, 0)
+    assert f"the members of {GROUP} (OPT_OUT_GROUP) end after number 2, although the server announced more" in told.err
+    grouped.knobs.withholds_values = False
+    after = grouped.sync(days=1)
+    assert (after.code, after.reasons()) == (0, {"opted-out": 3})
+
+
 def test_a_right_that_is_taken_back_sends_nobody_a_photo(grouped: Company) -> None:
     anna, bert = grouped.hire("anna"), grouped.hire("bert")
     list_members(grouped, GROUP, anna.entry.dn, bert.entry.dn)

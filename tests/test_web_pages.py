@@ -82,7 +82,9 @@ def test_a_page_in_place_of_the_proxys_tunnel_is_exit_5_and_shows_no_secret(comp
 
     assert (told.code, checked.code) == (5, 5), told.err
     for result in (told, checked):
-        assert TUNNELS[status] in without_secrets(company, result)
+        words = without_secrets(company, result)
+        assert TUNNELS[status] in words
+        assert "HTTPS_PROXY" in words
     assert company.cloud.requests == []
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from connector.cloud.http import HttpClient
-from connector.cloud.network_errors import PERMANENT, NetworkError, RequestFailure
+from connector.cloud.network_errors import CHECK_NETWORK_FIX, PERMANENT, NetworkError, RequestFailure
 from connector.cloud.response import Response, read_json, web_page_came
 from connector.cloud.retry import backoff, is_retryable, retry_after
 from connector.errors import Unreachable
@@ -278,6 +278,7 @@ def _unreachable(error: NetworkError, url: str) -> Unreachable:
 
 def _broken(answer: Response) -> Unreachable:
     wait = retry_after(answer.headers)
-    when = f"in {wait:.0f} seconds" if wait else "later"
     said = answer.note or f"HTTP {answer.status}: {foreign(answer.body.decode('utf-8', 'replace'))}"
-    return IssuerAway("token", f"the token issuer gave no usable answer: {said}", f"Start again {when}.")
+    again = f"Start again in {wait:.0f} seconds." if wait else "Start again later."
+    fix = again if answer.status else f"{again} {CHECK_NETWORK_FIX}"
+    return IssuerAway("token", f"the token issuer gave no usable answer: {said}", fix)

@@ -173,7 +173,7 @@ _JOINED = """
     ORDER BY id LIMIT :chunk"""
 _LEFT = """
     SELECT id FROM people WHERE context = :context AND state = 'in-scope' AND id > :last
-    AND id NOT IN (SELECT id FROM roster) ORDER BY id LIMIT :chunk"""
+    AND id NOT IN (SELECT id FROM roster) AND seen_run < :run ORDER BY id LIMIT :chunk"""
 
 
 def note_roster(db: sqlite3.Connection, members: Iterable[str]) -> None:
@@ -188,12 +188,12 @@ def joined(db: sqlite3.Connection) -> Iterator[list[str]]:
     return _chunks(db, _JOINED)
 
 
-def left(db: sqlite3.Connection, context: str) -> Iterator[list[str]]:
-    """Yield who is in scope in this context and no member any more; chunks may be written meanwhile."""
-    return _chunks(db, _LEFT, context=context)
+def left(db: sqlite3.Connection, context: str, *, run: int) -> Iterator[list[str]]:
+    """Yield who is in scope in this context, no member any more and not met by this run; chunks may be written."""
+    return _chunks(db, _LEFT, context=context, run=run)
 
 
-def _chunks(db: sqlite3.Connection, query: str, **values: str) -> Iterator[list[str]]:
+def _chunks(db: sqlite3.Connection, query: str, **values: str | int) -> Iterator[list[str]]:
     last = ""
     while ids := [row["id"] for row in db.execute(query, {**values, "last": last, "chunk": CHUNK})]:
         last = ids[-1]

@@ -148,11 +148,11 @@ class Source(Protocol):
         Where everybody is read, the cookie of the last reading still shows what was emptied since.
         """
 
-    def roster(self, context: str) -> Iterator[str] | None:
+    def roster(self, context: str) -> Iterator[str | Unidentified] | None:
         """Yield the person ids of the members of `LDAP_GROUP` in this context, read now; None where no group is set.
 
-        After a reading of changes the run compares them with the ledger: new members are fetched by id,
-        former members are out of scope.
+        A member whose id cannot be read is named. After a reading of changes the run compares them with the ledger:
+        new members are fetched by id, former members are out of scope.
         """
 
     def fetch(self, person_ids: Sequence[str]) -> Iterator[PersonRead]:

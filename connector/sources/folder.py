@@ -13,7 +13,7 @@ from pathlib import Path
 from connector.config import Settings
 from connector.errors import SettingsError
 from connector.model import MatchRule, Person, Reason, RequestCounters, SourcePhoto, fold
-from connector.sources import Cookie, Mode, Page, PersonRead, Reading, SourceTraits
+from connector.sources import Cookie, Mode, Page, PersonRead, Reading, SourceTraits, Unidentified
 from connector.sources.folder_index import SHOWN, FolderIndex, map_problem, unreadable
 
 CONTEXT = "folder"
@@ -80,7 +80,7 @@ class FolderSource:
         listed = self._list()
         return Reading(Mode.FULL, self._pages(listed), self._notice(listed), absent_is_cleared=True)
 
-    def roster(self, context: str) -> Iterator[str] | None:
+    def roster(self, context: str) -> Iterator[str | Unidentified] | None:
         """Return None: a folder knows no groups."""
         return None
 

@@ -29,7 +29,7 @@ from connector.sources.scope import Scope, all_of, context_above
 from connector.sources.session import Kind, Session
 
 # noSuchObject, invalidDNSyntax, and a referral: the server holds nothing of this name.
-_NOT_THERE = frozenset((32, 34, 10))
+NOT_THERE = frozenset((32, 34, 10))
 # No id of a group is kept, so a renamed one cannot be named; a domain controller dates the rename.
 _LAST_CHANGED = "`Get-ADGroup -Filter * -Properties whenChanged | Sort whenChanged | Select -Last 10 DistinguishedName`"
 # So many people are searched to find out where their base was moved to.
@@ -94,7 +94,7 @@ def required(
     )
     if answer.code == 0 and answer.entries:
         return answer.entries[0]
-    if answer.code == 0 or answer.code in _NOT_THERE:
+    if answer.code == 0 or answer.code in NOT_THERE:
         raise missing(session, named, namesake=_namesake(session, named, of))
     raise session.trouble(answer, operation)
 
@@ -271,19 +271,24 @@ def _plain_dn(dn: str) -> str:
 
 
 def _listed_ids(session: Session, named: Named, group: RawEntry) -> set[str]:
-    """Return the ids that a group's own list names, part by part; raises Unreachable where a part repeats others."""
+    """Return the ids that a group's own list names, part by part; raises Unreachable where it repeats or breaks off."""
     dn, part, number, ids = _plain_dn(group.dn), group, 0, set[str]()
     while values := part.values.get("member", ()):
         new = {found[1].decode().lower() for found in map(_ID.match, values) if found} - ids
         if "member" not in part.partial or not (ids or new):  # whole, or from a server that gives no ids
             return ids | new
         if not new:
-            message = f"the members of {dn} ({named.setting}) repeat from number {number} on, without end."
-            raise Unreachable(SYSTEM, f"{session.server}: {message}", REPEATS_FIX)
+            raise _bad_list(session, named, dn, f"repeat from number {number} on, without end")
         ids |= new
         number += len(values)
         part = required(session, replace(named, dn=dn), attributes=[_range(number, _RANGE)], controls=[_WITH_IDS])
+    if number:
+        raise _bad_list(session, named, dn, f"end after number {number}, although the server announced more")
     return ids
+
+
+def _bad_list(session: Session, named: Named, dn: str, trouble: str) -> Unreachable:
+    return Unreachable(SYSTEM, f"{session.server}: the members of {dn} ({named.setting}) {trouble}.", REPEATS_FIX)
 
 
 def require_visible(session: Session, found: Members, context: str, *, setting: str) -> None:
@@ -310,7 +315,7 @@ def _holds(session: Session, dn: str, term: str) -> bool:
     """Return True if there is this entry and it fits; raises Unreachable where the server gives no answer to that."""
     operation = "looking for a member"
     answer = session.search(dn, term, attributes=["objectClass"], operation=operation, scope=ldap3.BASE)
-    if answer.code and answer.code not in _NOT_THERE:
+    if answer.code and answer.code not in NOT_THERE:
         raise session.trouble(answer, operation)
     return bool(answer.entries)
 

@@ -15,7 +15,17 @@ from connector.config import dn as names
 from connector.errors import SettingsError, Unreachable
 from connector.model import MatchRule, RequestCounters
 from connector.model.formats import installed_extras
-from connector.sources import DECIDING, Cookie, GroupMembers, Mode, PersonRead, Reading, SourceTraits, dirsync
+from connector.sources import (
+    DECIDING,
+    Cookie,
+    GroupMembers,
+    Mode,
+    PersonRead,
+    Reading,
+    SourceTraits,
+    Unidentified,
+    dirsync,
+)
 from connector.sources.connect import READ_SECONDS, ServerRequirements, kerberos_problem, open_session
 from connector.sources.entries import Reader, person_id
 from connector.sources.groups import Forest, MissingEntry, members, new_base, require_visible
@@ -29,6 +39,7 @@ from connector.sources.read import (
     everybody_since,
     existing,
     look_up,
+    named_roster,
     read_all,
     read_changes,
     roster,
@@ -138,11 +149,9 @@ class LdapSource:
             notice = f"{server} refuses DirSync, so changes cannot be followed; everybody was read."
         return Reading(Mode.FULL, read_all(reading_context, fresh), notice, server)
 
-    def roster(self, context: str) -> Iterator[str] | None:
+    def roster(self, context: str) -> Iterator[str | Unidentified] | None:
         """Yield the ids of the group's members in scope, or return None where no group is set."""
-        if not self._settings.ldap_group:
-            return None
-        return self._roster(context)
+        return named_roster(self._pass(context)) if self._settings.ldap_group else None
 
     def members_of(self, context: str, *, group: str, setting: str) -> GroupMembers:
         """Return the members of a group in a context, nested ones too, read now."""
@@ -237,11 +246,6 @@ class LdapSource:
             context, lambda reading_context: _at_once(look_up(reading_context, person_ids, attributes=ids))
         )
         return [person_id(entry) for entry in entries]
-
-    def _roster(self, context: str) -> Iterator[str]:
-        reading_context = self._pass(context)
-        for page in roster(reading_context.session, reading_context.scope, reading_context.members):
-            yield from page
 
     def _asked(self, context: str, ask: Callable[[ContextReader], _Result]) -> _Result:
         """Ask, and once more on a new connection when an old one turns out to be dead: DCs drop idle ones."""

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import ldap3
+
 from connector.config import Settings
 from connector.config import dn as names
 from connector.model import PersonState
 from connector.sources import Emptied, Event, Page, PersonGone, PersonRead, Unidentified
 from connector.sources.dirsync import DirSyncPage, DirSyncQuery, rounds
 from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, no_id, person_id, recipient_type
-from connector.sources.groups import EVERYBODY, Forest, Members, Named, members, named_in
+from connector.sources.groups import EVERYBODY, NOT_THERE, Forest, Members, Named, members, named_in
 from connector.sources.pages import Query, Weight, walk
 from connector.sources.raw_entry import RawEntry
 from connector.sources.scope import RECIPIENT_TYPE, Scope, all_of, filter_attributes, filter_can_be_followed
@@ -74,6 +76,7 @@ class Change:
     disabled: bool | None
     cleared: frozenset[str]
     is_placed: bool
+    dn: str
 
 
 def dirsync_query(reading_context: ContextReader, settings: Settings) -> DirSyncQuery:
@@ -90,22 +93,28 @@ def read_all(reading_context: ContextReader, cookie: bytes | None) -> Iterator[P
 
     A person modified during the walk comes again at its end, with the later values; no ids are kept for it.
     """
-    is_anybody, nameless = False, None
     reading_context.require_named()
-    for entries in _walked(reading_context):
+    for entries in _some_with_ids(_walked(reading_context)):
+        yield Page([_read(reading_context, entry) for entry in entries if reading_context.scope.not_excluded(entry.dn)])
+    if reading_context.scope.disabled:
+        for gone in _disabled(reading_context):
+            yield Page(gone)
+    yield Page((), complete=True, cookie=cookie)
+
+
+def _some_with_ids(pages: Iterable[Sequence[RawEntry]]) -> Iterator[Sequence[RawEntry]]:
+    """Yield the pages; raises Unreachable where no entry of a whole page has a readable id, or none of all."""
+    is_anybody, nameless = False, None
+    for entries in pages:
         known = [entry for entry in entries if has_id(entry)]
         is_anybody = is_anybody or bool(known)
         if len(known) < len(entries):
             nameless = nameless or next(entry for entry in entries if not has_id(entry))
         if nameless is not None and not known and len(entries) >= UNIDENTIFIED_PAGE:
             raise no_id(nameless)
-        yield Page([_read(reading_context, entry) for entry in entries if reading_context.scope.not_excluded(entry.dn)])
+        yield entries
     if nameless is not None and not is_anybody:
         raise no_id(nameless)
-    if reading_context.scope.disabled:
-        for gone in _disabled(reading_context):
-            yield Page(gone)
-    yield Page((), complete=True, cookie=cookie)
 
 
 def everybody_since(reading_context: ContextReader, query: DirSyncQuery, first: DirSyncPage) -> Iterator[Page]:
@@ -222,6 +231,16 @@ def _walked(reading_context: ContextReader) -> Iterator[Sequence[RawEntry]]:
         yield from _in_whole(reading_context, base)
 
 
+def named_roster(reading_context: ContextReader) -> Iterator[str | Unidentified]:
+    """Yield the ids of all members who are in scope, and by name whose id cannot be read; no photos are moved.
+
+    Raises Unreachable where no member has a readable id.
+    """
+    found = member_entries(reading_context.session, reading_context.scope, reading_context.members)
+    for entries in _some_with_ids(found):
+        yield from (person_id(entry) if has_id(entry) else Unidentified(entry.dn) for entry in entries)
+
+
 def roster(session: Session, scope: Scope, found: Members) -> Iterator[Sequence[str]]:
     """Yield pages of the ids of all members who are in scope; no photos are moved."""
     for entries in member_entries(session, scope, found):
@@ -275,7 +294,7 @@ def _changes(entries: Sequence[RawEntry], reader: Reader) -> dict[str, Change]:
 
 
 def _change(key: str, entry: RawEntry, reader: Reader) -> Change:
-    return Change(key, is_deleted(entry), is_disabled(entry), reader.cleared(entry), _is_placed(entry))
+    return Change(key, is_deleted(entry), is_disabled(entry), reader.cleared(entry), _is_placed(entry), entry.dn)
 
 
 def _changed_people(reading_context: ContextReader, changes: dict[str, Change]) -> Iterator[Page]:
@@ -286,8 +305,12 @@ def _changed_people(reading_context: ContextReader, changes: dict[str, Change]) 
     while some := list(islice(living, reading_context.weight.most(LOOKUP))):
         missing = {change.person_id: change for change in some}
         yield Page(list(_in_scope(reading_context, missing)))
-        outside = _outside(reading_context, [key for key, change in missing.items() if change.disabled is None])
-        yield Page([_departed(reading_context, change, outside.get(key)) for key, change in missing.items()])
+        outside = _outside(reading_context, [key for key, change in missing.items() if not change.disabled])
+        lost = [change for key, change in missing.items() if not change.disabled and key not in outside]
+        nameless = _nameless(reading_context, lost)
+        yield Page([Unidentified(entry.dn) for entry in nameless.values()])
+        left = {key: change for key, change in missing.items() if key not in nameless}
+        yield Page([_departed(reading_context, change, outside.get(key)) for key, change in left.items()])
         for key, entry in outside.items():
             if missing[key].is_placed and _is_container(entry):
                 yield from _below(reading_context, entry.dn)
@@ -311,6 +334,29 @@ def _outside(reading_context: ContextReader, person_ids: Sequence[str]) -> dict[
         reading_context.context, reading_context.scope.by_id(person_ids), attributes=wanted, operation=_LOOKING_UP
     )
     return {person_id(entry): entry for entry in found if has_id(entry)}
+
+
+def _nameless(reading_context: ContextReader, changes: Sequence[Change]) -> dict[str, RawEntry]:
+    """Return by id who is in scope by name, but shows no id any more, so that no search by id finds the entry.
+
+    Raises Unreachable where a whole page is without.
+    """
+    found: dict[str, RawEntry] = {}
+    for change in changes:
+        for entry in _by_name(reading_context, change.dn) if reading_context.scope.in_scope(change.dn) else ():
+            found[change.person_id] = entry
+    if len(found) == len(changes) >= UNIDENTIFIED_PAGE:
+        raise no_id(next(iter(found.values())))
+    return found
+
+
+def _by_name(reading_context: ContextReader, dn: str) -> list[RawEntry]:
+    """Return the entry of this name, if the filter lets it through and its id cannot be read."""
+    session, people = reading_context.session, reading_context.members.narrowed(reading_context.scope.people)
+    answer = session.search(dn, people, attributes=["objectGUID"], operation=_LOOKING_UP, scope=ldap3.BASE)
+    if answer.code and answer.code not in NOT_THERE:
+        raise session.trouble(answer, _LOOKING_UP)
+    return [entry for entry in answer.entries if not has_id(entry)]
 
 
 def _departed(reading_context: ContextReader, change: Change, now: RawEntry | None) -> PersonGone:

@@ -185,7 +185,7 @@ def _read_context(context: RunContext, source: Source, naming_context: str) -> S
     cookie = Cookie(cursor.content_bytes, cursor.server) if cursor else None
     reading = source.read(naming_context, cookie, in_full=in_full)
     yield Summary(read_modes=frozenset({reading.mode}))
-    yield from _save_pages(context, reading, naming_context=naming_context, fingerprint=fingerprint)
+    nameless = _save_pages(context, reading, naming_context=naming_context, fingerprint=fingerprint)
     # only now: a reading that failed must not say that everybody was read
     yield Summary(notices=(reading.notice,))
     if is_other:
@@ -193,8 +193,9 @@ def _read_context(context: RunContext, source: Source, naming_context: str) -> S
             f"The settings that shape the reading of {naming_context} are others than last time; everybody was read."
         )
     if reading.mode is Mode.CHANGES:
-        _compare_roster(context, source, naming_context)
+        nameless += _compare_roster(context, source, naming_context)
         _read_unread(context, source, naming_context)
+    yield from notice_unidentified(list(dict.fromkeys(nameless)))
     keep_untyped(context, source, naming_context)
     believe_emptied(context, source, naming_context)
     yield from read_memberships(context, source, naming_context)
@@ -204,8 +205,11 @@ def _read_context(context: RunContext, source: Source, naming_context: str) -> S
     note_anchor_setting(context.db, naming_context, context.settings.ldap_anchor)
 
 
-def _save_pages(context: RunContext, reading: Reading, *, naming_context: str, fingerprint: str) -> Summaries[None]:
-    """Store a reading page by page; the last page has the cookie, and after it the people not seen are marked."""
+def _save_pages(context: RunContext, reading: Reading, *, naming_context: str, fingerprint: str) -> list[str]:
+    """Store a reading page by page, and return the names of entries without a readable id.
+
+    The last page has the cookie, and after it the people not seen are marked.
+    """
     nameless: list[str] = []
     for ready in ready_pages(context, reading.pages):
         context.stop_when_out_of_time()
@@ -217,8 +221,7 @@ def _save_pages(context: RunContext, reading: Reading, *, naming_context: str, f
         if ready.page.complete and reading.mode is Mode.FULL:
             _mark_unseen(context, naming_context, are_cleared=reading.absent_is_cleared)
             save_full_reading(context.db, naming_context, now=context.clock())
-    if nameless:
-        yield from notice_unidentified(nameless)
+    return nameless
 
 
 def _read_unread(context: RunContext, source: Source, naming_context: str) -> None:
@@ -298,16 +301,32 @@ def _mark_unseen(context: RunContext, naming_context: str, *, are_cleared: bool)
         _save_gone(context, PersonGone(person_id, PersonState.OUT_OF_SCOPE), naming_context=naming_context)
 
 
-def _compare_roster(context: RunContext, source: Source, naming_context: str) -> None:
-    """Read new members of the group and mark former ones out of scope; DirSync does not report memberships."""
+def _compare_roster(context: RunContext, source: Source, naming_context: str) -> list[str]:
+    """Read new members of the group, mark former ones out of scope, and return who shows no id.
+
+    DirSync does not report memberships.
+    """
     members = source.roster(naming_context)
     if members is None:
-        return
-    roster.note_roster(context.db, members)
-    for person_id in chain.from_iterable(roster.left(context.db, naming_context)):
+        return []
+    nameless: list[str] = []
+    roster.note_roster(context.db, _with_ids(members, nameless))
+    for name in nameless:
+        note_unidentified(context.db, naming_context, name, run=context.run)
+    for person_id in chain.from_iterable(roster.left(context.db, naming_context, run=context.run)):
         _save_gone(context, PersonGone(person_id, PersonState.OUT_OF_SCOPE), naming_context=naming_context)
     for person_ids in roster.joined(context.db):
         save_events(context, source.fetch(person_ids), naming_context=naming_context)
+    return nameless
+
+
+def _with_ids(members: Iterable[str | Unidentified], nameless: list[str]) -> Iterator[str]:
+    """Yield the ids of members, and gather the names of those whose ids cannot be read."""
+    for member in members:
+        if isinstance(member, Unidentified):
+            nameless.append(member.name)
+        else:
+            yield member
 
 
 def save_events(context: RunContext, events: Iterable[PersonRead], *, naming_context: str = "") -> None:

@@ -308,6 +308,8 @@ class Talk:
     def range_of(self, name: str, values: Sequence[bytes], wanted: str) -> wire.Attribute:
         start, end = map(int, wanted.partition("range=")[2].split("-"))
         end = min(end, start + self.world.knobs.most_values - 1)
+        if self.world.knobs.withholds_values and start:
+            return f"{name};range={start}-*", []
         if self.world.knobs.repeats_values:
             return f"{name};range={start}-{end}", values[: end - start + 1]
         return f"{name};range={start}-{'*' if end >= len(values) - 1 else end}", values[start : end + 1]

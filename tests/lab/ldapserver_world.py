@@ -54,6 +54,8 @@ class Knobs:
     most_values: int = 1500
     # every part of such a list begins at its first value, and tells that there are more
     repeats_values: bool = False
+    # of such a list only the first part is shown
+    withholds_values: bool = False
     round_entries: int = 0
     empty_rounds: int = 0
     endless_pages: bool = False
