@@ -1,4 +1,4 @@
-"""Keep the photo in Active Directory the photo in Microsoft 365.
+"""Synchronize user photos from Active Directory to Microsoft 365.
 
 directory ──► people ─┐                                        ┌─► cloud photo
   (DirSync)           ├─► match ─► picture ─► decide ─► brakes ─► apply ─► remember ─► report

@@ -58,7 +58,7 @@ def test_a_page_that_is_refused_changes_nobody_and_the_next_night_finishes(
     told = company.sync("--full", days=1)
 
     assert_untouched(company, team, told, CODES[code], f"(LDAP result {code})")
-    assert f"The people of {company.ldap.tree.root} are left as they were" in told.report["notices"][0]
+    assert f"No changes were made for the users of {company.ldap.tree.root}" in told.report["notices"][0]
     company.knobs.refuse_page.clear()
     assert_mended(company, team, "--full")
 

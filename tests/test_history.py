@@ -99,7 +99,7 @@ def test_the_present_state_is_told_after_a_restore(company: Company) -> None:
     told = history(company, "ada").out
 
     assert "no photo, restored; not touched until the source changes" in told
-    assert "Put back by `restore` [restored]" in told
+    assert "Put back to the state before, by `restore` [restored]" in told
 
 
 def test_without_a_backup_no_restore_is_offered(company: Company) -> None:

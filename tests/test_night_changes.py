@@ -389,7 +389,7 @@ def test_other_settings_mean_a_full_read_that_says_so_and_sends_nothing_again(
     told, after = company.sync(days=1), company.sync(days=1)
 
     assert (told.code, told.report["mode"]) == (0, "full"), told.err
-    assert any("are others than last time" in notice for notice in told.report["notices"])
+    assert any("Scope settings for" in notice for notice in told.report["notices"])
     assert (writes(company), len(company.cloud.tenant.photos())) == (3, 3)
     assert (is_quiet(after), after.report["mode"], after.totals["people"]) == (True, "changes", people)
 
@@ -438,7 +438,7 @@ def test_another_tenant_of_accounts_is_listed_anew(company: Company) -> None:
     told = company.sync(days=1)
 
     assert (told.code, told.requests["http"], told.totals["unchanged"]) == (0, 2, 2)
-    assert any("accounts are others than last time" in notice for notice in told.report["notices"])
+    assert any("Settings for the list of accounts changed" in notice for notice in told.report["notices"])
     assert is_quiet(company.sync(days=1))
 
 

@@ -157,5 +157,5 @@ def test_a_run_that_could_not_read_says_its_cause_once(company: Company, width: 
     assert told.code == 5
     for text in (shown, told.out, told.err):
         assert " ".join(text.split()).count("there is no such base DN") == 1
-    assert told.report["notices"] == [f"The people of {company.ldap.tree.root} are left as they were."]
+    assert told.report["notices"] == [f"No changes were made for the users of {company.ldap.tree.root}."]
     assert max(len(line.rstrip()) for line in shown.splitlines() if "photo-connector" not in line) <= width

@@ -30,7 +30,8 @@ CONTRACT = re.compile(
 )
 STRUCK = re.compile(
     r"\b(night(s|ly)?|tonight|morning|evening|brakes?|ledgers?|doctor|mend(s|ed|ing)?|tell(s|ing)?|told|doubtful|whom)\b"
-    r"|somebody else's doing|way to the cloud|worth knowing|nobody is guessed|tries were used up|give way|gave way",
+    r"|somebody else's doing|others than last time|left as they were|way to the cloud|worth knowing|nobody is guessed"
+    r"|tries were used up|give way|gave way",
     re.IGNORECASE,
 )
 ALL_LIMITS = PlanCounts(

@@ -195,7 +195,10 @@ _ADMIN: Mapping[Reason, Advice] = {
     _R.CLEARED_BY_ADMIN: Advice(
         "Removed because of `--clear`", "Nothing to do; the photo is not touched until the source changes."
     ),
-    _R.RESTORED: Advice("Put back by `restore`", "Nothing to do; the photo is not touched until the source changes."),
+    _R.RESTORED: Advice(
+        "Put back to the state before, by `restore`",
+        "Nothing to do; the photo is not touched until the source changes.",
+    ),
     _R.CHANGED_SINCE: Advice(
         "Not restored: the cloud photo changed after that run",
         "The current photo was changed outside photo-connector and stays. Ask the person before changing it by hand.",

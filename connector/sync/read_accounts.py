@@ -53,7 +53,7 @@ def read_accounts(context: RunContext, transport: Transport) -> Summaries[bool]:
     lists_all = _lists_all(context)
     cursor = None if lists_all else load_cursor(context.db, ACCOUNTS, shape=fingerprint)
     if cursor is None and not lists_all and has_cursor(context.db, ACCOUNTS):
-        yield notice("The settings that shape the list of accounts are others than last time; all were listed again.")
+        yield notice("Settings for the list of accounts changed; all accounts were listed again.")
     context.progress.phase("accounts")
     if cursor is not None:
         try:

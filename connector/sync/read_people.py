@@ -167,7 +167,7 @@ def _skipped(naming_context: str, failure: Unreachable, *, has_cause: bool = Tru
     """Return the summary of a context that could not be read; its people stay as they are."""
     level = logging.WARNING if has_cause else logging.INFO  # the message of the run has the cause
     log.log(level, "context %s was not read: %s", naming_context, failure)
-    left = f"The people of {naming_context} are left as they were"
+    left = f"No changes were made for the users of {naming_context}"
     return Summary(
         notices=(f"{left}: {failure}" if has_cause else f"{left}.",),
         exit_codes=frozenset({failure.exit_code}),
@@ -189,9 +189,7 @@ def _read_context(context: RunContext, source: Source, naming_context: str) -> S
     # only now: a reading that failed must not say that everybody was read
     yield Summary(notices=(reading.notice,))
     if is_other:
-        yield notice(
-            f"The settings that shape the reading of {naming_context} are others than last time; everybody was read."
-        )
+        yield notice(f"Scope settings for {naming_context} changed; a full read was performed.")
     if reading.mode is Mode.CHANGES:
         nameless += _compare_roster(context, source, naming_context)
         _read_unread(context, source, naming_context)
