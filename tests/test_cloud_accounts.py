@@ -295,6 +295,18 @@ def test_a_first_answer_that_is_a_next_link_is_followed_to_the_delta_link(cloud:
     assert [account.id for account in page.accounts] == [new] != [old]
 
 
+@pytest.mark.parametrize("link", ["", 7, {"url": "x"}])
+def test_a_next_link_that_names_no_page_is_not_the_end_of_the_list(
+    cloud: Emulator, tmp_path: Path, link: object
+) -> None:
+    with (
+        Scripted(lambda *_: as_json({"value": [whole("1", "ada@lab")], "@odata.nextLink": link})) as server,
+        open_cloud(server.settings(cloud, tmp_path), RequestCounters()) as opened,
+        pytest.raises(Unreachable, match="did not answer as Graph does"),
+    ):
+        everybody(opened)
+
+
 def test_a_next_link_that_repeats_itself_ends_a_listing(cloud: Emulator, opened: Cloud) -> None:
     cloud.tenant.add_account("ada@lab")
     cloud.set(same_next_link=True)

@@ -206,6 +206,8 @@ class TestValues:
             ("REPORT_MAIL_TO", "nobody"),
             ("SMTP_URL", "mail.contoso.com"),
             ("SMTP_URL", "smtp://mail.contoso.com:smtp"),
+            ("LDAP_URI", "ldaps://dc1.contoso.com:3269"),
+            ("LDAP_URI", "ldaps://dc1.contoso.com ldaps://dc2.contoso.com:3268"),
             ("LDAP_CA_FILE", "/does/not/exist.pem"),
             ("HTTP_CA_FILE", "/"),
             ("GUEST_PHOTO", "/does/not/exist.jpg"),

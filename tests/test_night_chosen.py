@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.company import Company, anchor_of
 from tests.lab.graph import Emulator, Fault
 from tests.lab.sharepoint import SharePointLab
@@ -64,6 +66,20 @@ def test_an_account_with_another_anchor_is_found_by_the_sid(company: Company, cl
     told = company.sync("--only", anna.upn)
 
     assert told.of(anna.upn) == ("create", "first-upload")
+
+
+@pytest.mark.parametrize("by", ["anchor", "sid"])
+def test_an_empty_page_with_a_next_link_does_not_say_that_nobody_is_found(
+    company: Company, cloud: Emulator, by: str
+) -> None:
+    anna = company.hire("anna", account=False, objectSid=SID_BYTES)
+    anchor = anchor_of(anna.entry.guid) if by == "anchor" else "bm90IGhlciBhbmNob3I="
+    cloud.tenant.add_account("anna@contoso.example", immutable_id=anchor, sid=SID, sam_account_name="anna", synced=True)
+    cloud.set(empty_page=True)
+
+    told = company.sync("--only", anna.upn)
+
+    assert told.of(anna.upn) == ("create", "first-upload"), told.err
 
 
 def test_an_account_of_the_same_short_name_and_another_sid_is_nobodys(company: Company, cloud: Emulator) -> None:

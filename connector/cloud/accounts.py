@@ -121,8 +121,7 @@ def list_pages(transport: Transport, *, plans: bool = False, most: int = MOST_PA
             whole, partial = _completed(transport, read, lacking, plans=plans)
             yield AccountPage(whole, (), None, partial)
     except EndlessPages as error:
-        message = f"the accounts could not be listed to the end: {error.message}"
-        raise Unreachable(transport.system, message, "Start again later; no user was changed.") from error
+        raise _not_listed(transport, error) from error
 
 
 def latest_link(transport: Transport, *, plans: bool = False) -> str:
@@ -204,7 +203,7 @@ def find_by_anchor(transport: Transport, immutable_ids: Sequence[str], *, plans:
     for anchor, answer in _answers(transport, urls):
         if answer.status == 200 and isinstance(answer.json_object().get("value"), list):
             in_a_row = 0
-            found += [_read(item, plans=plans) for item in read_page(answer, transport.system).items]
+            found += [_read(item, plans=plans) for item in _with_later_pages(transport, answer)]
         else:
             in_a_row += 1
             refused[anchor] = _refused(transport, answer, in_a_row=in_a_row)
@@ -220,19 +219,39 @@ def find_by_filter(
     Source: https://learn.microsoft.com/graph/aad-advanced-queries
     """
     url = f"/users?$filter={quote(clause, safe='')}&$select={_select(plans)}&$top={PAGE_SIZE}"
-    if advanced:
-        answer = transport.request("GET", f"{url}&$count=true", headers={"ConsistencyLevel": "eventual"})
-    else:
-        answer = transport.request("GET", url)
+    headers = {"ConsistencyLevel": "eventual"} if advanced else None
+    answer = transport.request("GET", f"{url}&$count=true" if advanced else url, headers=headers)
     if answer.status != 200:
         refuse_web_page(answer, transport.system)
         raise ConnectorError(str(read_refusal(answer)))
-    return [_read(item, plans=plans) for item in read_page(answer, transport.system).items]
+    return [_read(item, plans=plans) for item in _with_later_pages(transport, answer, headers=headers)]
 
 
 def quoted(value: str) -> str:
     """Return a value as it stands in a filter."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def _with_later_pages(
+    transport: Transport, first: Response, *, headers: Mapping[str, str] | None = None
+) -> Iterator[Item]:
+    """Yield what a filter found, from all pages: an empty one with a next link does not say that there is nobody."""
+    page = read_page(first, transport.system)
+    yield from page.items
+    if not page.next_link:
+        return
+    try:
+        for later in follow_pages(
+            lambda link: transport.request("GET", link, headers=headers), page.next_link, system=transport.system
+        ):
+            yield from later.items
+    except EndlessPages as error:
+        raise _not_listed(transport, error) from error
+
+
+def _not_listed(transport: Transport, error: EndlessPages) -> Unreachable:
+    message = f"the accounts could not be listed to the end: {error.message}"
+    return Unreachable(transport.system, message, "Start again later; no user was changed.")
 
 
 def _answers(transport: Transport, urls: Mapping[str, str]) -> Iterator[tuple[str, Response]]:

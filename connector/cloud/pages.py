@@ -52,7 +52,10 @@ def read_page(answer: Response, system: str) -> Page:
     items = value.get("value")
     if not isinstance(items, list) or not all(isinstance(item, dict) and text_of(item, "id") for item in items):
         raise _strange(answer, system)
-    return Page(tuple(items), text_of(value, "@odata.nextLink"), text_of(value, "@odata.deltaLink"))
+    next_link = text_of(value, "@odata.nextLink")
+    if not next_link and value.get("@odata.nextLink") is not None:
+        raise _strange(answer, system)  # more follows, and it does not say where
+    return Page(tuple(items), next_link, text_of(value, "@odata.deltaLink"))
 
 
 def read_object(answer: Response, system: str) -> Item:

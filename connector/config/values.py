@@ -81,6 +81,8 @@ GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 DNS_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+", re.IGNORECASE)
 _BAD_ESCAPE = re.compile(r"\\(?![0-9a-fA-F]{2})")
 _BAD_TERM = r"is not an RFC 4515 filter; a term begins with an attribute, and \ is followed by two hexadecimal digits"
+# The ports of a Global Catalog, with and without TLS from the start.
+_GLOBAL_CATALOG = (3268, 3269)
 _NAMELESS = re.compile(r"\(\s*[~<>:]?=")
 ATTRIBUTE = re.compile(r"[a-z][a-z0-9-]*", re.IGNORECASE)
 
@@ -188,6 +190,11 @@ def _directory_uris(values: tuple[str, ...]) -> tuple[str, ...]:
             raise ValueError(f"{value!r} is not a directory's address; write it like ldaps://dc1.contoso.com")
         if "@" in parts.netloc or parts.path.strip("/") or parts.query:
             raise ValueError("contains more than scheme, host and port; user and base DN have their own settings")
+        if parts.port in _GLOBAL_CATALOG:
+            raise ValueError(
+                f"{value!r} is a Global Catalog, which holds no photos, so that everybody would look like a person"
+                " without one; leave the port out"
+            )
     return values
 
 
