@@ -23,7 +23,12 @@ from tests.report_stories import a_run
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "connector"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "setup.cfg", "Containerfile")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((PACKAGE / "resources").iterdir()),
+    *sorted((ROOT / "deploy").rglob("*.yaml")),
+]
 # What stays by contract: names of settings, of files, of links, and what stands between backticks.
 CONTRACT = re.compile(
     r"```.*?```|`[^`]*`|\]\([^)]*\)|<!--.*?-->|[\w./-]*\.(md|html|prom|db|py)\b|[A-Z]+_[A-Z_]+", re.DOTALL

@@ -5,7 +5,7 @@ Registers the app in Entra ID with exactly the application permissions that a ru
 .DESCRIPTION
 Makes the app registration and its service principal, uploads the certificate's public part, and grants admin consent:
 User.Read.All and ProfilePhoto.ReadWrite.All, and where -WithTenantSettings is given PeopleSettings.Read.All, by which
-`photo-connector check` can tell what the tenant's photoUpdateSettings say. No secret is made.
+`photo-connector check` can read the tenant's photoUpdateSettings. No secret is made.
 
 It can be run again, for instance after a consent that was refused: an app of this name that has this certificate is
 taken as it is, and only what it lacks is added. The session with Graph is closed at the end.

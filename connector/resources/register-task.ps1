@@ -12,7 +12,7 @@ A task of the same name is replaced. The source photo-connector is registered in
 its events are shown without a preface. Run it in an elevated Windows PowerShell 5.1 or newer.
 
 With -Check, `photo-connector check` is run once as the account, by a task of its own, and what it says is shown: what
-your own account may read or reach tells nothing of the gMSA. No scheduled task is registered then.
+your own account may read or reach says nothing about the gMSA. No scheduled task is registered then.
 
 .EXAMPLE
 .\register-task.ps1 -Account 'CONTOSO\svc-photo$' -EnvFile C:\ProgramData\photo-connector\contoso.env
@@ -66,7 +66,7 @@ if (-not $Name) {
     $Name = 'photo-connector'
 }
 
-# The module is part of RSAT and need not be here; where it is, a gMSA that this machine may not use is told now.
+# The module is part of RSAT and need not be here; where it is, a gMSA that this machine may not use is reported now.
 if (Get-Command -Name Test-ADServiceAccount -ErrorAction SilentlyContinue) {
     $plain = $Account.Split('\')[1].TrimEnd('$')
     if (-not (Test-ADServiceAccount -Identity $plain)) {
