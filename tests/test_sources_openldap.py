@@ -114,6 +114,20 @@ def test_members_of_nested_groups_are_followed_even_in_a_circle(opened: Open) ->
         assert set(source.roster(context) or ()) == set(night.read)
 
 
+@pytest.mark.parametrize("group", [INNER, OUTER])
+def test_a_group_whose_members_are_hidden_is_never_nobody(server: OpenLdap, opened: Open, group: str) -> None:
+    hands = server.hands()
+    hands.modify(INNER, {"description": [("MODIFY_REPLACE", ["guarded"])]})
+    reader = {"ldap_user": READER, "ldap_password": SecretStr("only for this reader")}
+    try:
+        with pytest.raises(Unreachable, match=r"the members of cn=inner,\S+ \(LDAP_GROUP\) cannot be read"):
+            read_context(opened(ldap_group=group, **reader))
+    finally:
+        hands.modify(INNER, {"description": [("MODIFY_REPLACE", [])]})
+        hands.unbind()
+    assert read_context(opened(ldap_group=group, **reader)).names == {"anna", "ben"}
+
+
 def test_a_group_that_is_not_there_is_an_error(opened: Open) -> None:
     with pytest.raises(Unreachable, match="no group"):
         read_context(opened(ldap_group="nobody"))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -18,11 +17,11 @@ from ldap3.utils.conv import escape_filter_chars
 
 from connector.config import Settings
 from connector.config import dn as names
-from connector.config.dn import Parts
 from connector.errors import Unreachable
-from connector.model import RequestCounters, fold
+from connector.model import RequestCounters
 from connector.sources.connect import READ_SECONDS, ServerRequirements, open_session
 from connector.sources.ldap_errors import SYSTEM, SignInRefused
+from connector.sources.member_lists import listed_members, mark
 from connector.sources.pages import REPEATS_FIX, Query, walk
 from connector.sources.raw_entry import RawEntry
 from connector.sources.scope import Scope, all_of, context_above
@@ -204,7 +203,6 @@ _RANGE = 1500
 _WITH_IDS = extended_dn_control(criticality=False, hex_format=False)
 _ID = re.compile(rb"<GUID=([0-9a-f-]{36})>", re.IGNORECASE)
 _BEFORE_DN = re.compile(r"\A(?:<[^>]*>;)+")
-_OTHER_GROUPS = "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +225,7 @@ class Members:
 
     def has(self, entry: RawEntry) -> bool:
         """Return True if an entry that the filter let through is a member."""
-        return self.marks is None or _mark(names.parts(entry.dn)) in self.marks
+        return self.marks is None or mark(names.parts(entry.dn)) in self.marks
 
 
 EVERYBODY = Members("", None)
@@ -244,7 +242,10 @@ def members(
     if not group:
         return EVERYBODY
     if session.root.kind is Kind.OTHER:
-        return Members("", _listed(session, group, setting=setting))
+        marks = listed_members(session, group, setting=setting)
+        if marks is None:
+            raise missing(session, Named(setting, group, "group"))
+        return Members("", marks)
     named, most = Named(setting, group, "group"), _RANGE if reads_lists else _MOST_LOOKED_AT
     with forest.session(session, named) if "=" in group else nullcontext(session) as home:
         top = _group(home, named, context, attributes=("objectSid", _range(0, most)))
@@ -355,45 +356,3 @@ def _rid(group: RawEntry) -> int:
     """Return the last part of the group's SID, which is what primaryGroupID holds; 0 when it cannot be read."""
     sid = group.first("objectSid")
     return int(struct.unpack("<I", sid[-4:])[0]) if len(sid) >= 12 else 0
-
-
-def _listed(session: Session, group: str, *, setting: str) -> frozenset[bytes]:
-    """Gather the members of groupOfNames entries, nested ones too, by following the lists from the top.
-
-    Groups may be in another branch than the people, so they are read in all of the server's own naming contexts.
-    """
-    lists: dict[bytes, list[bytes]] = {}
-    top = None
-    for entry in _other_groups(session):
-        name = names.parts(entry.dn)
-        told = (*entry.values.get("member", ()), *entry.values.get("uniquemember", ()))
-        lists[_mark(name)] = [_mark(names.parts(dn.decode("utf-8", "replace"))) for dn in told]
-        top = top or (_mark(name) if _is_called(name, group) else None)
-    if top is None:
-        raise missing(session, Named(setting, group, "group"))
-    return _reached(top, lists)
-
-
-def _other_groups(session: Session) -> Iterator[RawEntry]:
-    for top in session.root.contexts:
-        for entries in walk(session, Query(top, _OTHER_GROUPS, ["cn", "member", "uniqueMember"])):
-            yield from entries
-
-
-def _is_called(name: Parts, group: str) -> bool:
-    return name == names.parts(group) if "=" in group else name[:1] == (f"cn={fold(group)}",)
-
-
-def _mark(name: Parts) -> bytes:
-    return hashlib.blake2b("\0".join(name).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _reached(top: bytes, lists: Mapping[bytes, Sequence[bytes]]) -> frozenset[bytes]:
-    seen: set[bytes] = set()
-    waiting = [top]
-    while waiting:
-        mark = waiting.pop()
-        if mark not in seen:
-            seen.add(mark)
-            waiting.extend(lists.get(mark, ()))
-    return frozenset(seen)

@@ -41,6 +41,7 @@ rootpw "{password}"
 limits dn.exact="{reader}" size.prtotal=unlimited
 access to attrs=userPassword by anonymous auth
 access to filter="(employeeType=guarded)" attrs=jpegPhoto,mail by dn.exact="{reader}" none by * read
+access to filter="(description=guarded)" attrs=member by dn.exact="{reader}" none by * read
 access to * by * read
 """
 
