@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from PIL import ExifTags, Image, ImageChops, ImageCms, ImageDraw, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageDraw, ImageFilter, ImageOps
 
 from connector.model import Candidate, Prepared, Reason
 from connector.model.formats import BY_NAME, FORMATS, recognise
@@ -677,6 +677,80 @@ EXTREMES = extremes()
 def test_the_strongest_colours_of_a_picture_are_not_taken_for_damage(name: str, quality: int) -> None:
     for more in ({"subsampling": 0}, {"subsampling": 1}, {"subsampling": 2}, {"subsampling": 2, "progressive": True}):
         assert prepare(encoded(EXTREMES[name], "JPEG", quality=quality, **more), SQUARE).sent_bytes
+
+
+def stepped(place: tuple[int, int], step: int, *, edge: int = 640, unit: int = 16, grain: float = 1.0) -> Image.Image:
+    """Draw a portrait that is lighter by a step from a place on, line by line of coded units, as damage leaves it."""
+    drawn = portrait("stepped", (edge, edge)).convert("RGB")
+    if grain < 1:
+        drawn = drawn.filter(ImageFilter.MedianFilter(7)).quantize(8).convert("RGB")
+    lighter = ImageChops.add(drawn, Image.new("RGB", drawn.size, (step, step, step)))
+    after = Image.new("1", drawn.size)
+    after.paste(1, (place[0], place[1], edge, place[1] + unit))
+    after.paste(1, (0, place[1] + unit, edge, edge))
+    return Image.composite(lighter, drawn, after)
+
+
+@pytest.mark.parametrize("place", [(320, 160), (64, 400), (560, 320)])
+@pytest.mark.parametrize("sampling", [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}, {"grey": True}])
+def test_a_step_along_the_coded_units_is_refused_as_damaged(place: tuple[int, int], sampling: dict[str, Any]) -> None:
+    more = dict(sampling)
+    picture = stepped(place, 24, unit=8 if "grey" in more or more.get("subsampling") == 0 else 16)
+    picture = picture.convert("L") if more.pop("grey", False) else picture
+    assert reason_for(encoded(picture, "JPEG", quality=90, **more)) is Reason.DAMAGED
+
+
+def slanted() -> Image.Image:
+    """Draw a portrait behind an edge that sinks by one coded unit from one side to the other."""
+    drawn = portrait("slanted", (640, 640)).convert("RGB")
+    below = Image.new("1", drawn.size)
+    ImageDraw.Draw(below).polygon([(0, 176), (640, 160), (640, 640), (0, 640)], fill=1)
+    return Image.composite(ImageChops.add(drawn, Image.new("RGB", drawn.size, (30, 30, 30))), drawn, below)
+
+
+def two_panels() -> Image.Image:
+    """Draw a screen with a list at the left and a person at the right, each below a bar that ends at coded units."""
+    screen = Image.new("RGB", (640, 640), (245, 245, 245))
+    pen = ImageDraw.Draw(screen)
+    pen.rectangle((0, 0, 639, 63), fill=(40, 60, 120))
+    pen.rectangle((0, 0, 255, 79), fill=(40, 60, 120))
+    for line in range(8):
+        pen.rectangle((32, 128 + 48 * line, 200, 144 + 48 * line), fill=(120, 120, 120))
+    screen.paste(portrait("panel", (256, 256)), (320, 224))
+    return screen
+
+
+def with_band(box: tuple[int, int, int, int], colour: tuple[int, int, int]) -> Image.Image:
+    """Draw a portrait with a rectangle of one colour over it."""
+    drawn = portrait("band", (640, 640)).convert("RGB")
+    drawn.paste(colour, box)
+    return drawn
+
+
+SOUND_STEPS = {
+    "straight along a row": stepped((0, 160), 30),
+    "near an edge": stepped((16, 160), 30),
+    "beside the units": stepped((320, 167), 30),
+    "hardly visible": stepped((320, 160), 3),
+    "drawn without grain": stepped((320, 160), 30, grain=0),
+    "slanted": slanted(),
+    "two panels": two_panels(),
+    "a black bar below": with_band((0, 480, 640, 640), (0, 0, 0)),
+    "a white bar above": with_band((0, 0, 640, 160), (255, 255, 255)),
+    "a stair of white": ImageChops.lighter(
+        with_band((320, 160, 640, 640), (255,) * 3), with_band((0, 176, 640, 640), (255,) * 3)
+    ),
+    "mosaic": portrait("mosaic", (640, 640)).resize((40, 40)).resize((640, 640), Image.Resampling.NEAREST),
+    "a gradient": Image.linear_gradient("L").resize((640, 640)).convert("RGB"),
+    "a gradient aslant": Image.linear_gradient("L").rotate(2).resize((640, 640)).convert("RGB"),
+}
+
+
+@pytest.mark.parametrize("quality", [30, 92])
+@pytest.mark.parametrize("name", SOUND_STEPS)
+def test_steps_of_the_picture_itself_are_not_taken_for_damage(name: str, quality: int) -> None:
+    for sampling in (0, 2):
+        assert prepare(encoded(SOUND_STEPS[name], quality=quality, subsampling=sampling), SQUARE).sent_bytes
 
 
 def png_chunk(kind: bytes, payload: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Check a JPEG's coded pixels: what libjpeg-turbo complains of, and block means that no picture has.
+"""Check a JPEG's coded pixels: what libjpeg-turbo complains of, block means that no picture has, and steps.
 
 A block's mean is coded as its difference from the block before (ITU-T T.81 F.1.2.1). After damage that leaves the
 decoder in step, all that follows has another brightness or colour: lighter than white or darker than black, where the
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from connector.errors import StopRun
 from connector.photo.jpeg import DQT, FRAMES, SOI, SOS, needed_bytes, split_segments
 from connector.photo.limits import damaged
+from connector.photo.steps import LEAST_WIDTH, MOST_PIXELS, has_step, times_smaller
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,13 +34,16 @@ class Coding(NamedTuple):
     """Contain how the means of a grey or YCbCr JPEG are coded.
 
     `steps` are the divisors of each component, `factors` by how much they were made smaller; `across` and `down` are
-    how many blocks of brightness share one of colour.
+    how many blocks of brightness share one of colour; `unit_height` is the height of what is coded from left to right,
+    and `size` height and width, in pixels.
     """
 
     steps: tuple[int, ...]
     factors: tuple[float, ...]
     across: int
     down: int
+    unit_height: int
+    size: tuple[int, int]
 
 
 def check_coded_pixels(jpeg_bytes: bytes) -> None:
@@ -64,25 +68,42 @@ def check_coded_pixels(jpeg_bytes: bytes) -> None:
         if str(error).startswith(_COMPLAINTS):
             raise damaged(f"The JPEG's coded pixels are damaged ({error}).") from error
         return
-    if coding and small.shape[2] == len(coding.steps) and _is_impossible(small, coding):
+    if coding is None or small.shape[2] != len(coding.steps):
+        return
+    if _is_impossible(small, coding):
         raise damaged("The JPEG's coded pixels are damaged (blocks are lighter than white or darker than black).")
+    if _is_stepped(jpeg_bytes, coding):
+        raise damaged("The JPEG's coded pixels are damaged (a step of brightness runs along its blocks).")
+
+
+def _is_stepped(jpeg_bytes: bytes, coding: Coding) -> bool:
+    import simplejpeg
+
+    height, width = coding.size
+    if width < LEAST_WIDTH or width * height > MOST_PIXELS:
+        return False
+    smaller = times_smaller(width)
+    least = {"min_height": -(-height // smaller), "min_width": -(-width // smaller)}
+    grey = simplejpeg.decode_jpeg(jpeg_bytes, "GRAY", **least, fastdct=True, fastupsample=True)
+    return has_step(grey[:, :, 0], unit_height=coding.unit_height, smaller=smaller)
 
 
 def _with_divided_means(jpeg_bytes: bytes) -> tuple[bytes, Coding | None]:
     """Return the JPEG with smaller divisors of its means, and how they are coded; nothing if that is unusual."""
     parts = [bytes((0xFF, SOI))]
     tables: dict[int, tuple[int, float]] = {}
-    frame, is_usual, is_scanned = b"", True, False
+    frame, first_scan, is_usual = b"", b"", True
     for marker, payload, tail in split_segments(jpeg_bytes):
         divided = payload
         if marker == DQT:
             divided = _divided(payload, tables)
-            is_usual = is_usual and not is_scanned
+            is_usual = is_usual and not first_scan
         elif marker in FRAMES:
             frame = payload
-        is_scanned = is_scanned or marker == SOS
+        elif marker == SOS:
+            first_scan = first_scan or payload
         parts.append(needed_bytes(marker, divided, tail))
-    coding = _coding(frame, tables) if is_usual else None
+    coding = _coding(frame, tables, together=first_scan[:1] != b"\x01") if is_usual else None
     return (b"".join(parts), coding) if coding else (jpeg_bytes, None)
 
 
@@ -101,14 +122,16 @@ def _divided(payload: bytes, tables: dict[int, tuple[int, float]]) -> bytes:
     return bytes(divided)
 
 
-def _coding(frame: bytes, tables: dict[int, tuple[int, float]]) -> Coding | None:
+def _coding(frame: bytes, tables: dict[int, tuple[int, float]], *, together: bool) -> Coding | None:
+    """Return how means are coded, the components `together` or each in a scan of its own; nothing if unusual."""
     samplings, numbers = frame[7::3], frame[8::3]
     is_usual = frame[:1] == b"\x08" and len(numbers) in (1, 3) and samplings[1:] in (b"", b"\x11\x11")
     if not is_usual or any(number not in tables for number in numbers):
         return None
     steps, factors = zip(*(tables[number] for number in numbers), strict=True)
+    size = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     across, down = (samplings[0] >> 4, samplings[0] & 15) if len(numbers) == 3 else (1, 1)
-    return Coding(steps, factors, across, down)
+    return Coding(steps, factors, across, down, 8 * down if together else 8, size)
 
 
 def _is_impossible(small: NDArray[np.uint8], coding: Coding) -> bool:
