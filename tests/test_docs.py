@@ -49,6 +49,23 @@ def test_the_exit_codes_of_a_page_are_the_programs(page: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("operations", "remove it with `Remove-MgUserPhotoContent -UserId ID`"),
+        ("operations", "| sovereign clouds (France, Germany, Singapore) |"),
+        ("permissions", "as People Administrator (the least role that may) in Graph Explorer"),
+        ("permissions", "it covers the photos of Microsoft 365 groups, too"),
+        ("photo-flows", "dedicated Exchange hybrid application"),
+        ("photo-flows", "Whether clearing the box also clears the cloud photos that came that way is not documented"),
+    ],
+)
+def test_advice_about_photos_names_what_can_do_it(page: str, words: str) -> None:
+    text = " ".join((ROOT / "docs" / f"{page}.md").read_text("utf-8").split())
+    assert words in text
+    assert "Global Administrator" not in text
+
+
 def test_every_reason_and_event_stands_in_the_operations_page() -> None:
     assert render_reasons_md().strip() in OPERATIONS
     assert render_events_md().strip() in OPERATIONS
