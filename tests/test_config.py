@@ -78,7 +78,7 @@ class TestValues:
 
     def test_lists_are_split_at_their_own_separator(self) -> None:
         found = settings(
-            LDAP_URI="ldaps://dc1.contoso.com  ldaps://dc2.contoso.com:3269",
+            LDAP_URI="ldaps://dc1.contoso.com  ldaps://dc2.contoso.com:6360",
             LDAP_BASE_DN=r"OU=People,DC=contoso,DC=com; OU=A\;B,DC=contoso,DC=com",
             LDAP_EXCLUDE_DN="OU=Robots,DC=contoso,DC=com",
             LDAP_PHOTO_ATTRIBUTES=" thumbnailPhoto , jpegPhoto",
@@ -87,7 +87,7 @@ class TestValues:
             REPORT_MAIL_FROM="photos@contoso.com",
             SMTP_URL="smtp://mail.contoso.com:587",
         )
-        assert found.ldap_uri == ("ldaps://dc1.contoso.com", "ldaps://dc2.contoso.com:3269")
+        assert found.ldap_uri == ("ldaps://dc1.contoso.com", "ldaps://dc2.contoso.com:6360")
         assert found.ldap_base_dn == ("OU=People,DC=contoso,DC=com", r"OU=A\;B,DC=contoso,DC=com")
         assert found.ldap_exclude_dn == ("OU=Robots,DC=contoso,DC=com",)
         assert found.ldap_photo_attributes == ("thumbnailPhoto", "jpegPhoto")
