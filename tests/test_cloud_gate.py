@@ -259,6 +259,21 @@ def test_a_second_wait_only_stretches_the_first() -> None:
     assert gate.pace()["wait_seconds"] == 22.0
 
 
+@pytest.mark.parametrize(("seconds_between", "waits"), [(0.0, 1), (9.0, 1), (10.0, 2)])
+def test_requests_refused_together_are_one_wait_unless_one_is_heard_after_it(
+    seconds_between: float, waits: int
+) -> None:
+    now = [100.0]
+    gate = Throttle(5, clock=lambda: now[0])
+    with gate.lane() as one, gate.lane() as two:
+        for permit in (one, two):
+            gate.reduce_concurrency(permit)
+            gate.block_all(10)
+            now[0] += seconds_between
+    pace = gate.pace()
+    assert (pace["waits"], pace["slow_downs_by_refusal"], pace["lanes_lowest"]) == (waits, 1, 2)
+
+
 def test_waits_without_a_success_between_end_in_impatience() -> None:
     now = [0.0]
     gate = Throttle(2, clock=lambda: now[0])

@@ -202,15 +202,15 @@ def test_auto_widens_where_nobody_refuses_and_the_next_night_begins_with_four_ag
 
 
 def test_auto_finds_out_once_that_four_are_allowed(counted_companies: CountedCompanies) -> None:
-    company = counted_companies.of(200, photos=False)
+    company = counted_companies.of(40, photos=False)
     company.settings["SYNC_CONCURRENCY"] = "auto"
     # a wait so long that all refusals of those on the wire together are read within it, also on a busy machine
-    company.cloud.set(latency=0.05, concurrency_cap=4, retry_after_seconds=3.0, retry_after_forms=("decimal",))
+    company.cloud.set(latency=0.25, concurrency_cap=4, retry_after_seconds=3.0, retry_after_forms=("decimal",))
 
     told = company.sync()
 
     pace = told.report["pace"]
-    assert (told.code, told.totals["created"], told.totals["failed"]) == (0, 200, 0), told.err
+    assert (told.code, told.totals["created"], told.totals["failed"]) == (0, 40, 0), told.err
     assert pace["lanes_highest"] == 5
     assert 1 <= refusals(company.cloud) <= 5, "those that were on the wire together"
     assert pace["lanes_lowest"] == 2
