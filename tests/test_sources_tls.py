@@ -33,6 +33,16 @@ from connector.sources.tls import read_certificate
 
 NOW = datetime.now(UTC)
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+MAY_SIGN = x509.KeyUsage(
+    key_cert_sign=True,
+    **dict.fromkeys(
+        (
+            *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+            *("crl_sign", "encipher_only", "decipher_only"),
+        ),
+        False,
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ class Signed:
 
 
 def sign(name: str, by: Signed | None = None, *, bits: int = 2048, ca: bool = False, **changed: Any) -> Signed:
-    """Make a certificate; `changed` may hold start, end and purpose."""
+    """Make a certificate with all that Python 3.13 demands; `changed` may hold start, end and purpose."""
     key = rsa.generate_private_key(65537, bits)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     start, end = changed.get("start", NOW - timedelta(days=9)), changed.get("end", NOW + timedelta(days=90))
@@ -52,7 +62,12 @@ def sign(name: str, by: Signed | None = None, *, bits: int = 2048, ca: bool = Fa
     builder = builder.issuer_name(by.certificate.subject if by else subject)
     builder = builder.serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(end)
     builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-    if not ca:
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    issuer_key = (by.key if by else key).public_key()
+    builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
+    if ca:
+        builder = builder.add_extension(MAY_SIGN, critical=True)
+    else:
         purpose = x509.ExtendedKeyUsage([changed.get("purpose", SERVER)])
         builder = builder.add_extension(purpose, critical=False)
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
