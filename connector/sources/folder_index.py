@@ -66,8 +66,11 @@ class FolderIndex:
             self._db.execute(_MAPPED)
             with self._db:
                 self._db.executemany("INSERT INTO files VALUES (?, ?, ?)", self._rows_of(folder, may_name))
-        except sqlite3.Error as error:
-            raise unreadable(folder, f"the list of its files cannot be kept ({error})") from error
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, sqlite3.Error):
+                raise unreadable(folder, f"the list of its files cannot be kept ({error})") from error
+            raise
 
     def apply_map(self, folder_map: Path, folder: Path) -> None:
         """File what FOLDER_MAP names under its people, and no more under its own name, whatever the dates.
