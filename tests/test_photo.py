@@ -700,6 +700,11 @@ def test_a_step_along_the_coded_units_is_refused_as_damaged(place: tuple[int, in
     assert reason_for(encoded(picture, "JPEG", quality=90, **more)) is Reason.DAMAGED
 
 
+@pytest.mark.parametrize(("place", "step"), [((64, 400), 7), ((560, 320), 8), ((400, 240), 10)])
+def test_a_faint_step_along_the_coded_units_is_refused_as_damaged(place: tuple[int, int], step: int) -> None:
+    assert reason_for(encoded(stepped(place, step), "JPEG", quality=90, subsampling=2)) is Reason.DAMAGED
+
+
 def slanted() -> Image.Image:
     """Draw a portrait behind an edge that sinks by one coded unit from one side to the other."""
     drawn = portrait("slanted", (640, 640)).convert("RGB")

@@ -26,7 +26,7 @@ MOST_PIXELS = 16_000_000
 # A step of so many of 255 is looked for, and of so many times what is usual at the edges of rows.
 _LEAST_STEP, _LEAST_TO_USUAL = 6.0, 4.0
 # So much of the step may be missing or too much, at four of five columns of each part.
-_MOST_ERROR, _SHARE = 0.35, 80
+_MOST_ERROR, _SHARE = 0.45, 80
 # Grain: pixels side by side differ by so much, more often than not, in each of the lines at the step.
 _LEAST_GRAIN = 1
 # What is above the step varies so many times as much along it as what changes across it: shapes go on, as they never
