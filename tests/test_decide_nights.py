@@ -307,9 +307,9 @@ class Nights(RuleBasedStateMachine):
 
     def _write(self, decision: Decision, look: CloudObservation, *, killed: str, lag: str) -> None:
         face = "" if decision.action is Action.REMOVE else self.source
-        if killed and self.intent is not None:
-            # an intent holds one write: a second kill, while the first is still unseen, forgets the first
-            self.was_edited = True
+        # an intent holds one write: another one, while that of a killed night is still unseen, forgets the first
+        forgets = self.intent is not None and (bool(killed) or self.was_killed)
+        self.was_edited = self.was_edited or forgets
         self.intent = Intent(
             person_id="ann",
             source_sha256=f"sha of {self.source}" if self.source else "",
@@ -319,13 +319,13 @@ class Nights(RuleBasedStateMachine):
             started_at=self.now,
             reason=decision.reason,
         )
-        self.was_killed = bool(killed)
+        self.was_killed = bool(killed) or forgets
         if killed == "before the write":
             return
         self.cloud.write(face, "tool", lag=lag)
         if killed:
             return
-        self.was_edited = False
+        self.was_edited = forgets
         self.intent = replace(self.intent, accepted_at=self.now)
         seen = self.cloud.look()
         if settle(self.intent, seen, self.now) is IntentState.OURS:

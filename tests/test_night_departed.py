@@ -167,7 +167,7 @@ def test_where_it_cannot_be_asked_nobody_is_judged_and_the_next_night_does_it(no
     mended = no_deletions.sync(days=1)
 
     assert cut.code == 5, "a directory that does not answer is no brake"
-    assert any("left as they were" in notice and "busy" in notice for notice in cut.report["notices"])
+    assert any("No changes were made" in notice and "busy" in notice for notice in cut.report["notices"])
     assert reasons(cut, team) == {("skip", "source-unread")}
     assert (mended.code, reasons(mended, team[1:])) == (0, {("skip", "out-of-scope")}), mended.err
     assert len(no_deletions.cloud.tenant.writes()) == MANY + 1
