@@ -255,6 +255,22 @@ def test_who_shows_no_id_any_more_is_named_by_a_night_of_changes_and_not_taken_f
     assert (after.code, after.of(anna.upn)) == (0, ("replace", "source-changed")), after.err
 
 
+def test_many_who_show_no_id_any_more_hold_up_nobody_elses_change(company: Company) -> None:
+    team = [company.hire(f"person{number:03}") for number in range(15)]
+    company.sync()
+    for one in team:
+        company.paint(one, face(f"{one.upn} anew"))
+    for one in team[:12]:
+        company.knobs.hidden_of[one.entry.guid] = frozenset({"objectguid"})
+
+    told = company.sync("--force", days=1)
+
+    assert (told.code, told.totals["people"], told.totals["replaced"]) == (3, 15, 3), told.err
+    assert told.reasons()["source-unread"] == 12
+    quiet = company.sync(days=1)
+    assert (quiet.totals["replaced"], quiet.reasons()) == (0, {"source-unread": 12}), quiet.err
+
+
 def test_where_no_member_has_a_readable_id_a_night_of_changes_does_not_read_the_domain(company: Company) -> None:
     group = "CN=Pilot,OU=Groups,DC=contoso,DC=test"
     company.ldap.tree.add(group, objectClass="group", objectCategory="group", sAMAccountName="Pilot")
