@@ -296,7 +296,8 @@ def test_who_may_read_is_seen_in_the_list_of_rights_and_a_new_state_folder_has_i
 ) -> None:
     company = windows_company
     folder = company.runner.folder
-    (folder / "open").mkdir(mode=0o755)
+    (folder / "open").mkdir()
+    (folder / "open").chmod(0o755)  # whatever the umask is
     program = """
         import pathlib
         from connector.windows_acl import _sddl_of, make_private_folder, rights_of
