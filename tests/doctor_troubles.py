@@ -110,7 +110,8 @@ def the_state_folder_cannot_be_made(check_env: CheckEnv) -> None:
 
 @trouble("state-folder", "warn", "others on this machine can read it", "chmod 700")
 def the_state_folder_is_open_to_all(check_env: CheckEnv) -> None:
-    check_env.runner.state.mkdir(mode=0o755)
+    check_env.runner.state.mkdir()
+    check_env.runner.state.chmod(0o755)
     check_env.runner.state.chmod(0o755)
 
 
