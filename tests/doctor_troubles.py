@@ -112,7 +112,6 @@ def the_state_folder_cannot_be_made(check_env: CheckEnv) -> None:
 def the_state_folder_is_open_to_all(check_env: CheckEnv) -> None:
     check_env.runner.state.mkdir()
     check_env.runner.state.chmod(0o755)
-    check_env.runner.state.chmod(0o755)
 
 
 @trouble("ledger", "fail", "is of version 99", "Install the newer photo-connector")
