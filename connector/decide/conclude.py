@@ -5,7 +5,7 @@ Guests without a person are decided here, too: they get GUEST_PHOTO, and their o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from connector.decide.case import Case, Decision, MemoryChange, Policy
@@ -15,28 +15,9 @@ from connector.decide.table import decide, is_expelled, needs_look
 from connector.model import Action, Conflict, Fingerprint, Memory, Presence, Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
-    """Contain the assessed case, the decision, and the memory after a decision that writes nothing."""
-
-    case: Case
-    decision: Decision
-    memory: Memory | None
-
-
 def must_ask(case: Case, policy: Policy) -> bool:
     """Return True if the cloud must be asked before this case can be decided."""
     return needs_look(case, policy_for(case, policy))
-
-
-def conclude(case: Case, look: CloudObservation, *, policy: Policy, now: datetime) -> Conclusion:
-    """Assess a case by what the cloud shows, decide, and compute the memory after it."""
-    case = assess(case, look, now)
-    decision = decide_for(case, policy, now)
-    if decision.writes:
-        return Conclusion(case, decision, case.memory)
-    memory = memory_after(decision, case=case, look=look, policy=policy_for(case, policy))
-    return Conclusion(case, decision, _as_final(memory) if case.is_guest else memory)
 
 
 def assess(case: Case, look: CloudObservation, now: datetime) -> Case:
@@ -52,17 +33,17 @@ def assess(case: Case, look: CloudObservation, now: datetime) -> Case:
     )
 
 
-def is_sent_elsewhere(conclusion: Conclusion) -> bool:
+def is_sent_elsewhere(decision: Decision, case: Case) -> bool:
     """Return True if the cloud shows the new photo of somebody whose last one is ours, before we sent it."""
-    case, memory = conclusion.case, conclusion.case.memory
-    if conclusion.decision.reason is not Reason.ADOPTED or memory is None or memory.presence is not Presence.OURS:
+    memory = case.memory
+    if decision.reason is not Reason.ADOPTED or memory is None or memory.presence is not Presence.OURS:
         return False
     is_new = memory.person_id == case.person_id and memory.source_sha256 != case.source.sha256
     return is_new and case.view.kind is ViewKind.SOURCE_PHOTO
 
 
 def decide_for(case: Case, policy: Policy, now: datetime) -> Decision:
-    """Decide a case of a person or of a guest."""
+    """Decide the assessed case of a person or of a guest."""
     decision = decide(case, policy_for(case, policy), now)
     return _guest_decision(decision) if case.is_guest else decision
 
@@ -97,6 +78,11 @@ def memory_after(decision: Decision, *, case: Case, look: CloudObservation, poli
     """
     if decision.writes:
         raise ValueError("A write is remembered by its intent.")
+    memory = _memory_after(decision, case=case, look=look, policy=policy_for(case, policy))
+    return _as_final(memory) if case.is_guest else memory
+
+
+def _memory_after(decision: Decision, *, case: Case, look: CloudObservation, policy: Policy) -> Memory | None:
     if decision.reason is Reason.OPTED_OUT and decision.becomes is MemoryChange.CLEARED:
         return expelled(case.person_id)
     match decision.becomes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from connector.decide.case import Case, Decision, SourceState
 from connector.decide.compare import CloudObservation, SourcePicture
-from connector.decide.conclude import conclude, is_sent_elsewhere, must_ask
+from connector.decide.conclude import assess, decide_for, is_sent_elsewhere, memory_after, must_ask
 from connector.decide.intents import needs_bytes, never_appeared
 from connector.errors import PersonError
 from connector.ledger import memory as memory_rows
@@ -169,15 +169,15 @@ class Planner:
     def _conclude(self, item: WorkItem, observation: CloudObservation) -> None:
         """Decide about one person, then store the step, or the memory and the outcome."""
         context, target = self._context, self._target.name
-        case, policy = self._case(item, observation), context.policy.of(item.rule)
-        conclusion = conclude(case, observation, policy=policy, now=context.clock())
-        case, decision = conclusion.case, conclusion.decision
+        now, policy = context.clock(), context.policy.of(item.rule)
+        case = assess(self._case(item, observation), observation, now)
+        decision = decide_for(case, policy, now)
         close_settled_intent(context, target, item, settled=case.settled, memory=case.memory)
         self._not_shown += decision.writes and item.intent is not None and never_appeared(item.intent, observation)
         context.progress.step()
         is_conflict = decision.conflict or ADVICE[decision.reason].is_conflict
         detail = conflict_detail(context, item, observation) if is_conflict else ""
-        is_elsewhere = context.writes and is_sent_elsewhere(conclusion)
+        is_elsewhere = context.writes and is_sent_elsewhere(decision, case)
         if is_elsewhere:
             detail = SENT_ELSEWHERE
         if context.options.overwrite and decision.reason is Reason.RESTORED:
@@ -189,7 +189,8 @@ class Planner:
             self._add_step(item, decision, observation, detail)
             return
         if not decision.writes:
-            store_memory(context, target, item, memory=conclusion.memory, asked=observation.asked)
+            memory = memory_after(decision, case=case, look=observation, policy=policy)
+            store_memory(context, target, item, memory=memory, asked=observation.asked)
         self._sent_elsewhere += is_elsewhere and outdated is None
         verdict = Verdict(decision.action, decision.reason, detail, conflict=decision.conflict)
         record_outcome(context, target, item, outdated or verdict)
