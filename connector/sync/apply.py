@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from connector.errors import ExitCode, PersonError
@@ -67,7 +67,6 @@ class Applier:
         self._uploads_before = uploads_before
         self._uploads = 0
         self._is_limited = False
-        self._pending: dict[str, Intent] = {}
 
     @property
     def summary(self) -> Summary:
@@ -97,8 +96,8 @@ class Applier:
             with transaction(self._context.db):
                 if ended is not None:
                     self._finish(*ended)
-                self._begin(step)
-            lanes.send(step, self._write, step)
+                begun = self._begin(step)
+            lanes.send(begun, self._write, begun)
             self._read_back.poll()
         for step, error in lanes.completed():
             self._finish(step, error)
@@ -133,8 +132,8 @@ class Applier:
         self._is_limited |= is_over
         return is_over
 
-    def _begin(self, prepared_step: PreparedStep) -> None:
-        """Store the intent and the write before the request is sent."""
+    def _begin(self, prepared_step: PreparedStep) -> PreparedStep:
+        """Store the intent and the write before the request is sent; return the step with its intent."""
         context, step, item = self._context, prepared_step.step, prepared_step.step.item
         now, restores = context.clock(), context.options.undo is not None
         intent = Intent(
@@ -166,8 +165,8 @@ class Applier:
             save_write(context.db, write)
             if step.reason is Reason.OPTED_OUT:
                 note_expelled(context.db, prepared_step.backup_sha256, person_id=item.person.id, run=context.run)
-        self._pending[item.account.id] = intent
         self._uploads += step.action is not Action.REMOVE
+        return replace(prepared_step, step=step._replace(item=item._replace(intent=intent)))
 
     def _write(self, prepared_step: PreparedStep) -> PersonError | None:
         """Send the write, in a worker thread; return the error of this person."""
@@ -185,7 +184,6 @@ class Applier:
 
     def _finish(self, prepared_step: PreparedStep, error: PersonError | None) -> None:
         context, step, item = self._context, prepared_step.step, prepared_step.step.item
-        intent = self._pending.pop(item.account.id)
         with transaction(context.db):
             if error is not None:
                 self._fail(step, error)
@@ -196,7 +194,7 @@ class Applier:
                 detail = accepted if step.action is not Action.REMOVE else ""
                 verdict = Verdict(step.action, step.reason, detail, step.conflict)
                 record_outcome(context, self._target.name, item, verdict)
-                self._read_back.add(item, intent)
+                self._read_back.add(item)
         context.progress.step()
 
     def _fail(self, step: Step, error: PersonError) -> None:

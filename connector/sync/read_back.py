@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 
 from connector.decide.compare import CloudObservation
@@ -25,17 +24,11 @@ READ_BACK_BACKLOG = 400
 Answers = Mapping[str, CloudTag | CloudObservation | PersonError | None]
 
 
-@dataclass(frozen=True, slots=True)
-class PendingReadBack:
-    """Represent an accepted write and, once it was read, the tag that the cloud shows now."""
-
-    item: WorkItem
-    intent: Intent
-    tag: CloudTag | None = None
-
-
 class ReadBackQueue:
-    """Confirm accepted writes; what the cloud does not show yet stays an open intent for the next run."""
+    """Confirm accepted writes; what the cloud does not show yet stays an open intent for the next run.
+
+    A write waits as the item of its account, with its intent, for its tag; then with the new tag for its bytes.
+    """
 
     def __init__(self, context: RunContext, target: Target) -> None:
         self._context = context
@@ -43,9 +36,9 @@ class ReadBackQueue:
         self.is_limited = False
         self._unanswered = 0
         self._is_own_phase = False
-        self._written: deque[PendingReadBack] = deque()
-        self._tagged: deque[PendingReadBack] = deque()
-        self._lanes: Lanes[Sequence[PendingReadBack], Answers] = Lanes(
+        self._written: deque[WorkItem] = deque()
+        self._tagged: deque[tuple[WorkItem, CloudTag]] = deque()
+        self._lanes: Lanes[Sequence[WorkItem], Answers] = Lanes(
             context.settings.most_lanes, cancel_waiting=context.cancel_waiting
         )
 
@@ -59,15 +52,15 @@ class ReadBackQueue:
         """Wait for the running requests."""
         self._lanes.__exit__(kind, error, trace)
 
-    def add(self, item: WorkItem, intent: Intent) -> None:
+    def add(self, item: WorkItem) -> None:
         """Queue an accepted write; confirm it at once if the target reports the stored photo."""
         if not isinstance(self._target, ReportsWrittenPhoto):
-            self._written.append(PendingReadBack(item, intent))
+            self._written.append(item)
             self._unanswered += 1
             return
         photo = self._target.written_photo(item.account)
         observation = CloudObservation.at(None) if photo is None else observe_photo(photo, CloudTag(photo.tag))
-        self._confirm(PendingReadBack(item, intent), observation)
+        self._confirm(item, observation)
 
     def poll(self) -> None:
         """Read back in one batch at a time once enough writes wait, and in one more for each further so many.
@@ -106,42 +99,47 @@ class ReadBackQueue:
         size = self._target.batch_size
         if len(self._tagged) >= size or (is_last and self._tagged):
             part = [self._tagged.popleft() for _ in range(min(size, len(self._tagged)))]
-            tags = {write.item.account.id: write.tag for write in part if write.tag is not None}
-            self._lanes.send(part, fetch_observations, self._target, [write.item.account for write in part], tags)
+            items, tags = [item for item, _ in part], {item.account.id: tag for item, tag in part}
+            self._lanes.send(items, fetch_observations, self._target, [item.account for item in items], tags)
             return True
         if self._written:
-            part = [self._written.popleft() for _ in range(min(size, len(self._written)))]
-            self._lanes.send(part, self._target.tags, [write.item.account for write in part])
+            items = [self._written.popleft() for _ in range(min(size, len(self._written)))]
+            self._lanes.send(items, self._target.tags, [item.account for item in items])
             return True
         return False
 
-    def _take(self, ended: Iterator[tuple[Sequence[PendingReadBack], Answers]]) -> None:
-        for part, answers in ended:
+    def _take(self, ended: Iterator[tuple[Sequence[WorkItem], Answers]]) -> None:
+        for items, answers in ended:
             with transaction(self._context.db):
-                for written in part:
-                    self._take_answer(written, answers[written.item.account.id])
+                for item in items:
+                    self._take_answer(item, answers[item.account.id])
 
-    def _take_answer(self, written: PendingReadBack, answer: CloudTag | CloudObservation | PersonError | None) -> None:
-        if isinstance(answer, CloudTag) and answer.tag != written.intent.tag_before and written.intent.sent_sha256:
-            self._tagged.append(PendingReadBack(written.item, written.intent, answer))
+    def _take_answer(self, item: WorkItem, answer: CloudTag | CloudObservation | PersonError | None) -> None:
+        if isinstance(answer, CloudTag) and _is_new(answer, item.intent):
+            self._tagged.append((item, answer))
             return
         self._unanswered -= 1
         if self._is_own_phase:  # before it, the steps are those of the writes
             self._context.progress.step()
         if isinstance(answer, PersonError):
             return
-        self._confirm(written, answer if isinstance(answer, CloudObservation) else CloudObservation.at(answer))
+        self._confirm(item, answer if isinstance(answer, CloudObservation) else CloudObservation.at(answer))
 
-    def _confirm(self, written: PendingReadBack, observation: CloudObservation) -> None:
-        context, intent = self._context, written.intent
-        if settle(intent, observation, context.clock()) is not IntentState.OURS:
+    def _confirm(self, item: WorkItem, observation: CloudObservation) -> None:
+        context, intent = self._context, item.intent
+        if intent is None or settle(intent, observation, context.clock()) is not IntentState.OURS:
             return
-        memory = memory_of_write(intent, look=observation, memory=written.item.memory)
+        memory = memory_of_write(intent, look=observation, memory=item.memory)
         confirm_write(
             context,
             self._target.name,
-            written.item.account.id,
+            item.account.id,
             intent=intent,
             memory=memory,
             observation=observation,
         )
+
+
+def _is_new(tag: CloudTag, intent: Intent | None) -> bool:
+    """Return True if the tag is another one than before the upload, so that the bytes are to be read."""
+    return intent is not None and bool(intent.sent_sha256) and tag.tag != intent.tag_before
