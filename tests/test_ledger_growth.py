@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from connector.decide.case import Decision
 from connector.ledger import approval, people, plan
 from connector.ledger import restore as undo
 from connector.ledger import worklist as work
@@ -39,8 +40,8 @@ def ledger_of(folder: Path, count: int) -> sqlite3.Connection:
         work.list_everybody(db, "graph")
         for items in work.work_items(db, "graph"):
             for item in items:
-                step = Step(item, Action.REPLACE, Reason.SOURCE_CHANGED, False, "", "", "")
-                plan.add_step(db, "graph", step, over_foreign=False)
+                step = Step(item, Decision(Action.REPLACE, Reason.SOURCE_CHANGED), tag_before="")
+                plan.add_step(db, "graph", step)
     return db
 
 

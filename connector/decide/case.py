@@ -142,10 +142,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Represent what to do and why, and what is remembered afterwards.
+    """Represent what is done about one person and why, and what is remembered afterwards.
 
     `conflict` counts and lists it; `over_foreign` counts for SYNC_MAX_OVERWRITES: the write goes over a cloud
-    state that we did not make.
+    state that we did not make. `detail` is what there is to say besides, e.g. the facts of both pictures of a conflict.
     """
 
     action: Action
@@ -153,6 +153,7 @@ class Decision:
     becomes: MemoryChange = MemoryChange.UNTOUCHED
     conflict: bool = False
     over_foreign: bool = False
+    detail: str = ""
 
     @property
     def writes(self) -> bool:

@@ -6,24 +6,19 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from connector.decide.case import Decision, MemoryChange
 from connector.ledger.codec import save_row
 from connector.ledger.worklist import WorkItem, items_where
 from connector.model import Action, Outcome, Reason
 
 
 class Step(NamedTuple):
-    """Represent one write to come: the cloud's tag when it was decided, and the backup that was taken with that look.
-
-    `detail` are the facts of both pictures, where they are in conflict.
-    """
+    """Represent one write to come: with the cloud's tag when it was decided, and the backup taken with that look."""
 
     item: WorkItem
-    action: Action
-    reason: Reason
-    conflict: bool
+    decision: Decision
     tag_before: str
-    backup_sha256: str
-    detail: str = ""
+    backup_sha256: str = ""
 
 
 class PlanTotals(NamedTuple):
@@ -40,19 +35,20 @@ def begin_plan(db: sqlite3.Connection) -> None:
     db.execute("DROP TABLE IF EXISTS temp.plan")
     db.execute(
         "CREATE TEMP TABLE plan (position INTEGER PRIMARY KEY, target TEXT, person_id TEXT, action TEXT, reason TEXT,"
-        " conflict INTEGER, over_foreign INTEGER, tag_before TEXT, backup_sha256 TEXT, detail TEXT)"
+        " becomes TEXT, conflict INTEGER, over_foreign INTEGER, detail TEXT, tag_before TEXT, backup_sha256 TEXT)"
     )
     db.execute("CREATE INDEX temp.plan_person ON plan (person_id)")
 
 
-def add_step(db: sqlite3.Connection, target: str, step: Step, *, over_foreign: bool) -> None:
+def add_step(db: sqlite3.Connection, target: str, step: Step) -> None:
     """Add one write."""
+    decision = step.decision
     values = (
-        *(target, step.item.person.id, step.action, step.reason, int(step.conflict), int(over_foreign)),
-        *(step.tag_before, step.backup_sha256, step.detail),
+        *(target, step.item.person.id, decision.action, decision.reason, decision.becomes, int(decision.conflict)),
+        *(int(decision.over_foreign), decision.detail, step.tag_before, step.backup_sha256),
     )
-    names = "target, person_id, action, reason, conflict, over_foreign, tag_before, backup_sha256, detail"
-    db.execute(f"INSERT INTO plan ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    names = "target, person_id, action, reason, becomes, conflict, over_foreign, detail, tag_before, backup_sha256"
+    db.execute(f"INSERT INTO plan ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def count_plan(db: sqlite3.Connection) -> PlanTotals:
@@ -82,15 +78,15 @@ def steps(db: sqlite3.Connection, target: str, *, chunk: int) -> Iterator[list[S
 
 
 def _step(row: sqlite3.Row, item: WorkItem) -> Step:
-    return Step(
-        item=item,
-        action=Action(row["action"]),
-        reason=Reason(row["reason"]),
+    decision = Decision(
+        Action(row["action"]),
+        Reason(row["reason"]),
+        MemoryChange(row["becomes"]),
         conflict=bool(row["conflict"]),
-        tag_before=row["tag_before"],
-        backup_sha256=row["backup_sha256"],
+        over_foreign=bool(row["over_foreign"]),
         detail=row["detail"],
     )
+    return Step(item, decision, row["tag_before"], row["backup_sha256"])
 
 
 def count_with_photo(db: sqlite3.Connection) -> int:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from connector.decide.case import Decision, MemoryChange
 from connector.ledger.accounts import find_account
 from connector.ledger.memory import find_intent, find_memory
 from connector.ledger.people import find_person
@@ -109,7 +110,9 @@ def untold_steps(db: sqlite3.Connection, run: int, target: str) -> Iterator[list
 
 def _step(db: sqlite3.Connection, row: sqlite3.Row) -> Step:
     item = undo_of(db, _write(db, row)).item._replace(position=row["position"])
-    return Step(item, Action(row["action"]), Reason.RESTORED, False, row["tag_before"], "")
+    action = Action(row["action"])
+    becomes = MemoryChange.CLEARED if action is Action.REMOVE else MemoryChange.THEIRS
+    return Step(item, Decision(action, Reason.RESTORED, becomes), row["tag_before"])
 
 
 def _write(db: sqlite3.Connection, row: sqlite3.Row) -> Write:

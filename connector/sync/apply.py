@@ -16,7 +16,7 @@ from connector.model import Action, Intent, Reason
 from connector.model.reasons import ADVICE
 from connector.sources import Source
 from connector.sync.context import RunContext
-from connector.sync.outcomes import Verdict, record_error, record_outcome
+from connector.sync.outcomes import record_error, record_outcome
 from connector.sync.prepare import PreparedStep, prepared
 from connector.sync.read_back import ReadBackQueue
 from connector.sync.summary import Summaries, Summary
@@ -119,7 +119,7 @@ class Applier:
             return list(chunk)
         remaining, allowed = limit - self._uploads_before - self._uploads, []
         for step in chunk:
-            is_upload = step.action is not Action.REMOVE
+            is_upload = step.decision.action is not Action.REMOVE
             if is_upload and remaining <= 0:
                 self._is_limited = True
                 continue
@@ -145,7 +145,7 @@ class Applier:
             started_at=now,
             run=context.run,
             restores=restores,
-            reason=step.reason,
+            reason=step.decision.reason,
             recipe=context.recipe.key if prepared_step.sent_bytes and not restores else "",
         )
         write = Write(
@@ -153,7 +153,7 @@ class Applier:
             target=self._target.name,
             account_id=item.account.id,
             person_id=item.person.id,
-            action=step.action,
+            action=step.decision.action,
             written_at=now.isoformat(),
             before_sha256=prepared_step.backup_sha256,
             before_presence=item.memory.presence if item.memory else "",
@@ -163,16 +163,16 @@ class Applier:
         with transaction(context.db):
             memory_rows.open_intent(context.db, self._target.name, item.account.id, intent=intent)
             save_write(context.db, write)
-            if step.reason is Reason.OPTED_OUT:
+            if step.decision.reason is Reason.OPTED_OUT:
                 note_expelled(context.db, prepared_step.backup_sha256, person_id=item.person.id, run=context.run)
-        self._uploads += step.action is not Action.REMOVE
+        self._uploads += step.decision.action is not Action.REMOVE
         return replace(prepared_step, step=step._replace(item=item._replace(intent=intent)))
 
     def _write(self, prepared_step: PreparedStep) -> PersonError | None:
         """Send the write, in a worker thread; return the error of this person."""
         account = prepared_step.step.item.account
         try:
-            if prepared_step.step.action is Action.REMOVE:
+            if prepared_step.step.decision.action is Action.REMOVE:
                 self._target.remove(account)
             elif self._context.options.undo is not None:
                 self._target.put_back(account, prepared_step.sent_bytes)
@@ -190,10 +190,9 @@ class Applier:
             else:
                 memory_rows.accept_intent(context.db, self._target.name, item.account.id, now=context.clock())
                 memory_rows.drop_refusal(context.db, self._target.name, item.account.id)
-                accepted = f"{step.detail} {self._target.features.accepted_text}".lstrip()
-                detail = accepted if step.action is not Action.REMOVE else ""
-                verdict = Verdict(step.action, step.reason, detail, step.conflict)
-                record_outcome(context, self._target.name, item, verdict)
+                accepted = f"{step.decision.detail} {self._target.features.accepted_text}".lstrip()
+                detail = accepted if step.decision.action is not Action.REMOVE else ""
+                record_outcome(context, self._target.name, item, replace(step.decision, detail=detail))
                 self._read_back.add(item)
         context.progress.step()
 

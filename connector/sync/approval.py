@@ -39,7 +39,7 @@ from connector.model import Action, Outcome, Reason, safe
 from connector.model.reasons import ADVICE, people
 from connector.report.json_csv import safe_cell
 from connector.sync.context import Approval, Options, RunContext
-from connector.sync.outcomes import POSTPONED, Verdict
+from connector.sync.outcomes import POSTPONED
 from connector.sync.summary import Summaries, Summary, notice
 
 # The options that shape a plan: the run that carries it out takes them over.
@@ -85,13 +85,13 @@ def approval_notices(context: RunContext) -> Summary:
 
 def outdated_step(
     context: RunContext, target: str, item: WorkItem, decision: Decision, observation: CloudObservation
-) -> Verdict | None:
-    """Return the verdict about a step of the approved plan that is not true any more; None for any other decision."""
+) -> Decision | None:
+    """Return the skip of a step of the approved plan that is not true any more; None for any other decision."""
     if context.options.approval is None:
         return None
     seen = seen_step(context.db, target, item.person.id)
     change = _change(seen, item, decision, observation)
-    return Verdict(Action.SKIP, Reason.PLAN_OUTDATED, change) if change else None
+    return Decision(Action.SKIP, Reason.PLAN_OUTDATED, detail=change) if change else None
 
 
 def _change(seen: SeenStep, item: WorkItem, decision: Decision, observation: CloudObservation) -> str:

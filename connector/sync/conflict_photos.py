@@ -65,18 +65,22 @@ def _shown_steps(context: RunContext, target: Target) -> Iterator[list[Step]]:
         return
     for is_first in (True, False):
         for chunk in steps(context.db, target.name, chunk=target.batch_size):
-            risky = (step for step in chunk if (step.conflict or step.action is Action.REMOVE) is is_first)
+            risky = (
+                step for step in chunk if (step.decision.conflict or step.decision.action is Action.REMOVE) is is_first
+            )
             yield [step for step in risky if _is_shown(context, step)]
 
 
 def _is_shown(context: RunContext, step: Step) -> bool:
     pictures = context.settings.report_pictures
-    return pictures == "changes" or (pictures == "conflicts" and (step.conflict or ADVICE[step.reason].is_conflict))
+    return pictures == "changes" or (
+        pictures == "conflicts" and (step.decision.conflict or ADVICE[step.decision.reason].is_conflict)
+    )
 
 
 def _cloud_photos(context: RunContext, target: Target, wanted: Sequence[Step]) -> dict[str, bytes]:
     """Return by account id the photos that are replaced or removed, from their backups where these were taken."""
-    replaced = [step for step in wanted if step.action is not Action.CREATE]
+    replaced = [step for step in wanted if step.decision.action is not Action.CREATE]
     found = {step.item.account.id: context.backups.load(step.backup_sha256) for step in replaced if step.backup_sha256}
     missing = [step.item.account for step in replaced if not found.get(step.item.account.id)]
     answers = target.photos(missing) if missing else {}
@@ -90,7 +94,7 @@ def _photos_of(context: RunContext, step: Step, found: Mapping[str, bytes]) -> C
     if content_bytes:
         key = f"cloud-{hashlib.sha256(content_bytes).hexdigest()}"
         spool_key = key if context.spool.keep(key, content_bytes) else ""
-    source_sha256 = "" if is_guest(item) or step.action is Action.REMOVE else item.source_sha256
+    source_sha256 = "" if is_guest(item) or step.decision.action is Action.REMOVE else item.source_sha256
     return ConflictPhotos(item.person.id, source_sha256, spool_key)
 
 

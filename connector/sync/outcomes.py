@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
+from connector.decide.case import Decision
 from connector.decide.compare import CloudObservation, known_by
 from connector.errors import PersonError
 from connector.ledger import people as people_rows
@@ -21,26 +21,6 @@ from connector.sync.context import RunContext
 log = logging.getLogger("connector.outcomes")
 
 POSTPONED, FAILED = 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """State what was done about one person and why; `conflict` counts and lists it among the conflicts.
-
-    `planned` and `planned_reason` are set where a safety limit held a write.
-    """
-
-    action: Action
-    reason: Reason
-    detail: str = ""
-    conflict: bool = False
-    planned: Action | None = None
-    planned_reason: Reason | None = None
-
-
-def held(step: Step) -> Verdict:
-    """Return the verdict about a write that a safety limit held."""
-    return Verdict(Action.SKIP, Reason.SAFETY_LIMIT, step.detail, step.conflict, step.action, step.reason)
 
 
 def record_left_scope(context: RunContext, person_id: str, state: PersonState) -> None:
@@ -60,9 +40,21 @@ def record_left_scope(context: RunContext, person_id: str, state: PersonState) -
     save_outcome(context.db, context.run, outcome)
 
 
-def record_outcome(context: RunContext, target: str, item: WorkItem, verdict: Verdict) -> None:
-    """Record the verdict about an item of the work list, and whether the next run tries again."""
-    action, reason = verdict.action, verdict.reason
+def record_held(context: RunContext, target: str, step: Step) -> None:
+    """Record that a safety limit held a write, and what it would have been."""
+    planned = step.decision
+    held = Decision(Action.SKIP, Reason.SAFETY_LIMIT, conflict=planned.conflict, detail=planned.detail)
+    record_outcome(context, target, step.item, held, planned=planned)
+
+
+def record_outcome(
+    context: RunContext, target: str, item: WorkItem, decision: Decision, *, planned: Decision | None = None
+) -> None:
+    """Record what was decided about an item of the work list, or became of it, and whether the next run tries again.
+
+    `planned` is the write that a safety limit held.
+    """
+    action, reason = decision.action, decision.reason
     retry = FAILED if action is Action.FAIL else POSTPONED if ADVICE[reason].retry else 0
     set_retry(context.db, target, item.person.id, retry=retry)
     done(context.db, target, item.person.id)
@@ -75,14 +67,14 @@ def record_outcome(context: RunContext, target: str, item: WorkItem, verdict: Ve
         account_id=item.account.id,
         action=action,
         reason=reason,
-        detail=verdict.detail,
+        detail=decision.detail,
         source_sha256=item.source_sha256 or None,
         person_id=item.person.id,
         target=target,
-        planned=verdict.planned,
-        planned_reason=verdict.planned_reason,
+        planned=planned.action if planned else None,
+        planned_reason=planned.reason if planned else None,
     )
-    save_outcome(context.db, context.run, outcome, conflict=verdict.conflict)
+    save_outcome(context.db, context.run, outcome, conflict=decision.conflict)
     known = {"run": context.run, "person": item.person.id, "account": item.account.id, "target": target}
     log.info("%s %s: %s", action, item.person.upn, reason, extra={**known, "action": action, "reason": reason})
 
@@ -121,4 +113,4 @@ def record_error(context: RunContext, target: str, item: WorkItem, error: Person
     mark_checked(context.db, target, item.account.id, now=context.clock())
     is_failure = not error.skip and error.reason is not Reason.INTERRUPTED
     action = Action.FAIL if is_failure else Action.SKIP
-    record_outcome(context, target, item, Verdict(action, error.reason, str(error)))
+    record_outcome(context, target, item, Decision(action, error.reason, detail=str(error)))

@@ -26,7 +26,7 @@ from connector.sync.context import RunContext
 from connector.sync.guests import is_guest
 from connector.sync.memory import close_settled_intent, store_memory
 from connector.sync.observe import fetch_observations, is_look_only, record_look
-from connector.sync.outcomes import Verdict, conflict_detail, record_error, record_outcome
+from connector.sync.outcomes import conflict_detail, record_error, record_outcome
 from connector.sync.summary import Summary
 from connector.sync.targets import at_target_size
 from connector.sync.worker_pool import Lanes
@@ -182,18 +182,18 @@ class Planner:
             detail = SENT_ELSEWHERE
         if context.options.overwrite and decision.reason is Reason.RESTORED:
             detail = RESTORED_STAYS
+        decision = replace(decision, detail=detail)
         if decision.conflict and observation.to_keep and not (context.writes and decision.writes):
             self._keep_conflict_photo(item, observation)
         outdated = outdated_step(context, target, item, decision, observation)
         if decision.writes and outdated is None:
-            self._add_step(item, decision, observation, detail)
+            self._add_step(item, decision, observation)
             return
         if not decision.writes:
             memory = memory_after(decision, case=case, look=observation, policy=policy)
             store_memory(context, target, item, memory=memory, asked=observation.asked)
         self._sent_elsewhere += is_elsewhere and outdated is None
-        verdict = Verdict(decision.action, decision.reason, detail, conflict=decision.conflict)
-        record_outcome(context, target, item, outdated or verdict)
+        record_outcome(context, target, item, outdated or decision)
 
     def _keep_conflict_photo(self, item: WorkItem, observation: CloudObservation) -> None:
         if len(self._read.conflict_photos) + len(self._conflict_photos) >= MAX_CONFLICTS:
@@ -202,14 +202,13 @@ class Planner:
         if photos is not None:
             self._conflict_photos[self._target.name, item.account.id] = photos
 
-    def _add_step(self, item: WorkItem, decision: Decision, observation: CloudObservation, detail: str) -> None:
+    def _add_step(self, item: WorkItem, decision: Decision, observation: CloudObservation) -> None:
         """Add a write to the plan; bytes that were fetched are backed up now, so that they are not fetched again."""
         backup = ""
         keeps = self._context.settings.backup_days > 0 and self._context.writes
         if decision.needs_backup and observation.to_keep and keeps:
             backup = self._context.backups.keep(observation.to_keep)
-        step = Step(item, decision.action, decision.reason, decision.conflict, observation.tag, backup, detail)
-        add_step(self._context.db, self._target.name, step, over_foreign=decision.over_foreign)
+        add_step(self._context.db, self._target.name, Step(item, decision, observation.tag, backup))
         work.mark_due(self._context.db, self._target.name, item.person.id)
 
     def _case(self, item: WorkItem, observation: CloudObservation | None = None) -> Case:

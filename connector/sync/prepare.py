@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from connector.decide.case import Decision
 from connector.decide.compare import known_by, shows_one_of
 from connector.errors import PersonError
 from connector.ledger.people import PictureRow, find_picture
@@ -18,7 +19,7 @@ from connector.sync.approval import OTHER_CLOUD
 from connector.sync.context import RunContext
 from connector.sync.guests import is_guest, read_guest_photo
 from connector.sync.observe import observe_photo, verified
-from connector.sync.outcomes import Verdict, record_error, record_outcome
+from connector.sync.outcomes import record_error, record_outcome
 from connector.sync.pictures import choose_pictures, read_again
 from connector.sync.read_people import save_events
 from connector.sync.targets import at_target_size
@@ -41,8 +42,8 @@ class PreparedStep:
 
 def prepared(context: RunContext, chunk: Sequence[Step], *, target: Target, source: Source) -> Iterator[PreparedStep]:
     """Yield the steps of a chunk that can be written; record the outcome of the others."""
-    removals = [step for step in chunk if step.action is Action.REMOVE]
-    uploads = [step for step in chunk if step.action is not Action.REMOVE]
+    removals = [step for step in chunk if step.decision.action is Action.REMOVE]
+    uploads = [step for step in chunk if step.decision.action is not Action.REMOVE]
     able = _with_pictures(context, uploads, target=target, source=source)
     able += _confirmed(context, removals, target=target, source=source)
     for step, backup in _backed_up(context, able, target):
@@ -71,8 +72,8 @@ def _confirmed(context: RunContext, chunk: Sequence[Step], *, target: Target, so
 
     Who opted out is removed whatever the source has.
     """
-    opted_out = [step for step in chunk if step.reason is Reason.OPTED_OUT]
-    chunk = [step for step in chunk if step.reason is not Reason.OPTED_OUT]
+    opted_out = [step for step in chunk if step.decision.reason is Reason.OPTED_OUT]
+    chunk = [step for step in chunk if step.decision.reason is not Reason.OPTED_OUT]
     if not chunk or context.options.clear:
         return [*opted_out, *chunk]
     events = {event.person.id: event for event in source.fetch([step.item.person.id for step in chunk])}
@@ -101,7 +102,7 @@ def _backed_up(context: RunContext, chunk: Sequence[Step], target: Target) -> It
     needs = [
         step
         for step in chunk
-        if step.action is not Action.CREATE and not step.backup_sha256 and context.settings.backup_days
+        if step.decision.action is not Action.CREATE and not step.backup_sha256 and context.settings.backup_days
     ]
     needing = {step.item.person.id for step in needs}
     others = [step for step in chunk if step.item.person.id not in needing]
@@ -122,7 +123,7 @@ def _is_as_seen(step: Step, photo: CloudPhoto | None) -> bool:
     """Return True if a photo that was decided on by its tag alone is the remembered one; a removal may find none."""
     memory = step.item.memory
     if photo is None:
-        return step.action is Action.REMOVE
+        return step.decision.action is Action.REMOVE
     if memory is None or not (memory.read_sha256 or memory.read_print or memory.sent_print):
         return True
     look = observe_photo(photo, None)
@@ -164,7 +165,7 @@ def _parts(steps: Sequence[Step], size: int) -> Iterator[Sequence[Step]]:
 
 
 def _loaded(context: RunContext, step: Step, backup: str, *, target: Target) -> PreparedStep | None:
-    if step.action is Action.REMOVE:
+    if step.decision.action is Action.REMOVE:
         return PreparedStep(step, backup_sha256=backup)
     picture = _picture_now(context, step)
     try:
@@ -185,4 +186,4 @@ def _picture_now(context: RunContext, step: Step) -> PictureRow | None:
 
 
 def _skip(context: RunContext, target: Target, step: Step, reason: Reason, detail: str) -> None:
-    record_outcome(context, target.name, step.item, Verdict(Action.SKIP, reason, detail))
+    record_outcome(context, target.name, step.item, Decision(Action.SKIP, reason, detail=detail))

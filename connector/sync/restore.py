@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from connector.cloud import Cloud
 from connector.decide.brakes import PlanCounts, check_brakes
+from connector.decide.case import Decision
 from connector.decide.compare import CloudObservation
 from connector.decide.intents import WrittenPhoto, inverse_action, judge
 from connector.errors import BRAKE_OPENING, BrakeError, PersonError, UsageError
@@ -37,7 +38,7 @@ from connector.sync.brakes import limits_of
 from connector.sync.context import RestoreRequest, RunContext
 from connector.sync.memory import close_settled_intent
 from connector.sync.observe import fetch_observations, observe_photo, verified
-from connector.sync.outcomes import Verdict, held, record_error, record_outcome
+from connector.sync.outcomes import record_error, record_held, record_outcome
 from connector.sync.prepare import PreparedStep, tags_now
 from connector.sync.summary import Summaries, notice
 from connector.sync.targets import open_targets
@@ -115,8 +116,11 @@ def postpone_remaining(context: RunContext, detail: str, *, is_held: bool) -> No
         for steps in untold_steps(context.db, context.run, target):
             with transaction(context.db):
                 for step in steps:
-                    verdict = held(step) if is_held else Verdict(Action.SKIP, Reason.POSTPONED, detail)
-                    record_outcome(context, target, step.item, verdict)
+                    if is_held:
+                        record_held(context, target, step)
+                    else:
+                        postponed = Decision(Action.SKIP, Reason.POSTPONED, detail=detail)
+                        record_outcome(context, target, step.item, postponed)
 
 
 def written_photo(write: Write) -> WrittenPhoto:
@@ -190,7 +194,7 @@ class UndoPlanner:
         return not (wanted.person_id and removed_for_opt_out(db, write))
 
     def _record(self, entry: RestoreItem, action: Action, reason: Reason, detail: str) -> None:
-        record_outcome(self._context, self._target.name, entry.item, Verdict(action, reason, detail))
+        record_outcome(self._context, self._target.name, entry.item, Decision(action, reason, detail=detail))
 
 
 def observe_all(target: Target, part: Sequence[RestoreItem]) -> Observations:
@@ -228,7 +232,7 @@ class RestoreSteps:
         size = self.target.batch_size
         for start in range(0, len(chunk), size):
             part = chunk[start : start + size]
-            over = [step for step in part if step.action is not Action.CREATE] if self._keeps else []
+            over = [step for step in part if step.decision.action is not Action.CREATE] if self._keeps else []
             backups = self._backed_up(over)
             unchanged = self._unchanged([step for step in part if step not in over])
             for step in part:
@@ -272,7 +276,7 @@ class RestoreSteps:
         return unchanged
 
     def _loaded(self, step: Step, backup_sha256: str) -> PreparedStep | None:
-        if step.action is Action.REMOVE:
+        if step.decision.action is Action.REMOVE:
             return PreparedStep(step, backup_sha256=backup_sha256)
         before_sha256 = undone_write(self.context.db, step).before_sha256
         content_bytes = self.context.backups.load(before_sha256)
@@ -284,7 +288,7 @@ class RestoreSteps:
         return PreparedStep(step, content_bytes, shown_sha256, _print_of(shown_bytes), backup_sha256)
 
     def _record(self, step: Step, action: Action, reason: Reason, detail: str) -> None:
-        record_outcome(self.context, self.target.name, step.item, Verdict(action, reason, detail))
+        record_outcome(self.context, self.target.name, step.item, Decision(action, reason, detail=detail))
 
 
 def _print_of(content_bytes: bytes) -> Fingerprint | None:
@@ -306,7 +310,7 @@ def _record_plan(context: RunContext, target: Target) -> None:
     for chunk in undo_steps(context.db, target.name, chunk=200):
         with transaction(context.db):
             for step in chunk:
-                record_outcome(context, target.name, step.item, Verdict(step.action, step.reason))
+                record_outcome(context, target.name, step.item, step.decision)
 
 
 def _check_brakes(context: RunContext) -> Summaries[None]:

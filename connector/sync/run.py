@@ -12,6 +12,7 @@ from connector.cloud import Cloud, open_cloud
 from connector.cloud.auth import credential_expiry, expiry_notice
 from connector.cloud.refusal_limit import EverybodyRefused
 from connector.config import Settings
+from connector.decide.case import Decision
 from connector.errors import BrakeError, ExitCode, PersonError, StopRun
 from connector.interrupts import keep_signals, until_interrupted
 from connector.ledger import worklist as work
@@ -62,7 +63,7 @@ from connector.sync.conflict_photos import fetch_planned_photos, load_conflict_s
 from connector.sync.context import Options, RunContext, log_end, log_start, marked_records
 from connector.sync.guests import list_guests, read_guest_photo
 from connector.sync.memberships import read_opt_out_file, read_opt_outs
-from connector.sync.outcomes import POSTPONED, Verdict, held, record_error, record_outcome
+from connector.sync.outcomes import POSTPONED, record_error, record_held, record_outcome
 from connector.sync.plan import Planner
 from connector.sync.proofs import finish_proofs
 from connector.sync.read_accounts import drop_gone_accounts, find_lost_accounts, read_accounts
@@ -311,8 +312,7 @@ def _record_plan(context: RunContext, target: Target) -> None:
     for chunk in steps(context.db, target.name, chunk=200):
         with transaction(context.db):
             for step in chunk:
-                verdict = Verdict(step.action, step.reason, step.detail, step.conflict)
-                record_outcome(context, target.name, step.item, verdict)
+                record_outcome(context, target.name, step.item, step.decision)
                 set_retry(context.db, target.name, step.item.person.id, retry=POSTPONED)
 
 
@@ -321,7 +321,7 @@ def _record_held(context: RunContext, target: str) -> None:
     for chunk in steps(context.db, target, chunk=200):
         with transaction(context.db):
             for step in chunk:
-                record_outcome(context, target, step.item, held(step))
+                record_held(context, target, step)
 
 
 def _postpone(context: RunContext, summary: Summary, refused: Mapping[str, PersonError]) -> Summary:
@@ -345,7 +345,8 @@ def _postpone(context: RunContext, summary: Summary, refused: Mapping[str, Perso
                     if item.account.id in refused:
                         record_error(context, target, item, refused[item.account.id])
                     else:
-                        record_outcome(context, target, item, Verdict(Action.SKIP, Reason.POSTPONED, detail))
+                        postpone = Decision(Action.SKIP, Reason.POSTPONED, detail=detail)
+                        record_outcome(context, target, item, postpone)
     return notice(RESEND_AGAIN if resends and postponed else "")
 
 
