@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,10 +50,15 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class SourcePhoto:
-    """Represent one value of one photo attribute as the source gave it: hostile bytes."""
+    """Represent one value of one photo attribute as the source gave it: hostile bytes, and the sha256 of them."""
 
     attribute: str
     content_bytes: bytes = field(repr=False)
+    source_sha256: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute the sha256, by which the picture is known from here on."""
+        object.__setattr__(self, "source_sha256", hashlib.sha256(self.content_bytes).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

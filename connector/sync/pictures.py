@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 from connector.ledger import people as people_rows
 from connector.ledger.people import PictureRow
@@ -25,15 +23,6 @@ SMALL_BYTES = 32_000
 PrepareResult = Prepared | PictureRefused
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedPage:
-    """Contain a page, the (attribute, sha256) pairs of its events by index, and its new pictures by source sha256."""
-
-    page: Page
-    shas: dict[int, list[tuple[str, str]]]
-    made: dict[str, PrepareResult]
-
-
 def make(content_bytes: bytes, recipe: Recipe) -> PrepareResult:
     """Prepare a picture, or return the refusal; runs in a worker thread."""
     try:
@@ -42,38 +31,35 @@ def make(content_bytes: bytes, recipe: Recipe) -> PrepareResult:
         return refused
 
 
-def ready_pages(context: RunContext, pages: Iterable[Page]) -> Iterator[PreparedPage]:
-    """Yield pages with their unknown pictures prepared; preparing overlaps reading the pages after."""
-    waiting: deque[tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[PrepareResult]]]] = deque()
+def prepared_pages(context: RunContext, pages: Iterable[Page]) -> Iterator[Page]:
+    """Yield each page after its unknown pictures were prepared and stored; preparing overlaps reading the next pages.
+
+    Threads prepare; the thread that asks for the pages stores.
+    """
+    waiting: deque[tuple[Page, dict[str, Future[PrepareResult]]]] = deque()
     several = min(4, os.cpu_count() or 1)
     with (
         ThreadPoolExecutor(1, thread_name_prefix="prepare small") as one,
         ThreadPoolExecutor(several, thread_name_prefix="prepare large") as many,
     ):
         for page in pages:
-            waiting.append((page, *_begun(context, page, one, many)))
+            waiting.append((page, _begun(context, page, one, many)))
             while len(waiting) > PAGES_AHEAD:
-                yield _ready(waiting.popleft())
+                yield _stored(context, *waiting.popleft())
         while waiting:
-            yield _ready(waiting.popleft())
+            yield _stored(context, *waiting.popleft())
 
 
 def _begun(
     context: RunContext, page: Page, one: ThreadPoolExecutor, many: ThreadPoolExecutor
-) -> tuple[dict[int, list[tuple[str, str]]], dict[str, Future[PrepareResult]]]:
-    shas: dict[int, list[tuple[str, str]]] = {}
+) -> dict[str, Future[PrepareResult]]:
     begun: dict[str, Future[PrepareResult]] = {}
-    for index, event in enumerate(page.events):
-        if not isinstance(event, PersonRead):
-            continue
-        shas[index] = []
-        for photo in event.photos:
-            source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
-            shas[index].append((photo.attribute, source_sha256))
-            if source_sha256 not in begun and not _is_known(context, source_sha256):
+    for event in page.events:
+        for photo in event.photos if isinstance(event, PersonRead) else ():
+            if photo.source_sha256 not in begun and not _is_known(context, photo.source_sha256):
                 pool = one if len(photo.content_bytes) < SMALL_BYTES else many
-                begun[source_sha256] = pool.submit(make, photo.content_bytes, context.recipe)
-    return shas, begun
+                begun[photo.source_sha256] = pool.submit(make, photo.content_bytes, context.recipe)
+    return begun
 
 
 def _is_known(context: RunContext, source_sha256: str) -> bool:
@@ -87,9 +73,10 @@ def _is_known(context: RunContext, source_sha256: str) -> bool:
     return row.centre is not None or row.whole is None or row.whole.width == row.whole.height
 
 
-def _ready(waiting: tuple[Page, dict[int, list[tuple[str, str]]], dict[str, Future[PrepareResult]]]) -> PreparedPage:
-    page, shas, begun = waiting
-    return PreparedPage(page, shas, {source_sha256: future.result() for source_sha256, future in begun.items()})
+def _stored(context: RunContext, page: Page, begun: Mapping[str, Future[PrepareResult]]) -> Page:
+    for source_sha256, future in begun.items():
+        remember_picture(context, source_sha256, future.result())
+    return page
 
 
 def remember_picture(context: RunContext, source_sha256: str, made: PrepareResult, *, sent_next: bool = False) -> None:
@@ -116,10 +103,9 @@ def read_again(context: RunContext, missing: Mapping[str, str], source: Source) 
         return found
     for event in source.fetch(list(missing)):
         for photo in event.photos:
-            source_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
-            if source_sha256 == missing[event.person.id]:
+            if photo.source_sha256 == missing[event.person.id]:
                 made = make(photo.content_bytes, context.recipe)
-                remember_picture(context, source_sha256, made, sent_next=True)
+                remember_picture(context, photo.source_sha256, made, sent_next=True)
                 found.add(event.person.id)
     return found
 

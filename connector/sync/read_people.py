@@ -43,7 +43,7 @@ from connector.sync.brakes import believe_vanished
 from connector.sync.context import RunContext
 from connector.sync.memberships import read_memberships
 from connector.sync.outcomes import record_left_scope
-from connector.sync.pictures import PreparedPage, choose_pictures, ready_pages, remember_picture
+from connector.sync.pictures import choose_pictures, prepared_pages
 from connector.sync.read_accounts import ACCOUNTS
 from connector.sync.summary import Summaries, Summary, notice
 from connector.sync.unread_values import (
@@ -209,14 +209,14 @@ def _save_pages(context: RunContext, reading: Reading, *, naming_context: str, f
     The last page has the cookie, and after it the people not seen are marked.
     """
     nameless: list[str] = []
-    for ready in ready_pages(context, reading.pages):
+    for page in prepared_pages(context, reading.pages):
         context.stop_when_out_of_time()
-        save_page(context, ready, naming_context=naming_context, mode=reading.mode)
-        nameless += [event.name for event in ready.page.events if isinstance(event, Unidentified)]
-        if ready.page.cookie is not None:
-            end = SyncCursor(ready.page.cookie, reading.server)
+        save_page(context, page, naming_context=naming_context, mode=reading.mode)
+        nameless += [event.name for event in page.events if isinstance(event, Unidentified)]
+        if page.cookie is not None:
+            end = SyncCursor(page.cookie, reading.server)
             save_cursor(context.db, naming_context, end, shape=fingerprint, run=context.run)
-        if ready.page.complete and reading.mode is Mode.FULL:
+        if page.complete and reading.mode is Mode.FULL:
             _mark_unseen(context, naming_context, are_cleared=reading.absent_is_cleared)
             save_full_reading(context.db, naming_context, now=context.clock())
     return nameless
@@ -246,19 +246,17 @@ def _drop_unasked(context: RunContext, naming_context: str) -> Summaries[None]:
         )
 
 
-def save_page(context: RunContext, ready: PreparedPage, *, naming_context: str, mode: Mode) -> None:
-    """Store a page's people, photos and pictures."""
-    for source_sha256, made in ready.made.items():
-        remember_picture(context, source_sha256, made)
-    for index, event in enumerate(ready.page.events):
+def save_page(context: RunContext, page: Page, *, naming_context: str, mode: Mode) -> None:
+    """Store a page's people and whose photos are which; the pictures are stored already."""
+    for event in page.events:
         if isinstance(event, PersonRead):
             known = naming_context or people_rows.context_of(context.db, event.person.id)
-            _save_read(context, event, ready.shas[index], naming_context=known, mode=mode)
+            _save_read(context, event, naming_context=known, mode=mode)
         elif isinstance(event, Unidentified):
             note_unidentified(context.db, naming_context, event.name, run=context.run)
         elif people_rows.context_of(context.db, event.person_id) == naming_context:
             _save_event(context, event)
-    context.progress.step(len(ready.page.events))
+    context.progress.step(len(page.events))
 
 
 def _save_gone(context: RunContext, event: PersonGone, *, naming_context: str) -> None:
@@ -278,11 +276,10 @@ def _save_event(context: RunContext, event: PersonGone | Emptied) -> None:
         empty(context.db, event.person_id, event.cleared, run=context.run)
 
 
-def _save_read(
-    context: RunContext, event: PersonRead, photos: Sequence[tuple[str, str]], *, naming_context: str, mode: Mode
-) -> None:
+def _save_read(context: RunContext, event: PersonRead, *, naming_context: str, mode: Mode) -> None:
     """Store one person; a value that is missing without being cleared is unread, and its last value stays."""
-    seen = {attribute for attribute, _ in photos}
+    photos = [(photo.attribute, photo.source_sha256) for photo in event.photos]
+    seen = {photo.attribute for photo in event.photos}
     person, missing = as_known(context, event, naming_context=naming_context, seen=seen)
     people_rows.save_person(context.db, person, context=naming_context, run=context.run)
     people_rows.save_photos(context.db, person.id, photos, keep=missing, run=context.run)
@@ -329,8 +326,8 @@ def _with_ids(members: Iterable[str | Unidentified], nameless: list[str]) -> Ite
 
 def save_events(context: RunContext, events: Iterable[PersonRead], *, naming_context: str = "") -> None:
     """Store people who were read by name or by id, in the given naming context or else in their known one."""
-    for ready in ready_pages(context, _paged(events)):
-        save_page(context, ready, naming_context=naming_context, mode=Mode.CHANGES)
+    for page in prepared_pages(context, _paged(events)):
+        save_page(context, page, naming_context=naming_context, mode=Mode.CHANGES)
 
 
 def _paged(events: Iterable[PersonRead]) -> Iterator[Page]:
