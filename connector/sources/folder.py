@@ -141,7 +141,7 @@ class FolderSource:
         return self._list()
 
     def _is_there(self, names: Sequence[str]) -> bool:
-        return bool(names) and all(_state(self._folder / name) for name in names)
+        return bool(names) and all(_state(self._path(name)) for name in names)
 
     def _may_name(self, key: str) -> bool:
         """Return True if a file without a picture's ending may be named after a person: not every text is."""
@@ -166,7 +166,7 @@ class FolderSource:
         not_yet = (self._unread(key, [file], Reason.SOURCE_UNREAD) for key, file in listing.all_not_yet())
         for page in _in_pages(chain(self._reads(listing, listing.people()), not_yet)):
             yield Page(page)
-        if not _state(self._folder):
+        if not _state(os.fspath(self._folder)):
             raise unreadable(self._folder, "it went away while it was read")
         yield Page([], complete=True)
 
@@ -188,31 +188,35 @@ class FolderSource:
             else:
                 yield self._read(key, names, path)
 
-    def _file(self, names: Sequence[str]) -> Path | None:
+    def _path(self, name: str) -> str:
+        """Return where a file of the listing is: as text, since pathlib would intern the many names."""
+        return os.path.join(self._folder, name.replace("/", os.sep))
+
+    def _file(self, names: Sequence[str]) -> str | None:
         """Return the file of a person; None where there are several that differ, or the map names no file below."""
         if self._map is not None and not all(self._is_below(name) for name in names):
             return None
-        return self._folder / names[0] if len(names) == 1 or self._are_equal(names) else None
+        return self._path(names[0]) if len(names) == 1 or self._are_equal(names) else None
 
     def _is_below(self, name: str) -> bool:
         """Return True if this is a file below the folder, also after its links were followed."""
         try:
-            path = (self._folder / name).resolve()
-            return path.is_file() and path.is_relative_to(self._folder.resolve())
-        except (OSError, RuntimeError):  # a loop of links
+            top, path = (os.path.normcase(os.path.realpath(one)) for one in (self._folder, self._path(name)))
+        except OSError:  # a loop of links
             return False
+        return os.path.isfile(path) and path.startswith(os.path.join(top, ""))
 
     def _are_equal(self, names: Sequence[str]) -> bool:
         """Return True if all these files hold the same bytes."""
-        paths = [self._folder / name for name in names]
+        paths = [self._path(name) for name in names]
         try:
-            if len({path.stat().st_size for path in paths}) > 1:
+            if len({os.stat(path).st_size for path in paths}) > 1:
                 return False
             return len({_digest(path) for path in paths}) == 1
         except OSError:
             return False
 
-    def _read(self, key: str, names: Sequence[str], path: Path | None) -> PersonRead:
+    def _read(self, key: str, names: Sequence[str], path: str | None) -> PersonRead:
         if path is None:
             return self._unread(key, names, Reason.SOURCE_UNREAD)
         try:
@@ -228,7 +232,7 @@ class FolderSource:
         return PersonRead(person, unread=frozenset({ATTRIBUTE}), unread_reason=reason)
 
     def _person(self, key: str, name: str) -> Person:
-        exact = unicodedata.normalize("NFC", Path(name).name)[: len(key)]
+        exact = unicodedata.normalize("NFC", os.path.basename(name))[: len(key)]
         spelled = self._listed.spelling(key) if self._listed is not None else ""
         value = spelled or (exact if fold(exact) == key else key)  # an employee ID is compared with its letter case
         named = {rule: value if rule is self._key else "" for rule in MatchRule}
@@ -242,10 +246,10 @@ class FolderSource:
         )
 
 
-def _state(path: Path) -> str:
+def _state(path: str) -> str:
     """Return a file's state: when it was changed, and its size; empty where it cannot be seen."""
     try:
-        seen = path.stat()
+        seen = os.stat(path)
     except OSError:
         return ""
     return f"{seen.st_mtime_ns} {seen.st_size}"
@@ -255,17 +259,17 @@ def _changed_just_now(state: str) -> bool:
     return bool(state) and abs(time.time() - int(state.split()[0]) / 1e9) < SETTLED_SECONDS
 
 
-def _contents(path: Path) -> tuple[bytes, bool]:
+def _contents(path: str) -> tuple[bytes, bool]:
     """Return a file's bytes, and whether it stayed as it was while they were read; raise OSError."""
-    with path.open("rb") as stream:
+    with open(path, "rb") as stream:
         before = os.fstat(stream.fileno())
         content_bytes = stream.read(min(MOST_BYTES, before.st_size + 1))  # so much is set aside at once
         after = os.fstat(stream.fileno())
     return content_bytes, (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
+def _digest(path: str) -> str:
+    with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from itertools import groupby
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import Path, PurePath
 
 from connector.errors import SettingsError, Unreachable
 from connector.model import fold
@@ -112,7 +113,7 @@ class FolderIndex:
 
     def key_of(self, name: str) -> str:
         """Return the key under which a file is filed; empty for a file that is not there."""
-        key, _ = _filed(name, readable_endings())
+        key, _ = _filed(PurePath(name).name, readable_endings())
         row = self._db.execute("SELECT key FROM files WHERE key = ? AND name = ?", (key, name))
         return str((row.fetchone() or ("",))[0])
 
@@ -140,13 +141,13 @@ class FolderIndex:
 
     def _rows_of(self, folder: Path, may_name: Callable[[str], bool]) -> Iterator[tuple[str, int, str]]:
         endings = readable_endings()
-        for path in _walk(folder):
-            name = path.relative_to(folder).as_posix()
+        for below, file in _walk(folder):
+            name = below + file
             if _is_unicode(name):
-                key, is_other = _filed(path.name, endings)
+                key, is_other = _filed(file, endings)
                 if not is_other or may_name(key):
                     yield key, int(is_other), name
-            elif path.suffix.lower() in endings:
+            elif _split(file)[1].lower() in endings:
                 self.nameless += 1
                 if self.nameless <= SHOWN:
                     self.nameless_shown.append(os.fsencode(name).decode("utf-8", "backslashreplace"))
@@ -170,14 +171,24 @@ def _filed(name: str, endings: Collection[str]) -> tuple[str, bool]:
 
     What follows the last dot of `anna@contoso.com` is no ending; `anna.jpg.bak` is filed under `anna`.
     """
-    path = Path(name)
-    ending = path.suffix.lower()
-    if ending in endings:
-        return fold(path.stem), False
-    if Path(path.stem).suffix.lower() in endings:
-        return fold(Path(path.stem).stem), True
-    is_ending = ending in _OTHER_ENDINGS or "@" not in path.stem
-    return fold(path.stem if is_ending else path.name), True
+    stem, ending = _split(name)
+    if ending.lower() in endings:
+        return fold(stem), False
+    shorter, inner = _split(stem)
+    if inner.lower() in endings:
+        return fold(shorter), True
+    is_ending = ending.lower() in _OTHER_ENDINGS or "@" not in stem
+    return fold(stem if is_ending else name), True
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return a file's name before its ending, and the ending with its dot; a dot at either end begins none.
+
+    Plain text, as everywhere where the many names pass: pathlib enters each part of a path into Python's table of
+    interned strings. Python 3.12 keeps them until it ends, and 3.13 enlarges the table in pieces of megabytes.
+    """
+    at = name.rfind(".")
+    return (name[:at], name[at:]) if 0 < at < len(name) - 1 else (name, "")
 
 
 def unreadable(folder: Path | str, why: str) -> Unreachable:
@@ -187,11 +198,14 @@ def unreadable(folder: Path | str, why: str) -> Unreachable:
     return Unreachable("folder", f"{shown} could not be read: {why}.", _FIX)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield every regular file below a folder, but for the system's; no list of all names is ever held."""
-    waiting = [os.fspath(folder)]
+def _walk(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield every regular file below a folder, but for the system's; no list of all names is ever held.
+
+    Each comes as the folders above it, relative and with slashes, each ending in one, and its name.
+    """
+    waiting = [(os.fspath(folder), "")]
     while waiting:
-        place = waiting.pop()
+        place, below = waiting.pop()
         try:
             with os.scandir(place) as entries:
                 for entry in entries:
@@ -199,9 +213,9 @@ def _walk(folder: Path) -> Iterator[Path]:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         if not is_link(entry):  # a junction of Windows stands for another folder, perhaps one above it
-                            waiting.append(entry.path)
+                            waiting.append((entry.path, f"{below}{entry.name}/"))
                     elif entry.is_file(follow_symlinks=False):
-                        yield Path(entry.path)
+                        yield below, entry.name
         except OSError as error:
             raise unreadable(place, error.strerror or str(error)) from error
 
@@ -313,10 +327,10 @@ def _day(text: str) -> date | None:
 
 def _relative(file: str) -> str:
     """Return a path below FOLDER_PATH with slashes; raise ValueError for any other."""
-    path = PureWindowsPath(file)  # understands both kinds of slash
-    if path.anchor or file.startswith("/") or ".." in path.parts:
+    parts = re.split(r"[/\\]", file)  # both kinds of slash
+    if not parts[0] or re.match("[A-Za-z]:", file) or ".." in parts:
         raise ValueError(f"{file} must be a path below FOLDER_PATH, without ..")
-    return PurePath(os.path.normpath(file)).as_posix()
+    return os.path.normpath(file).replace(os.sep, "/")
 
 
 def _refused(path: Path, line: int, why: str) -> SettingsError:
