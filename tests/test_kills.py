@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import pytest
@@ -147,7 +148,7 @@ class Siege:
 
     def conflicts(self) -> int:
         """Count the conflicts that any run saw, also those that were killed."""
-        with sqlite3.connect(self.company.runner.state / "ledger.sqlite3") as db:
+        with closing(sqlite3.connect(self.company.runner.state / "ledger.sqlite3")) as db:
             return int(db.execute("SELECT COUNT(*) FROM outcomes WHERE conflict").fetchone()[0])
 
 

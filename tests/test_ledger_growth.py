@@ -114,5 +114,6 @@ def test_the_people_struck_out_of_a_plan_are_told_in_chunks_and_nobody_is_left_o
         approval.begin_approved(db, 2, plan_run=1, kept=())
 
     found = [row["id"] for row in work.unlisted(db, 2, "graph", chunk=CHUNK)]
+    db.close()
 
     assert found == [f"person {number:05}" for number in range(3 * CHUNK + 1)]

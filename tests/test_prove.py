@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def is_as_before(company: Company, ada: Colleague, before: str = "own photo") ->
 
 def open_runs(company: Company) -> list[int]:
     """Return the proofs without an end."""
-    with sqlite3.connect(company.runner.state / "ledger.sqlite3") as db:
+    with closing(sqlite3.connect(company.runner.state / "ledger.sqlite3")) as db:
         return [row[0] for row in db.execute("SELECT id FROM runs WHERE kind = 'prove' AND finished = ''")]
 
 

@@ -158,10 +158,12 @@ class FolderWorld:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.sources: list[FolderSource] = []
         self._files: dict[str, Path] = {}
 
     def source(self) -> Source:
-        return FolderSource(self.folder, MatchRule.SAM_ACCOUNT_NAME)
+        self.sources.append(FolderSource(self.folder, MatchRule.SAM_ACCOUNT_NAME))
+        return self.sources[-1]
 
     def add(self, name: str, photo: bytes | None = None) -> str:
         person_id = f"folder:{name}"
@@ -204,8 +206,11 @@ def openldap(openldap_server: OpenLdap) -> Iterator[OpenLdapWorld]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> FolderWorld:
-    return FolderWorld(tmp_path)
+def folder(tmp_path: Path) -> Iterator[FolderWorld]:
+    world = FolderWorld(tmp_path)
+    yield world
+    for source in world.sources:
+        source.close()
 
 
 @pytest.fixture
@@ -264,5 +269,7 @@ def test_a_folder_tells_who_is_there_by_id(tmp_path: Path) -> None:
         for event in page.events
         if isinstance(event, PersonRead)
     ]
-    assert sorted(source.present(context, [*ids, "folder:cleo@contoso.test"])) == sorted(ids)
+    present = sorted(source.present(context, [*ids, "folder:cleo@contoso.test"]))
+    source.close()
+    assert present == sorted(ids)
     assert len(ids) == 2
