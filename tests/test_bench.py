@@ -54,10 +54,12 @@ def test_the_bench_lives_through_every_night_and_writes_what_each_cost(tmp_path:
     assert 4 < highest[16, "auto"] <= 16
     assert [refused[4, "4"], refused[16, "4"], refused[16, "auto"]] == [0, 0, 0]
     assert refused[4, "auto"] >= 1
+    assert measured["picture"]["picture_bytes"] > 0
     head, _, section = page.read_text("utf-8").partition(HEADING)
     assert head == "# What it costs\n\nWords.\n\n"
     assert section.count("\n| ") == 1 + 5, "a head and five nights"
     assert section.count("\n- `SYNC_CONCURRENCY=auto` where ") == 2
+    assert section.count("\n- Preparing a picture of ") == 1
     assert struck(section) == [], "the page is one of the documentation"
 
 

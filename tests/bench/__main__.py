@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.bench.checks import measure_pictures
 from tests.bench.faces import EDGE
 from tests.bench.loop import MEASURED, Loop, measure
 from tests.bench.nights import Cost, live_through
@@ -114,6 +115,7 @@ def main() -> None:
     paces = measure_pace(asked.pace) if asked.pace else []
     told |= {"pace": [asdict(one) for one in paces], "auto": auto_against_four(paces) if paces else []}
     told |= {"readings": [asdict(one) for one in reads], "against_python_ldap": against_python_ldap(reads)}
+    told |= {"picture": asdict(measure_pictures())}
     if asked.page:
         page = asked.page.read_text(encoding="utf-8")
         asked.page.write_text(with_result(page, as_result(told, costs, load=load)), encoding="utf-8")

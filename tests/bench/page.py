@@ -41,8 +41,8 @@ def as_result(figures: dict[str, Any], costs: list[Cost], *, load: float) -> str
         "|---|---|---|---|---|---|---|---|",
         *(_night(cost) for cost in costs),
     ]
-    told = [*map(_auto, figures["auto"]), *map(_reading, figures["against_python_ldap"])]
-    return "\n".join([*lines, *([""] if told else []), *told])
+    told = [*map(_auto, figures["auto"]), *map(_reading, figures["against_python_ldap"]), _picture(figures["picture"])]
+    return "\n".join([*lines, "", *told])
 
 
 def _night(cost: Cost) -> str:
@@ -61,6 +61,14 @@ def _auto(row: dict[str, Any]) -> str:
 def _reading(row: dict[str, Any]) -> str:
     read = f"- Reading {row['people']:,} people of {row['directory']}, by python-ldap's:"
     return f"{read} wall {row['wall_ratio']:.2f} ×, CPU {row['cpu_ratio']:.2f} ×."
+
+
+def _picture(cost: dict[str, Any]) -> str:
+    size = f"{cost['picture_bytes'] / 1000:.0f} kB"
+    return (
+        f"- Preparing a picture of {size}: {cost['prepare_ms']:.1f} ms of CPU, of which the search for damage takes "
+        f"{cost['check_ms']:.1f} ms."
+    )
 
 
 def commit() -> str:
