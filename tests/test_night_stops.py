@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from tests.lab.graph import Fault
 from tests.runner import shown
 
 PUT = r"PUT .*/photo/\$value"
+needs_signals = pytest.mark.skipif(
+    sys.platform == "win32", reason="the signals are POSIX's; test_windows.py has the same"
+)
 
 
 def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
@@ -60,7 +64,7 @@ def test_a_run_killed_after_the_read_is_finished_by_the_next(company: Company) -
     company.cloud.fail_next(r"POST .*batch", Fault(kind="hold"))
     process, _ = company.runner.start()
     wait_until(lambda: company.cloud.faults.held > 0, process)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     company.cloud.faults.clear()
 
@@ -77,7 +81,7 @@ def test_a_run_killed_between_writes_repeats_none_and_forgets_none(company: Comp
     company.cloud.fail_next(PUT, Fault(kind="hold", performed=True, skip=5))
     process, _ = company.runner.start()
     wait_until(lambda: company.cloud.faults.held > 0, process)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     company.cloud.faults.clear()
     written = {write.account_id for write in company.cloud.tenant.writes()}
@@ -173,6 +177,7 @@ def test_no_upload_begins_after_the_minutes_are_over(company: Company) -> None:
     assert told.totals["postponed"] == 30 - told.totals["created"]
 
 
+@needs_signals
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupt_ends_the_run_with_130_and_what_was_done_is_remembered(company: Company, number: int) -> None:
     team = company.team(40)
@@ -198,6 +203,7 @@ def test_an_interrupt_ends_the_run_with_130_and_what_was_done_is_remembered(comp
     assert len(company.cloud.tenant.writes()) == len(team), "nobody was sent twice"
 
 
+@needs_signals
 def test_an_interrupt_does_not_sit_out_a_long_wait(company: Company) -> None:
     company.team(10)
     company.cloud.fail_next(PUT, Fault(status=429, retry_after="600"), times=-1)
@@ -212,6 +218,7 @@ def test_an_interrupt_does_not_sit_out_a_long_wait(company: Company) -> None:
     assert company.sync(days=2).totals["created"] == 10
 
 
+@needs_signals
 def test_a_second_run_gives_way_to_the_first(company: Company) -> None:
     company.team(5)
     company.cloud.fail_next(r"GET .*/users", Fault(kind="hold", performed=True), times=1)
