@@ -197,7 +197,7 @@ def test_it_runs_as_a_process_of_its_own_with_the_same_handles(tmp_path: Path) -
             _use_from_outside(cloud)
         finally:
             process.terminate()
-    assert process.returncode == 0
+    assert sys.platform == "win32" or process.returncode == 0, "there it is ended from outside"
 
 
 def _use_from_outside(cloud: Emulator) -> None:

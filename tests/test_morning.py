@@ -62,7 +62,7 @@ def test_a_night_leaves_a_report_and_figures(runner: Runner, tmp_path: Path) -> 
     assert told.code == 0, told.err
     page = runner.state / "reports" / "run-000001.html"
     assert "anna@contoso.test" in page.read_text("utf-8")
-    assert page.stat().st_mode & 0o077 == 0
+    assert os.name == "nt" or page.stat().st_mode & 0o077 == 0, "Windows has ACLs instead"
     figures = (tmp_path / "photo.prom").read_text("utf-8")
     assert (
         f'photo_connector_people{{tenant="{runner.settings["AZURE_TENANT_ID"]}",name="state",result="created"}} 1'
@@ -176,7 +176,9 @@ def test_a_mail_that_fails_is_told_and_changes_nothing_else(
         authority.cert_pem.write_to_path(tmp_path / "mail-ca.pem")
         request.getfixturevalue("monkeypatch").setenv("SSL_CERT_FILE", str(tmp_path / "mail-ca.pem"))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(tls)
+    certificate = authority.issue_cert("localhost").private_key_and_cert_chain_pem.bytes()
+    with trustme.Blob(certificate + authority.cert_pem.bytes()).tempfile() as path:  # Wine wants the authority shown
+        tls.load_cert_chain(path)
     mailbox = Mailbox()
     server = Controller(
         mailbox,
