@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from connector.model import MatchRule
 from connector.sources.folder import CONTEXT, FolderSource
+from connector.sources.folder_index import FolderIndex
 from tests.folder_stories import LONG_AGO, people, put
 from tests.lab.graph import Emulator
 from tests.lab.pictures import jpeg
@@ -346,6 +349,8 @@ def test_what_is_held_does_not_grow_with_the_number_of_files(tmp_path: Path, by_
     names = [f"person.number.{number:06}@contoso.test" for number in range(12_000)]
     for name in names:
         (folder / f"{name}.jpg").touch()
+        if by_map:  # a second look at each is the other's
+            os.utime(folder / f"{name}.jpg", (LONG_AGO, LONG_AGO))
     listed.write_text("person,file\n" + "".join(f"{name},{name}.jpg\n" for name in names))
 
     # In a process of its own: where other tests left many interned strings, Python may enlarge the table of all of
@@ -361,6 +366,20 @@ def test_what_is_held_does_not_grow_with_the_number_of_files(tmp_path: Path, by_
     count, peak_bytes = map(int, told.stdout.split())
     assert count == 12_000
     assert peak_bytes < 1_000_000, "a list of all names alone would hold more"
+
+
+def test_four_times_the_files_for_a_second_look_take_about_four_times_the_steps(tmp_path: Path) -> None:
+    counts: list[int] = []
+    for count in (500, 2_000):
+        steps: list[int] = []
+        with closing(FolderIndex(tmp_path, bool)) as listed:
+            for number in range(count):
+                listed.put_off(f"p{number:05}", "state", 0.0)
+            listed._db.set_progress_handler(functools.partial(steps.append, 1), 100)
+            assert [key for key, _, _ in listed.take_put_off()] == [f"p{number:05}" for number in range(count)]
+        counts.append(len(steps))
+
+    assert counts[1] < 6 * counts[0], counts
 
 
 def test_a_page_of_large_files_holds_few_of_them(tmp_path: Path) -> None:

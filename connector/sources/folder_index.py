@@ -64,6 +64,7 @@ class FolderIndex:
                 "CREATE TABLE files (key TEXT, other INT, name TEXT, PRIMARY KEY (key, other, name)) WITHOUT ROWID"
             )
             self._db.execute("CREATE TABLE waiting (key TEXT PRIMARY KEY, state TEXT, at REAL) WITHOUT ROWID")
+            self._db.execute("CREATE INDEX waiting_at ON waiting (at)")  # each take asks who is first
             self._db.execute(_MAPPED)
             with self._db:
                 self._db.executemany("INSERT INTO files VALUES (?, ?, ?)", self._rows_of(folder, may_name))
