@@ -10,13 +10,12 @@ from connector.decide.compare import (
     CloudObservation,
     CloudView,
     MatchLevel,
-    SourcePicture,
     ViewKind,
     shows_one_of,
     view,
 )
 from connector.decide.intents import IntentState, judge, memory_of_write, needs_bytes, settle
-from connector.model import CloudTag, Fingerprint, Presence, Reason
+from connector.model import CloudTag, Fingerprint, Picture, Presence, Reason
 from tests.test_decide_table import NOW, UPLOAD, cleared, looks, ours, picture, portrait, seen, theirs
 
 FLAT = bytes([100]) * 576
@@ -112,7 +111,7 @@ def test_small_is_measured_by_what_was_read_back_where_the_service_shrank_it(edg
 
 
 def test_the_source_is_recognised_cropped_whole_and_cropped_at_the_centre() -> None:
-    source = SourcePicture("sha", portrait("ann"), portrait("ann, whole", height=864), portrait("ann, centre"))
+    source = Picture("sha", portrait("ann"), portrait("ann, whole", height=864), portrait("ann, centre"))
     assert source.matches(portrait("ann", wear=5))
     assert source.matches(portrait("ann, whole", width=300, height=400, wear=5))
     assert source.matches(portrait("ann, centre", width=96, height=96, wear=5))

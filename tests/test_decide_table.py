@@ -19,11 +19,11 @@ import pytest
 
 from connector.decide import table
 from connector.decide.case import Case, Decision, MatchState, MemoryChange, PersonRule, Policy, SourceState
-from connector.decide.compare import CloudObservation, SourcePicture, ViewKind, view
+from connector.decide.compare import CloudObservation, ViewKind, view
 from connector.decide.conclude import memory_after
 from connector.decide.intents import IntentState, judge, settle
 from connector.decide.table import decide, needs_look
-from connector.model import Action, CloudTag, Conflict, Fingerprint, Intent, Memory, Presence, Reason, Removed
+from connector.model import Action, CloudTag, Conflict, Fingerprint, Intent, Memory, Picture, Presence, Reason, Removed
 
 PAGE = (Path(__file__).parent.parent / "docs" / "decision-table.md").read_text(encoding="utf-8")
 NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
@@ -48,8 +48,8 @@ def portrait(name: str, *, width: int = SIZE, height: int = SIZE, wear: int = 0)
     return Fingerprint(cells, width, height)
 
 
-def picture(name: str) -> SourcePicture:
-    return SourcePicture(f"sha of {name}", portrait(name), portrait(f"{name}, whole", width=SIZE, height=864))
+def picture(name: str) -> Picture:
+    return Picture(f"sha of {name}", portrait(name), portrait(f"{name}, whole", width=SIZE, height=864))
 
 
 def ours(name: str = "ann, old", **changes: object) -> Memory:

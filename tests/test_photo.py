@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageDraw, ImageFilter, ImageOps
 
-from connector.model import Candidate, Prepared, Reason
+from connector.model import Candidate, Picture, Reason
 from connector.model.formats import BY_NAME, FORMATS, recognise
 from connector.model.reasons import ADVICE
 from connector.photo import (
@@ -54,7 +54,7 @@ def reason_for(content_bytes: bytes, recipe: Recipe = SQUARE) -> Reason:
     return refused.value.reason
 
 
-def shows(prepared: Prepared, expected: Image.Image) -> bool:
+def shows(prepared: Picture, expected: Image.Image) -> bool:
     return prepared.whole.distance(fingerprint(expected)) <= 6
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
-from connector.decide.compare import CloudView, SourcePicture, ViewKind
+from connector.decide.compare import CloudView, ViewKind
 from connector.decide.intents import IntentState
-from connector.model import Action, Conflict, Fingerprint, Intent, Memory, Reason, Removed
+from connector.model import Action, Conflict, Fingerprint, Intent, Memory, Picture, Reason, Removed
 from connector.model.reasons import EXCLUDING, UNUSABLE
 
 UNSEEN = CloudView(ViewKind.NOT_ASKED)
@@ -94,7 +94,7 @@ class Case:
     is_guest: bool = False
     memory: Memory | None = None
     intent: Intent | None = None
-    picture: SourcePicture | None = None
+    picture: Picture | None = None
     sent_sha256: str = ""
     other_prints: tuple[Fingerprint, ...] = ()
     failed: Reason | None = None

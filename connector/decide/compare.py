@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from connector.model import CloudTag, Fingerprint, Memory, Presence
+from connector.model import CloudTag, Fingerprint, Memory, Picture, Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +54,6 @@ class CloudObservation:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SourcePicture:
-    """Describe the source's picture: as it would be sent, whole, as it was before cropping, and cropped elsewhere.
-
-    `centre` is the square about the centre of the whole; None where that is not known, or the whole is a square.
-    """
-
-    source_sha256: str
-    sent: Fingerprint
-    whole: Fingerprint
-    centre: Fingerprint | None = None
-
-    def matches(self, shown: Fingerprint) -> bool:
-        """Return True if a picture is this one: as it would be sent, whole, or cropped at the centre."""
-        prints = (self.sent, self.whole, self.centre)
-        return any(known is not None and shown.shows_same(known) for known in prints)
-
-
 class ViewKind(StrEnum):
     """Name what the cloud shows, seen from one person's source and memory."""
 
@@ -104,11 +86,11 @@ class CloudView:
     smaller: bool = False
 
 
-def view(look: CloudObservation, *, source: SourcePicture | None, memory: Memory | None) -> CloudView:
+def view(look: CloudObservation, *, source: Picture | None, memory: Memory | None) -> CloudView:
     """Compare a look with memory and source: by tag, then by bytes, then as a picture.
 
-    `source` is None where the person has no photo. A photo with an unknown tag and unfetched bytes is NOT_ASKED,
-    never ANOTHER: a tag alone is no edit.
+    `source` has the size in which the target would show it; it is None where the person has no photo. A photo with an
+    unknown tag and unfetched bytes is NOT_ASKED, never ANOTHER: a tag alone is no edit.
     """
     if not look.asked:
         return CloudView(ViewKind.NOT_ASKED)
@@ -126,7 +108,7 @@ def view(look: CloudObservation, *, source: SourcePicture | None, memory: Memory
 
 
 def _beside_ours(
-    look: CloudObservation, known: MatchLevel | None, *, source: SourcePicture | None, memory: Memory
+    look: CloudObservation, known: MatchLevel | None, *, source: Picture | None, memory: Memory
 ) -> CloudView:
     if known is not None:
         return CloudView(ViewKind.OURS, known)

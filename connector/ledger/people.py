@@ -5,10 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
 
 from connector.ledger.codec import key, packed_print, save_print, save_row, unpack_print
-from connector.model import Candidate, Fingerprint, Person, PersonState, Reason
+from connector.model import Candidate, Person, PersonState, Picture, Reason
 from connector.model.reasons import ADVICE, UNUSABLE
 
 # As lists in SQL. The unread ones stand until the person is read completely again.
@@ -17,22 +16,6 @@ UNREAD_REASONS = f"({', '.join(repr(reason.value) for reason, advice in ADVICE.i
 _COLUMNS = (
     "id, context, name, upn, upn_key, mail, mail_key, sam_account_name, sam_key, employee_id, sid, anchor, is_contact"
 )
-
-
-class PictureRow(NamedTuple):
-    """Describe a source picture: the reason why it is refused, or the fingerprints of what it shows.
-
-    `sent` is the picture as it is sent, `whole` before cropping, `centre` the square about the centre of the whole
-    (None where that is not known, or the whole is a square).
-    """
-
-    refused: str = ""
-    detail: str = ""
-    recipe: str = ""
-    sent_sha256: str = ""
-    sent: Fingerprint | None = None
-    whole: Fingerprint | None = None
-    centre: Fingerprint | None = None
 
 
 def save_person(db: sqlite3.Connection, person: Person, *, context: str, run: int) -> None:
@@ -128,23 +111,49 @@ def known_attributes(db: sqlite3.Connection, person_id: str) -> set[str]:
     return {row["attribute"] for row in db.execute(query, (person_id,))}
 
 
-def save_picture(db: sqlite3.Connection, source_sha256: str, row: PictureRow) -> None:
-    """Remember what a source picture shows, or why it is refused."""
+def save_picture(db: sqlite3.Connection, picture: Picture, *, run: int) -> None:
+    """Remember what a usable source picture shows; whoever has it is marked as changed if it was refused before."""
+    _mark_changed_side(db, picture.source_sha256, refused="", run=run)
     values = {
-        "source_sha256": source_sha256,
-        "refused": row.refused,
-        "detail": row.detail,
-        "recipe": row.recipe,
-        "sent_sha256": row.sent_sha256,
-        "sent_print": save_print(db, row.sent),
-        "whole_print": save_print(db, row.whole),
-        "centre_print": save_print(db, row.centre),
+        "source_sha256": picture.source_sha256,
+        "refused": "",
+        "detail": "",
+        "recipe": picture.recipe,
+        "sent_sha256": picture.sent_sha256,
+        "sent_print": save_print(db, picture.sent),
+        "whole_print": save_print(db, picture.whole),
+        "centre_print": save_print(db, picture.centre),
     }
     save_row(db, "pictures", values, key="source_sha256")
 
 
-def find_picture(db: sqlite3.Connection, source_sha256: str) -> PictureRow | None:
-    """Return what is known of a source picture; None when it was never looked at."""
+def save_refused_picture(
+    db: sqlite3.Connection, source_sha256: str, reason: Reason, *, detail: str, recipe: str, run: int
+) -> None:
+    """Remember why a source picture is refused; whoever has it is marked as changed if that is news."""
+    _mark_changed_side(db, source_sha256, refused=reason, run=run)
+    values = {"source_sha256": source_sha256, "refused": reason, "detail": detail, "recipe": recipe, "sent_sha256": ""}
+    prints = dict.fromkeys(("sent_print", "whole_print", "centre_print"))
+    save_row(db, "pictures", values | prints, key="source_sha256")
+
+
+def _mark_changed_side(db: sqlite3.Connection, source_sha256: str, *, refused: str, run: int) -> None:
+    """Mark everybody who has a picture as changed if it was refused and is not any more, or the other way round."""
+    query = "SELECT 1 FROM pictures WHERE source_sha256 = ? AND refused <> ?"
+    if db.execute(query, (source_sha256, refused)).fetchone() is not None:
+        change = "UPDATE people SET changed_run = ? WHERE id IN (SELECT person_id FROM photos WHERE source_sha256 = ?)"
+        db.execute(change, (run, source_sha256))
+
+
+def refused_under(db: sqlite3.Connection, source_sha256: str) -> str:
+    """Return the recipe under which a picture was refused; empty for one that was not."""
+    query = "SELECT recipe FROM pictures WHERE source_sha256 = ? AND refused <> ''"
+    row = db.execute(query, (source_sha256,)).fetchone()
+    return "" if row is None else str(row["recipe"])
+
+
+def find_picture(db: sqlite3.Connection, source_sha256: str) -> Picture | None:
+    """Return what is known of a source picture; None when it was never looked at, or is refused."""
     query = f"SELECT {PICTURE_COLUMNS} FROM pictures k WHERE source_sha256 = ?"
     row = db.execute(query, (source_sha256,)).fetchone()
     return None if row is None else to_picture(row)
@@ -153,24 +162,34 @@ def find_picture(db: sqlite3.Connection, source_sha256: str) -> PictureRow | Non
 # Of pictures as `k`.
 PICTURE_COLUMNS = ", ".join(
     (
-        *(f"k.{name} AS k_{name}" for name in ("refused", "detail", "recipe", "sent_sha256")),
+        *(f"k.{name} AS k_{name}" for name in ("source_sha256", "refused", "recipe", "sent_sha256")),
         *(f"{packed_print(f'k.{name}')} AS k_{name}" for name in ("sent_print", "whole_print", "centre_print")),
     )
 )
 
 
-def to_picture(row: sqlite3.Row) -> PictureRow:
-    """Make a picture of a row with `PICTURE_COLUMNS`."""
-    prints = (unpack_print(row[f"k_{name}"]) for name in ("sent_print", "whole_print", "centre_print"))
-    return PictureRow(row["k_refused"], row["k_detail"], row["k_recipe"], row["k_sent_sha256"], *prints)
+def to_picture(row: sqlite3.Row) -> Picture | None:
+    """Make a picture of a row with `PICTURE_COLUMNS`; None where there is none, or it is refused."""
+    sent, whole = unpack_print(row["k_sent_print"]), unpack_print(row["k_whole_print"])
+    if row["k_refused"] != "" or sent is None or whole is None:
+        return None
+    return Picture(
+        row["k_source_sha256"],
+        sent=sent,
+        whole=whole,
+        centre=unpack_print(row["k_centre_print"]),
+        sent_sha256=row["k_sent_sha256"],
+        recipe=row["k_recipe"],
+    )
 
 
-def other_pictures(db: sqlite3.Connection, person_id: str, *, than: str) -> list[PictureRow]:
+def other_pictures(db: sqlite3.Connection, person_id: str, *, than: str) -> list[Picture]:
     """Return what is known of the person's other photo values, than the one with this sha256."""
     query = f"""
         SELECT {PICTURE_COLUMNS} FROM photos JOIN pictures k ON k.source_sha256 = photos.source_sha256
         WHERE photos.person_id = ? AND photos.gone_run IS NULL AND photos.source_sha256 <> ? AND refused = ''"""
-    return [to_picture(row) for row in db.execute(query, (person_id, than))]
+    found = map(to_picture, db.execute(query, (person_id, than)))
+    return [picture for picture in found if picture is not None]
 
 
 def photos_to_choose_from(db: sqlite3.Connection, *, run: int) -> Iterator[list[tuple[str, list[Candidate]]]]:
@@ -205,12 +224,6 @@ _VALUES = f"""
 def mark_context_changed(db: sqlite3.Connection, context: str, *, run: int) -> None:
     """Mark everybody of a context as changed: the settings may trust other attributes now, in another order."""
     db.execute("UPDATE people SET changed_run = ? WHERE context = ? AND state = 'in-scope'", (run, context))
-
-
-def mark_picture_changed(db: sqlite3.Connection, source_sha256: str, *, run: int) -> None:
-    """Mark everybody who has a picture as changed: it was refused and is not any more, or the other way round."""
-    change = "UPDATE people SET changed_run = ? WHERE id IN (SELECT person_id FROM photos WHERE source_sha256 = ?)"
-    db.execute(change, (run, source_sha256))
 
 
 def _candidate(row: sqlite3.Row) -> Candidate:

@@ -11,8 +11,8 @@ from connector.decide.case import PersonRule, Policy
 from connector.decide.standing import StandingRow, standing_rows
 from connector.ledger.memberships import RULE
 from connector.ledger.memory import INTENT_COLUMNS, MEMORY_COLUMNS, to_intent, to_memory
-from connector.ledger.people import PICTURE_COLUMNS, UNUSABLE_REASONS, PictureRow, to_person, to_picture
-from connector.model import Account, Conflict, Intent, Memory, Person, Removed
+from connector.ledger.people import PICTURE_COLUMNS, UNUSABLE_REASONS, to_person, to_picture
+from connector.model import Account, Conflict, Intent, Memory, Person, Picture, Removed
 
 _STATE = (
     "rule",
@@ -69,7 +69,7 @@ class WorkItem(NamedTuple):
     person: Person
     account: Account
     source_sha256: str
-    picture: PictureRow | None
+    picture: Picture | None
     memory: Memory | None
     intent: Intent | None
     is_due: bool
@@ -248,7 +248,7 @@ def _item(row: sqlite3.Row) -> WorkItem:
         person=to_person(row),
         account=_account(row),
         source_sha256=row["source_sha256"],
-        picture=to_picture(row) if row["k_refused"] is not None else None,
+        picture=to_picture(row),
         memory=to_memory(row) if row["m_account_id"] is not None else None,
         intent=to_intent(row) if row["i_account_id"] is not None else None,
         is_due=bool(row["due"]),

@@ -10,7 +10,7 @@ from connector.model.entities import (
     Intent,
     Memory,
     Person,
-    Prepared,
+    Picture,
     SourcePhoto,
 )
 from connector.model.enums import (
@@ -63,7 +63,7 @@ __all__ = [
     "OutcomeFacts",
     "Person",
     "PersonState",
-    "Prepared",
+    "Picture",
     "Presence",
     "Progress",
     "Reason",

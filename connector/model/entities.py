@@ -108,20 +108,31 @@ class Fingerprint:
         return self.distance(other) <= SAME_PICTURE_CELLS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """Represent a picture ready to be sent, with what later nights need to recognise it.
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Represent a usable picture of the source, with what later nights need to recognise it.
 
-    `whole` is the upright source before cropping, `sent` the picture as it will be sent, `centre` the square about
-    the centre of the whole, as other programs crop it (None where the whole is a square).
+    `sent` is the picture as it will be sent, `whole` the upright source before cropping, `centre` the square about the
+    centre of the whole, as other programs crop it (None where that is not known, or the whole is a square). `recipe`
+    is by which it was prepared. `sent_bytes` is empty unless it was prepared just now: the database has no bytes.
     """
 
     source_sha256: str
-    sent_sha256: str
-    sent_bytes: bytes = field(repr=False)
     sent: Fingerprint
     whole: Fingerprint
     centre: Fingerprint | None = None
+    sent_sha256: str = ""
+    recipe: str = ""
+    sent_bytes: bytes = field(default=b"", repr=False)
+
+    @property
+    def prints(self) -> tuple[Fingerprint, ...]:
+        """Return all that is known of what it shows: as it would be sent, whole, or cropped at the centre."""
+        return (self.sent, self.whole) if self.centre is None else (self.sent, self.whole, self.centre)
+
+    def matches(self, shown: Fingerprint) -> bool:
+        """Return True if a picture is this one, by any of its prints."""
+        return any(shown.shows_same(known) for known in self.prints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

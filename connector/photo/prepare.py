@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from connector.model import Candidate, Prepared, Reason
+from connector.model import Candidate, Picture, Reason
 from connector.model.formats import installed_extras
 from connector.model.reasons import ADVICE
 from connector.photo.decode import OpenedImage, check_whole, decode, decode_luma, open_image
@@ -103,7 +103,7 @@ def inspect(content_bytes: bytes, recipe: Recipe) -> tuple[int, int]:
         return opened.width, opened.height
 
 
-def prepare(content_bytes: bytes, recipe: Recipe) -> Prepared:
+def prepare(content_bytes: bytes, recipe: Recipe) -> Picture:
     """Make a picture ready to be sent: a JPEG of at most 4 MB without metadata, and what it shows.
 
     Hostile bytes raise PictureRefused and nothing else. A JPEG that is already fit is sent as it stands.
@@ -114,7 +114,7 @@ def prepare(content_bytes: bytes, recipe: Recipe) -> Prepared:
         _check_size(opened, recipe)
         check_whole(opened)
         if _is_fit(opened, recipe):
-            return _as_it_stands(opened, source_sha256)
+            return _as_it_stands(opened, source_sha256, recipe)
         return _made(opened, source_sha256, recipe)
 
 
@@ -147,32 +147,34 @@ def _is_fit(opened: OpenedImage, recipe: Recipe) -> bool:
     return opened.is_fit and len(opened.jpeg_bytes) <= limit and sent_size(*size, recipe) == size
 
 
-def _as_it_stands(opened: OpenedImage, source_sha256: str) -> Prepared:
+def _as_it_stands(opened: OpenedImage, source_sha256: str, recipe: Recipe) -> Picture:
     luma, box = decode_luma(opened, FINGERPRINT_EDGE)
     size = (opened.width, opened.height)
     seen = fingerprint(luma, size=size, box=box)
-    return Prepared(
-        source_sha256=source_sha256,
-        sent_sha256=hashlib.sha256(opened.jpeg_bytes).hexdigest(),
-        sent_bytes=opened.jpeg_bytes,
+    return Picture(
+        source_sha256,
         sent=seen,
         whole=seen,
         centre=centre_print(luma, size=size, box=box),
+        sent_sha256=hashlib.sha256(opened.jpeg_bytes).hexdigest(),
+        recipe=recipe.key,
+        sent_bytes=opened.jpeg_bytes,
     )
 
 
-def _made(opened: OpenedImage, source_sha256: str, recipe: Recipe) -> Prepared:
+def _made(opened: OpenedImage, source_sha256: str, recipe: Recipe) -> Picture:
     size = sent_size(opened.width, opened.height, recipe)
     upright = decode(opened, _FINER * min(size))
     sent = upright.resize(size, Image.Resampling.LANCZOS, box=crop_box(*upright.size, recipe))
     sent_bytes, sent = _encoded(sent, MAX_SENT_BYTES)
-    return Prepared(
-        source_sha256=source_sha256,
-        sent_sha256=hashlib.sha256(sent_bytes).hexdigest(),
-        sent_bytes=sent_bytes,
+    return Picture(
+        source_sha256,
         sent=fingerprint(sent),
         whole=fingerprint(upright, size=(opened.width, opened.height)),
         centre=centre_print(upright, size=(opened.width, opened.height)),
+        sent_sha256=hashlib.sha256(sent_bytes).hexdigest(),
+        recipe=recipe.key,
+        sent_bytes=sent_bytes,
     )
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from connector.ledger import people as people_rows
-from connector.ledger.people import PictureRow
-from connector.model import Candidate, Prepared
+from connector.model import Candidate, Picture
 from connector.photo import PictureRefused, Recipe, best_refusal_reason, choose, prepare
 from connector.sources import Page, PersonRead, Source
 from connector.sync.context import RunContext
@@ -20,7 +19,7 @@ PAGES_AHEAD = 1
 # it, which costs a fifth more CPU and gains no time. Decoders of larger pictures work side by side.
 SMALL_BYTES = 32_000
 
-PrepareResult = Prepared | PictureRefused
+PrepareResult = Picture | PictureRefused
 
 
 def make(content_bytes: bytes, recipe: Recipe) -> PrepareResult:
@@ -67,10 +66,10 @@ def _is_known(context: RunContext, source_sha256: str) -> bool:
 
     What was examined before the square about the centre was kept is examined again, now that its bytes are at hand.
     """
-    row = people_rows.find_picture(context.db, source_sha256)
-    if row is None or row.refused:
-        return row is not None and row.recipe == context.recipe.refusal_key
-    return row.centre is not None or row.whole is None or row.whole.width == row.whole.height
+    known = people_rows.find_picture(context.db, source_sha256)
+    if known is None:
+        return people_rows.refused_under(context.db, source_sha256) == context.recipe.refusal_key
+    return known.centre is not None or known.whole.width == known.whole.height
 
 
 def _stored(context: RunContext, page: Page, begun: Mapping[str, Future[PrepareResult]]) -> Page:
@@ -84,16 +83,13 @@ def remember_picture(context: RunContext, source_sha256: str, made: PrepareResul
 
     `sent_next`: the picture is sent next, so without space it is kept in memory.
     """
+    db, run, refused_as = context.db, context.run, context.recipe.refusal_key
     if isinstance(made, PictureRefused):
-        row = PictureRow(refused=made.reason, detail=str(made), recipe=context.recipe.refusal_key)
-    else:
-        row = PictureRow("", "", context.recipe.key, made.sent_sha256, made.sent, made.whole, made.centre)
-        if not context.spool.keep(source_sha256, made.sent_bytes) and sent_next:
-            context.spool.cache_in_memory(source_sha256, made.sent_bytes)
-    known = people_rows.find_picture(context.db, source_sha256)
-    if known is not None and known.refused != row.refused:
-        people_rows.mark_picture_changed(context.db, source_sha256, run=context.run)
-    people_rows.save_picture(context.db, source_sha256, row)
+        people_rows.save_refused_picture(db, source_sha256, made.reason, detail=str(made), recipe=refused_as, run=run)
+        return
+    if not context.spool.keep(source_sha256, made.sent_bytes) and sent_next:
+        context.spool.cache_in_memory(source_sha256, made.sent_bytes)
+    people_rows.save_picture(db, made, run=run)
 
 
 def read_again(context: RunContext, missing: Mapping[str, str], source: Source) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connector.decide.case import Case, Decision, SourceState
-from connector.decide.compare import CloudObservation, SourcePicture
+from connector.decide.compare import CloudObservation
 from connector.decide.conclude import assess, decide_for, is_sent_elsewhere, memory_after, must_ask
 from connector.decide.intents import needs_bytes, never_appeared
 from connector.errors import PersonError
@@ -16,7 +16,7 @@ from connector.ledger.people import other_pictures
 from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
-from connector.model import CloudTag, Fingerprint, Reason
+from connector.model import CloudTag, Fingerprint, Picture, Reason
 from connector.model.reasons import ADVICE, NOT_SHOWN_NOTICE, SENT_ELSEWHERE
 from connector.photo import sent_size
 from connector.report.from_ledger import ConflictPhotos
@@ -225,15 +225,15 @@ class Planner:
             is_guest=is_guest(item),
         )
 
-    def _source_picture(self, item: WorkItem) -> SourcePicture | None:
+    def _source_picture(self, item: WorkItem) -> Picture | None:
         """Describe the source's picture at the size in which the target would show it today."""
-        row = item.picture
-        if row is None or row.sent is None or row.whole is None:
+        picture = item.picture
+        if picture is None:
             return None
-        width, height = sent_size(row.whole.width, row.whole.height, self._context.recipe)
-        sent = at_target_size(self._target, replace(row.sent, width=width, height=height))
-        return SourcePicture(item.source_sha256, sent, row.whole, row.centre)
+        width, height = sent_size(picture.whole.width, picture.whole.height, self._context.recipe)
+        sent = at_target_size(self._target, replace(picture.sent, width=width, height=height))
+        return replace(picture, sent=sent)
 
     def _other_prints(self, item: WorkItem) -> tuple[Fingerprint, ...]:
-        rows = other_pictures(self._context.db, item.person.id, than=item.source_sha256)
-        return tuple(shown for row in rows for shown in (row.sent, row.whole, row.centre) if shown is not None)
+        pictures = other_pictures(self._context.db, item.person.id, than=item.source_sha256)
+        return tuple(shown for picture in pictures for shown in picture.prints)

@@ -10,10 +10,10 @@ from datetime import timedelta
 from connector.decide.case import Decision
 from connector.decide.compare import known_by, shows_one_of
 from connector.errors import PersonError
-from connector.ledger.people import PictureRow, find_picture
+from connector.ledger.people import find_picture
 from connector.ledger.plan import Step
 from connector.ledger.store import transaction
-from connector.model import Account, Action, CloudPhoto, Fingerprint, Reason
+from connector.model import Account, Action, CloudPhoto, Fingerprint, Picture, Reason
 from connector.sources import PersonRead, Source
 from connector.sync.approval import OTHER_CLOUD
 from connector.sync.context import RunContext
@@ -173,11 +173,11 @@ def _loaded(context: RunContext, step: Step, backup: str, *, target: Target) -> 
     except FileNotFoundError:
         _skip(context, target, step, Reason.POSTPONED, "The prepared picture found no room on the disk.")
         return None
-    sent_print = at_target_size(target, picture.sent) if picture is not None and picture.sent else None
+    sent_print = at_target_size(target, picture.sent) if picture is not None else None
     return PreparedStep(step, sent_bytes, hashlib.sha256(sent_bytes).hexdigest(), sent_print, backup)
 
 
-def _picture_now(context: RunContext, step: Step) -> PictureRow | None:
+def _picture_now(context: RunContext, step: Step) -> Picture | None:
     """Return what is known of the picture; it was read with the step, unless it was made again since."""
     known = step.item.picture
     if known is not None and known.recipe == context.recipe.key:
