@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from connector.decide.compare import (
-    CloudObservation,
     CloudView,
     MatchLevel,
     ViewKind,
@@ -15,7 +14,7 @@ from connector.decide.compare import (
     view,
 )
 from connector.decide.intents import IntentState, judge, memory_of_write, needs_bytes, settle
-from connector.model import CloudTag, Fingerprint, Picture, Presence, Reason
+from connector.model import CloudObservation, Fingerprint, Picture, Presence, Reason
 from tests.test_decide_table import NOW, UPLOAD, cleared, looks, ours, picture, portrait, seen, theirs
 
 FLAT = bytes([100]) * 576
@@ -60,18 +59,18 @@ def test_nobody_asked_says_nothing() -> None:
 
 
 def test_a_new_tag_alone_is_no_edit() -> None:
-    unread = CloudObservation.at(CloudTag("new", 648, 648))
+    unread = CloudObservation("new", 648, 648)
     assert view(unread, source=picture("ann, old"), memory=ours()).kind is ViewKind.NOT_ASKED
 
 
 def test_bytes_that_are_no_picture_are_another() -> None:
-    broken = CloudObservation.at(CloudTag("new")).with_bytes("sha of noise", None)
+    broken = CloudObservation("new").with_bytes("sha of noise", None)
     for memory in (None, ours(), theirs("cloud")):
         assert view(broken, source=picture("ann, old"), memory=memory) == CloudView(ViewKind.ANOTHER)
 
 
 def test_the_bytes_we_read_back_are_ours_even_when_they_are_no_picture() -> None:
-    look = CloudObservation.at(CloudTag("new")).with_bytes("read of ann, old", None)
+    look = CloudObservation("new").with_bytes("read of ann, old", None)
     assert view(look, source=None, memory=ours()) == CloudView(ViewKind.OURS, MatchLevel.BYTES)
 
 
@@ -126,13 +125,13 @@ def test_another_attribute_is_recognised_only_as_a_picture() -> None:
     thumbnail = portrait("ann's thumbnail", width=96, height=96)
     assert shows_one_of(looks("")["another, held by another attribute"], [portrait("ann"), thumbnail])
     assert not shows_one_of(looks("")["another"], [portrait("ann"), thumbnail])
-    assert not shows_one_of(CloudObservation.at(CloudTag("new")), [thumbnail])
+    assert not shows_one_of(CloudObservation("new"), [thumbnail])
 
 
 def test_a_tag_beside_the_bytes_stands_in_only_where_none_was_seen() -> None:
-    assert CloudObservation.at(CloudTag("seen")).with_bytes("sha", None, tag="header").tag == "seen"
-    assert CloudObservation.at(CloudTag("", 96, 64)).with_bytes("sha", None, tag="header") == CloudObservation(
-        True, True, "header", 96, 64, "sha", None
+    assert CloudObservation("seen").with_bytes("sha", None, tag="header").tag == "seen"
+    assert CloudObservation("", 96, 64).with_bytes("sha", None, tag="header") == CloudObservation(
+        "header", 96, 64, "sha", None, asked=True, present=True
     )
 
 
@@ -142,19 +141,19 @@ def test_a_tag_beside_the_bytes_stands_in_only_where_none_was_seen() -> None:
 def test_bytes_are_fetched_only_where_the_tag_leaves_a_question() -> None:
     assert not needs_bytes(None, memory=None)
     assert not needs_bytes(None, memory=ours())
-    assert not needs_bytes(CloudTag("tag of ours"), memory=ours())
-    assert not needs_bytes(CloudTag("tag of theirs"), memory=theirs("cloud"))
-    assert needs_bytes(CloudTag("new"), memory=None)
-    assert needs_bytes(CloudTag("new"), memory=ours())
-    assert needs_bytes(CloudTag("new"), memory=cleared("cloud"))
-    assert needs_bytes(CloudTag(""), memory=ours(tag=""))
+    assert not needs_bytes(CloudObservation("tag of ours"), memory=ours())
+    assert not needs_bytes(CloudObservation("tag of theirs"), memory=theirs("cloud"))
+    assert needs_bytes(CloudObservation("new"), memory=None)
+    assert needs_bytes(CloudObservation("new"), memory=ours())
+    assert needs_bytes(CloudObservation("new"), memory=cleared("cloud"))
+    assert needs_bytes(CloudObservation(""), memory=ours(tag=""))
 
 
 def test_a_write_that_merely_waits_costs_no_bytes() -> None:
     waiting = replace(UPLOAD, accepted_at=NOW)
-    assert not needs_bytes(CloudTag("tag before"), memory=None, intent=waiting, now=NOW)
-    assert needs_bytes(CloudTag("tag before"), memory=None, intent=UPLOAD, now=NOW)
-    assert needs_bytes(CloudTag("new"), memory=ours(), intent=waiting, now=NOW)
+    assert not needs_bytes(CloudObservation("tag before"), memory=None, intent=waiting, now=NOW)
+    assert needs_bytes(CloudObservation("tag before"), memory=None, intent=UPLOAD, now=NOW)
+    assert needs_bytes(CloudObservation("new"), memory=ours(), intent=waiting, now=NOW)
 
 
 # --------------------------------------------------------------------------------------- what a write leaves behind
@@ -186,7 +185,7 @@ def test_a_dropped_write_leaves_the_old_memory_to_decide() -> None:
 
 
 def test_a_service_that_does_not_encode_again_is_believed_by_its_bytes() -> None:
-    look = CloudObservation.at(CloudTag("new")).with_bytes(UPLOAD.sent_sha256, None)
+    look = CloudObservation("new").with_bytes(UPLOAD.sent_sha256, None)
     assert settle(UPLOAD, look, NOW) is IntentState.OURS
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from connector.decide.case import Case, Decision, MemoryChange, Policy, SourceState
-from connector.decide.compare import CloudObservation, CloudView, MatchLevel, ViewKind, view
+from connector.decide.compare import CloudView, MatchLevel, ViewKind, view
 from connector.decide.conclude import assess, memory_after
 from connector.decide.intents import IntentState, memory_of_write, needs_bytes, settle
 from connector.decide.table import decide, needs_look
-from connector.model import Action, CloudTag, Conflict, Intent, Memory, Presence, Reason, Removed
+from connector.model import Action, CloudObservation, Conflict, Intent, Memory, Presence, Reason, Removed
 from tests.test_decide_table import LEFT_OUT, MEMORIES, NOW, looks, picture, portrait
 
 REASONS = [reason for reasons in LEFT_OUT.values() for reason in reasons]
@@ -170,7 +170,7 @@ def test_copies_of_copies_do_not_shrink_unseen() -> None:
     reasons = []
     for night, edge in enumerate((560, 490, 480)):
         shown = portrait("ann, old", width=edge, height=edge, wear=5)
-        look = CloudObservation.at(CloudTag(f"copy {night}")).with_bytes(f"sha {night}", shown)
+        look = CloudObservation(f"copy {night}").with_bytes(f"sha {night}", shown)
         memory, decision = _one_night(look, source=source, name="ann, old", memory=memory, policy=Policy())
         reasons.append(decision.reason)
     assert reasons == [Reason.UNCHANGED, Reason.UNCHANGED, Reason.BETTER_QUALITY]
@@ -236,9 +236,7 @@ class Cloud:
         face, tag, edge = self.shown
         if not face:
             return CloudObservation.at(None)
-        return CloudObservation.at(CloudTag(tag)).with_bytes(
-            f"sha of {tag}", portrait(face, width=edge, height=edge, wear=4)
-        )
+        return CloudObservation(tag).with_bytes(f"sha of {tag}", portrait(face, width=edge, height=edge, wear=4))
 
 
 class Nights(RuleBasedStateMachine):
@@ -353,7 +351,7 @@ class Nights(RuleBasedStateMachine):
     def the_memory_is_whole(self) -> None:
         memory = getattr(self, "memory", None)
         if memory is not None and memory.presence is not Presence.CLEARED and memory.tag:
-            assert not needs_bytes(CloudTag(memory.tag), memory=memory)
+            assert not needs_bytes(CloudObservation(memory.tag), memory=memory)
             assert memory.read_print is not None
 
 

@@ -19,11 +19,22 @@ import pytest
 
 from connector.decide import table
 from connector.decide.case import Case, Decision, MatchState, MemoryChange, PersonRule, Policy, SourceState
-from connector.decide.compare import CloudObservation, ViewKind, view
+from connector.decide.compare import ViewKind, view
 from connector.decide.conclude import memory_after
 from connector.decide.intents import IntentState, judge, settle
 from connector.decide.table import decide, needs_look
-from connector.model import Action, CloudTag, Conflict, Fingerprint, Intent, Memory, Picture, Presence, Reason, Removed
+from connector.model import (
+    Action,
+    CloudObservation,
+    Conflict,
+    Fingerprint,
+    Intent,
+    Memory,
+    Picture,
+    Presence,
+    Reason,
+    Removed,
+)
 
 PAGE = (Path(__file__).parent.parent / "docs" / "decision-table.md").read_text(encoding="utf-8")
 NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
@@ -106,7 +117,7 @@ MEMORIES: dict[str, Memory | None] = {
 
 
 def seen(tag: str, shown: Fingerprint, sha256: str = "read tonight") -> CloudObservation:
-    return CloudObservation.at(CloudTag(tag)).with_bytes(sha256, shown)
+    return CloudObservation(tag).with_bytes(sha256, shown)
 
 
 def looks(name: str) -> dict[str, CloudObservation]:
@@ -114,11 +125,11 @@ def looks(name: str) -> dict[str, CloudObservation]:
     return {
         "not asked": CloudObservation.not_asked(),
         "none": CloudObservation.at(None),
-        "our photo, same tag": CloudObservation.at(CloudTag("tag of ours", SIZE, SIZE)),
+        "our photo, same tag": CloudObservation("tag of ours", SIZE, SIZE),
         "our photo, same bytes": seen("new", portrait("ann, old", wear=4), "read of ann, old"),
         "our photo, same picture": seen("new", portrait("ann, old", width=504, height=504, wear=5)),
         "our photo, small": seen("new", portrait("ann, old", width=96, height=96, wear=5)),
-        "their photo, same tag": CloudObservation.at(CloudTag("tag of theirs")),
+        "their photo, same tag": CloudObservation("tag of theirs"),
         "their photo, same bytes": seen("new", portrait("on the beach"), "read of theirs"),
         "the source's picture": seen("new", portrait(name, width=504, height=504, wear=5)),
         "the source's picture, uncropped": seen("new", portrait(f"{name}, whole", width=600, height=800, wear=5)),
@@ -404,10 +415,10 @@ WHEN = {
 }
 SETTLING = {
     "what was sent, new tag": seen("new", portrait("ann, new", wear=6)),
-    "the tag before": CloudObservation.at(CloudTag("tag before")),
+    "the tag before": CloudObservation("tag before"),
     "none": CloudObservation.at(None),
     "a third picture": seen("new", portrait("somebody else")),
-    "a new tag, not read": CloudObservation.at(CloudTag("new")),
+    "a new tag, not read": CloudObservation("new"),
     "not asked": CloudObservation.not_asked(),
 }
 

@@ -17,7 +17,7 @@ from connector.cloud.refusal_limit import IN_A_ROW
 from connector.errors import PersonError, Unreachable
 from connector.ledger.accounts import shared_names
 from connector.ledger.store import open_ledger, transaction
-from connector.model import Account, CloudPhoto, CloudTag, Reason, RequestCounters
+from connector.model import Account, CloudObservation, CloudPhoto, Reason, RequestCounters
 from connector.photo import thumbnails
 from connector.targets.dry_run import DryRun
 from connector.targets.sharepoint.api import open_sharepoint
@@ -114,7 +114,7 @@ def test_a_write_tells_what_it_left_just_as_a_look_would(lab: SharePointLab, tar
     target.put(ada, picture(1))
     left = target.written_photo(ada)
     assert left is not None
-    assert target.tags([ada]) == {ada.id: CloudTag(left.tag)}
+    assert target.tags([ada]) == {ada.id: CloudObservation(left.tag)}
     found = target.photos([ada])[ada.id]
     assert isinstance(found, CloudPhoto)
     assert replace(found, kept_bytes=b"") == left

@@ -14,7 +14,7 @@ from PIL import Image
 from connector.cloud import Cloud, open_cloud
 from connector.cloud.refusal_limit import IN_A_ROW
 from connector.errors import PersonError, Unreachable
-from connector.model import Account, CloudPhoto, CloudTag, Reason, RequestCounters
+from connector.model import Account, CloudObservation, CloudPhoto, Reason, RequestCounters
 from connector.targets.dry_run import DryRun
 from connector.targets.graph import GraphTarget
 from tests.cloud_stories import (
@@ -123,7 +123,7 @@ def test_a_small_photo_is_not_taken_for_none(cloud: Emulator, target: GraphTarge
     cloud.set(photo_content_type="image/Jpeg", photo_id="SIZE")
     cloud.tenant.set_photo(ada.id, picture(edge=48))
     found = target.tags([ada])[ada.id]
-    assert isinstance(found, CloudTag)
+    assert isinstance(found, CloudObservation)
     assert (found.width, found.height) == (48, 48)
 
 
@@ -131,7 +131,9 @@ def test_a_gif_whose_size_is_not_told_is_somebodys_photo(cloud: Emulator, target
     ada = person(cloud)
     cloud.tenant.set_photo(ada.id, picture(edge=48))
     cloud.set(photo_content_type="image/gif", photo_size_told=False)
-    assert isinstance(target.tags([ada])[ada.id], CloudTag)
+    found = target.tags([ada])[ada.id]
+    assert isinstance(found, CloudObservation)
+    assert found.present
 
 
 def test_bytes_that_are_missing_are_no_photo_only_where_the_metadata_say_so_too(

@@ -26,7 +26,7 @@ import hashlib
 from pathlib import Path
 
 from connector.errors import PersonError
-from connector.model import CloudPhoto, CloudTag, Reason
+from connector.model import CloudObservation, CloudPhoto, Reason
 from connector.targets import Features
 
 
@@ -68,7 +68,7 @@ class ToyTarget:
 
     def _tag(self, account):
         photo = self._photo(account)
-        return CloudTag(hashlib.sha256(photo.content_bytes).hexdigest(), 24, 24) if photo else None
+        return CloudObservation(hashlib.sha256(photo.content_bytes).hexdigest(), 24, 24) if photo else None
 '''
 EDITS = {
     "targets/__init__.py": ('    "graph": "connector', '    "toy": "connector.targets.toy",\n    "graph": "connector'),

@@ -3,55 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.model import CloudTag, Fingerprint, Memory, Picture, Presence
-
-
-@dataclass(frozen=True, slots=True)
-class CloudObservation:
-    """Contain what was seen of one cloud photo: nothing asked, no photo, its tag, or its tag and what its bytes show.
-
-    `read_sha256` is empty while no bytes were fetched; `read_print` is None then, and where they are no picture.
-    `to_keep` is the photo as a backup would keep it, empty while no bytes were fetched.
-    """
-
-    asked: bool
-    present: bool = False
-    tag: str = ""
-    width: int = 0
-    height: int = 0
-    read_sha256: str = ""
-    read_print: Fingerprint | None = None
-    to_keep: bytes = field(default=b"", repr=False)
-
-    @classmethod
-    def not_asked(cls) -> CloudObservation:
-        """Return the observation of a photo that was not asked for."""
-        return cls(asked=False)
-
-    @classmethod
-    def at(cls, tag: CloudTag | None) -> CloudObservation:
-        """Contain the answer to a cheap look; None is no photo."""
-        if tag is None:
-            return cls(asked=True)
-        return cls(asked=True, present=True, tag=tag.tag, width=tag.width, height=tag.height)
-
-    def with_bytes(
-        self, read_sha256: str, read_print: Fingerprint | None, *, tag: str = "", to_keep: bytes = b""
-    ) -> CloudObservation:
-        """Add what the fetched bytes show; a tag that came beside them stands in where none was seen before."""
-        return CloudObservation(
-            asked=True,
-            present=True,
-            tag=self.tag or tag,
-            width=read_print.width if read_print else self.width,
-            height=read_print.height if read_print else self.height,
-            read_sha256=read_sha256,
-            read_print=read_print,
-            to_keep=to_keep,
-        )
+from connector.model import CloudObservation, Fingerprint, Memory, Picture, Presence
 
 
 class ViewKind(StrEnum):

@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from connector.decide.case import Case, Decision, MemoryChange, Policy
-from connector.decide.compare import CloudObservation, ViewKind, known_by, shows_one_of, view
+from connector.decide.compare import ViewKind, known_by, shows_one_of, view
 from connector.decide.intents import expelled, judge
 from connector.decide.table import decide, is_expelled, needs_look
-from connector.model import Action, Conflict, Fingerprint, Memory, Presence, Reason
+from connector.model import Action, CloudObservation, Conflict, Fingerprint, Memory, Presence, Reason
 
 
 def must_ask(case: Case, policy: Policy) -> bool:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from connector.decide.compare import CloudObservation, is_smaller
-from connector.model import Action, CloudTag, Fingerprint, Intent, Memory, Presence, Reason
+from connector.decide.compare import is_smaller
+from connector.model import Action, CloudObservation, Fingerprint, Intent, Memory, Presence, Reason
 
 PATIENCE = timedelta(hours=24)
 
@@ -90,13 +90,13 @@ def _is_as_before(intent: Intent, look: CloudObservation) -> bool:
 
 
 def needs_bytes(
-    tag: CloudTag | None, *, memory: Memory | None, intent: Intent | None = None, now: datetime | None = None
+    tag: CloudObservation | None, *, memory: Memory | None, intent: Intent | None = None, now: datetime | None = None
 ) -> bool:
     """Return True if the tag leaves open what the cloud shows, so that the bytes must be fetched.
 
     Never for no photo. With `now`, an intent that merely waits costs no bytes either.
     """
-    if tag is None:
+    if tag is None or not tag.present:
         return False
     if intent is not None and now is not None and tag.tag == intent.tag_before and is_patient(intent, now):
         return False
@@ -124,7 +124,7 @@ def judge(
     return settled, memory
 
 
-_NOT_SEEN = CloudObservation(asked=True, present=True)
+_NOT_SEEN = CloudObservation()
 
 
 def _came_to_nothing(intent: Intent, look: CloudObservation) -> bool:
@@ -193,9 +193,9 @@ class WrittenPhoto:
     tag: str = ""
     read_sha256: str = ""
 
-    def is_decided_by_tag(self, tag: CloudTag | None) -> bool:
+    def is_decided_by_tag(self, tag: CloudObservation | None) -> bool:
         """Return True if the tag alone decides whether this photo is still there, so that no bytes are fetched."""
-        return tag is None or not self.sent_sha256 or (bool(self.tag) and tag.tag == self.tag)
+        return tag is None or not tag.present or not self.sent_sha256 or (bool(self.tag) and tag.tag == self.tag)
 
     def matches(self, look: CloudObservation) -> bool:
         """Return True if the cloud still shows this photo: by tag, by bytes, or as a picture."""

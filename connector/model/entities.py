@@ -179,12 +179,50 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class CloudTag:
-    """Represent what a cheap look at a cloud photo tells: its tag and size in pixels (0 when not told)."""
+class CloudObservation:
+    """Contain what was seen of one cloud photo: nothing asked, no photo, its tag, or its tag and what its bytes show.
 
-    tag: str
+    A cheap look tells the tag and the size in pixels (0 when not told); a target answers with no more than that.
+    `read_sha256` is empty while no bytes were fetched; `read_print` is None then, and where they are no picture.
+    `to_keep` is the photo as a backup would keep it, empty while no bytes were fetched.
+    """
+
+    tag: str = ""
     width: int = 0
     height: int = 0
+    read_sha256: str = ""
+    read_print: Fingerprint | None = None
+    to_keep: bytes = field(default=b"", repr=False)
+    asked: bool = True
+    present: bool = True
+
+    @classmethod
+    def not_asked(cls) -> CloudObservation:
+        """Return the observation of a photo that was not asked for."""
+        return cls(asked=False, present=False)
+
+    @classmethod
+    def at(cls, seen: CloudObservation | None) -> CloudObservation:
+        """Return a target's answer to a cheap look as an observation; None is no photo."""
+        return cls(present=False) if seen is None else seen
+
+    @property
+    def has_bytes(self) -> bool:
+        """Return True if the bytes were fetched."""
+        return bool(self.read_sha256)
+
+    def with_bytes(
+        self, read_sha256: str, read_print: Fingerprint | None, *, tag: str = "", to_keep: bytes = b""
+    ) -> CloudObservation:
+        """Add what the fetched bytes show; a tag that came beside them stands in where none was seen before."""
+        return CloudObservation(
+            tag=self.tag or tag,
+            width=read_print.width if read_print else self.width,
+            height=read_print.height if read_print else self.height,
+            read_sha256=read_sha256,
+            read_print=read_print,
+            to_keep=to_keep,
+        )
 
 
 @dataclass(frozen=True, slots=True)

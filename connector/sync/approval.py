@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from connector.decide.case import Decision
-from connector.decide.compare import CloudObservation
 from connector.disk import reason
 from connector.errors import ExitCode, UsageError
 from connector.ledger import worklist as work
@@ -35,7 +34,7 @@ from connector.ledger.runs import RunRow, find_run, outcomes_of, save_outcome
 from connector.ledger.state import State
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
-from connector.model import Action, Outcome, Reason, safe
+from connector.model import Action, CloudObservation, Outcome, Reason, safe
 from connector.model.reasons import ADVICE, people
 from connector.report.json_csv import safe_cell
 from connector.sync.context import Approval, Options, RunContext

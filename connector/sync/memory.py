@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from connector.decide.compare import CloudObservation
 from connector.decide.intents import IntentState
 from connector.ledger import memory as memory_rows
 from connector.ledger.worklist import WorkItem
 from connector.ledger.writes import save_written_photo
-from connector.model import Intent, Memory
+from connector.model import CloudObservation, Intent, Memory
 from connector.sync.context import RunContext
 
 

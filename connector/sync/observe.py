@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from connector.decide.compare import CloudObservation
 from connector.errors import PersonError
 from connector.ledger.coverage import save_look
 from connector.ledger.memory import mark_checked
 from connector.ledger.worklist import WorkItem
-from connector.model import Account, CloudPhoto, CloudTag, Reason
+from connector.model import Account, CloudObservation, CloudPhoto, Reason
 from connector.photo import PictureRefused, read_print
 from connector.sync.context import RunContext
 from connector.targets import Target
@@ -41,18 +40,18 @@ def no_picture(account: Account) -> PersonError:
     return PersonError(Reason.UNREADABLE_ANSWER, message)
 
 
-def observe_photo(photo: CloudPhoto, tag: CloudTag | None) -> CloudObservation:
-    """Describe the bytes of a cloud photo; the fingerprint is None if they are not a picture."""
+def observe_photo(photo: CloudPhoto, seen: CloudObservation | None) -> CloudObservation:
+    """Describe the bytes of a cloud photo, beside what was seen of it; its print is None if they are not a picture."""
     try:
         shown = read_print(photo.content_bytes)
     except PictureRefused:
         shown = None
     read_sha256 = hashlib.sha256(photo.content_bytes).hexdigest()
-    return CloudObservation.at(tag or CloudTag(photo.tag)).with_bytes(read_sha256, shown, to_keep=photo.to_keep)
+    return (seen or CloudObservation(photo.tag)).with_bytes(read_sha256, shown, to_keep=photo.to_keep)
 
 
 def fetch_observations(
-    target: Target, accounts: Sequence[Account], tags: Mapping[str, CloudTag]
+    target: Target, accounts: Sequence[Account], tags: Mapping[str, CloudObservation]
 ) -> Mapping[str, CloudObservation | PersonError | None]:
     """Fetch and describe a batch of photos, by account id; None if a photo was removed since its tag was read."""
     answers = target.photos(accounts)
@@ -60,7 +59,7 @@ def fetch_observations(
 
 
 def _observe(
-    answer: CloudPhoto | PersonError | None, account: Account, tag: CloudTag | None
+    answer: CloudPhoto | PersonError | None, account: Account, tag: CloudObservation | None
 ) -> CloudObservation | PersonError | None:
     if not isinstance(answer, CloudPhoto):
         return answer
@@ -76,7 +75,9 @@ def is_look_only(item: WorkItem) -> bool:
     return not is_known and not item.is_due and not item.is_again
 
 
-def record_look(context: RunContext, target: str, item: WorkItem, answer: CloudTag | PersonError | None) -> None:
+def record_look(
+    context: RunContext, target: str, item: WorkItem, answer: CloudObservation | PersonError | None
+) -> None:
     """Store what the look showed. A refusal is stored too, so that the turn passes on; it fails nobody."""
     now = context.clock()
     if isinstance(answer, PersonError):
@@ -84,7 +85,7 @@ def record_look(context: RunContext, target: str, item: WorkItem, answer: CloudT
             save_look(context.db, target, item.account.id, state="refused", size=(0, 0), now=now)
             mark_checked(context.db, target, item.account.id, now=now)
         return
-    size = (answer.width, answer.height) if answer is not None else (0, 0)
-    state = "none" if answer is None else "photo"
-    save_look(context.db, target, item.account.id, state=state, size=size, now=now)
+    seen = CloudObservation.at(answer)
+    state = "photo" if seen.present else "none"
+    save_look(context.db, target, item.account.id, state=state, size=(seen.width, seen.height), now=now)
     mark_checked(context.db, target, item.account.id, now=now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from connector.decide.case import Decision
-from connector.decide.compare import CloudObservation, known_by
+from connector.decide.compare import known_by
 from connector.errors import PersonError
 from connector.ledger import people as people_rows
 from connector.ledger.codec import pack_time
@@ -14,7 +14,7 @@ from connector.ledger.memory import mark_checked, save_refusal, set_retry
 from connector.ledger.plan import Step
 from connector.ledger.runs import save_outcome
 from connector.ledger.worklist import WorkItem, done
-from connector.model import Action, Memory, Outcome, PersonState, Presence, Reason
+from connector.model import Action, CloudObservation, Memory, Outcome, PersonState, Presence, Reason
 from connector.model.reasons import ADVICE
 from connector.sync.context import RunContext
 

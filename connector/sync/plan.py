@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connector.decide.case import Case, Decision, SourceState
-from connector.decide.compare import CloudObservation
 from connector.decide.conclude import assess, decide_for, is_sent_elsewhere, memory_after, must_ask
 from connector.decide.intents import needs_bytes, never_appeared
 from connector.errors import PersonError
@@ -16,7 +15,7 @@ from connector.ledger.people import other_pictures
 from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
-from connector.model import CloudTag, Fingerprint, Picture, Reason
+from connector.model import CloudObservation, Fingerprint, Picture, Reason
 from connector.model.reasons import ADVICE, NOT_SHOWN_NOTICE, SENT_ELSEWHERE
 from connector.photo import sent_size
 from connector.report.from_ledger import ConflictPhotos
@@ -37,7 +36,7 @@ RESTORED_STAYS = (
     "`--overwrite` sends nothing over what `restore` put back: undo that by `photo-connector restore --person PERSON`, "
     "or change the photo in the source."
 )
-Answers = Mapping[str, CloudTag | CloudObservation | PersonError | None]
+Answers = Mapping[str, CloudObservation | PersonError | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class PendingRequest:
     """Represent a request being sent: the people it is about, and the tags already seen if it asks for bytes."""
 
     items: Sequence[WorkItem]
-    tags: Mapping[str, CloudTag]
+    tags: Mapping[str, CloudObservation]
 
 
 def list_work(context: RunContext, target: Target, read: Summary) -> None:
@@ -80,7 +79,7 @@ class Planner:
         self._target = target
         self._read = read
         self._need_tags: list[WorkItem] = []
-        self._need_bytes: list[tuple[WorkItem, CloudTag]] = []
+        self._need_bytes: list[tuple[WorkItem, CloudObservation]] = []
         self._conflict_photos: dict[tuple[str, str], ConflictPhotos] = {}
         self._sent_elsewhere = 0
         self._not_shown = 0
@@ -149,22 +148,22 @@ class Planner:
                     self._take_answer(item, answers[item.account.id], request.tags.get(item.account.id))
 
     def _take_answer(
-        self, item: WorkItem, answer: CloudTag | CloudObservation | PersonError | None, tag: CloudTag | None
+        self, item: WorkItem, answer: CloudObservation | PersonError | None, tag: CloudObservation | None
     ) -> None:
-        if is_look_only(item) and not isinstance(answer, CloudObservation):
+        """Take the answer to the question for the tag, or, where `tag` was seen, for the bytes; None is no photo."""
+        if is_look_only(item):
             record_look(self._context, self._target.name, item, answer)
             self._context.progress.step()
         elif isinstance(answer, PersonError):
             record_error(self._context, self._target.name, item, answer)
             self._context.progress.step()
-        elif isinstance(answer, CloudObservation):
-            self._conclude(item, answer)
-        elif tag is not None:
-            self._conclude(item, CloudObservation.at(None))  # the photo was removed between tag and bytes
-        elif needs_bytes(answer, memory=item.memory, intent=item.intent, now=self._context.clock()):
-            self._need_bytes.append((item, answer))  # type: ignore[arg-type]  # a tag, else no bytes are needed
-        else:
+        elif tag is None and answer is not None and self._needs_bytes(item, answer):
+            self._need_bytes.append((item, answer))
+        else:  # without a photo after a tag it was removed between the two
             self._conclude(item, CloudObservation.at(answer))
+
+    def _needs_bytes(self, item: WorkItem, seen: CloudObservation) -> bool:
+        return needs_bytes(seen, memory=item.memory, intent=item.intent, now=self._context.clock())
 
     def _conclude(self, item: WorkItem, observation: CloudObservation) -> None:
         """Decide about one person, then store the step, or the memory and the outcome."""

@@ -6,12 +6,11 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
-from connector.decide.compare import CloudObservation
 from connector.decide.intents import IntentState, memory_of_write, settle
 from connector.errors import PersonError
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
-from connector.model import CloudTag, Intent
+from connector.model import CloudObservation, Intent
 from connector.sync.context import RunContext
 from connector.sync.memory import confirm_write
 from connector.sync.observe import fetch_observations, observe_photo
@@ -21,7 +20,7 @@ from connector.targets import ReportsWrittenPhoto, Target
 # Reading back starts when this many writes wait for it, which also gives the service time to show them.
 READ_BACK_BACKLOG = 400
 
-Answers = Mapping[str, CloudTag | CloudObservation | PersonError | None]
+Answers = Mapping[str, CloudObservation | PersonError | None]
 
 
 class ReadBackQueue:
@@ -37,7 +36,7 @@ class ReadBackQueue:
         self._unanswered = 0
         self._is_own_phase = False
         self._written: deque[WorkItem] = deque()
-        self._tagged: deque[tuple[WorkItem, CloudTag]] = deque()
+        self._tagged: deque[tuple[WorkItem, CloudObservation]] = deque()
         self._lanes: Lanes[Sequence[WorkItem], Answers] = Lanes(
             context.settings.most_lanes, cancel_waiting=context.cancel_waiting
         )
@@ -59,7 +58,7 @@ class ReadBackQueue:
             self._unanswered += 1
             return
         photo = self._target.written_photo(item.account)
-        observation = CloudObservation.at(None) if photo is None else observe_photo(photo, CloudTag(photo.tag))
+        observation = CloudObservation.at(None) if photo is None else observe_photo(photo, None)
         self._confirm(item, observation)
 
     def poll(self) -> None:
@@ -114,8 +113,8 @@ class ReadBackQueue:
                 for item in items:
                     self._take_answer(item, answers[item.account.id])
 
-    def _take_answer(self, item: WorkItem, answer: CloudTag | CloudObservation | PersonError | None) -> None:
-        if isinstance(answer, CloudTag) and _is_new(answer, item.intent):
+    def _take_answer(self, item: WorkItem, answer: CloudObservation | PersonError | None) -> None:
+        if isinstance(answer, CloudObservation) and not answer.has_bytes and _is_new(answer, item.intent):
             self._tagged.append((item, answer))
             return
         self._unanswered -= 1
@@ -123,7 +122,7 @@ class ReadBackQueue:
             self._context.progress.step()
         if isinstance(answer, PersonError):
             return
-        self._confirm(item, answer if isinstance(answer, CloudObservation) else CloudObservation.at(answer))
+        self._confirm(item, CloudObservation.at(answer))
 
     def _confirm(self, item: WorkItem, observation: CloudObservation) -> None:
         context, intent = self._context, item.intent
@@ -140,6 +139,6 @@ class ReadBackQueue:
         )
 
 
-def _is_new(tag: CloudTag, intent: Intent | None) -> bool:
+def _is_new(tag: CloudObservation, intent: Intent | None) -> bool:
     """Return True if the tag is another one than before the upload, so that the bytes are to be read."""
     return intent is not None and bool(intent.sent_sha256) and tag.tag != intent.tag_before

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from connector.cloud import Cloud
 from connector.decide.brakes import PlanCounts, check_brakes
 from connector.decide.case import Decision
-from connector.decide.compare import CloudObservation
 from connector.decide.intents import WrittenPhoto, inverse_action, judge
 from connector.errors import BRAKE_OPENING, BrakeError, PersonError, UsageError
 from connector.ledger.history import one_person
@@ -31,7 +30,7 @@ from connector.ledger.runs import find_run, last_run_that_wrote
 from connector.ledger.state import State
 from connector.ledger.store import transaction
 from connector.ledger.writes import Write, count_writes, last_writes_of, writes_of_run
-from connector.model import Action, CloudTag, Fingerprint, Reason
+from connector.model import Action, CloudObservation, Fingerprint, Reason
 from connector.photo import PictureRefused, read_print
 from connector.sync.apply import apply_steps
 from connector.sync.brakes import limits_of
@@ -201,16 +200,16 @@ def observe_all(target: Target, part: Sequence[RestoreItem]) -> Observations:
     """Observe a batch of photos: their tags, and their bytes where the tag does not decide."""
     tags = target.tags([entry.item.account for entry in part])
     unsure = [entry for entry in part if _is_unsure(entry, tags[entry.item.account.id])]
-    known = {account_id: tag for account_id, tag in tags.items() if isinstance(tag, CloudTag)}
+    known = {account_id: tag for account_id, tag in tags.items() if isinstance(tag, CloudObservation)}
     shown = fetch_observations(target, [entry.item.account for entry in unsure], known) if unsure else {}
     return {account_id: _as_observation(shown.get(account_id, tag)) for account_id, tag in tags.items()}
 
 
-def _as_observation(answer: CloudTag | CloudObservation | PersonError | None) -> CloudObservation | PersonError:
-    return answer if isinstance(answer, CloudObservation | PersonError) else CloudObservation.at(answer)
+def _as_observation(answer: CloudObservation | PersonError | None) -> CloudObservation | PersonError:
+    return answer if isinstance(answer, PersonError) else CloudObservation.at(answer)
 
 
-def _is_unsure(entry: RestoreItem, tag: CloudTag | PersonError | None) -> bool:
+def _is_unsure(entry: RestoreItem, tag: CloudObservation | PersonError | None) -> bool:
     if isinstance(tag, PersonError) or tag is None:
         return False
     return entry.item.intent is not None or not written_photo(entry.write).is_decided_by_tag(tag)

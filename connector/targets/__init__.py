@@ -14,7 +14,7 @@ from typing import Protocol, cast, runtime_checkable
 from connector.cloud import Cloud
 from connector.config import Settings
 from connector.errors import PersonError
-from connector.model import Account, Clock, CloudPhoto, CloudTag, RequestCounters
+from connector.model import Account, Clock, CloudObservation, CloudPhoto, RequestCounters
 
 # The module of each target, by the name it has in the setting TARGETS; it is imported when a run opens the target.
 MODULES = {
@@ -52,7 +52,7 @@ class Target(Protocol):
     batch_size: int
     features: Features
 
-    def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
+    def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudObservation | PersonError | None]:
         """Return the photos' tags by account id; no bytes are moved."""
 
     def photos(self, accounts: Sequence[Account]) -> Mapping[str, CloudPhoto | PersonError | None]:

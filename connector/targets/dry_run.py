@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from connector.errors import PersonError
-from connector.model import Account, CloudPhoto, CloudTag
+from connector.model import Account, CloudObservation, CloudPhoto
 from connector.targets import Target
 
 
@@ -23,7 +23,7 @@ class DryRun:
         self._photos = target.photos
         self._photo_in_backup = target.photo_in_backup
 
-    def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
+    def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudObservation | PersonError | None]:
         """Return the real target's tags."""
         return self._tags(accounts)
 

@@ -17,7 +17,7 @@ from connector.cloud.refusal_limit import RefusalLimit
 from connector.cloud.response import Response, describe_page, read_refusal
 from connector.cloud.transport import Transport
 from connector.errors import PersonError
-from connector.model import Account, CloudPhoto, CloudTag, Reason
+from connector.model import Account, CloudObservation, CloudPhoto, Reason
 from connector.model.reasons import ACCEPTED
 from connector.targets import Features, Target, TargetContext
 
@@ -52,7 +52,7 @@ class GraphTarget:
         self._reads = RefusalLimit(transport.system, failing=failing)
         self._writes = RefusalLimit(transport.system, failing=failing)
 
-    def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
+    def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudObservation | PersonError | None]:
         """Return up to 20 photos' tags by one request."""
         answers = batch_get(self._transport, {account.id: _path(account) for account in accounts})
         return self._each(answers, accounts, _tag)
@@ -131,14 +131,14 @@ class GraphTarget:
         return looked
 
 
-def _tag(answer: Response, account: Account) -> CloudTag | None:
+def _tag(answer: Response, account: Account) -> CloudObservation | None:
     value = answer.json_object()
     if is_empty_picture(value):
         return None
     tag = value.get("@odata.mediaEtag")
     if not isinstance(tag, str) or not tag:
         raise unreadable(account, "the photo has no mediaEtag")
-    return CloudTag(tag, _pixels(value.get("width")), _pixels(value.get("height")))
+    return CloudObservation(tag, _pixels(value.get("width")), _pixels(value.get("height")))
 
 
 def is_empty_picture(metadata: Mapping[str, object]) -> bool:
@@ -151,9 +151,9 @@ def is_empty_picture(metadata: Mapping[str, object]) -> bool:
     return kind == "image/gif" and metadata.get("width") == metadata.get("height") == 1
 
 
-def _agreed(tag: CloudTag | PersonError | None, account: Account) -> PersonError | None:
+def _agreed(tag: CloudObservation | PersonError | None, account: Account) -> PersonError | None:
     """Return "no photo" where the metadata say so too, else the person's error: what is there cannot be kept."""
-    if not isinstance(tag, CloudTag):
+    if not isinstance(tag, CloudObservation):
         return tag
     message = f"Graph says that {account.upn or account.id} has a photo, and that its bytes are not there."
     return PersonError(Reason.UNREADABLE_ANSWER, message)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageStat
 
 from connector.errors import PersonError
-from connector.model import Account, CloudPhoto, CloudTag
+from connector.model import Account, CloudObservation, CloudPhoto
 from connector.targets import Target
 from tests.cloud_stories import picture
 
@@ -44,7 +44,7 @@ def looks(content_bytes: bytes | None) -> tuple[int, ...]:
 def tag_of(bench: TargetBench, account: Account) -> str:
     """Return the account's tag, which must be one."""
     found = bench.target.tags([account])[account.id]
-    assert isinstance(found, CloudTag)
+    assert isinstance(found, CloudObservation)
     assert found.tag
     return found.tag
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 from connector.cloud.refusal_limit import RefusalLimit
 from connector.cloud.transport import origin_of
 from connector.errors import PersonError
-from connector.model import Account, Clock, CloudPhoto, CloudTag, Reason, utc_now
+from connector.model import Account, Clock, CloudObservation, CloudPhoto, Reason, utc_now
 from connector.model.reasons import ACCEPTED
 from connector.targets import Features, Target, TargetContext
 from connector.targets.sharepoint import api as rest
@@ -41,7 +41,7 @@ KEPT_PROFILES = 5000
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 Thumbnails = Callable[[bytes], Sequence[bytes]]
-Value = TypeVar("Value", CloudTag, CloudPhoto)
+Value = TypeVar("Value", CloudObservation, CloudPhoto)
 
 
 def open_target(context: TargetContext) -> Target:
@@ -104,7 +104,7 @@ class SharePointTarget:
         self._profiles: OrderedDict[str, dict[str, str]] = OrderedDict()
         self._written: dict[str, CloudPhoto | None] = {}
 
-    def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudTag | PersonError | None]:
+    def tags(self, accounts: Sequence[Account]) -> Mapping[str, CloudObservation | PersonError | None]:
         """Return the tags, one request each; a forbidden file name is the person's error before any write."""
         return self._counted_reads({account.id: self._each(account, self._tag) for account in accounts})
 
@@ -197,11 +197,11 @@ class SharePointTarget:
                 raise
             return error
 
-    def _tag(self, account: Account) -> CloudTag | None:
+    def _tag(self, account: Account) -> CloudObservation | None:
         checked_stem(account, self._taken)
         profile = self._look(account)
         url = profile.get(PICTURE, "")
-        return CloudTag(tag_of(url, profile.get(STAMP, ""))) if url else None
+        return CloudObservation(tag_of(url, profile.get(STAMP, ""))) if url else None
 
     def _photo(self, account: Account) -> CloudPhoto | None:
         with self._lock:
