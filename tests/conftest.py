@@ -41,7 +41,7 @@ _WORTH_DELETING = 1500
 # What must be installed before a test can run, by the fixture that it uses; the names are markers.
 NEEDED_BY_FIXTURE = {"domain": "samba", "corpora": "corpora", "other_program": "windows"}
 # A test with one of these, or in one of these files, runs the program against servers behind real sockets.
-STORY_FIXTURES = frozenset({"company", "runner", "check_env", "sharepoint_company", "lab"})
+STORY_FIXTURES = frozenset({"company", "runner", "check_env", "sharepoint_company", "lab", "toy"})
 STORY_FILES = frozenset({"test_flows.py", "test_fuzz.py", "test_night_pace.py", "test_tenants.py"})
 NEEDS = ("samba", "browser", "windows", "kerberos", "corpora", "graph_client")
 
