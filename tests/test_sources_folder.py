@@ -342,7 +342,9 @@ source.close()
 """
 
 
-@pytest.mark.parametrize("by_map", [False, True], ids=["by-name", "by-map"])
+@pytest.mark.parametrize(
+    "by_map", [pytest.param(False, id="by-name"), pytest.param(True, id="by-map", marks=pytest.mark.slow)]
+)
 def test_what_is_held_does_not_grow_with_the_number_of_files(tmp_path: Path, by_map: bool) -> None:
     folder, listed = tmp_path / "pictures", tmp_path / "hr.csv"
     folder.mkdir()
