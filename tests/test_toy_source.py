@@ -107,7 +107,9 @@ class ToyCompany:
         self.home = folder / "program"
         self.badges = folder / "badges.json"
         self.pictures: dict[str, str | None] = {}
-        shutil.copytree(PACKAGE, self.home / "connector", ignore=shutil.ignore_patterns("__pycache__"))
+        without = shutil.ignore_patterns("__pycache__")
+        # copyfile: Python 3.13's copy2 calls CopyFile2, which Wine 8 does not have
+        shutil.copytree(PACKAGE, self.home / "connector", ignore=without, copy_function=shutil.copyfile)
         (self.home / "connector" / "sources" / "toy.py").write_text(TOY, encoding="utf-8")
         for name, edits in EDITS.items():
             path = self.home / "connector" / name
