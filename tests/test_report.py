@@ -46,7 +46,7 @@ def rows_of(text):
 
 
 def test_every_reason_has_a_title_and_a_cure():
-    assert set(ADVICE) == set(Reason)
+    assert set(ADVICE) == set(Reason), "each reason has one row in connector/model/reasons.py"
     for advice in ADVICE.values():
         assert advice.title
         assert not advice.title.endswith(".")
