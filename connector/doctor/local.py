@@ -22,7 +22,8 @@ from connector.ledger.runs import RunRow, count_reason, find_run
 from connector.ledger.schema import VERSION
 from connector.ledger.store import LEDGER_NAME, make_state_folder
 from connector.model import STAGING, Reason
-from connector.model.reasons import MANY_COMPETING, MANY_SENT_ELSEWHERE, people
+from connector.model.notices import MANY_COMPETING, MANY_SENT_ELSEWHERE
+from connector.model.reasons import people
 from connector.report.summary import local_time
 from connector.run_list import counts_of, result_of
 from connector.sources.open import local_problems

@@ -338,27 +338,6 @@ ACCEPTED_ONCE = "Microsoft 365 accepted the uploads; apps may show them hours or
 # Outcomes that a later run repeats unchanged: people read them in one line, with the day they began.
 LASTING_REASONS = (Reason.CONFLICT_STANDING, Reason.RESTORED)
 
-# More outcomes than this in one run mean that another program writes photos continuously.
-MANY_COMPETING = 20
-COMPETING_NOTICE = (
-    "{count} photos keep being written by another program, most likely Entra Connect from thumbnailPhoto: take "
-    "thumbnailPhoto out of its attribute flow, or set the tenant's photo source to cloud."
-)
-
-# The detail of a changed photo that the cloud showed already, in full size: nobody but a second server sends such ones.
-# Never counted by this text: a run counts them as it decides.
-SENT_ELSEWHERE = "The source's new photo was in Microsoft 365 already; this server had not sent it."
-MANY_SENT_ELSEWHERE = 3
-SENT_ELSEWHERE_NOTICE = (
-    "{count} new photos of the source were in Microsoft 365 already, and this server had not sent them: another server "
-    "may write, too. Set SYNC_STAGING=true on one of the two. Without a second server, the database is an older copy."
-)
-
-NOT_SHOWN_NOTICE = (
-    "{count} uploads that Microsoft 365 accepted more than a day ago are not shown by it, and are due again. If that "
-    "lasts, `photo-connector check --prove PERSON` shows for one user whether an upload appears."
-)
-
 
 def people(count: int) -> str:
     """Return "1 person" or "2,000 people"."""

@@ -16,7 +16,8 @@ from connector.ledger.plan import Step, add_step
 from connector.ledger.store import transaction
 from connector.ledger.worklist import WorkItem
 from connector.model import CloudObservation, Fingerprint, Picture, Reason
-from connector.model.reasons import ADVICE, NOT_SHOWN_NOTICE, SENT_ELSEWHERE
+from connector.model.notices import NOT_SHOWN_NOTICE, SENT_ELSEWHERE
+from connector.model.reasons import ADVICE
 from connector.photo import sent_size
 from connector.report.from_ledger import ConflictPhotos
 from connector.sync.approval import outdated_step

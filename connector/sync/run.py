@@ -46,7 +46,7 @@ from connector.model import (
     RunReport,
     utc_now,
 )
-from connector.model.reasons import (
+from connector.model.notices import (
     COMPETING_NOTICE,
     MANY_COMPETING,
     MANY_SENT_ELSEWHERE,
