@@ -126,13 +126,15 @@ def test_what_a_pipe_gets_is_utf_8_and_nul_is_no_terminal(
     company = windows_company
     company.team(1)
     program = """
-        import sys
-        from connector.cli.console import is_terminal
+        import os, sys
+        from connector.cli.console import is_one_file, is_terminal
         with open("NUL", "w") as nowhere:
             answer = [nowhere.isatty(), is_terminal(nowhere), is_terminal(sys.stdout)]
+        pipe, another = os.pipe(), os.pipe()
+        answer += [is_one_file(pipe[1], os.dup(pipe[1])), is_one_file(pipe[1], another[1])]
     """
     isatty, *told = windows_python.execute(program)
-    assert (isatty, told) == (True, [False, False])
+    assert (isatty, told) == (True, [False, False, True, False])
     path = windows.windows_path(company.runner.env_file())
     checked = windows.python("-m", "connector", "check", "--env-file", path, cwd=company.runner.folder)
     assert "\ufffd" not in checked.out

@@ -114,6 +114,23 @@ def is_terminal(stream: TextIO) -> bool:
     return bool(ctypes.windll.kernel32.GetConsoleMode(handle, ctypes.byref(mode)))
 
 
+def is_one_file(first: int, second: int) -> bool:
+    """Return True if two file descriptors lead to the same file or pipe; raises OSError for a closed one.
+
+    Windows gives pipes no number. CompareObjectHandles, which knows them, is in Windows 10 and Server 2016:
+    https://learn.microsoft.com/windows/win32/api/handleapi/nf-handleapi-compareobjecthandles
+    """
+    one, other = os.fstat(first), os.fstat(second)
+    if one.st_ino or other.st_ino or sys.platform != "win32":
+        return one.st_ino != 0 and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+    import ctypes
+    import msvcrt
+
+    compare = getattr(ctypes.WinDLL("kernelbase"), "CompareObjectHandles", None)
+    handles = (ctypes.c_void_p(msvcrt.get_osfhandle(descriptor)) for descriptor in (first, second))
+    return compare is not None and bool(compare(*handles))
+
+
 def progress_columns(width: int) -> tuple[ProgressColumn, ...]:
     """Return the columns of a phase; the bar is short where a line with large counts would not fit the terminal."""
     return (

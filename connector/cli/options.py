@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from rich.console import Console
 
 from connector import __version__
-from connector.cli.console import begin_logs, is_quiet, is_terminal, quiet_option
+from connector.cli.console import begin_logs, is_one_file, is_quiet, is_terminal, quiet_option
 from connector.command import pasteable, use_env_file
 from connector.config import Settings, load_database_settings, load_settings
 from connector.config.env_file import find
@@ -87,10 +86,9 @@ def show_and_deliver(
 def is_one_output() -> bool:
     """Return True if standard output and standard error lead to the same pipe or file, so that each reads both."""
     try:
-        out, err = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+        return is_one_file(sys.stdout.fileno(), sys.stderr.fileno())
     except (OSError, ValueError):  # closed, or no file
         return False
-    return out.st_ino != 0 and (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
 
 
 def show_report(report: RunReport, *, limit: int | None = None, verbose: bool = False) -> None:
