@@ -87,6 +87,8 @@ class LdapServer:
         for talk in list(self._talks):
             with contextlib.suppress(OSError):
                 talk.line.shutdown(socket.SHUT_RDWR)
+            if sys.platform == "win32":  # Wine does not always wake who reads
+                talk.line.close()
 
     def _start(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, daemon=True)
