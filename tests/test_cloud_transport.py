@@ -113,7 +113,8 @@ def test_a_wait_is_everybodys_wait(cloud: Emulator, opened: Cloud) -> None:
     with ThreadPoolExecutor(12) as pool:
         statuses = list(pool.map(lambda _: opened.transport.request("GET", LISTING).status, range(60)))
     assert statuses == [200] * 60
-    assert len(cloud.violations()) < 4, "only what the other three lanes had sent already, on a busy machine"
+    early = [violation.kind for violation in cloud.violations()]
+    assert early in (["inside-wait"] * count for count in range(4)), "only what three other lanes had sent, if anything"
     assert opened.transport.pace()["waits"] == 1
 
 

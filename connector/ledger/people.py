@@ -113,7 +113,7 @@ def known_attributes(db: sqlite3.Connection, person_id: str) -> set[str]:
 
 def save_picture(db: sqlite3.Connection, picture: Picture, *, run: int) -> None:
     """Remember what a usable source picture shows; whoever has it is marked as changed if it was refused before."""
-    _mark_changed_side(db, picture.source_sha256, refused="", run=run)
+    _mark_changed_refusal(db, picture.source_sha256, refused="", run=run)
     values = {
         "source_sha256": picture.source_sha256,
         "refused": "",
@@ -131,14 +131,14 @@ def save_refused_picture(
     db: sqlite3.Connection, source_sha256: str, reason: Reason, *, detail: str, recipe: str, run: int
 ) -> None:
     """Remember why a source picture is refused; whoever has it is marked as changed if that is news."""
-    _mark_changed_side(db, source_sha256, refused=reason, run=run)
+    _mark_changed_refusal(db, source_sha256, refused=reason, run=run)
     values = {"source_sha256": source_sha256, "refused": reason, "detail": detail, "recipe": recipe, "sent_sha256": ""}
     prints = dict.fromkeys(("sent_print", "whole_print", "centre_print"))
     save_row(db, "pictures", values | prints, key="source_sha256")
 
 
-def _mark_changed_side(db: sqlite3.Connection, source_sha256: str, *, refused: str, run: int) -> None:
-    """Mark everybody who has a picture as changed if it was refused and is not any more, or the other way round."""
+def _mark_changed_refusal(db: sqlite3.Connection, source_sha256: str, *, refused: str, run: int) -> None:
+    """Mark everybody who has a picture as changed if it is refused now, not any more, or for another reason."""
     query = "SELECT 1 FROM pictures WHERE source_sha256 = ? AND refused <> ?"
     if db.execute(query, (source_sha256, refused)).fetchone() is not None:
         change = "UPDATE people SET changed_run = ? WHERE id IN (SELECT person_id FROM photos WHERE source_sha256 = ?)"
