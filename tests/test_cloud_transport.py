@@ -79,6 +79,15 @@ def test_every_request_says_who_we_are_and_that_we_can_wait(cloud: Emulator, ope
     assert len({headers["client-request-id"] for headers in asked}) == 2
 
 
+def test_an_address_goes_out_without_its_dots_and_with_its_query(cloud: Emulator, opened: Cloud) -> None:
+    """What a server would resolve in its own way is resolved by us; a query stays as it is."""
+    root = opened.transport.root
+    opened.transport.request("GET", f"/groups/..{LISTING}/../a")
+    opened.transport.request("GET", f"{root}/v1.0/./users?$select=id#part")
+    asked = [(record.path, record.query) for record in cloud.log.records() if record.kind == "graph"]
+    assert asked == [("/v1.0/users", f"{LISTING.partition('?')[2]}/../a"), ("/v1.0/users", "$select=id")]
+
+
 def test_traffic_is_counted_as_it_went_over_the_wire(cloud: Emulator, opened: Cloud, traffic: RequestCounters) -> None:
     content_bytes = picture()
     cloud.fail_next("PUT ", Trouble(status=503, retry_after="0.1"))

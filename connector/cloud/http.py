@@ -17,7 +17,7 @@ import urllib3
 from pydantic import SecretStr
 from requests.utils import select_proxy, should_bypass_proxies
 from urllib3.exceptions import HTTPError
-from urllib3.util import make_headers
+from urllib3.util import make_headers, parse_url
 
 from connector.cloud.connections import POOLS
 from connector.cloud.network_errors import NetworkError, RequestFailure, translate
@@ -132,7 +132,7 @@ class HttpClient:
         self._lanes = lanes
         self._body_seconds = body_seconds
         self._lock = threading.Lock()
-        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
         self._probed: set[str] = set()
 
     def send(
@@ -149,11 +149,11 @@ class HttpClient:
 
         The head must come within `read_seconds`, the body within `body_seconds` of the client and `most_bytes`.
         """
-        pool = self._pool(url)
+        origin = _origin(url)
         try:
-            response = pool.urlopen(
+            response = self._pool(origin).urlopen(
                 method,
-                url,
+                _target(url, origin),
                 body=body,
                 headers=headers,
                 timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
@@ -187,22 +187,20 @@ class HttpClient:
         self._probed.add(origin)
 
     def close(self) -> None:
-        """Close every idle connection."""
+        """Close every idle connection: those of a pool that nobody holds any more are closed."""
         with self._lock:
-            for pool in self._pools.values():
-                pool.clear()
+            self._pools.clear()
 
-    def _pool(self, url: str) -> urllib3.PoolManager:
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
+    def _pool(self, origin: str) -> urllib3.HTTPConnectionPool:
         pool = self._pools.get(origin)
         if pool is not None:
             return pool
         with self._lock:
-            return self._pools.setdefault(origin, self._new_pool(url))
+            return self._pools.setdefault(origin, self._manager(origin).connection_from_url(origin))
 
-    def _new_pool(self, url: str) -> urllib3.PoolManager:
-        proxy = self._proxies.proxy_for(url)
+    def _manager(self, origin: str) -> urllib3.PoolManager:
+        """Return what makes the pool of an origin: direct connections, or a proxy's."""
+        proxy = self._proxies.proxy_for(origin)
         if not proxy:
             direct = urllib3.PoolManager(maxsize=self._lanes, ssl_context=self._tls)
             direct.pool_classes_by_scheme = POOLS
@@ -216,6 +214,19 @@ class HttpClient:
         )
         manager.pool_classes_by_scheme = POOLS
         return manager
+
+
+def _origin(url: str) -> str:
+    """Return scheme, host and port of an address as they stand in it."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def _target(url: str, origin: str) -> str:
+    """Return the path and query of an address, without "." and ".." among the parts of its path."""
+    target = url[len(origin) :]
+    is_plain = target.startswith("/") and "/." not in target
+    return target if is_plain else parse_url(url).request_uri
 
 
 def _whole(response: urllib3.BaseHTTPResponse, body_seconds: float, *, most_bytes: int) -> Response:
