@@ -22,6 +22,8 @@ _CHUNK, _MARGIN = 1 << 15, 1 << 12
 # Of a picture with more coded bytes only the first are walked: 0.2 ms a kilobyte, and thumbnailPhoto holds 100 at most.
 _MOST_BYTES = 128 * 1024
 _MOST_BLOCKS = 10
+# What is looked up after the last byte, which fills with ones.
+_FILLING = array("H", b"\xff\xff" * 8 * _MARGIN)
 # Steps in a block of 64 coefficients: to its end, and for a code that none of the table's is.
 _END_OF_BLOCK, _NO_CODE = 128, 64
 _MOST_BITS_DC, _MOST_BITS_AC = 11, 10
@@ -188,9 +190,9 @@ def _looked_up(data: bytes, first: int) -> array[int]:
     import numpy as np
 
     taken = data[first >> 3 : (first >> 3) + _CHUNK + _MARGIN]
-    octets = np.frombuffer(taken + _MARGIN * b"\xff", np.uint8).astype(np.uint32)
+    octets = np.frombuffer(taken + b"\xff\xff", np.uint8).astype(np.uint32)
     three = (octets[:-2] << 16) | (octets[1:-1] << 8) | octets[2:]
     bits = np.empty((len(three), 8), np.uint16)
     for shift in range(8):
         bits[:, shift] = three >> (8 - shift)
-    return array("H", bits.ravel()[first & 7 :].tobytes())
+    return array("H", bits.ravel()[first & 7 :].tobytes()) + _FILLING

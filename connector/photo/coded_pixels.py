@@ -7,10 +7,13 @@ picture is light or dark. Decoders cut such means off at 0 and 255; they show on
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from PIL import Image
+
 from connector.errors import StopRun
-from connector.photo.jpeg import DQT, FRAMES, SOI, SOS, needed_bytes, split_segments
+from connector.photo.jpeg import DQT, FRAMES, SOI, SOS, Segment, needed_bytes
 from connector.photo.limits import damaged
 from connector.photo.steps import LEAST_WIDTH, MOST_PIXELS, has_step, times_smaller
 
@@ -46,10 +49,11 @@ class Coding(NamedTuple):
     size: tuple[int, int]
 
 
-def check_coded_pixels(jpeg_bytes: bytes) -> None:
+def check_coded_pixels(jpeg_bytes: bytes, segments: Iterable[Segment], *, in_full: bool) -> Image.Image | None:
     """Decode a JPEG without metadata as small as possible; refuse what libjpeg complains of, and impossible means.
 
-    Pillow hears no complaint.
+    Pillow hears no complaint. Steps are looked for in the luma: with `in_full` that of all pixels is decoded for it,
+    and returned; None where no steps are looked for.
     """
     # Only here: it brings numpy, which a run without a new picture need not load.
     try:
@@ -59,7 +63,7 @@ def check_coded_pixels(jpeg_bytes: bytes) -> None:
             f"the picture decoder simplejpeg cannot be loaded ({error}), so no picture can be examined.",
             "Install photo-connector again, e.g. with `pip install --force-reinstall photo-connector`.",
         ) from error
-    divided_bytes, coding = _with_divided_means(jpeg_bytes)
+    divided_bytes, coding = _with_divided_means(jpeg_bytes, segments)
     smallest = {"min_height": 1, "min_width": 1, "fastdct": True, "fastupsample": True}
     try:
         is_colour = simplejpeg.decode_jpeg_header(divided_bytes, strict=False)[2] == "YCbCr"
@@ -67,33 +71,37 @@ def check_coded_pixels(jpeg_bytes: bytes) -> None:
     except ValueError as error:
         if str(error).startswith(_COMPLAINTS):
             raise damaged(f"The JPEG's coded pixels are damaged ({error}).") from error
-        return
+        return None
     if coding is None or small.shape[2] != len(coding.steps):
-        return
+        return None
     if _is_impossible(small, coding):
         raise damaged("The JPEG's coded pixels are damaged (blocks are lighter than white or darker than black).")
-    if _is_stepped(jpeg_bytes, coding):
-        raise damaged("The JPEG's coded pixels are damaged (a step of brightness runs along its blocks).")
+    return _luma_without_steps(jpeg_bytes, coding, in_full=in_full)
 
 
-def _is_stepped(jpeg_bytes: bytes, coding: Coding) -> bool:
+def _luma_without_steps(jpeg_bytes: bytes, coding: Coding, *, in_full: bool) -> Image.Image | None:
+    """Refuse a picture with a step along its units; return its luma if that was decoded in full."""
+    import numpy as np
     import simplejpeg
 
     height, width = coding.size
     if width < LEAST_WIDTH or width * height > MOST_PIXELS:
-        return False
+        return None
     smaller = times_smaller(width)
-    least = {"min_height": -(-height // smaller), "min_width": -(-width // smaller)}
-    grey = simplejpeg.decode_jpeg(jpeg_bytes, "GRAY", **least, fastdct=True, fastupsample=True)
-    return has_step(grey[:, :, 0], unit_height=coding.unit_height, smaller=smaller)
+    least = {} if in_full else {"min_height": -(-height // smaller), "min_width": -(-width // smaller)}
+    luma = Image.fromarray(simplejpeg.decode_jpeg(jpeg_bytes, "GRAY", **least)[:, :, 0])
+    grey = luma.reduce(smaller) if in_full else luma
+    if has_step(np.asarray(grey), unit_height=coding.unit_height, smaller=smaller):
+        raise damaged("The JPEG's coded pixels are damaged (a step of brightness runs along its blocks).")
+    return luma if in_full else None
 
 
-def _with_divided_means(jpeg_bytes: bytes) -> tuple[bytes, Coding | None]:
+def _with_divided_means(jpeg_bytes: bytes, segments: Iterable[Segment]) -> tuple[bytes, Coding | None]:
     """Return the JPEG with smaller divisors of its means, and how they are coded; nothing if that is unusual."""
     parts = [bytes((0xFF, SOI))]
     tables: dict[int, tuple[int, float]] = {}
     frame, first_scan, is_usual = b"", b"", True
-    for marker, payload, tail in split_segments(jpeg_bytes):
+    for marker, payload, tail in segments:
         divided = payload
         if marker == DQT:
             divided = _divided(payload, tables)

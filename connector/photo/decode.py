@@ -169,12 +169,20 @@ def _opened(image: Image.Image, jpeg: Jpeg | None) -> OpenedImage:
     return OpenedImage(image, width, height, orientation, jpeg.clean_bytes if jpeg else b"", fit)
 
 
-def check_whole(opened: OpenedImage) -> None:
-    """Refuse a JPEG whose coded pixels are damaged; raise PictureRefused."""
+def check_whole(opened: OpenedImage, shortest: int) -> Image.Image | None:
+    """Refuse a JPEG whose coded pixels are damaged; raise PictureRefused.
+
+    Return the luma of all its pixels if they were decoded for that, which they are where an edge of at least `shortest`
+    needs them all: what `decode_luma` would return of a JPEG that is fit to be sent.
+    """
+    if not opened.jpeg_bytes:
+        return None
     with _as_refusal():
-        if opened.jpeg_bytes:
-            check_coded_pixels(opened.jpeg_bytes)
-            check_blocks(split_segments(opened.jpeg_bytes))
+        segments = list(split_segments(opened.jpeg_bytes))
+        needs_all = _times_smaller(opened.image.size, shortest) == 1
+        luma = check_coded_pixels(opened.jpeg_bytes, segments, in_full=needs_all)
+        check_blocks(segments)
+        return luma
 
 
 def _memory_for(kind: str, size: tuple[int, int], shortest: int, components: int = 0) -> int:

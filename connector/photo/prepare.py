@@ -12,7 +12,7 @@ from PIL import Image
 from connector.model import Candidate, Picture, Reason
 from connector.model.formats import installed_extras
 from connector.model.reasons import ADVICE
-from connector.photo.decode import OpenedImage, check_whole, decode, decode_luma, open_image
+from connector.photo.decode import Box, OpenedImage, check_whole, decode, decode_luma, open_image
 from connector.photo.fingerprint import FINGERPRINT_EDGE, centre_print, fingerprint
 from connector.photo.limits import PictureRefused, too_large
 
@@ -112,9 +112,9 @@ def prepare(content_bytes: bytes, recipe: Recipe) -> Picture:
     source_sha256 = hashlib.sha256(content_bytes).hexdigest()
     with open_image(content_bytes, _FINER * recipe.size) as opened:
         _check_size(opened, recipe)
-        check_whole(opened)
+        luma = check_whole(opened, FINGERPRINT_EDGE)
         if _is_fit(opened, recipe):
-            return _as_it_stands(opened, source_sha256, recipe)
+            return _as_it_stands(opened, luma, source_sha256, recipe=recipe)
         return _made(opened, source_sha256, recipe)
 
 
@@ -147,9 +147,11 @@ def _is_fit(opened: OpenedImage, recipe: Recipe) -> bool:
     return opened.is_fit and len(opened.jpeg_bytes) <= limit and sent_size(*size, recipe) == size
 
 
-def _as_it_stands(opened: OpenedImage, source_sha256: str, recipe: Recipe) -> Picture:
-    luma, box = decode_luma(opened, FINGERPRINT_EDGE)
+def _as_it_stands(opened: OpenedImage, luma: Image.Image | None, source_sha256: str, *, recipe: Recipe) -> Picture:
     size = (opened.width, opened.height)
+    box: Box = (0.0, 0.0, float(opened.width), float(opened.height))
+    if luma is None:
+        luma, box = decode_luma(opened, FINGERPRINT_EDGE)
     seen = fingerprint(luma, size=size, box=box)
     return Picture(
         source_sha256,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from connector.photo import Recipe, prepare
 from connector.photo.decode import check_whole, open_image
+from connector.photo.fingerprint import FINGERPRINT_EDGE
 from tests.bench.faces import FACES, photo
 
 _ROUNDS = 5
@@ -29,7 +30,7 @@ def measure_pictures() -> PictureCost:
 
     def check(content_bytes: bytes) -> None:
         with open_image(content_bytes, recipe.size) as opened:
-            check_whole(opened)
+            check_whole(opened, FINGERPRINT_EDGE)
 
     def only_open(content_bytes: bytes) -> None:
         with open_image(content_bytes, recipe.size):
