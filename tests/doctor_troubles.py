@@ -379,6 +379,15 @@ _row(
 )
 
 
+@trouble(
+    "people", "warn", "people in scope do not show it, so that reader@contoso.test", ":RP;userAccountControl;user'`"
+)
+def one_account_does_not_show_whether_it_is_enabled(check_env: CheckEnv) -> None:
+    ldap = check_env.on_own_server()
+    (dora,) = [entry for entry in ldap.tree.everyone() if entry.dn.startswith("CN=dora")]
+    ldap.knobs.hidden_of[dora.guid] = frozenset(("useraccountcontrol",))
+
+
 @trouble("photos", "warn", "jpegPhoto: 0 readable. Either there is none, or svc-photo@", ":RP;jpegPhoto;user'`")
 def one_photo_attribute_may_not_be_read(check_env: CheckEnv) -> None:
     check_env.directory.hide(check_env.dns, "jpegPhoto")

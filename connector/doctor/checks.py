@@ -130,7 +130,8 @@ CHECKS: tuple[Check, ...] = (
         id="people",
         group=_SOURCE,
         what="People in scope",
-        about="✗ when there are none, or the folder cannot be read (counted up to 20,000)",
+        about="✗ when there are none, or the folder cannot be read (counted up to 20,000);"
+        " ! when some do not show userAccountControl, since disabled accounts then look enabled",
         look=people.check_people,
         needs=("directory-filter",),
     ),

@@ -22,11 +22,11 @@ from connector.ledger.matching import count_matched, left_managed, match_people
 from connector.ledger.store import open_ledger, transaction
 from connector.model import Account, CloudManaged, Person, fold
 from connector.sources import PersonRead
-from connector.sources.entries import AUTO, CONSISTENCY_GUID
+from connector.sources.entries import AUTO, CONSISTENCY_GUID, FLAGS
 from connector.sources.open import open_source, source_traits
 from connector.sources.pages import Query, walk
 from connector.sources.read import ContextReader, read_all
-from connector.sources.scope import RECIPIENT_TYPE, all_of, of_types, types_of
+from connector.sources.scope import RECIPIENT_TYPE, USERS, all_of, of_types, types_of
 
 # Enough for a check; a run reads all people.
 MOST_COUNTED = 20_000
@@ -52,6 +52,20 @@ def check_people(context: CheckContext) -> Iterator[CheckResult]:
             continue
         context.sample += _sample(reader, SAMPLE - len(context.sample))
         yield ok(f"{counted(number, truncated=truncated)} people in scope in {naming_context}")
+        yield from _enabled(context, reader)
+
+
+def _enabled(context: CheckContext, reader: ContextReader) -> Iterator[CheckResult]:
+    """Warn of people who do not show whether their accounts are enabled; every user has userAccountControl in AD."""
+    if not reader.scope.disabled:
+        return
+    number, truncated = _count(reader, f"(&{USERS}(!({FLAGS}=*)))")
+    if number:
+        yield warn(
+            f"{FLAGS}: {counted(number, truncated=truncated)} people in scope do not show it, so that {context.account}"
+            " cannot see whether their accounts are enabled: disabled accounts count as enabled",
+            _grant(context, FLAGS),
+        )
 
 
 def check_photos(context: CheckContext) -> Iterator[CheckResult]:

@@ -20,6 +20,7 @@ from connector.sources.scope import RECIPIENT_TYPE, recipient_types
 AUTO = "auto"
 CONSISTENCY_GUID = "mS-DS-ConsistencyGuid"
 _OCTETS = frozenset(("objectguid", "ms-ds-consistencyguid", "objectsid"))
+FLAGS = "userAccountControl"
 _DISABLED = 0x2
 _DECIDING = {"upn": "userPrincipalName", "mail": "mail", "sid": "objectSid"}
 
@@ -52,7 +53,7 @@ class Reader:
         """Name what counts as a change of a person; name and isDeleted show moves and deletions."""
         idle = {"entryuuid", "uid"} - {self.anchor.casefold()}
         own = (name for name in self.attributes if name.casefold() not in idle)
-        return _each_once((*own, "userAccountControl", "name", "isDeleted"))
+        return _each_once((*own, FLAGS, "name", "isDeleted"))
 
     def person(self, entry: RawEntry) -> Person:
         """Describe the person of an entry; raises Unreachable when the entry's id cannot be read."""
@@ -136,7 +137,7 @@ def recipient_type(entry: RawEntry) -> str:
 
 def is_disabled(entry: RawEntry) -> bool | None:
     """Return True if an entry's account is disabled; None where the entry does not show it."""
-    flags = entry.text("userAccountControl")
+    flags = entry.text(FLAGS)
     return bool(int(flags) & _DISABLED) if flags.lstrip("-").isdigit() else None
 
 

@@ -16,7 +16,7 @@ from connector.config.values import Include
 from connector.sources.session import Kind
 
 _BIT_AND = "1.2.840.113556.1.4.803"
-_USERS = "(sAMAccountType=805306368)"
+USERS = "(sAMAccountType=805306368)"
 _ENABLED = f"(!(userAccountControl:{_BIT_AND}:=2))"
 _DISABLED = f"(userAccountControl:{_BIT_AND}:=2)"
 # Of mailboxes in the directory's own Exchange, and of remote ones: RecipientTypeDetails of the Exchange schema.
@@ -73,7 +73,7 @@ class Scope:
             _people(settings, kind),
             _disabled(settings, kind),
             recipient_types(settings) if kind is Kind.ACTIVE_DIRECTORY else frozenset(),
-            all_of(_USERS, settings.ldap_filter),
+            all_of(USERS, settings.ldap_filter),
         )
 
     def not_excluded(self, dn: str) -> bool:
@@ -173,16 +173,16 @@ def _users(settings: Settings) -> str:
     enabled = "" if settings.ldap_include_disabled else _ENABLED
     types = recipient_types(settings)
     if not types:
-        return all_of(_USERS, enabled)
+        return all_of(USERS, enabled)
     if Include.USERS not in settings.ldap_include:
-        return all_of(_USERS, of_types(types))
-    return all_of(_USERS, f"(|{enabled}{of_types(types)})" if enabled else "")
+        return all_of(USERS, of_types(types))
+    return all_of(USERS, f"(|{enabled}{of_types(types)})" if enabled else "")
 
 
 def _disabled(settings: Settings, kind: Kind) -> str:
     if kind is Kind.OTHER or settings.ldap_include_disabled:
         return ""
-    return all_of(_USERS, _DISABLED, settings.ldap_filter)
+    return all_of(USERS, _DISABLED, settings.ldap_filter)
 
 
 def all_of(*terms: str | None) -> str:
