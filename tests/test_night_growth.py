@@ -50,6 +50,7 @@ class Town:
     folder: Path
     people: int
     picture: Callable[[int], bytes] = photo
+    lanes: int = 1
     register: InMemoryDirectory = field(default_factory=lambda: InMemoryDirectory((UNIT,)))
     now: datetime = datetime(2026, 11, 24, 1, tzinfo=UTC)
     more: dict[str, Any] = field(default_factory=dict)
@@ -129,7 +130,7 @@ class Town:
             azure_client_secret=SecretStr("unused"),
             ldap_uri=("ldaps://unused",),
             state_dir=self.folder,
-            sync_concurrency=1,
+            sync_concurrency=self.lanes,
             **self.more,
         )
 
@@ -200,6 +201,20 @@ def test_an_upload_costs_the_ledger_one_commit_and_a_look_a_twentieth(tmp_path: 
     assert 1 <= commits["first"] <= 1.25, "one for the upload, and three batches of twenty: tags, tags, bytes"
     assert commits["full"] <= 0.1
     assert rows["full"] <= ROWS_OF_A_LOOK, "whoever is as remembered is not written anew"
+
+
+# Twice as many writes as lanes are open, and one more; a third of those is recorded and begun at once.
+@pytest.mark.parametrize(("lanes", "most"), [(4, 0.55), (16, 0.3)])
+def test_several_lanes_share_a_commit_between_the_uploads_that_ended_and_the_next(
+    tmp_path: Path, lanes: int, most: float
+) -> None:
+    few, many = Town(tmp_path / "few", FEW, lanes=lanes), Town(tmp_path / "many", MANY, lanes=lanes)
+
+    (more, _), (less, _) = many.commits(Options()), few.commits(Options())
+
+    each = (more - less) / (MANY - FEW)
+    print(f"commits a person with {lanes} lanes: {each}")
+    assert each <= most, "three batches of twenty are 0.15 of it"
 
 
 def test_a_person_whose_picture_is_nobody_elses_takes_less_than_5_kb_in_the_ledger(tmp_path: Path) -> None:

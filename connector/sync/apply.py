@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 from connector.errors import ExitCode, PersonError
@@ -23,7 +24,7 @@ from connector.sync.summary import Summaries, Summary
 from connector.sync.worker_pool import Lanes
 from connector.targets import Target
 
-WriteLanes = Lanes[PreparedStep, PersonError | None]
+WriteLanes = Lanes[Step, PersonError | None]
 
 
 class StepSource(Protocol):
@@ -56,6 +57,7 @@ class PlannedSteps:
 class Applier:
     """Apply the steps of a target: several writes at a time, each after its intent, read back in batches.
 
+    What became of writes that ended, and the intents of the next, share a transaction: a commit costs more than a row.
     `uploads_before` is the number of uploads that this run already made to other targets.
     """
 
@@ -67,6 +69,9 @@ class Applier:
         self._uploads_before = uploads_before
         self._uploads = 0
         self._is_limited = False
+        self._most_open = context.settings.most_lanes * 2 + 1
+        self._handful = max(1, self._most_open // 3)
+        self._ended: list[tuple[Step, PersonError | None]] = []
 
     @property
     def summary(self) -> Summary:
@@ -83,34 +88,54 @@ class Applier:
             try:
                 self._write_all(lanes)
             except BaseException:
-                for step, error in lanes.remaining():
-                    self._finish(step, error)
+                self._ended += lanes.remaining()
+                self._record(())
                 raise
             self._read_back.finish()
 
     def _write_all(self, lanes: WriteLanes) -> None:
-        """Write step by step: what became of one person's write, and the intent of the next, share a transaction."""
-        ahead = self._context.settings.most_lanes * 2
-        for step in self._steps():
-            ended = next(lanes.completed(until=ahead), None)
-            with transaction(self._context.db):
-                if ended is not None:
-                    self._finish(*ended)
-                begun = self._begin(step)
-            lanes.send(begun, self._write, begun)
+        """Write a handful of steps at a time; a request is sent when its intent is durable."""
+        for handful in self._handfuls(lanes):
+            for begun in self._record(handful):
+                lanes.send(begun.step, self._write, begun)
             self._read_back.poll()
-        for step, error in lanes.completed():
-            self._finish(step, error)
+        while self._ended or len(lanes):
+            self._take_ended(lanes, most=max(0, len(lanes) - self._handful))
+            self._record(())
 
-    def _steps(self) -> Iterator[PreparedStep]:
-        """Yield the steps that can be written until a limit is reached."""
+    def _handfuls(self, lanes: WriteLanes) -> Iterator[list[PreparedStep]]:
+        """Yield as many steps as there is room for behind the lanes, until a limit is reached; the lanes never run dry.
+
+        No handful is of two chunks: what SYNC_MAX_UPLOADS still allows is counted when those before have begun.
+        """
         for chunk in self._step_source.chunks(self._target.batch_size * 5):
             if self._is_over():
                 return
-            for step in self._step_source.prepared(self._allowed(chunk)):
+            steps = iter(self._step_source.prepared(self._allowed(chunk)))
+            while True:
+                self._take_ended(lanes, most=self._most_open - self._handful)
+                handful = list(islice(steps, min(self._handful, self._most_open - len(lanes))))
                 if self._is_over():
                     return
-                yield step
+                if not handful:
+                    break
+                yield handful
+
+    def _take_ended(self, lanes: WriteLanes, *, most: int) -> None:
+        """Take the writes that ended, waiting until at most so many are open; for slow ones only if none has ended."""
+        for ended in lanes.several(until=most):
+            self._ended.append(ended)  # one by one: where a lane has failed, those before it are recorded all the same
+
+    def _record(self, handful: Sequence[PreparedStep]) -> list[PreparedStep]:
+        """Record what became of the writes that ended, and store the intents of the next, in one transaction."""
+        with transaction(self._context.db):
+            for step, error in self._ended:
+                self._finish(step, error)
+            begun = [self._begin(step) for step in handful]
+        if self._ended:
+            self._context.progress.step(len(self._ended))
+            self._ended.clear()
+        return begun
 
     def _allowed(self, chunk: Sequence[Step]) -> list[Step]:
         """Return the steps that SYNC_MAX_UPLOADS still allows in this run; removals are no uploads."""
@@ -160,11 +185,10 @@ class Applier:
             sent_sha256=prepared_step.sent_sha256,
             sent_print=prepared_step.sent_print,
         )
-        with transaction(context.db):
-            memory_rows.open_intent(context.db, self._target.name, item.account.id, intent=intent)
-            save_write(context.db, write)
-            if step.decision.reason is Reason.OPTED_OUT:
-                note_expelled(context.db, prepared_step.backup_sha256, person_id=item.person.id, run=context.run)
+        memory_rows.open_intent(context.db, self._target.name, item.account.id, intent=intent)
+        save_write(context.db, write)
+        if step.decision.reason is Reason.OPTED_OUT:
+            note_expelled(context.db, prepared_step.backup_sha256, person_id=item.person.id, run=context.run)
         self._uploads += step.decision.action is not Action.REMOVE
         return replace(prepared_step, step=step._replace(item=item._replace(intent=intent)))
 
@@ -182,19 +206,17 @@ class Applier:
             return error
         return None
 
-    def _finish(self, prepared_step: PreparedStep, error: PersonError | None) -> None:
-        context, step, item = self._context, prepared_step.step, prepared_step.step.item
-        with transaction(context.db):
-            if error is not None:
-                self._fail(step, error)
-            else:
-                memory_rows.accept_intent(context.db, self._target.name, item.account.id, now=context.clock())
-                memory_rows.drop_refusal(context.db, self._target.name, item.account.id)
-                accepted = f"{step.decision.detail} {self._target.features.accepted_text}".lstrip()
-                detail = accepted if step.decision.action is not Action.REMOVE else ""
-                record_outcome(context, self._target.name, item, replace(step.decision, detail=detail))
-                self._read_back.add(item)
-        context.progress.step()
+    def _finish(self, step: Step, error: PersonError | None) -> None:
+        context, item = self._context, step.item
+        if error is not None:
+            self._fail(step, error)
+            return
+        memory_rows.accept_intent(context.db, self._target.name, item.account.id, now=context.clock())
+        memory_rows.drop_refusal(context.db, self._target.name, item.account.id)
+        accepted = f"{step.decision.detail} {self._target.features.accepted_text}".lstrip()
+        detail = accepted if step.decision.action is not Action.REMOVE else ""
+        record_outcome(context, self._target.name, item, replace(step.decision, detail=detail))
+        self._read_back.add(item)
 
     def _fail(self, step: Step, error: PersonError) -> None:
         context, account_id = self._context, step.item.account.id

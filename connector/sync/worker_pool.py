@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from itertools import islice
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -76,6 +78,19 @@ class Lanes(Generic[Label, Result]):
         while not self._ended.empty():
             future = self._ended.get()
             yield self._open.pop(future), future.result()
+
+    def several(self, *, until: int) -> Iterator[tuple[Label, Result]]:
+        """Yield finished calls, waiting until at most `until` are open, but for a slow one only if none has ended.
+
+        Whoever records several results at once so never keeps one for long.
+        """
+        if len(self._open) > until:
+            yield from islice(self.completed(), 1)
+        with suppress(Empty):
+            while len(self._open) > until:
+                future = self._ended.get(timeout=WAIT_SLICE_SECONDS)
+                yield self._open.pop(future), future.result()
+        yield from self.ended()
 
     def remaining(self) -> Iterator[tuple[Label, Result]]:
         """Yield the results of the other calls after a failure; their own failures are ignored."""
