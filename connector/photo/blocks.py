@@ -100,10 +100,11 @@ def _grouped(first: CodeTable, ac: CodeTable) -> CodeTable:
     """
     import numpy as np
 
-    taken, sums, lengths, steps = (np.frombuffer(part, np.uint8).astype(np.intp) for part in (*first, *ac))
-    bits = np.arange(1 << 16)
+    taken, sums = (np.frombuffer(part, np.uint8).astype(np.uint16) for part in first)
+    lengths, steps = (np.frombuffer(part, np.uint8) for part in ac)
+    bits = np.arange(1 << 16, dtype=np.uint32)
     while True:
-        following = (bits << np.minimum(taken, 16)) & 0xFFFF
+        following = ((bits << np.minimum(taken, 16)) & 0xFFFF).astype(np.uint16)
         fits = (sums < 64) & (taken + lengths[following] <= 16)
         if not fits.any():
             return CodeTable(taken.astype(np.uint8).tobytes(), sums.astype(np.uint8).tobytes())
