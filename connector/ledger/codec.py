@@ -66,12 +66,12 @@ def drop_unused_prints(db: sqlite3.Connection) -> None:
 
 def save_row(db: sqlite3.Connection, table: str, values: Mapping[str, object], *, key: str) -> None:
     """Insert a row, or update the row with the same key (its columns, separated by commas)."""
-    db.execute(_upsert(table, tuple(values), key), values)
+    db.execute(_upsert(table, tuple(values), key), tuple(values.values()))
 
 
 @cache
 def _upsert(table: str, names: tuple[str, ...], key: str) -> str:
-    placeholders = ", ".join(f":{name}" for name in names)
+    placeholders = ", ".join("?" * len(names))
     keys = key.split(", ")
     updates = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
     insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({placeholders})"

@@ -94,7 +94,8 @@ class Fingerprint:
             return 255
         if self.cells == other.cells:
             return 0
-        largest: int = max(map(abs, map(operator.sub, self.cells, other.cells)))
+        differences = set(map(operator.sub, self.cells, other.cells))  # a set: most cells differ by as much as others
+        largest: int = max(map(abs, differences))
         return largest
 
     def shows_same(self, other: Fingerprint) -> bool:

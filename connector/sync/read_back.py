@@ -32,6 +32,8 @@ class ReadBackQueue:
     def __init__(self, context: RunContext, target: Target) -> None:
         self._context = context
         self._target = target
+        # asked once: isinstance looks for each attribute of a Protocol
+        self._reports_photo = target if isinstance(target, ReportsWrittenPhoto) else None
         self.is_limited = False
         self._unanswered = 0
         self._is_own_phase = False
@@ -53,11 +55,11 @@ class ReadBackQueue:
 
     def add(self, item: WorkItem) -> None:
         """Queue an accepted write; confirm it at once if the target reports the stored photo."""
-        if not isinstance(self._target, ReportsWrittenPhoto):
+        if self._reports_photo is None:
             self._written.append(item)
             self._unanswered += 1
             return
-        photo = self._target.written_photo(item.account)
+        photo = self._reports_photo.written_photo(item.account)
         observation = CloudObservation.at(None) if photo is None else observe_photo(photo, None)
         self._confirm(item, observation)
 
