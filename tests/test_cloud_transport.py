@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import trustme
 from urllib3.exceptions import SSLError
 
 from connector.cloud import Cloud, open_cloud
@@ -345,6 +346,32 @@ def test_an_answer_that_drips_is_given_up(cloud: Emulator, tmp_path: Path) -> No
             wire.send("GET", f"{server.url}/", headers={})
         wire.close()
     assert caught.value.fault is RequestFailure.TIMEOUT
+
+
+def first_record(listener: socket.socket, context: ssl.SSLContext) -> bytes:
+    """Take one connection, and answer as soon as a first TLS record came; return what was in it."""
+    line, _ = listener.accept()
+    with context.wrap_socket(line, server_side=True) as secure:
+        came_bytes = secure.recv(1 << 16)
+        secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    return came_bytes
+
+
+def test_a_photo_leaves_in_one_piece_with_what_is_asked(tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes())
+    wire = HttpClient(tls_context(tmp_path / "ca.pem"), Proxies(), lanes=1)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(60)
+        came = pool.submit(first_record, listener, context)
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/photo"
+        answer = wire.send("PUT", url, headers=JPEG, body=b"\xff\xd8" + b"x" * 5000)
+        came_bytes = came.result(60)
+    wire.close()
+    assert answer.status == 200
+    assert came_bytes.startswith(b"PUT /photo HTTP/1.1\r\n")
+    assert came_bytes.endswith(b"\r\n\r\n\xff\xd8" + b"x" * 5000)
 
 
 def test_a_body_shorter_than_announced_is_a_drop(cloud: Emulator, tmp_path: Path) -> None:

@@ -71,8 +71,27 @@ class BoundedConnection(HTTPConnection):
 class BoundedTlsConnection(HTTPSConnection):
     """Connect with TLS, where it must be through a proxy's tunnel."""
 
+    _pieces: list[bytes] | None = None
+
     def _new_conn(self) -> socket.socket:
         return _connected(self)
+
+    def request(self, *values: Any, **options: Any) -> None:
+        """Send head and body together: apart, each would be a TLS record and a packet of its own."""
+        self._pieces = []
+        try:
+            super().request(*values, **options)
+            whole_bytes = b"".join(self._pieces)
+        finally:
+            self._pieces = None
+        self.send(whole_bytes)
+
+    def send(self, data: Any) -> None:
+        """Send, or keep a piece of the request that is being put together."""
+        if self._pieces is None:
+            super().send(data)
+        else:
+            self._pieces.append(data)
 
     def _tunnel(self) -> None:
         with _bounded(self):
