@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from connector.config import Settings
 from connector.ledger.state import open_state
 from connector.ledger.store import LEDGER_NAME
 from connector.model import MatchRule, NoProgress, Progress
@@ -28,11 +26,10 @@ from connector.sync.read_back import READ_BACK_BACKLOG
 from connector.sync.run import Backends, run_night
 from tests.bench.faces import photo
 from tests.lab.graph.world import World, new_world
-from tests.lab.in_process import ROOT, InMemoryDirectory, InProcessClient, open_in_process
+from tests.lab.in_process import ROOT, InMemoryDirectory, InProcessClient, in_process_settings, open_in_process
 from tests.lab.pictures import jpeg
 
 FEW, MANY = 100, 400
-NOBODY = "00000000-0000-0000-0000-000000000001"
 UNIT = "OU=People,DC=contoso,DC=test"
 QUERIES = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 # Each is so many instructions of SQLite's virtual machine (https://sqlite.org/opcode.html).
@@ -112,7 +109,7 @@ class Town:
 
     def _night(self, options: Options, watch: Watch, at_the_end: Watch = lambda _: None) -> None:
         self.now += timedelta(days=1)
-        settings = self._settings()
+        settings = in_process_settings(self.folder, lanes=self.lanes, **self.more)
         wire = InProcessClient(self.world, before=lambda *_: None, after=lambda *_: None)
         backends = Backends(cloud=functools.partial(open_in_process, wire), source=lambda *_: self.register)
         with open_state(self.folder) as state:
@@ -122,17 +119,6 @@ class Town:
             ) as report:
                 list(report.outcomes())
             at_the_end(state.db)
-
-    def _settings(self) -> Settings:
-        return Settings(
-            azure_tenant_id=NOBODY,
-            azure_client_id=NOBODY,
-            azure_client_secret=SecretStr("unused"),
-            ldap_uri=("ldaps://unused",),
-            state_dir=self.folder,
-            sync_concurrency=self.lanes,
-            **self.more,
-        )
 
 
 def whole_table_in_a_loop(db: sqlite3.Connection, query: str) -> bool:

@@ -12,9 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from connector.config import Settings
 from connector.errors import DiskError, ExitCode
 from connector.ledger.state import open_state
 from connector.ledger.store import LEDGER_NAME
@@ -25,11 +23,10 @@ from tests.bench.faces import photo
 from tests.company import Company
 from tests.lab.graph import Fault
 from tests.lab.graph.world import World, new_world
-from tests.lab.in_process import ROOT, InMemoryDirectory, InProcessClient, open_in_process
+from tests.lab.in_process import ROOT, InMemoryDirectory, InProcessClient, in_process_settings, open_in_process
 from tests.test_night_stops import PUT, puts, wait_until
 
 PEOPLE = 60
-NOBODY = "00000000-0000-0000-0000-000000000001"
 UNIT = "OU=People,DC=contoso,DC=test"
 LANES = (1, 4, 16)
 
@@ -71,7 +68,7 @@ class Village:
         backends = Backends(cloud=partial(open_in_process, wire), source=lambda *_: self.register)
         with open_state(self.folder) as state:
             progress = WhenUploading(partial(limit_pages, state.db, pages_left))
-            settings = self._settings()
+            settings = in_process_settings(self.folder, lanes=self.lanes)
             with run_night(
                 state, settings, Options(), progress=progress, clock=lambda: self.now, backends=backends
             ) as report:
@@ -90,16 +87,6 @@ class Village:
             found = account_id and db.execute("SELECT 1 FROM intents WHERE account_id = ?", (account_id[1],)).fetchone()
         if not found:
             self.without_intent.append(target)
-
-    def _settings(self) -> Settings:
-        return Settings(
-            azure_tenant_id=NOBODY,
-            azure_client_id=NOBODY,
-            azure_client_secret=SecretStr("unused"),
-            ldap_uri=("ldaps://unused",),
-            state_dir=self.folder,
-            sync_concurrency=self.lanes,
-        )
 
 
 def limit_pages(db: sqlite3.Connection, more: int | None) -> None:

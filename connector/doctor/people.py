@@ -22,11 +22,11 @@ from connector.ledger.matching import count_matched, left_managed, match_people
 from connector.ledger.store import open_ledger, transaction
 from connector.model import Account, CloudManaged, Person, fold
 from connector.sources import PersonRead
-from connector.sources.entries import AUTO, CONSISTENCY_GUID, FLAGS
+from connector.sources.entries import AUTO, CONSISTENCY_GUID
 from connector.sources.open import open_source, source_traits
 from connector.sources.pages import Query, walk
 from connector.sources.read import ContextReader, read_all
-from connector.sources.scope import RECIPIENT_TYPE, USERS, all_of, of_types, types_of
+from connector.sources.scope import FLAGS, RECIPIENT_TYPE, USERS, all_of, of_types, types_of
 
 # Enough for a check; a run reads all people.
 MOST_COUNTED = 20_000

@@ -15,12 +15,11 @@ from connector.model import Person, SourcePhoto
 from connector.sources import DECIDING, PersonRead
 from connector.sources.ldap_errors import SYSTEM
 from connector.sources.raw_entry import RawEntry
-from connector.sources.scope import RECIPIENT_TYPE, recipient_types
+from connector.sources.scope import FLAGS, RECIPIENT_TYPE, recipient_types
 
 AUTO = "auto"
 CONSISTENCY_GUID = "mS-DS-ConsistencyGuid"
 _OCTETS = frozenset(("objectguid", "ms-ds-consistencyguid", "objectsid"))
-FLAGS = "userAccountControl"
 _DISABLED = 0x2
 _DECIDING = {"upn": "userPrincipalName", "mail": "mail", "sid": "objectSid"}
 

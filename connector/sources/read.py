@@ -17,7 +17,7 @@ from connector.sources.entries import Reader, has_id, is_deleted, is_disabled, n
 from connector.sources.groups import EVERYBODY, NOT_THERE, Forest, Members, Named, members, named_in
 from connector.sources.pages import Query, Weight, walk
 from connector.sources.raw_entry import RawEntry
-from connector.sources.scope import RECIPIENT_TYPE, Scope, all_of, filter_attributes, filter_can_be_followed
+from connector.sources.scope import FLAGS, RECIPIENT_TYPE, Scope, all_of, filter_attributes, filter_can_be_followed
 from connector.sources.session import Kind, Session
 
 # How many ids one search asks for, at most: few round trips, and a filter that every server takes.
@@ -329,7 +329,7 @@ def _outside(reading_context: ContextReader, person_ids: Sequence[str]) -> dict[
     """Ask once more, wherever they are, about people out of scope by a change that does not show why."""
     if not person_ids:
         return {}
-    wanted = ["objectGUID", "objectClass", "userAccountControl"]
+    wanted = ["objectGUID", "objectClass", FLAGS]
     found = reading_context.session.entries(
         reading_context.context, reading_context.scope.by_id(person_ids), attributes=wanted, operation=_LOOKING_UP
     )

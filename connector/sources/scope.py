@@ -17,6 +17,7 @@ from connector.sources.session import Kind
 
 _BIT_AND = "1.2.840.113556.1.4.803"
 USERS = "(sAMAccountType=805306368)"
+FLAGS = "userAccountControl"
 _ENABLED = f"(!(userAccountControl:{_BIT_AND}:=2))"
 _DISABLED = f"(userAccountControl:{_BIT_AND}:=2)"
 # Of mailboxes in the directory's own Exchange, and of remote ones: RecipientTypeDetails of the Exchange schema.

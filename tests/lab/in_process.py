@@ -7,6 +7,10 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
 
 from connector.cloud import VERSION, Cloud
 from connector.cloud.auth import TokenSource
@@ -28,9 +32,23 @@ from tests.lab.graph.world import World
 
 ROOT = "https://graph.in-process.test"
 ATTRIBUTE = "jpegPhoto"
+NOBODY = "00000000-0000-0000-0000-000000000001"
 ROLES = frozenset(DIRECTORY_ROLES | WRITE_ROLES)
 
 Watch = Callable[[str, str, bytes], None]
+
+
+def in_process_settings(folder: Path, *, lanes: int, **more: Any) -> Settings:
+    """Return the settings of a run of which both sides are in this process."""
+    return Settings(
+        azure_tenant_id=NOBODY,
+        azure_client_id=NOBODY,
+        azure_client_secret=SecretStr("unused"),
+        ldap_uri=("ldaps://unused",),
+        state_dir=folder,
+        sync_concurrency=lanes,
+        **more,
+    )
 
 
 class Killed(BaseException):
